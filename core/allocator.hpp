@@ -1,0 +1,156 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+/// The memory of tensors and nodes. Small blocks come from free lists of the calling thread and cost
+/// a few instructions; large ones are kept by size when freed. A training loop of constant shapes
+/// asks the system for nothing once every size it needs has been seen.
+
+namespace chainrule {
+
+/// What the library's allocator holds, over all threads.
+struct MemoryStats {
+  std::int64_t live_bytes = 0;       ///< in use by tensors, nodes and traversals
+  std::int64_t peak_bytes = 0;       ///< the largest live_bytes since reset_peak_memory(); exact when
+                                     ///< one thread computes, else within 64 KiB for each thread
+  std::int64_t cached_bytes = 0;     ///< large blocks kept for reuse
+  std::int64_t system_requests = 0;  ///< how often the system was asked for memory
+};
+
+/// The figures as of now.
+MemoryStats memory_stats();
+
+/// Makes the live bytes of now the peak.
+void reset_peak_memory();
+
+/// Gives the large blocks that are kept for reuse back to the system.
+void trim_memory();
+
+namespace memory {
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CHAINRULE_POOL_MEMORY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHAINRULE_POOL_MEMORY 0
+#endif
+#endif
+#ifndef CHAINRULE_POOL_MEMORY
+#define CHAINRULE_POOL_MEMORY 1
+#endif
+
+/// False under AddressSanitizer, where every block comes from the system so that leaks and uses
+/// after freeing are seen.
+inline constexpr bool pooled = CHAINRULE_POOL_MEMORY;
+#undef CHAINRULE_POOL_MEMORY
+
+inline constexpr std::size_t granule = 16;
+inline constexpr std::size_t largest_small = 1024;
+inline constexpr std::size_t small_classes = largest_small / granule + 1;
+inline constexpr std::uint32_t magazine_size = 64;
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+/// Free blocks of one size; never more than magazine_size.
+struct Magazine {
+  FreeBlock* head = nullptr;
+  std::uint32_t count = 0;
+};
+
+/// What one thread keeps: two magazines for each size, so that a thread that allocates and frees
+/// around a boundary never touches the shared store, and counters that other threads may read.
+struct ThreadCache {
+  Magazine current[small_classes];
+  Magazine spare[small_classes];
+  std::atomic<std::int64_t> live{0};       // bytes since the last flush into the global count
+  std::atomic<std::int64_t> live_max{0};   // the largest `live` since then
+  std::atomic<std::int64_t> nodes{0};      // nodes made less nodes freed by this thread
+  ThreadCache* next = nullptr;             // in the list of all caches
+
+  void count_bytes(std::int64_t bytes) noexcept {
+    const std::int64_t now = live.load(std::memory_order_relaxed) + bytes;
+    live.store(now, std::memory_order_relaxed);
+    if (now > live_max.load(std::memory_order_relaxed)) {
+      live_max.store(now, std::memory_order_relaxed);
+      if (now > flush_at) flush();
+    } else if (now < -flush_at) {
+      flush();
+    }
+  }
+  void count_node(std::int64_t change) noexcept {
+    nodes.store(nodes.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
+  }
+  void flush() noexcept;
+
+  static constexpr std::int64_t flush_at = 64 * 1024;
+};
+
+/// The calling thread's cache; null until its first allocation and after its end.
+extern thread_local constinit ThreadCache* thread_cache
+    __attribute__((tls_model("initial-exec")));
+
+ThreadCache& make_thread_cache();
+inline ThreadCache& cache() {
+  ThreadCache* mine = thread_cache;
+  return mine ? *mine : make_thread_cache();
+}
+
+void refill(ThreadCache& mine, std::size_t size_class);
+void spill(ThreadCache& mine, std::size_t size_class) noexcept;
+void* allocate_large(std::size_t bytes);
+void deallocate_large(void* block, std::size_t bytes) noexcept;
+
+/// A block of at least `bytes`, aligned to 16 bytes, and to 64 above largest_small. Throws
+/// MemoryError.
+inline void* allocate(std::size_t bytes) {
+  if (!pooled || bytes > largest_small) return allocate_large(bytes);
+  ThreadCache& mine = cache();
+  const std::size_t size_class = (bytes + granule - 1) / granule;
+  Magazine& magazine = mine.current[size_class];
+  if (!magazine.head) refill(mine, size_class);
+  FreeBlock* block = magazine.head;
+  magazine.head = block->next;
+  --magazine.count;
+  mine.count_bytes(static_cast<std::int64_t>(size_class * granule));
+  return block;
+}
+
+/// Frees a block of allocate(); `bytes` as asked for there.
+inline void deallocate(void* block, std::size_t bytes) noexcept {
+  if (!pooled || bytes > largest_small) {
+    deallocate_large(block, bytes);
+    return;
+  }
+  ThreadCache& mine = cache();
+  const std::size_t size_class = (bytes + granule - 1) / granule;
+  Magazine& magazine = mine.current[size_class];
+  if (magazine.count == magazine_size) spill(mine, size_class);
+  auto* free = static_cast<FreeBlock*>(block);
+  free->next = magazine.head;
+  magazine.head = free;
+  ++magazine.count;
+  mine.count_bytes(-static_cast<std::int64_t>(size_class * granule));
+}
+
+/// The sum of all threads' count_node().
+std::int64_t node_count();
+
+/// For standard containers whose memory should be pooled and counted.
+template <class T>
+struct Pool {
+  using value_type = T;
+  Pool() noexcept = default;
+  template <class U>
+  Pool(const Pool<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(memory::allocate(n * sizeof(T))); }
+  void deallocate(T* block, std::size_t n) noexcept { memory::deallocate(block, n * sizeof(T)); }
+  friend bool operator==(const Pool&, const Pool&) noexcept { return true; }
+};
+
+}  // namespace memory
+}  // namespace chainrule

@@ -1,0 +1,149 @@
+#include <chainrule/core/node.hpp>
+
+#include <new>
+#include <utility>
+
+#include <chainrule/core/allocator.hpp>
+
+namespace chainrule {
+
+namespace {
+
+thread_local constinit std::uint64_t next_sequence __attribute__((tls_model("initial-exec"))) = 0;
+
+// Nodes whose last reference is gone, while one of them is being freed further down the stack.
+thread_local constinit Node* dead_nodes __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) = false;
+
+}  // namespace
+
+// What few nodes have.
+struct Node::Extra {
+  char* name = nullptr;
+  std::size_t name_size = 0;
+  Ref<Value> grad_value;
+  Ref<Node> grad_node;
+
+  ~Extra() { drop_name(); }
+  void drop_name() noexcept {
+    if (name) memory::deallocate(name, name_size);
+    name = nullptr;
+    name_size = 0;
+  }
+};
+
+std::size_t Node::block_bytes() const noexcept {
+  return sizeof(Node) + (input_count_ + saved_count() + rank_) * 8 + parameter_bytes_ +
+         saved_count() * sizeof(std::uint32_t);
+}
+
+Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
+                     std::span<const std::byte> parameters, const Value& out, const Where& where) {
+  Node header(op, where);
+  header.input_count_ = input_count;
+  header.saved_mask_ = saved;
+  header.rank_ = static_cast<std::uint8_t>(out.rank());
+  header.dtype_ = out.dtype();
+  // Rounded up so that the versions behind the parameters are aligned.
+  header.parameter_bytes_ = static_cast<std::uint16_t>((parameters.size() + 7) / 8 * 8);
+  auto* node = static_cast<Node*>(memory::allocate(header.block_bytes()));
+  new (node) Node(op, where);
+  node->input_count_ = input_count;
+  node->saved_mask_ = saved;
+  node->rank_ = header.rank_;
+  node->dtype_ = header.dtype_;
+  node->parameter_bytes_ = header.parameter_bytes_;
+  node->sequence_ = next_sequence++;
+  for (int i = 0; i < out.rank(); ++i) node->dims()[i] = out.dims()[i];
+  if (!parameters.empty())
+    std::memcpy(const_cast<char*>(node->parameter_bytes()), parameters.data(), parameters.size());
+  memory::cache().count_node(1);
+  return node;
+}
+
+Ref<Node> Node::make(const Op& op, std::uint32_t input_count, SavedMask saved,
+                     std::span<const std::byte> parameters, const Value& out, const Where& where) {
+  return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where));
+}
+
+Ref<Node> Node::make_leaf(const Value& value, bool requires_grad, const Where& where) {
+  Node* node = allocate(nullptr, 0, 0, {}, value, where);
+  node->requires_grad_ = requires_grad;
+  return Ref<Node>::adopt(node);
+}
+
+Node::Extra& Node::extra() {
+  if (!extra_) extra_ = new (memory::allocate(sizeof(Extra))) Extra;
+  return *extra_;
+}
+
+std::string_view Node::name() const noexcept {
+  return extra_ ? std::string_view(extra_->name, extra_->name_size) : std::string_view();
+}
+
+void Node::set_name(std::string_view name) {
+  Extra& mine = extra();
+  char* copy = nullptr;
+  if (!name.empty()) {
+    copy = static_cast<char*>(memory::allocate(name.size()));
+    std::memcpy(copy, name.data(), name.size());
+  }
+  mine.drop_name();
+  mine.name = copy;
+  mine.name_size = name.size();
+}
+
+const Ref<Value>& Node::grad_value() const noexcept {
+  static const Ref<Value> none;
+  return extra_ ? extra_->grad_value : none;
+}
+
+const Ref<Node>& Node::grad_node() const noexcept {
+  static const Ref<Node> none;
+  return extra_ ? extra_->grad_node : none;
+}
+
+void Node::set_grad(Ref<Value> value, Ref<Node> node) {
+  if (!extra_ && !value) return;
+  Extra& mine = extra();
+  mine.grad_value = std::move(value);
+  mine.grad_node = std::move(node);
+}
+
+void Node::release_saved() noexcept {
+  if (released_) return;
+  released_ = true;
+  Value** saved = saved_array();
+  for (std::size_t i = 0; i < saved_count(); ++i) Ref<Value>::adopt(std::exchange(saved[i], nullptr));
+}
+
+void Node::free_block(Node* node) noexcept {
+  const std::size_t bytes = node->block_bytes();
+  for (Node* input : node->inputs())
+    if (input && input->refs.release()) destroy(input);
+  node->release_saved();
+  if (Extra* extra = node->extra_) {
+    extra->~Extra();
+    memory::deallocate(extra, sizeof(Extra));
+  }
+  memory::deallocate(node, bytes);
+  memory::cache().count_node(-1);
+}
+
+// Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile is
+// put on a list instead of on the stack.
+void Node::destroy(Node* node) noexcept {
+  node->next_ = std::exchange(dead_nodes, node);
+  if (freeing) return;
+  freeing = true;
+  while (dead_nodes) {
+    Node* next = dead_nodes;
+    dead_nodes = next->next_;
+    free_block(next);
+  }
+  freeing = false;
+}
+
+std::int64_t live_nodes() { return memory::node_count(); }
+
+}  // namespace chainrule

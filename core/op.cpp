@@ -1,0 +1,122 @@
+#include <chainrule/core/op.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+namespace chainrule {
+
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<const Op*> ops;
+};
+
+Registry& registry() {
+  static Registry& the_registry = *new Registry;  // ops of other libraries may end after this one
+  return the_registry;
+}
+
+}  // namespace
+
+Op::Op(const char* name, const char* notation) : name_(name), notation_(notation) {
+  const std::lock_guard lock(registry().mutex);
+  registry().ops.push_back(this);
+}
+
+Op::~Op() {
+  const std::lock_guard lock(registry().mutex);
+  std::erase(registry().ops, this);
+}
+
+void Op::vjp(Vjp& r) const {
+  throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where());
+}
+
+Tensor Op::jvp(Jvp& r) const {
+  throw GradError(fmt::format("{}: the op has no jvp rule", name_), r.node().where());
+}
+
+std::vector<const Op*> all_ops() {
+  const std::lock_guard lock(registry().mutex);
+  std::vector<const Op*> ops = registry().ops;
+  std::ranges::sort(ops, [](const Op* a, const Op* b) {
+    return std::strcmp(a->name(), b->name()) < 0;
+  });
+  return ops;
+}
+
+Tensor Application::checked(Value* value, Node::SavedMask which, Node* node) const {
+  const char* op = node_.op()->name();
+  if (!value) {
+    if (node_.released())
+      throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
+                      node_.where(), "pass {.retain_graph = true} to the first backward");
+    throw GradError(fmt::format("{}: the gradient rule reads a value that the op does not save", op),
+                    node_.where(), "name it in the saved mask that the op passes to record()");
+  }
+  const std::uint32_t saved = node_.saved_version(which), now = value->version();
+  if (saved != now) {
+    const std::string_view name = node ? node->name() : std::string_view();
+    throw GradError(
+        fmt::format("{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
+                    "now {}",
+                    op, which == Node::output ? "output" : "operand", name, name.empty() ? "" : " ",
+                    to_string(value->shape()), saved, now),
+        node_.where(), "call backward() before the optimizer's step or any other write");
+  }
+  return Tensor(Ref<Value>::share(value), recorded_ ? Ref<Node>::share(node) : Ref<Node>());
+}
+
+Tensor Application::in(std::size_t i) const {
+  return checked(node_.saved_input(i), detail::input(i), node_.inputs()[i]);
+}
+
+Tensor Application::out() const {
+  return checked(node_.saved_output(), Node::output, const_cast<Node*>(&node_));
+}
+
+namespace detail {
+
+Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
+                   Node::SavedMask saved, std::span<const std::byte> parameters, const Where& where) {
+  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters, *out,
+                              where);
+  bool requires_grad = false;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Node* input = inputs[i]->node();
+    node->set_input(i, input);
+    requires_grad |= input && input->requires_grad();
+    if (node->saves_input(i)) node->set_saved(detail::input(i), inputs[i]->value_ref().get());
+  }
+  if (requires_grad) node->set_requires_grad();
+  if (saved & Node::output) node->set_saved(Node::output, out.get());
+  return Tensor(std::move(out), std::move(node));
+}
+
+}  // namespace detail
+
+Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
+                         Node::SavedMask saved, const Where& where,
+                         std::span<const std::byte> parameters) {
+  const std::span all(inputs.begin(), inputs.size());
+  bool requires_grad = false;
+  for (const Tensor* input : all) requires_grad |= input->requires_grad();
+  if (detail::mode.recording && requires_grad)
+    return detail::record_node(op, std::move(out), all, saved, parameters, where);
+  if (!detail::mode.provenance) return Tensor(std::move(out));
+  // A node without edges: it keeps the values that log() may want, and no graph.
+  const Node::SavedMask kept = saved & ~Node::output;
+  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), kept, parameters, *out,
+                              where);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    node->set_input(i, nullptr);
+    if (node->saves_input(i)) node->set_saved(detail::input(i), all[i]->value_ref().get());
+  }
+  return Tensor(std::move(out), std::move(node));
+}
+
+}  // namespace chainrule

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/node.hpp>
+#include <chainrule/core/recording.hpp>
+#include <chainrule/core/tensor.hpp>
+
+namespace chainrule {
+
+/// What a gradient rule can read of the application that it differentiates.
+class Application {
+ public:
+  Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
+
+  const Node& node() const noexcept { return node_; }
+  std::size_t input_count() const noexcept { return node_.inputs().size(); }
+  /// Input i, which the op saved. Throws GradError when it was written to since.
+  Tensor in(std::size_t i) const;
+  /// The output, which the op saved. Throws GradError when it was written to since.
+  Tensor out() const;
+  /// The shape of input i, saved or not. Only for an input that has a node.
+  Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
+  template <class P>
+  const P& parameters() const noexcept {
+    return node_.parameters<P>();
+  }
+
+ private:
+  Tensor checked(Value* value, Node::SavedMask which, Node* node) const;
+  const Node& node_;
+  bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
+};
+
+/// The reverse rule's view: the gradient g of the output, and where the inputs' gradients go.
+class Vjp : public Application {
+ public:
+  using Application::Application;
+  virtual ~Vjp() = default;
+  /// The gradient of the output; its shape and dtype are the output's.
+  virtual const Tensor& g() const noexcept = 0;
+  /// True when somebody wants the gradient of input i.
+  virtual bool needs(std::size_t i) const noexcept = 0;
+  /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.
+  virtual void give(std::size_t i, Tensor gradient) = 0;
+  /// True when the gradient of this very node was asked for, so that no rule may step over it.
+  virtual bool asked_for(const Node* node) const noexcept = 0;
+};
+
+/// The forward rule's view: the tangents of the inputs.
+class Jvp : public Application {
+ public:
+  using Application::Application;
+  virtual ~Jvp() = default;
+  /// False when the tangent of input i is zero.
+  virtual bool has(std::size_t i) const noexcept = 0;
+  /// The tangent of input i, which has() one; its shape is the input's.
+  virtual const Tensor& tangent(std::size_t i) const = 0;
+};
+
+/// One input on which an op is to be tested.
+struct Sample {
+  std::string label;            ///< distinguishes the samples of one op
+  std::vector<Tensor> inputs;   ///< f64 where the op takes floating numbers, away from kinks
+  Tensor (*apply)(std::span<const Tensor> inputs);
+};
+
+/// One operation's rules. An op is a static object without state; it is known to `all_ops()`, which
+/// drives the tests, as long as it lives.
+class Op {
+ public:
+  /// `name` as users call it; `notation` is how a formula shows it, with {0}, {1} … for the operands,
+  /// or empty for name(operands). Both must outlive the op.
+  Op(const char* name, const char* notation = "");
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+  virtual ~Op();
+
+  const char* name() const noexcept { return name_; }
+  const char* notation() const noexcept { return notation_; }
+  /// False for ops whose results have no gradient (comparisons, argmax …); they are not recorded.
+  virtual bool differentiable() const noexcept { return true; }
+
+  /// Vector-Jacobian product: for every input i that r.needs(i), gives the gradient of
+  /// ⟨g, op(inputs)⟩ with respect to it. Written in tensor operations, so that it can be recorded.
+  virtual void vjp(Vjp& r) const;
+  /// Jacobian-vector product: the tangent of the output, of the output's shape or one that broadcasts
+  /// to it. At least one input has a tangent.
+  virtual Tensor jvp(Jvp& r) const;
+  /// Inputs for the tests of the op's value, rules, broadcasting and views.
+  virtual std::vector<Sample> samples() const = 0;
+
+ private:
+  const char* name_;
+  const char* notation_;
+};
+
+/// Every op there is, in the order of their names.
+std::vector<const Op*> all_ops();
+
+namespace detail {
+
+/// Bits for what an op saves.
+constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::SavedMask{1} << i; }
+inline constexpr Node::SavedMask output = Node::output;
+
+Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
+                   Node::SavedMask saved, std::span<const std::byte> parameters, const Where& where);
+
+template <class P>
+std::span<const std::byte> bytes_of(const P& parameters) noexcept {
+  static_assert(std::is_trivially_copyable_v<P>);
+  return std::as_bytes(std::span(&parameters, 1));
+}
+
+}  // namespace detail
+
+/// The last line of an operation: wraps its result, and leaves a node behind when recording is on and
+/// an input requires gradients. `saved` says which of the inputs and the output the rules will read.
+inline Tensor record(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
+                     Node::SavedMask saved, const Where& where,
+                     std::span<const std::byte> parameters = {}) {
+  if (detail::mode.recording)
+    for (const Tensor* input : inputs)
+      if (input->requires_grad())
+        return detail::record_node(op, std::move(out), inputs, saved, parameters, where);
+  return Tensor(std::move(out));
+}
+
+inline Tensor record(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
+                     Node::SavedMask saved, const Where& where,
+                     std::span<const std::byte> parameters = {}) {
+  return record(op, std::move(out), std::span(inputs.begin(), inputs.size()), saved, where,
+                parameters);
+}
+
+/// The same for an op whose logarithm has a stable form (softmax, sigmoid, exp): also without
+/// gradients, a node remembers the inputs that `saved` names, so that log() finds them.
+Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
+                         Node::SavedMask saved, const Where& where,
+                         std::span<const std::byte> parameters = {});
+
+}  // namespace chainrule

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <utility>
+
+namespace chainrule {
+
+namespace detail {
+
+/// What the operations of the calling thread leave behind.
+struct Mode {
+  bool recording = true;   // nodes, for gradients
+  bool provenance = true;  // where a softmax, sigmoid or exp came from, so that log() is stable
+};
+
+extern thread_local constinit Mode mode __attribute__((tls_model("initial-exec")));
+
+/// Restores the mode when it goes.
+class ModeScope {
+ public:
+  explicit ModeScope(Mode inside) noexcept : before_(std::exchange(mode, inside)) {}
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+  ~ModeScope() { mode = before_; }
+
+ private:
+  Mode before_;
+};
+
+}  // namespace detail
+
+/// True when operations of this thread are recorded; the default.
+inline bool is_recording() noexcept { return detail::mode.recording; }
+
+/// While it lives, operations of this thread leave no graph: `NoGrad guard;`.
+class NoGrad {
+ public:
+  NoGrad() noexcept : scope_({.recording = false, .provenance = true}) {}
+
+ private:
+  detail::ModeScope scope_;
+};
+
+/// While it lives, operations of this thread are recorded, also inside of a NoGrad.
+class EnableGrad {
+ public:
+  EnableGrad() noexcept : scope_({.recording = true, .provenance = true}) {}
+
+ private:
+  detail::ModeScope scope_;
+};
+
+/// Calls f() without recording and returns its result: `auto y = no_grad([&] { return model(x); });`.
+template <class F>
+decltype(auto) no_grad(F&& f) {
+  NoGrad guard;
+  return std::forward<F>(f)();
+}
+
+}  // namespace chainrule

@@ -1,0 +1,52 @@
+#include <chainrule/core/shape.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/error.hpp>
+
+namespace chainrule {
+
+namespace {
+
+void check_rank(std::size_t rank) {
+  if (rank > static_cast<std::size_t>(max_rank))
+    throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", rank, max_rank));
+}
+
+}  // namespace
+
+Shape::Shape(std::span<const std::int64_t> dims) : rank_(0) {
+  check_rank(dims.size());
+  for (std::int64_t dim : dims) dims_[rank_++] = dim;
+}
+
+void Shape::push_back(std::int64_t dim) { insert(rank_, dim); }
+
+void Shape::insert(int axis, std::int64_t dim) {
+  check_rank(size() + 1);
+  for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
+  dims_[axis] = dim;
+  ++rank_;
+}
+
+void Shape::erase(int axis) noexcept {
+  --rank_;
+  for (int i = axis; i < rank_; ++i) dims_[i] = dims_[i + 1];
+}
+
+std::string to_string(const Shape& shape) {
+  if (shape.rank() == 1) return fmt::format("({},)", shape[0]);
+  return fmt::format("({})", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+Shape contiguous_strides(const Shape& shape) noexcept {
+  Shape strides = shape;
+  std::int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= shape[i];
+  }
+  return strides;
+}
+
+}  // namespace chainrule

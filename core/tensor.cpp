@@ -1,0 +1,186 @@
+#include <chainrule/core/tensor.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace chainrule {
+
+namespace {
+
+template <class T>
+T read(const Value& value, std::int64_t offset) {
+  return visit(value.dtype(), [&](auto zero) {
+    return static_cast<T>(value.data<decltype(zero)>()[offset]);
+  });
+}
+
+template <class T>
+void check_type(const Tensor& tensor, const char* member, const Where& where) {
+  if (tensor.dtype(where) != dtype_of<T>)
+    throw DTypeError(fmt::format("{}<{}>: {} holds {}", member, name_of(dtype_of<T>),
+                                 describe(tensor), name_of(tensor.dtype(where))),
+                     where, fmt::format("ask for {0}<{1}>(), or convert with to(x, {2})", member,
+                                        tensor.dtype(where) == i64 ? "std::int64_t" :
+                                        tensor.dtype(where) == f32 ? "float" :
+                                        tensor.dtype(where) == f64 ? "double" : "bool",
+                                        name_of(dtype_of<T>)));
+}
+
+}  // namespace
+
+void Tensor::throw_undefined(const Where& where) {
+  throw ValueError("the tensor is undefined", where,
+                   "it was default-constructed, or is the grad() of a tensor that has none");
+}
+
+std::int64_t Tensor::size(int axis, Where where) const {
+  const Value& mine = value(where);
+  const int at = axis < 0 ? axis + mine.rank() : axis;
+  if (at < 0 || at >= mine.rank())
+    throw IndexError(fmt::format("size: axis {} of {}, which has {} axes", axis, describe(*this),
+                                 mine.rank()),
+                     where);
+  return mine.dims()[at];
+}
+
+template <class T>
+T Tensor::item(Where where) const {
+  const Value& mine = value(where);
+  if (mine.numel() != 1)
+    throw ShapeError(fmt::format("item: {} has {} elements, not one", describe(*this), mine.numel()),
+                     where, "at({i, j}) reads one of several, sum(x) or mean(x) reduces them");
+  return read<T>(mine, 0);
+}
+
+template <class T>
+T Tensor::at(const Shape& index, Where where) const {
+  const Value& mine = value(where);
+  if (index.rank() != mine.rank())
+    throw IndexError(fmt::format("at: {} indices for {}, which has {} axes", index.rank(),
+                                 describe(*this), mine.rank()),
+                     where);
+  std::int64_t offset = 0;
+  for (int i = 0; i < index.rank(); ++i) {
+    const std::int64_t extent = mine.dims()[i];
+    const std::int64_t at = index[i] < 0 ? index[i] + extent : index[i];
+    if (at < 0 || at >= extent)
+      throw IndexError(fmt::format("at: index {} is out of range for axis {} of {}", index[i], i,
+                                   describe(*this)),
+                       where);
+    offset += at * mine.strides()[i];
+  }
+  return read<T>(mine, offset);
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector(Where where) const {
+  check_type<T>(*this, "to_vector", where);
+  const Value& mine = *value_;
+  const T* data = mine.data<T>();
+  std::vector<T> elements;
+  elements.reserve(static_cast<std::size_t>(mine.numel()));
+  std::int64_t index[max_rank] = {};
+  std::int64_t offset = 0;
+  for (std::int64_t n = 0; n < mine.numel(); ++n) {
+    elements.push_back(data[offset]);
+    for (int axis = mine.rank() - 1; axis >= 0; --axis) {
+      offset += mine.strides()[axis];
+      if (++index[axis] < mine.dims()[axis]) break;
+      offset -= index[axis] * mine.strides()[axis];
+      index[axis] = 0;
+    }
+  }
+  return elements;
+}
+
+template <class T>
+std::span<const T> Tensor::data(Where where) const {
+  check_type<T>(*this, "data", where);
+  if (!value_->contiguous())
+    throw ShapeError(fmt::format("data: {} is a view with strides {}, not row-major",
+                                 describe(*this), to_string(value_->strides_shape())),
+                     where, "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
+  return {value_->data<T>(), static_cast<std::size_t>(value_->numel())};
+}
+
+template <class T>
+std::span<T> Tensor::mutable_data(Where where) {
+  const std::span<const T> elements = data<T>(where);
+  if (node_ && !node_->is_leaf() && node_->requires_grad())
+    throw GradError(fmt::format("mutable_data: {} is the result of a recorded operation and cannot "
+                                "be written",
+                                describe(*this)),
+                    where, "write into parameters and data, or into x.detach() knowing that a graph "
+                    "that saved it will refuse its backward");
+  value_->bump_version();
+  return {const_cast<T*>(elements.data()), elements.size()};
+}
+
+Tensor& Tensor::requires_grad_(bool on, Where where) & {
+  const Value& mine = value(where);
+  if (requires_grad() == on) return *this;
+  if (!on && !node_->is_leaf())
+    throw GradError(fmt::format("requires_grad_: {} is the result of a recorded operation",
+                                describe(*this)),
+                    where, "use detach() for the value without its graph");
+  if (on && !is_floating(mine.dtype()))
+    throw DTypeError(fmt::format("requires_grad_: {} holds {}, and only f32 and f64 have gradients",
+                                 describe(*this), name_of(mine.dtype())),
+                     where);
+  // A new leaf: graphs that know the old one as it was stay as they are.
+  Ref<Node> leaf = Node::make_leaf(mine, on, where);
+  if (!name().empty()) leaf->set_name(name());
+  node_ = std::move(leaf);
+  return *this;
+}
+
+Tensor Tensor::requires_grad_(bool on, Where where) && {
+  return std::move(static_cast<Tensor&>(*this).requires_grad_(on, where));
+}
+
+Tensor Tensor::named(std::string_view name, Where where) const {
+  Ref<Node> node = node_ ? node_ : Node::make_leaf(value(where), false, where);
+  node->set_name(name);
+  return Tensor(value_, std::move(node));
+}
+
+Tensor Tensor::detach(Where where) const {
+  value(where);
+  return Tensor(value_);
+}
+
+void Tensor::set_grad(const Tensor& grad, Where where) {
+  if (!grad.defined()) return zero_grad();
+  if (!node_ || !node_->is_leaf() || !node_->requires_grad())
+    throw GradError(fmt::format("set_grad: {} is not a parameter", describe(*this)), where,
+                    "call requires_grad_() on it first");
+  if (!grad.value_->same_shape(*value_) || grad.value_->dtype() != value_->dtype())
+    throw ShapeError(fmt::format("set_grad: a gradient {} {} for {} {}",
+                                 name_of(grad.value_->dtype()), describe(grad),
+                                 name_of(value_->dtype()), describe(*this)),
+                     where);
+  node_->set_grad(grad.value_, grad.node_);
+}
+
+std::string describe(const Tensor& tensor) {
+  if (!tensor.defined()) return "an undefined tensor";
+  const std::string shape = to_string(tensor.shape());
+  return tensor.name().empty() ? shape : fmt::format("{} {}", tensor.name(), shape);
+}
+
+#define CHAINRULE_ELEMENT_TYPE(T)                                     \
+  template T Tensor::item<T>(Where) const;                            \
+  template T Tensor::at<T>(const Shape&, Where) const;                \
+  template std::vector<T> Tensor::to_vector<T>(Where) const;          \
+  template std::span<const T> Tensor::data<T>(Where) const;           \
+  template std::span<T> Tensor::mutable_data<T>(Where);
+CHAINRULE_ELEMENT_TYPE(float)
+CHAINRULE_ELEMENT_TYPE(double)
+CHAINRULE_ELEMENT_TYPE(std::int64_t)
+CHAINRULE_ELEMENT_TYPE(bool)
+#undef CHAINRULE_ELEMENT_TYPE
+template int Tensor::item<int>(Where) const;
+template int Tensor::at<int>(const Shape&, Where) const;
+
+}  // namespace chainrule

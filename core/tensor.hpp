@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/dtype.hpp>
+#include <chainrule/core/error.hpp>
+#include <chainrule/core/node.hpp>
+#include <chainrule/core/ref.hpp>
+#include <chainrule/core/shape.hpp>
+#include <chainrule/core/value.hpp>
+
+namespace chainrule {
+
+class Index;
+
+/// Options of Tensor::backward() and backward().
+struct BackwardOptions {
+  bool retain_graph = false;  ///< keep saved values, so that a second backward can follow
+  bool create_graph = false;  ///< record the backward itself, for higher derivatives
+};
+
+/// A handle of a value and, if recorded, of its place in the graph. Copying a handle is cheap and
+/// shares both. Values that a graph may have saved are immutable; see mutable_data().
+class Tensor {
+ public:
+  /// No tensor at all; defined() is false, and every other use is an error.
+  Tensor() noexcept = default;
+  explicit Tensor(Ref<Value> value, Ref<Node> node = {}) noexcept
+      : value_(std::move(value)), node_(std::move(node)) {}
+
+  bool defined() const noexcept { return static_cast<bool>(value_); }
+
+  // --- what it holds ---
+
+  DType dtype(Where where = Where::current()) const { return value(where).dtype(); }
+  Shape shape(Where where = Where::current()) const { return value(where).shape(); }
+  /// Strides in elements.
+  Shape strides(Where where = Where::current()) const { return value(where).strides_shape(); }
+  /// The number of axes.
+  int rank(Where where = Where::current()) const { return value(where).rank(); }
+  /// The extent of an axis; negative axes count from the end. Throws IndexError.
+  std::int64_t size(int axis, Where where = Where::current()) const;
+  std::int64_t numel(Where where = Where::current()) const { return value(where).numel(); }
+  bool is_contiguous(Where where = Where::current()) const { return value(where).contiguous(); }
+  /// Counts the writes into the elements.
+  std::uint32_t version(Where where = Where::current()) const { return value(where).version(); }
+
+  /// The only element, converted to T. Throws ShapeError unless there is exactly one.
+  template <class T = double>
+  T item(Where where = Where::current()) const;
+  /// The element at a full index, converted to T; negative indices count from the end. Throws
+  /// IndexError.
+  template <class T = double>
+  T at(const Shape& index, Where where = Where::current()) const;
+  /// All elements in row-major order, whatever the strides. Throws DTypeError unless T is the
+  /// element type.
+  template <class T>
+  std::vector<T> to_vector(Where where = Where::current()) const;
+  /// The elements of a row-major tensor, without a copy. Throws DTypeError unless T is the element
+  /// type, ShapeError for other strides. Valid as long as a handle lives.
+  template <class T>
+  std::span<const T> data(Where where = Where::current()) const;
+  /// The same for writing: moves the version, so that a backward through a graph that saved the old
+  /// elements reports it. Throws GradError for the result of a recorded operation.
+  template <class T>
+  std::span<T> mutable_data(Where where = Where::current());
+
+  // --- its place in the graph ---
+
+  /// True for parameters, and for results recorded from tensors that require gradients.
+  bool requires_grad() const noexcept { return node_ && node_->requires_grad(); }
+  /// Makes this handle (and its later copies) a parameter: backward() fills its grad(). Throws
+  /// DTypeError unless floating, GradError for `false` on the result of a recorded operation.
+  Tensor& requires_grad_(bool on = true, Where where = Where::current()) &;
+  Tensor requires_grad_(bool on = true, Where where = Where::current()) &&;
+  /// True unless it is the result of a recorded operation.
+  bool is_leaf() const noexcept { return !node_ || node_->is_leaf() || !node_->requires_grad(); }
+  /// The same tensor under a name, for errors, derivations and pictures. The name goes with the
+  /// tensor's place in the graph, so that other handles of a recorded tensor see it, too.
+  [[nodiscard]] Tensor named(std::string_view name, Where where = Where::current()) const;
+  /// The name, or "".
+  std::string_view name() const noexcept { return node_ ? node_->name() : std::string_view(); }
+  /// The same value without a graph.
+  [[nodiscard]] Tensor detach(Where where = Where::current()) const;
+  /// The gradient that backward() left here; undefined when there is none.
+  Tensor grad() const { return node_ ? Tensor(node_->grad_value(), node_->grad_node()) : Tensor(); }
+  /// Puts a gradient there, as an optimizer with clipping does. Throws unless this is a parameter
+  /// and shape and dtype agree; an undefined tensor removes it.
+  void set_grad(const Tensor& grad, Where where = Where::current());
+  /// Removes the gradient.
+  void zero_grad() noexcept {
+    if (node_) node_->set_grad({}, {});
+  }
+  /// Gradients of this scalar for all parameters that it depends on, added to their grad(). See
+  /// backward() in graph/backward.hpp.
+  void backward(BackwardOptions options = {}, Where where = Where::current()) const;
+
+  // --- the operations that read best as members; defined in ops ---
+
+  /// The transpose: all axes reversed. A view.
+  Tensor T(Where where = Where::current()) const;
+  /// The tensor at `index` along the first axis. A view.
+  Tensor operator[](std::int64_t index) const;
+  Tensor operator[](const Index& index) const;
+  /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view.
+  template <class... I>
+  Tensor operator()(const I&... index) const;
+
+  // --- for operations and the engine ---
+
+  const Ref<Value>& value_ref() const noexcept { return value_; }
+  const Ref<Node>& node_ref() const noexcept { return node_; }
+  Node* node() const noexcept { return node_.get(); }
+  /// The value; throws ValueError for an undefined tensor.
+  const Value& value(const Where& where) const {
+    if (!value_) throw_undefined(where);
+    return *value_;
+  }
+
+ private:
+  [[noreturn]] static void throw_undefined(const Where& where);
+
+  Ref<Value> value_;
+  Ref<Node> node_;
+};
+
+/// "W1 (32, 64)", or the shape alone without a name; for messages.
+std::string describe(const Tensor& tensor);
+
+}  // namespace chainrule

@@ -1,0 +1,149 @@
+#include <chainrule/core/value.hpp>
+
+#include <fmt/format.h>
+
+#include <new>
+
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/error.hpp>
+
+namespace chainrule {
+
+namespace {
+
+// Small elements follow their header directly; large ones start on a cache line.
+constexpr std::size_t align_from = 512;
+
+struct Loan {
+  void (*release)(void*);
+  void* context;
+};
+
+std::size_t owner_bytes(std::size_t header, std::size_t elements) {
+  return elements < align_from ? header + elements : (header + 63) / 64 * 64 + elements;
+}
+
+std::size_t element_offset(std::size_t header, std::size_t elements) {
+  return elements < align_from ? header : (header + 63) / 64 * 64;
+}
+
+[[noreturn]] void bad_extents(const std::int64_t* dims, int rank) {
+  const Shape shape(std::span(dims, static_cast<std::size_t>(rank)));
+  for (std::int64_t dim : shape)
+    if (dim < 0) throw ShapeError(fmt::format("shape: negative extent in {}", to_string(shape)));
+  throw ShapeError(fmt::format("shape: {} has more elements than can be counted", to_string(shape)));
+}
+
+std::int64_t checked_numel(const std::int64_t* dims, int rank) {
+  std::int64_t n = 1;
+  bool overflow = false;
+  for (int i = 0; i < rank; ++i) {
+    if (dims[i] < 0) bad_extents(dims, rank);
+    // An extent of 0 makes the product 0 whatever the others are.
+    if (dims[i] != 0) overflow |= __builtin_mul_overflow(n, dims[i], &n);
+  }
+  if (overflow || n > (std::int64_t{1} << 59)) bad_extents(dims, rank);
+  for (int i = 0; i < rank; ++i)
+    if (dims[i] == 0) n = 0;
+  return n;
+}
+
+}  // namespace
+
+bool is_contiguous(const std::int64_t* dims, const std::int64_t* strides, int rank) noexcept {
+  std::int64_t step = 1;
+  for (int i = rank - 1; i >= 0; --i) {
+    if (dims[i] == 0) return true;
+    if (dims[i] != 1 && strides[i] != step) return false;
+    step *= dims[i];
+  }
+  return true;
+}
+
+Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
+  const std::int64_t numel = checked_numel(dims, rank);
+  const std::size_t header =
+      sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
+  const std::size_t elements = static_cast<std::size_t>(numel) * size_of(dtype);
+  auto* block = static_cast<char*>(memory::allocate(owner_bytes(header, elements)));
+  auto* value = new (block) Value;
+  value->dtype_ = dtype;
+  value->rank_ = static_cast<std::uint8_t>(rank);
+  value->contiguous_ = true;
+  value->borrowed_ = false;
+  value->elements_ = block + element_offset(header, elements);
+  value->base_ = nullptr;
+  value->numel_ = numel;
+  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
+  std::int64_t step = 1;
+  for (int i = rank - 1; i >= 0; --i) {
+    to[i] = dims[i];
+    to[rank + i] = step;
+    step *= dims[i];
+  }
+  return Ref<Value>::adopt(value);
+}
+
+Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
+                       std::int64_t offset) {
+  const int rank = shape.rank();
+  const std::size_t header =
+      sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
+  auto* value = new (memory::allocate(header)) Value;
+  value->dtype_ = of->dtype_;
+  value->rank_ = static_cast<std::uint8_t>(rank);
+  value->borrowed_ = false;
+  value->elements_ =
+      static_cast<char*>(of->elements_) + offset * static_cast<std::int64_t>(size_of(of->dtype_));
+  value->base_ = of->base_ ? of->base_ : of.get();
+  value->base_->refs.retain();
+  value->numel_ = shape.numel();
+  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
+  for (int i = 0; i < rank; ++i) {
+    to[i] = shape[i];
+    to[rank + i] = strides[i];
+  }
+  value->contiguous_ = is_contiguous(to, to + rank, rank);
+  return Ref<Value>::adopt(value);
+}
+
+Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
+                         void (*release)(void* context), void* context) {
+  const int rank = shape.rank();
+  const std::int64_t numel = checked_numel(shape.data(), rank);
+  const std::size_t header =
+      sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
+  auto* block = static_cast<char*>(memory::allocate(header + sizeof(Loan)));
+  auto* value = new (block) Value;
+  value->dtype_ = dtype;
+  value->rank_ = static_cast<std::uint8_t>(rank);
+  value->contiguous_ = true;
+  value->borrowed_ = true;
+  value->elements_ = elements;
+  value->base_ = nullptr;
+  value->numel_ = numel;
+  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
+  const Shape strides = contiguous_strides(shape);
+  for (int i = 0; i < rank; ++i) {
+    to[i] = shape[i];
+    to[rank + i] = strides[i];
+  }
+  new (block + header) Loan{release, context};
+  return Ref<Value>::adopt(value);
+}
+
+void Value::destroy(Value* value) noexcept {
+  const std::size_t header = value->header_bytes();
+  if (Value* base = value->base_) {
+    memory::deallocate(value, header);
+    if (base->refs.release()) destroy(base);  // a base has no base: one level deep
+  } else if (value->borrowed_) {
+    const Loan loan = *reinterpret_cast<Loan*>(reinterpret_cast<char*>(value) + header);
+    memory::deallocate(value, header + sizeof(Loan));
+    if (loan.release) loan.release(loan.context);
+  } else {
+    memory::deallocate(value, owner_bytes(header, value->byte_count()));
+  }
+}
+
+}  // namespace chainrule

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <chainrule/core/dtype.hpp>
+#include <chainrule/core/ref.hpp>
+#include <chainrule/core/shape.hpp>
+
+namespace chainrule {
+
+/// The numbers of a tensor: shape, dtype, strides and elements, apart from any graph. A Value owns
+/// its elements, or is a view and keeps its base (never itself a view) alive. One pooled block holds
+/// the header, shape, strides and, in an owner, the elements.
+///
+/// Users hold Tensors; this is the type that kernels and gradient rules are written on.
+class Value {
+ public:
+  /// A row-major owner with uninitialised elements. Throws ShapeError for a negative extent or more
+  /// elements than can be counted, MemoryError when there is no memory.
+  static Ref<Value> make(DType dtype, const std::int64_t* dims, int rank);
+  static Ref<Value> make(DType dtype, const Shape& shape) {
+    return make(dtype, shape.data(), shape.rank());
+  }
+
+  /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds.
+  static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
+                         std::int64_t offset);
+
+  /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the
+  /// last user is gone.
+  static Ref<Value> borrow(DType dtype, const Shape& shape, void* elements,
+                           void (*release)(void* context), void* context);
+
+  DType dtype() const noexcept { return dtype_; }
+  int rank() const noexcept { return rank_; }
+  std::int64_t numel() const noexcept { return numel_; }
+  bool contiguous() const noexcept { return contiguous_; }
+  const std::int64_t* dims() const noexcept { return reinterpret_cast<const std::int64_t*>(this + 1); }
+  const std::int64_t* strides() const noexcept { return dims() + rank_; }
+  Shape shape() const { return Shape(std::span(dims(), static_cast<std::size_t>(rank_))); }
+  Shape strides_shape() const { return Shape(std::span(strides(), static_cast<std::size_t>(rank_))); }
+  bool same_shape(const Value& other) const noexcept {
+    if (rank_ != other.rank_) return false;
+    const std::int64_t *a = dims(), *b = other.dims();
+    for (int i = 0; i < rank_; ++i)
+      if (a[i] != b[i]) return false;
+    return true;
+  }
+
+  template <class T>
+  T* data() noexcept {
+    return static_cast<T*>(elements_);
+  }
+  template <class T>
+  const T* data() const noexcept {
+    return static_cast<const T*>(elements_);
+  }
+  void* bytes() noexcept { return elements_; }
+  const void* bytes() const noexcept { return elements_; }
+  std::size_t byte_count() const noexcept {
+    return static_cast<std::size_t>(numel_) * size_of(dtype_);
+  }
+
+  /// Counts the writes into the elements; views share the count of their base.
+  std::uint32_t version() const noexcept { return base_ ? base_->version_ : version_; }
+  void bump_version() noexcept { ++(base_ ? base_->version_ : version_); }
+
+  /// The owner of the elements: the base of a view, or this.
+  const Value* owner() const noexcept { return base_ ? base_ : this; }
+
+  /// True when nobody else can see the elements, so that they may be reused for a result.
+  bool exclusive() const noexcept {
+    return refs.unique() && !base_ && contiguous_ && !borrowed_;
+  }
+
+  static void destroy(Value* value) noexcept;
+
+  RefCount refs;
+
+ private:
+  Value() = default;
+  std::size_t header_bytes() const noexcept {
+    return sizeof(Value) + 2 * static_cast<std::size_t>(rank_) * sizeof(std::int64_t);
+  }
+
+  std::uint32_t version_ = 0;
+  DType dtype_;
+  std::uint8_t rank_;
+  bool contiguous_;
+  bool borrowed_;
+  void* elements_;
+  Value* base_;
+  std::int64_t numel_;
+};
+
+/// True when `strides` are those of row-major elements; axes of extent 1 do not count.
+bool is_contiguous(const std::int64_t* dims, const std::int64_t* strides, int rank) noexcept;
+
+}  // namespace chainrule

@@ -1,0 +1,69 @@
+#include <chainrule/ops/define.hpp>
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace chainrule {
+
+Tensor Operand::as_tensor(DType dtype) const {
+  Ref<Value> value = Value::make(dtype, nullptr, 0);
+  if (dtype == f32) {
+    *value->data<float>() = static_cast<float>(number_);
+  } else if (dtype == f64) {
+    *value->data<double>() = number_;
+  } else if (dtype == i64) {
+    if (!integral_ && !(std::trunc(number_) == number_ && std::abs(number_) < 0x1p63))
+      throw DTypeError(fmt::format("the number {} with a tensor of i64", number_), where_,
+                       "convert the tensor first: to(x, f32)");
+    *value->data<std::int64_t>() = integral_ ? integer_ : static_cast<std::int64_t>(number_);
+  } else {
+    *value->data<bool>() = number_ != 0;
+  }
+  return Tensor(std::move(value));
+}
+
+void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where) {
+  const DType dtype = x.value_ref()->dtype();
+  if (is_floating(dtype) || (integers && dtype == i64)) return;
+  throw DTypeError(fmt::format("{}: {} holds {}, but {} is needed", op, describe(x), name_of(dtype),
+                               integers ? "f32, f64 or i64" : "f32 or f64"),
+                   where, "convert it: to(x, f32)");
+}
+
+void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
+                  const Where& where) {
+  const DType left = a.value_ref()->dtype(), right = b.value_ref()->dtype();
+  if (left != right)
+    throw DTypeError(fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a),
+                                 name_of(left), describe(b), name_of(right)),
+                     where, fmt::format("convert one of them: to(x, {})",
+                                        name_of(is_floating(left) ? left : right)));
+  check_dtype(op, a, integers, where);
+}
+
+Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
+  const Shape x = a.shape(), y = b.shape();
+  Shape out = x.rank() >= y.rank() ? x : y;
+  for (int i = 1; i <= out.rank(); ++i) {
+    const std::int64_t p = i <= x.rank() ? x[x.rank() - i] : 1;
+    const std::int64_t q = i <= y.rank() ? y[y.rank() - i] : 1;
+    if (p != q && p != 1 && q != 1)
+      throw ShapeError(fmt::format("{}: shapes do not broadcast: {} and {} differ in axis -{}", op,
+                                   describe(a), describe(b), i),
+                       where, "shapes are aligned at the last axis; extents must be equal or 1");
+    out[out.rank() - i] = p == 1 ? q : p;
+  }
+  return out;
+}
+
+int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
+                   const Where& where) {
+  const std::int64_t at = axis < 0 ? axis + rank : axis;
+  if (at < 0 || at >= rank)
+    throw IndexError(fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank),
+                     where);
+  return static_cast<int>(at);
+}
+
+}  // namespace chainrule

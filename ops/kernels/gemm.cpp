@@ -1,0 +1,182 @@
+#include <chainrule/ops/kernels/gemm.hpp>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include <chainrule/core/allocator.hpp>
+
+namespace chainrule::kernels {
+
+namespace {
+
+template <class T>
+using Buffer = std::vector<T, memory::Pool<T>>;
+
+// Below this many multiplications a product is done in registers: Eigen's blocking costs more.
+// Measured by bench/matmul_engines.
+constexpr std::int64_t small_product = 8 * 8 * 8;
+
+// W columns of one row of c, kept in registers over the whole inner dimension.
+template <int W, class T>
+inline void row_block(std::int64_t k, const T* a, std::int64_t a_step, const T* b,
+                      std::int64_t b_row, T* c, bool accumulate) {
+  T sum[W];
+  for (int j = 0; j < W; ++j) sum[j] = accumulate ? c[j] : T{0};
+  for (std::int64_t p = 0; p < k; ++p) {
+    const T x = a[p * a_step];
+    for (int j = 0; j < W; ++j) sum[j] += x * b[p * b_row + j];
+  }
+  for (int j = 0; j < W; ++j) c[j] = sum[j];
+}
+
+template <class T>
+void small_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b,
+                T* c, bool accumulate) {
+  T packed[small_product];
+  if (b.column != 1 && n != 1) {
+    for (std::int64_t p = 0; p < k; ++p)
+      for (std::int64_t j = 0; j < n; ++j) packed[p * n + j] = b.data[p * b.row + j * b.column];
+    b = {packed, n, 1};
+  }
+  for (std::int64_t i = 0; i < m; ++i) {
+    const T* x = a.data + i * a.row;
+    T* z = c + i * n;
+    std::int64_t j = 0;
+    for (; j + 8 <= n; j += 8) row_block<8>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
+    if (j + 4 <= n) {
+      row_block<4>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
+      j += 4;
+    }
+    for (; j < n; ++j) row_block<1>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
+  }
+}
+
+// A matrix whose rows or columns are adjacent, as the engines take it.
+template <class T>
+struct Operand {
+  const T* data;
+  std::int64_t stride;
+  bool row_major;
+  Buffer<T> copy;
+
+  Operand(MatrixView<T> view, std::int64_t rows, std::int64_t columns) {
+    if ((view.column == 1 || columns == 1) && (view.row >= columns || rows == 1)) {
+      *this = {view.data, std::max(rows == 1 ? columns : view.row, std::int64_t{1}), true};
+    } else if ((view.row == 1 || rows == 1) && (view.column >= rows || columns == 1)) {
+      *this = {view.data, std::max(columns == 1 ? rows : view.column, std::int64_t{1}), false};
+    } else {
+      copy.resize(static_cast<std::size_t>(rows * columns));
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < columns; ++j)
+          copy[static_cast<std::size_t>(i * columns + j)] = view.data[i * view.row + j * view.column];
+      data = copy.data();
+      stride = columns;
+      row_major = true;
+    }
+  }
+
+ private:
+  Operand(const T* at, std::int64_t step, bool rows_adjacent)
+      : data(at), stride(step), row_major(rows_adjacent) {}
+};
+
+// Eigen's packing buffers, from this library's allocator instead of malloc.
+template <class T>
+class Blocking final : public Eigen::internal::level3_blocking<T, T> {
+ public:
+  Blocking(Eigen::Index rows, Eigen::Index columns, Eigen::Index depth) {
+    this->m_mc = rows;
+    this->m_nc = columns;
+    this->m_kc = depth;
+    Eigen::internal::computeProductBlockingSizes<T, T>(this->m_kc, this->m_mc, this->m_nc,
+                                                       Eigen::Index{1});
+    a_.reset(this->m_mc * this->m_kc);
+    b_.reset(this->m_kc * this->m_nc);
+    this->m_blockA = a_.data;
+    this->m_blockB = b_.data;
+  }
+
+ private:
+  struct Block {
+    T* data = nullptr;
+    void* memory = nullptr;
+    std::size_t bytes = 0;
+    void reset(Eigen::Index count) {
+      bytes = static_cast<std::size_t>(count) * sizeof(T) + 64;
+      memory = memory::allocate(bytes);
+      void* start = memory;
+      std::size_t room = bytes;
+      data = static_cast<T*>(std::align(64, bytes - 64, start, room));
+    }
+    ~Block() {
+      if (memory) memory::deallocate(memory, bytes);
+    }
+  };
+  Block a_, b_;
+};
+
+template <int LeftOrder, int RightOrder, class T>
+void eigen_gemm(std::int64_t m, std::int64_t n, std::int64_t k, const Operand<T>& a,
+                const Operand<T>& b, T* c) {
+  Blocking<T> blocking(m, n, k);
+  Eigen::internal::general_matrix_matrix_product<Eigen::Index, T, LeftOrder, false, T, RightOrder,
+                                                 false, Eigen::ColMajor, 1>::
+      run(m, n, k, a.data, a.stride, b.data, b.stride, c, 1, m, T{1}, blocking, nullptr);
+}
+
+template <class T>
+void eigen_gemv(std::int64_t rows, std::int64_t columns, const Operand<T>& a, const T* x,
+                std::int64_t x_step, T* y) {
+  using Stride = Eigen::OuterStride<>;
+  Buffer<T> packed;
+  if (x_step != 1) {
+    packed.resize(static_cast<std::size_t>(columns));
+    for (std::int64_t i = 0; i < columns; ++i) packed[static_cast<std::size_t>(i)] = x[i * x_step];
+    x = packed.data();
+  }
+  const Eigen::Map<const Eigen::Vector<T, Eigen::Dynamic>> in(x, columns);
+  Eigen::Map<Eigen::Vector<T, Eigen::Dynamic>> out(y, rows);
+  if (a.row_major) {
+    using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    out.noalias() +=
+        Eigen::Map<const Matrix, 0, Stride>(a.data, rows, columns, Stride(a.stride)) * in;
+  } else {
+    using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+    out.noalias() +=
+        Eigen::Map<const Matrix, 0, Stride>(a.data, rows, columns, Stride(a.stride)) * in;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
+          bool accumulate) {
+  if (m == 0 || n == 0) return;
+  if (m * n * k <= small_product && n * k <= small_product)
+    return small_gemm(m, n, k, a, b, c, accumulate);
+  if (!accumulate) std::fill_n(c, m * n, T{0});
+  if (n == 1) return eigen_gemv(m, k, Operand<T>(a, m, k), b.data, b.row, c);
+  // A row-major c is the column-major cᵀ = bᵀ·aᵀ.
+  if (m == 1) return eigen_gemv(n, k, Operand<T>({b.data, b.column, b.row}, n, k), a.data, a.column, c);
+  const Operand<T> left({b.data, b.column, b.row}, n, k);
+  const Operand<T> right({a.data, a.column, a.row}, k, m);
+  constexpr int row_major = Eigen::RowMajor, column_major = Eigen::ColMajor;
+  if (left.row_major && right.row_major)
+    eigen_gemm<row_major, row_major>(n, m, k, left, right, c);
+  else if (left.row_major)
+    eigen_gemm<row_major, column_major>(n, m, k, left, right, c);
+  else if (right.row_major)
+    eigen_gemm<column_major, row_major>(n, m, k, left, right, c);
+  else
+    eigen_gemm<column_major, column_major>(n, m, k, left, right, c);
+}
+
+template void gemm<float>(std::int64_t, std::int64_t, std::int64_t, MatrixView<float>,
+                          MatrixView<float>, float*, bool);
+template void gemm<double>(std::int64_t, std::int64_t, std::int64_t, MatrixView<double>,
+                           MatrixView<double>, double*, bool);
+
+}  // namespace chainrule::kernels
