@@ -95,9 +95,9 @@ ensure_packages() { # groups
   as_root "${apt[@]}" update </dev/null >"$log" 2>&1
   if ! as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" \
     </dev/null >>"$log" 2>&1; then
-    grep -E '^(E|W|Err|sudo):?' "$log" | tail -n 20 >&2
-    fail "apt-get could not install them; all it said is in $log" \
-      "(is there a network? is this Debian 12 or newer?)"
+    grep -E '^(E|sudo):' "$log" | tail -n 4 >&2
+    fail "apt-get could not install them (is there a network? is this Debian 12 or newer?" \
+      "may you become root?); all it said is in $log"
     return
   fi
 }
@@ -143,9 +143,17 @@ build() { # directory, targets
   local dir=$1 log=$1/build.log arguments
   shift
   # After a change of the build files ninja configures anew; where it cannot (the directory was made
-  # by another Meson, its compiler is gone), start from nothing.
+  # by another Meson, its compiler is gone), start from nothing; but a mistake in a meson.build must
+  # not cost all that is compiled, so try elsewhere first.
   if ! ninja -C "$dir" build.ninja </dev/null >"$log" 2>&1; then
     mapfile -t arguments <"$dir/arguments"
+    if ! meson setup "$dir.try" "${arguments[@]:1}" </dev/null >"$log" 2>&1; then
+      tail -n 20 "$log" >&2
+      rm -rf "$dir.try"
+      fail "meson could not configure $dir; all it said is in $log"
+      return
+    fi
+    rm -rf "$dir.try"
     configure "${arguments[@]}" || return
   fi
   ninja -C "$dir" -n "$@" </dev/null 2>/dev/null | grep -q 'no work to do' && return
