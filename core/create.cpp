@@ -82,14 +82,16 @@ Tensor arange_integers(std::int64_t start, std::int64_t stop, std::int64_t step,
   // In unsigned arithmetic neither the distance nor the size of the step can overflow.
   const bool up = step > 0;
   const auto from = static_cast<std::uint64_t>(start), to = static_cast<std::uint64_t>(stop);
-  const std::uint64_t distance = up ? (stop > start ? to - from : 0) : (start > stop ? from - to : 0);
+  const std::uint64_t distance =
+      up ? (stop > start ? to - from : 0) : (start > stop ? from - to : 0);
   const std::uint64_t size =
       up ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
   const std::uint64_t count = distance / size + (distance % size != 0);
   if (count > static_cast<std::uint64_t>(most_elements))
-    throw ValueError(fmt::format("arange: from {} to {} by {} are more elements than can be counted",
-                                 start, stop, step),
-                     where);
+    throw ValueError(
+        fmt::format("arange: from {} to {} by {} are more elements than can be counted", start,
+                    stop, step),
+        where);
   const auto n = static_cast<std::int64_t>(count);
   Ref<Value> value = detail::make_value("arange", {n}, dtype, where);
   visit(dtype, [&](auto zero) {
@@ -111,9 +113,8 @@ Ref<Value> make_value(const char* op, const Shape& shape, DType dtype, const Whe
   try {
     return Value::make(dtype, shape);
   } catch (const MemoryError&) {
-    throw MemoryError(fmt::format("{}: no memory for {} of {}", op, to_string(shape),
-                                  name_of(dtype)),
-                      where);
+    throw MemoryError(
+        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
   }
 }
 
@@ -145,9 +146,10 @@ Tensor arange(AnyNumber start, AnyNumber stop, AnyNumber step, DType dtype, cons
   if (!std::isfinite(steps)) steps = stop.real / step.real - start.real / step.real;
   const double count = std::max(std::ceil(steps), 0.0);
   if (!(count <= static_cast<double>(most_elements)))
-    throw ValueError(fmt::format("arange: from {} to {} by {} are more elements than can be counted",
-                                 start.real, stop.real, step.real),
-                     where);
+    throw ValueError(
+        fmt::format("arange: from {} to {} by {} are more elements than can be counted", start.real,
+                    stop.real, step.real),
+        where);
   Ref<Value> value = make_value("arange", {static_cast<std::int64_t>(count)}, dtype, where);
   visit_floating(dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -190,12 +192,12 @@ void throw_ragged(const Shape& row, std::size_t size, std::int64_t expected, con
   const auto label = [](const Shape& at) {
     return at.rank() == 1 ? fmt::format("{}", at[0]) : to_string(at);
   };
-  throw ShapeError(fmt::format("tensor: row {} has {} elements, but row {} has {}", label(row), size,
-                               label(first), expected),
+  throw ShapeError(fmt::format("tensor: row {} has {} elements, but row {} has {}", label(row),
+                               size, label(first), expected),
                    where, "the rows of a tensor are equally long");
 }
 
-#define CHAINRULE_NUMBER(T)                                                                    \
+#define CHAINRULE_NUMBER(T) \
   template void put<T>(Value&, std::int64_t, const T*, std::int64_t, const char*, const Where&);
 CHAINRULE_NUMBER(bool)
 CHAINRULE_NUMBER(char)
@@ -244,7 +246,8 @@ Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Wher
   check_finite("linspace", "start", start, where);
   check_finite("linspace", "stop", stop, where);
   if (count < 1)
-    throw ValueError(fmt::format("linspace: the count is {}, but must be at least 1", count), where);
+    throw ValueError(fmt::format("linspace: the count is {}, but must be at least 1", count),
+                     where);
   Ref<Value> value = detail::make_value("linspace", {count}, dtype, where);
   const auto last = static_cast<double>(count - 1);
   double step = count > 1 ? (stop - start) / last : 0;

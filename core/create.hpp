@@ -15,10 +15,16 @@
 
 namespace chainrule {
 
+namespace detail {
+template <class T, class... Types>
+concept OneOf = (std::same_as<T, Types> || ...);
+}
+
 /// A C++ number, as literals and arguments have it: bool, an integer, float or double.
 template <class T>
-concept Number = std::same_as<T, bool> || std::same_as<T, float> || std::same_as<T, double> ||
-                 (std::integral<T> && sizeof(T) <= sizeof(std::int64_t));
+concept Number =
+    detail::OneOf<T, bool, char, signed char, unsigned char, short, unsigned short, int, unsigned,
+                  long, unsigned long, long long, unsigned long long, float, double>;
 
 namespace detail {
 

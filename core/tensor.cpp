@@ -113,6 +113,10 @@ std::span<T> Tensor::mutable_data(Where where) {
                                 describe(*this)),
                     where, "write into parameters and data, or into x.detach() knowing that a graph "
                     "that saved it will refuse its backward");
+  if (value_->read_only())
+    throw ValueError(fmt::format("mutable_data: {} is borrowed memory that is const",
+                                 describe(*this)),
+                     where, "borrow a span of non-const elements, or copy them with from_span");
   value_->bump_version();
   return {const_cast<T*>(elements.data()), elements.size()};
 }

@@ -67,7 +67,8 @@ class Tensor {
   template <class T>
   std::span<const T> data(Where where = Where::current()) const;
   /// The same for writing: moves the version, so that a backward through a graph that saved the old
-  /// elements reports it. Throws GradError for the result of a recorded operation.
+  /// elements reports it. Throws GradError for the result of a recorded operation, ValueError for
+  /// memory that was borrowed as const.
   template <class T>
   std::span<T> mutable_data(Where where = Where::current());
 

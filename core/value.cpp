@@ -51,9 +51,10 @@ std::int64_t checked_numel(const std::int64_t* dims, int rank) {
 }  // namespace
 
 bool is_contiguous(const std::int64_t* dims, const std::int64_t* strides, int rank) noexcept {
+  for (int i = 0; i < rank; ++i)
+    if (dims[i] == 0) return true;
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
-    if (dims[i] == 0) return true;
     if (dims[i] != 1 && strides[i] != step) return false;
     step *= dims[i];
   }
@@ -108,7 +109,7 @@ Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& st
 }
 
 Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
-                         void (*release)(void* context), void* context) {
+                         void (*release)(void* context), void* context, bool read_only) {
   const int rank = shape.rank();
   const std::int64_t numel = checked_numel(shape.data(), rank);
   const std::size_t header =
@@ -119,6 +120,7 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
   value->rank_ = static_cast<std::uint8_t>(rank);
   value->contiguous_ = true;
   value->borrowed_ = true;
+  value->read_only_ = read_only;
   value->elements_ = elements;
   value->base_ = nullptr;
   value->numel_ = numel;

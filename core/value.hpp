@@ -28,9 +28,9 @@ class Value {
                          std::int64_t offset);
 
   /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the
-  /// last user is gone.
+  /// last user is gone. Elements that are `read_only` must not be written; see read_only().
   static Ref<Value> borrow(DType dtype, const Shape& shape, void* elements,
-                           void (*release)(void* context), void* context);
+                           void (*release)(void* context), void* context, bool read_only = false);
 
   DType dtype() const noexcept { return dtype_; }
   int rank() const noexcept { return rank_; }
@@ -66,6 +66,9 @@ class Value {
   std::uint32_t version() const noexcept { return base_ ? base_->version_ : version_; }
   void bump_version() noexcept { ++(base_ ? base_->version_ : version_); }
 
+  /// True when the elements were borrowed as const and must not be written, not even by an optimizer.
+  bool read_only() const noexcept { return owner()->read_only_; }
+
   /// The owner of the elements: the base of a view, or this.
   const Value* owner() const noexcept { return base_ ? base_ : this; }
 
@@ -89,6 +92,7 @@ class Value {
   std::uint8_t rank_;
   bool contiguous_;
   bool borrowed_;
+  bool read_only_ = false;
   void* elements_;
   Value* base_;
   std::int64_t numel_;
