@@ -1,0 +1,403 @@
+#include <chainrule/ops/kernels/reduce.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+namespace chainrule::kernels {
+
+namespace {
+
+// The folds, on numbers and on vectors of them alike.
+struct Sum {
+  template <class T>
+  static constexpr T identity() {
+    return T{0};
+  }
+  template <class V>
+  static void add(V& to, const V& x) {
+    to = to + x;
+  }
+};
+
+struct Max {
+  template <class T>
+  static constexpr T identity() {
+    if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
+    return std::numeric_limits<T>::lowest();
+  }
+  template <class V>
+  static void add(V& to, const V& x) {
+    to = ((x > to) | (x != x)) ? x : to;
+  }
+};
+
+struct Min {
+  template <class T>
+  static constexpr T identity() {
+    if constexpr (std::is_floating_point_v<T>) return std::numeric_limits<T>::infinity();
+    if constexpr (std::is_same_v<T, unsigned char>) return 1;
+    return std::numeric_limits<T>::max();
+  }
+  template <class V>
+  static void add(V& to, const V& x) {
+    to = ((x < to) | (x != x)) ? x : to;
+  }
+};
+
+// One register, or what the compiler makes of it on a smaller machine.
+template <class T>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(64)));
+};
+
+template <class T>
+constexpr std::int64_t lanes = 64 / sizeof(T);
+// Runs of this length are folded lane by lane; longer ones in halves.
+template <class T>
+constexpr std::int64_t run_block = 64 * lanes<T>;
+// Rows that are folded one after the other into a row of results, and columns at a time.
+constexpr std::int64_t row_block = 64;
+constexpr std::int64_t column_block = 512;
+
+template <class F, class T>
+T fold_block(const T* x, std::int64_t n) {
+  using V = typename VectorOf<T>::Type;
+  constexpr std::int64_t w = lanes<T>;
+  T result = F::template identity<T>();
+  std::int64_t i = 0;
+  if (n >= 4 * w) {
+    V a, b, c, d, y;
+    std::memcpy(&a, x, 64);
+    std::memcpy(&b, x + w, 64);
+    std::memcpy(&c, x + 2 * w, 64);
+    std::memcpy(&d, x + 3 * w, 64);
+    for (i = 4 * w; i + 4 * w <= n; i += 4 * w) {
+      std::memcpy(&y, x + i, 64);
+      F::add(a, y);
+      std::memcpy(&y, x + i + w, 64);
+      F::add(b, y);
+      std::memcpy(&y, x + i + 2 * w, 64);
+      F::add(c, y);
+      std::memcpy(&y, x + i + 3 * w, 64);
+      F::add(d, y);
+    }
+    F::add(a, b);
+    F::add(c, d);
+    F::add(a, c);
+    for (; i + w <= n; i += w) {
+      std::memcpy(&y, x + i, 64);
+      F::add(a, y);
+    }
+    T lane[w];
+    std::memcpy(lane, &a, 64);
+    for (std::int64_t half = w / 2; half > 0; half /= 2)
+      for (std::int64_t k = 0; k < half; ++k) F::add(lane[k], lane[k + half]);
+    result = lane[0];
+  } else if (n >= 8) {
+    T lane[4] = {x[0], x[1], x[2], x[3]};
+    for (i = 4; i + 4 <= n; i += 4)
+      for (int k = 0; k < 4; ++k) F::add(lane[k], x[i + k]);
+    F::add(lane[0], lane[1]);
+    F::add(lane[2], lane[3]);
+    F::add(lane[0], lane[2]);
+    result = lane[0];
+  }
+  for (; i < n; ++i) F::add(result, x[i]);
+  return result;
+}
+
+template <class F, class T>
+T fold_run(const T* x, std::int64_t n) {
+  if (n <= run_block<T>) return fold_block<F>(x, n);
+  const std::int64_t half = (n / 2 + lanes<T> - 1) / lanes<T> * lanes<T>;
+  T result = fold_run<F>(x, half);
+  F::add(result, fold_run<F>(x + half, n - half));
+  return result;
+}
+
+template <class F, class T>
+T fold_strided(const T* x, std::int64_t n, std::int64_t step) {
+  if (step == 1) return fold_run<F>(x, n);
+  if (n > 128) {
+    T result = fold_strided<F>(x, n / 2, step);
+    F::add(result, fold_strided<F>(x + n / 2 * step, n - n / 2, step));
+    return result;
+  }
+  T lane[4];
+  std::fill_n(lane, 4, F::template identity<T>());
+  std::int64_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; ++k) F::add(lane[k], x[(i + k) * step]);
+  for (; i < n; ++i) F::add(lane[0], x[i * step]);
+  F::add(lane[0], lane[1]);
+  F::add(lane[2], lane[3]);
+  F::add(lane[0], lane[2]);
+  return lane[0];
+}
+
+// The axes of a reduction, by falling stride, with neighbours merged; extents of 1 are gone.
+struct Plan {
+  int kept = 0, reduced = 0;
+  std::int64_t kept_dims[max_rank], kept_steps[max_rank], out_steps[max_rank];
+  std::int64_t dims[max_rank + 1], steps[max_rank + 1];
+  std::int64_t start = 0;   // of the first element
+  std::int64_t repeat = 1;  // how often the same elements count, along axes of stride 0
+
+  Plan(const Value& x, std::uint32_t mask) {
+    std::int64_t out_step = 1;
+    for (int axis = x.rank() - 1; axis >= 0; --axis) {
+      const std::int64_t extent = x.dims()[axis];
+      std::int64_t step = x.strides()[axis];
+      if (mask >> axis & 1) {
+        if (extent == 1) continue;
+        if (step == 0 && extent > 0) {
+          repeat *= extent;
+          continue;
+        }
+        if (step < 0 && extent > 0) {  // the order does not matter
+          start += (extent - 1) * step;
+          step = -step;
+        }
+        int at = reduced++;
+        for (; at > 0 && steps[at - 1] < step; --at) {
+          steps[at] = steps[at - 1];
+          dims[at] = dims[at - 1];
+        }
+        steps[at] = step;
+        dims[at] = extent;
+      } else {
+        if (extent != 1) {
+          int at = kept++;
+          for (; at > 0 && std::abs(kept_steps[at - 1]) < std::abs(step); --at) {
+            kept_steps[at] = kept_steps[at - 1];
+            kept_dims[at] = kept_dims[at - 1];
+            out_steps[at] = out_steps[at - 1];
+          }
+          kept_steps[at] = step;
+          kept_dims[at] = extent;
+          out_steps[at] = out_step;
+        }
+        out_step *= extent;
+      }
+    }
+    merge();
+  }
+
+ private:
+  void merge() {
+    int last = 0;
+    for (int i = 1; i < reduced; ++i) {
+      if (steps[last] == steps[i] * dims[i]) {
+        dims[last] *= dims[i];
+      } else {
+        dims[++last] = dims[i];
+      }
+      steps[last] = steps[i];
+    }
+    if (reduced > 0) reduced = last + 1;
+    last = 0;
+    for (int i = 1; i < kept; ++i) {
+      if (kept_steps[last] == kept_steps[i] * kept_dims[i] &&
+          out_steps[last] == out_steps[i] * kept_dims[i]) {
+        kept_dims[last] *= kept_dims[i];
+      } else {
+        kept_dims[++last] = kept_dims[i];
+      }
+      kept_steps[last] = kept_steps[i];
+      out_steps[last] = out_steps[i];
+    }
+    if (kept > 0) kept = last + 1;
+    if (reduced == 0) {
+      dims[0] = 1;
+      steps[0] = 1;
+      reduced = 1;
+    }
+  }
+};
+
+template <class F, class T>
+class Reducer {
+ public:
+  explicit Reducer(const Plan& plan) : plan_(plan), last_(plan.reduced - 1) {}
+
+  void run(T* out, const T* x) const {
+    x += plan_.start;
+    const int inner = plan_.kept - 1;
+    const bool columns = inner >= 0 && std::abs(plan_.kept_steps[inner]) < plan_.steps[last_];
+    const int outer = columns ? inner : plan_.kept;
+    std::int64_t index[max_rank] = {};
+    for (;;) {
+      if (columns)
+        for (std::int64_t j = 0; j < plan_.kept_dims[inner]; j += column_block)
+          some_columns(out + j * plan_.out_steps[inner], x + j * plan_.kept_steps[inner],
+                       std::min(column_block, plan_.kept_dims[inner] - j));
+      else
+        *out = scalar(0, x, plan_.dims[0]);
+      int axis = outer - 1;
+      for (; axis >= 0; --axis) {
+        x += plan_.kept_steps[axis];
+        out += plan_.out_steps[axis];
+        if (++index[axis] < plan_.kept_dims[axis]) break;
+        x -= index[axis] * plan_.kept_steps[axis];
+        out -= index[axis] * plan_.out_steps[axis];
+        index[axis] = 0;
+      }
+      if (axis < 0) return;
+    }
+  }
+
+ private:
+  // One result: `count` indices of the reduced axis `axis`, and all of those after it.
+  T scalar(int axis, const T* x, std::int64_t count) const {
+    if (axis == last_) return fold_strided<F>(x, count, plan_.steps[axis]);
+    if (count == 1) return scalar(axis + 1, x, plan_.dims[axis + 1]);
+    T result = scalar(axis, x, count / 2);
+    F::add(result, scalar(axis, x + count / 2 * plan_.steps[axis], count - count / 2));
+    return result;
+  }
+
+  // Up to column_block neighbouring results.
+  void some_columns(T* out, const T* x, std::int64_t n) const {
+    const std::int64_t out_step = plan_.out_steps[plan_.kept - 1];
+    if (out_step == 1) return rows(0, x, plan_.dims[0], n, out);
+    T result[column_block];
+    rows(0, x, plan_.dims[0], n, result);
+    for (std::int64_t j = 0; j < n; ++j) out[j * out_step] = result[j];
+  }
+
+  // The same as scalar(), for n results at once.
+  void rows(int axis, const T* x, std::int64_t count, std::int64_t n, T* to) const {
+    const std::int64_t step = plan_.steps[axis];
+    if (axis == last_) {
+      // Narrow adjacent rows: eight of them make one wide row.
+      if (n < 32 && step == n && plan_.kept_steps[plan_.kept - 1] == 1 && count >= 32) {
+        T wide[8 * 32];
+        const std::int64_t eighth = count / 8;
+        block_rows(x, 8 * step, eighth, 8 * n, 1, wide);
+        for (std::int64_t half = 4 * n; half >= n; half /= 2)
+          for (std::int64_t j = 0; j < half; ++j) F::add(wide[j], wide[j + half]);
+        for (std::int64_t i = 8 * eighth; i < count; ++i)
+          for (std::int64_t j = 0; j < n; ++j) F::add(wide[j], x[i * step + j]);
+        std::copy_n(wide, n, to);
+        return;
+      }
+      return block_rows(x, step, count, n, plan_.kept_steps[plan_.kept - 1], to);
+    }
+    if (count == 1) return rows(axis + 1, x, plan_.dims[axis + 1], n, to);
+    T second[column_block];
+    rows(axis, x, count / 2, n, to);
+    rows(axis, x + count / 2 * step, count - count / 2, n, second);
+    for (std::int64_t j = 0; j < n; ++j) F::add(to[j], second[j]);
+  }
+
+  static void block_rows(const T* x, std::int64_t step, std::int64_t count, std::int64_t n,
+                         std::int64_t column, T* to) {
+    if (count > row_block) {
+      T second[column_block];
+      block_rows(x, step, count / 2, n, column, to);
+      block_rows(x + count / 2 * step, step, count - count / 2, n, column, second);
+      for (std::int64_t j = 0; j < n; ++j) F::add(to[j], second[j]);
+    } else if (column == 1) {
+      adjacent_rows(x, step, count, n, to);
+    } else {
+      std::fill_n(to, n, F::template identity<T>());
+      for (std::int64_t i = 0; i < count; ++i)
+        for (std::int64_t j = 0; j < n; ++j) F::add(to[j], x[i * step + j * column]);
+    }
+  }
+
+  // Four rows at a time, so that the results are read and written once for four.
+  static void adjacent_rows(const T* x, std::int64_t step, std::int64_t count, std::int64_t n,
+                            T* __restrict to) {
+    std::int64_t i = count % 4;
+    if (i == 0) std::fill_n(to, n, F::template identity<T>());
+    if (i > 0) std::copy_n(x, n, to);
+    for (std::int64_t k = 1; k < i; ++k)
+      for (std::int64_t j = 0; j < n; ++j) F::add(to[j], x[k * step + j]);
+    for (; i < count; i += 4) {
+      const T* a = x + i * step;
+      const T *b = a + step, *c = b + step, *d = c + step;
+      for (std::int64_t j = 0; j < n; ++j) {
+        T p = a[j], q = c[j];
+        F::add(p, b[j]);
+        F::add(q, d[j]);
+        F::add(p, q);
+        F::add(to[j], p);
+      }
+    }
+  }
+
+  const Plan& plan_;
+  int last_;
+};
+
+template <class F, class T>
+void reduce_as(Value& out, const Value& x, std::uint32_t mask) {
+  T* to = static_cast<T*>(out.bytes());
+  const T* from = static_cast<const T*>(x.bytes());
+  if (out.numel() == 0) return;
+  if (x.numel() == 0) {
+    std::fill_n(to, out.numel(), F::template identity<T>());
+    return;
+  }
+  if (x.contiguous() && out.numel() == 1) {
+    *to = fold_run<F>(from, x.numel());
+    return;
+  }
+  const Plan plan(x, mask);
+  Reducer<F, T>(plan).run(to, from);
+  if constexpr (std::is_same_v<F, Sum>) {
+    if (plan.repeat != 1) {
+      const std::int64_t n = out.numel();
+      for (std::int64_t i = 0; i < n; ++i) to[i] *= static_cast<T>(plan.repeat);
+    }
+  }
+}
+
+template <class F>
+void reduce_any(Value& out, const Value& x, std::uint32_t mask) {
+  switch (x.dtype()) {
+    case DType::f32:
+      return reduce_as<F, float>(out, x, mask);
+    case DType::f64:
+      return reduce_as<F, double>(out, x, mask);
+    case DType::i64:
+      // Unsigned sums wrap around; orders need the sign.
+      return reduce_as<F, std::conditional_t<std::is_same_v<F, Sum>, std::uint64_t, std::int64_t>>(
+          out, x, mask);
+    case DType::boolean:
+      if constexpr (!std::is_same_v<F, Sum>) return reduce_as<F, unsigned char>(out, x, mask);
+  }
+}
+
+}  // namespace
+
+void reduce(Fold fold, Value& out, const Value& x, std::uint32_t mask) {
+  switch (fold) {
+    case Fold::sum:
+      return reduce_any<Sum>(out, x, mask);
+    case Fold::max:
+      return reduce_any<Max>(out, x, mask);
+    case Fold::min:
+      return reduce_any<Min>(out, x, mask);
+  }
+}
+
+template <class T>
+T sum_run(const T* x, std::int64_t n) {
+  return fold_run<Sum>(x, n);
+}
+template <class T>
+T max_run(const T* x, std::int64_t n) {
+  return fold_run<Max>(x, n);
+}
+
+template float sum_run(const float*, std::int64_t);
+template double sum_run(const double*, std::int64_t);
+template float max_run(const float*, std::int64_t);
+template double max_run(const double*, std::int64_t);
+
+}  // namespace chainrule::kernels
