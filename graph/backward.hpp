@@ -8,10 +8,11 @@
 
 namespace chainrule {
 
-/// Gradients of the scalar `output` for every parameter (leaf that requires gradients) that it depends
-/// on, added to their grad(). All of them are written together at the end, or none if an exception
-/// leaves. The saved values of the graph are released unless options.retain_graph (or create_graph).
-/// Throws GradError when output is not a scalar, has no graph, or its graph is released.
+/// Gradients of the scalar `output` for every parameter (leaf that requires gradients) that it
+/// depends on, added to their grad(). All of them are written together at the end, or none if an
+/// exception leaves. The saved values of the graph are released unless options.retain_graph (or
+/// create_graph). Throws GradError when output is not a scalar, has no graph, or its graph is
+/// released.
 void backward(const Tensor& output, BackwardOptions options = {}, Where where = Where::current());
 
 /// The same for an output of any shape: the gradients of ⟨seed, output⟩.
@@ -25,13 +26,14 @@ struct GradOptions {
   bool allow_unused = false;  ///< give zeros for inputs that the outputs do not depend on
 };
 
-/// Gradients of the sum of scalar outputs with respect to leaves or intermediate results, in the order
-/// of `inputs`. Writes nothing; visits only the part of the graph between outputs and inputs. Throws
-/// GradError as backward() does, and for an input that the outputs do not depend on.
+/// Gradients of the sum of scalar outputs with respect to leaves or intermediate results, in the
+/// order of `inputs`. Writes nothing; visits only the part of the graph between outputs and inputs.
+/// Throws GradError as backward() does, and for an input that the outputs do not depend on.
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          GradOptions options = {}, Where where = Where::current());
-std::vector<Tensor> grad(std::initializer_list<Tensor> outputs, std::initializer_list<Tensor> inputs,
-                         GradOptions options = {}, Where where = Where::current());
+std::vector<Tensor> grad(std::initializer_list<Tensor> outputs,
+                         std::initializer_list<Tensor> inputs, GradOptions options = {},
+                         Where where = Where::current());
 std::vector<Tensor> grad(const Tensor& output, std::initializer_list<Tensor> inputs,
                          GradOptions options = {}, Where where = Where::current());
 std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs,

@@ -36,9 +36,9 @@ ValueAndGrad vjp(const Function& f, std::span<const Tensor> inputs, const Tensor
 std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const Tensor& cotangent,
                               Where where = Where::current());
 
-/// f(inputs) and the Jacobian-vector product J·t in forward mode: each op's jvp rule once, in the order
-/// of the computation. `tangents` have the shapes of the inputs. When an input requires gradients, so
-/// do the results: forward over reverse and reverse over forward compose.
+/// f(inputs) and the Jacobian-vector product J·t in forward mode: each op's jvp rule once, in the
+/// order of the computation. `tangents` have the shapes of the inputs. When an input requires
+/// gradients, so do the results: forward over reverse and reverse over forward compose.
 std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
                               std::span<const Tensor> tangents, Where where = Where::current());
 std::pair<Tensor, Tensor> jvp(const UnaryFunction& f, const Tensor& input, const Tensor& tangent,

@@ -1,0 +1,48 @@
+#include <chainrule/graph/accumulate.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+namespace chainrule {
+
+void accumulate(Tensor& sum, Tensor gradient, bool recorded) {
+  if (!sum.defined()) {
+    sum = std::move(gradient);
+  } else if (recorded) {
+    sum = sum + gradient;
+  } else if (sum.value_ref()->exclusive() && gradient.value_ref()->contiguous()) {
+    kernels::add_in_place(*sum.value_ref(), *gradient.value_ref());
+  } else if (gradient.value_ref()->exclusive() && sum.value_ref()->contiguous()) {
+    kernels::add_in_place(*gradient.value_ref(), *sum.value_ref());
+    sum = std::move(gradient);
+  } else {
+    sum = sum + gradient;
+  }
+}
+
+Tensor sum_to_shape(const Tensor& gradient, const Shape& shape, const Node& node) {
+  const Shape from = gradient.shape();
+  const int added = from.rank() - shape.rank();
+  bool valid = added >= 0;
+  std::uint32_t mask = 0;
+  for (int axis = 0; axis < from.rank() && valid; ++axis) {
+    const bool repeated = axis < added || (shape[axis - added] == 1 && from[axis] != 1);
+    if (repeated)
+      mask |= 1U << axis;
+    else
+      valid = from[axis] == shape[axis - added];
+  }
+  if (!valid)
+    throw ShapeError(fmt::format("{}: its vjp rule gives a gradient {} for an input {}",
+                                 node.op()->name(), to_string(from), to_string(shape)),
+                     node.where());
+  const Tensor summed = detail::sum_mask(gradient, mask, true, node.where());
+  return added == 0 ? summed : reshape(summed, shape);
+}
+
+}  // namespace chainrule

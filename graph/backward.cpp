@@ -1,0 +1,253 @@
+#include <chainrule/graph/backward.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/accumulate.hpp>
+#include <chainrule/graph/traversal.hpp>
+#include <chainrule/ops/kernels/loops.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
+
+// One reverse sweep over a traversal: gradients[i] is what has come together for node i so far.
+struct Sweep {
+  const Traversal& traversal;
+  Gradients& gradients;
+  std::span<const Tensor> targets;
+  bool recorded;
+};
+
+class Rule final : public Vjp {
+ public:
+  Rule(const Sweep& sweep, std::size_t i, const Tensor& g)
+      : Vjp(sweep.traversal.node(i), sweep.recorded),
+        sweep_(sweep),
+        edges_(sweep.traversal.edges(i)),
+        g_(g) {}
+
+  const Tensor& g() const noexcept override { return g_; }
+  bool needs(std::size_t i) const noexcept override {
+    return edges_[i] != Traversal::none && sweep_.traversal.relevant(edges_[i]);
+  }
+  void give(std::size_t i, Tensor gradient) override {
+    if (!needs(i)) return;
+    const Node& input = *node().inputs()[i];
+    if (gradient.value_ref()->dtype() != input.dtype())
+      throw DTypeError(
+          fmt::format("{}: its vjp rule gives {} for input {}, which is {}", node().op()->name(),
+                      name_of(gradient.dtype()), i, name_of(input.dtype())),
+          node().where());
+    if (!input.same_shape(*gradient.value_ref()))
+      gradient = sum_to_shape(gradient, input.shape(), node());
+    accumulate(sweep_.gradients[edges_[i]], std::move(gradient), sweep_.recorded);
+  }
+  bool asked_for(const Node* node) const noexcept override {
+    return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
+  }
+
+ private:
+  const Sweep& sweep_;
+  std::span<const std::uint32_t> edges_;
+  const Tensor& g_;
+};
+
+void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
+  for (std::size_t i = 0; i < traversal.size(); ++i)
+    if (traversal.relevant(i) && traversal.released(i)) {
+      const Node& node = traversal.node(i);
+      throw GradError(
+          fmt::format(
+              "{}: the graph was released by an earlier backward: {} {} of {}:{} has no saved "
+              "values any more",
+              caller, node.op()->name(), to_string(node.shape()), node.where().file_name(),
+              node.where().line()),
+          where, "pass {.retain_graph = true} to the first backward() or grad()");
+    }
+}
+
+// Passes every node once, outputs first. at_end(i, gradient) receives the gradients of targets, or,
+// without targets, of leaves.
+template <class AtEnd>
+void run(const Sweep& sweep, bool release, AtEnd&& at_end) {
+  const Traversal& traversal = sweep.traversal;
+  const bool has_targets = !sweep.targets.empty();
+  detail::Mode mode{.recording = sweep.recorded, .provenance = sweep.recorded};
+  const detail::ModeScope scope(mode);
+  for (std::size_t i = traversal.size(); i-- > 0;) {
+    if (!traversal.relevant(i)) continue;
+    Node& node = traversal.node(i);
+    const Tensor g = std::move(sweep.gradients[i]);
+    if (g.defined()) {
+      if (has_targets ? traversal.is_target(i) : node.is_leaf()) at_end(i, g);
+      if (!node.is_leaf()) {
+        detail::mode.rule_of = &node.where();
+        Rule rule(sweep, i, g);
+        node.op()->vjp(rule);
+      }
+    }
+    if (release && !node.is_leaf()) node.release_saved();
+  }
+}
+
+void check_output(const Tensor& output, const char* caller, const Where& where) {
+  output.value(where);
+  if (output.requires_grad()) return;
+  throw GradError(
+      fmt::format("{}: {} has no graph: nothing that it was computed from requires gradients, or "
+                  "recording was off",
+                  caller, describe(output)),
+      where, "call requires_grad_() on the parameters before computing, outside of no_grad");
+}
+
+void check_scalar(const Tensor& output, const char* caller, const Where& where) {
+  if (output.numel() == 1) return;
+  throw GradError(fmt::format("{}: {} is not a scalar", caller, describe(output)), where,
+                  "reduce it with sum(x) or mean(x), or pass a seed of its shape");
+}
+
+void check_seed(const Tensor& output, const Tensor& seed, const char* caller, const Where& where) {
+  const Value &of = *output.value_ref(), &given = seed.value(where);
+  if (given.dtype() != of.dtype())
+    throw DTypeError(fmt::format("{}: the seed is {}, but {} is {}", caller, name_of(given.dtype()),
+                                 describe(output), name_of(of.dtype())),
+                     where);
+  if (!given.same_shape(of))
+    throw ShapeError(fmt::format("{}: the seed {} has not the shape of {}", caller,
+                                 to_string(given.shape()), describe(output)),
+                     where);
+}
+
+// A parameter's grad() is its own: nobody else sees its elements, and they are row-major.
+Tensor owned(Tensor&& gradient, bool recorded) {
+  if (recorded || gradient.value_ref()->exclusive()) return std::move(gradient);
+  Ref<Value> copy = Value::make(gradient.dtype(), gradient.shape());
+  kernels::copy(*copy, *gradient.value_ref());
+  return Tensor(std::move(copy));
+}
+
+void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions options,
+                   const Where& where) {
+  const bool recorded = options.create_graph;
+  const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
+  check_not_released(traversal, "backward", where);
+  Gradients gradients(traversal.size());
+  gradients[traversal.output(0)] = seed;
+  // Leaves get their gradients together at the end: an exception leaves all of them as they were.
+  // Parked where they were found, since nobody adds to a node's gradient once it was passed.
+  const Sweep sweep{traversal, gradients, {}, recorded};
+  std::vector<std::uint32_t, memory::Pool<std::uint32_t>> leaves;
+  run(sweep, !options.retain_graph && !recorded, [&](std::size_t i, const Tensor& g) {
+    leaves.push_back(static_cast<std::uint32_t>(i));
+    gradients[i] = g;
+  });
+  for (std::uint32_t i : leaves) {
+    Node& leaf = traversal.node(i);
+    Tensor total(leaf.grad_value(), leaf.grad_node());
+    if (total.defined()) {
+      leaf.set_grad({}, {});  // so that an unshared gradient is added to in place
+      accumulate(total, std::move(gradients[i]), recorded);
+    } else {
+      total = owned(std::move(gradients[i]), recorded);
+    }
+    leaf.set_grad(total.value_ref(), total.node_ref());
+  }
+}
+
+}  // namespace
+
+void backward(const Tensor& output, BackwardOptions options, Where where) {
+  check_output(output, "backward", where);
+  check_scalar(output, "backward", where);
+  backward_from(output, ones(output.shape(), output.dtype()), options, where);
+}
+
+void backward(const Tensor& output, const Tensor& seed, BackwardOptions options, Where where) {
+  check_output(output, "backward", where);
+  check_seed(output, seed, "backward", where);
+  backward_from(output, seed, options, where);
+}
+
+void Tensor::backward(BackwardOptions options, Where where) const {
+  chainrule::backward(*this, options, where);
+}
+
+std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
+                         std::span<const Tensor> inputs, GradOptions options, Where where) {
+  if (outputs.empty()) throw ValueError("grad: no outputs", where);
+  if (seeds.size() != outputs.size())
+    throw ValueError(fmt::format("grad: {} seeds for {} outputs", seeds.size(), outputs.size()),
+                     where);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    check_output(outputs[i], "grad", where);
+    check_seed(outputs[i], seeds[i], "grad", where);
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i].value(where);
+    if (!inputs[i].requires_grad() && !options.allow_unused)
+      throw GradError(
+          fmt::format("grad: input {}, {}, does not require gradients", i, describe(inputs[i])),
+          where, "call requires_grad_() on it before the computation");
+  }
+  if (inputs.empty()) return {};
+  const Traversal traversal(outputs, inputs, Traversal::Visit::differentiable);
+  check_not_released(traversal, "grad", where);
+  Gradients gradients(traversal.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    accumulate(gradients[traversal.output(i)], seeds[i], options.create_graph);
+  const Sweep sweep{traversal, gradients, inputs, options.create_graph};
+  std::vector<Tensor> results(inputs.size());
+  run(sweep, !options.retain_graph && !options.create_graph,
+      [&](std::size_t node, const Tensor& g) {
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+          if (traversal.target(i) == node) results[i] = g;
+      });
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (results[i].defined()) continue;
+    if (!options.allow_unused)
+      throw GradError(
+          fmt::format("grad: the outputs do not depend on input {}, {}", i, describe(inputs[i])),
+          where, "pass {.allow_unused = true} to get zeros for it");
+    results[i] = zeros(inputs[i].shape(), inputs[i].dtype());
+  }
+  return results;
+}
+
+std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
+                         GradOptions options, Where where) {
+  std::vector<Tensor> seeds;
+  for (const Tensor& output : outputs) {
+    check_output(output, "grad", where);
+    check_scalar(output, "grad", where);
+    seeds.push_back(ones(output.shape(), output.dtype()));
+  }
+  return grad(outputs, seeds, inputs, options, where);
+}
+
+std::vector<Tensor> grad(std::initializer_list<Tensor> outputs,
+                         std::initializer_list<Tensor> inputs, GradOptions options, Where where) {
+  return grad(std::span(outputs.begin(), outputs.size()), std::span(inputs.begin(), inputs.size()),
+              options, where);
+}
+
+std::vector<Tensor> grad(const Tensor& output, std::initializer_list<Tensor> inputs,
+                         GradOptions options, Where where) {
+  return grad(std::span(&output, 1), std::span(inputs.begin(), inputs.size()), options, where);
+}
+
+std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, GradOptions options,
+                         Where where) {
+  return grad(std::span(&output, 1), inputs, options, where);
+}
+
+Tensor grad(const Tensor& output, const Tensor& input, GradOptions options, Where where) {
+  return grad(std::span(&output, 1), std::span(&input, 1), options, where)[0];
+}
+
+}  // namespace chainrule

@@ -1,0 +1,177 @@
+#include <chainrule/graph/functional.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/traversal.hpp>
+#include <chainrule/ops/manipulation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+bool any_requires_grad(std::span<const Tensor> tensors) {
+  return std::ranges::any_of(tensors, [](const Tensor& t) { return t.requires_grad(); });
+}
+
+// Places of their own in the graph for the arguments of a function: leaves, or behind the caller's
+// tensors when those require gradients, so that derivatives of derivatives see through.
+std::vector<Tensor> fresh(std::span<const Tensor> inputs, const Where& where) {
+  std::vector<Tensor> places;
+  for (const Tensor& input : inputs) {
+    input.value(where);
+    if (!is_floating(input.dtype())) {
+      places.push_back(input);
+    } else {
+      Tensor place = input.requires_grad() ? detail::alias(input, where)
+                                           : input.detach().requires_grad_(true, where);
+      places.push_back(input.name().empty() ? place : place.named(input.name()));
+    }
+  }
+  return places;
+}
+
+Tensor without_graph_unless(bool keep, Tensor result) { return keep ? result : result.detach(); }
+
+// Gradients of ⟨seed, output⟩ at the floating ones of `places`; undefined for the others.
+std::vector<Tensor> gradients_at(const Tensor& output, const Tensor& seed,
+                                 std::span<const Tensor> places, bool keep, const Where& where) {
+  std::vector<Tensor> floating;
+  for (const Tensor& place : places)
+    if (is_floating(place.dtype())) floating.push_back(place);
+  std::vector<Tensor> found =
+      output.requires_grad()
+          ? grad(std::span(&output, 1), std::span(&seed, 1), floating,
+                 {.retain_graph = false, .create_graph = keep, .allow_unused = true}, where)
+          : std::vector<Tensor>();
+  std::vector<Tensor> grads(places.size());
+  for (std::size_t i = 0, next = 0; i < places.size(); ++i) {
+    if (!is_floating(places[i].dtype())) continue;
+    grads[i] = found.empty() ? zeros(places[i].shape(), places[i].dtype()) : found[next++];
+  }
+  return grads;
+}
+
+ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const Tensor* cotangent,
+                       const char* caller, const Where& where) {
+  const bool keep = is_recording() && any_requires_grad(inputs);
+  const EnableGrad recording;
+  const std::vector<Tensor> places = fresh(inputs, where);
+  const Tensor output = f(places);
+  if (!cotangent && output.numel(where) != 1)
+    throw GradError(
+        fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
+        where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
+  const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
+  if (seed.shape(where) != output.shape() || seed.dtype() != output.dtype())
+    throw ShapeError(fmt::format("{}: the cotangent {} {} does not fit the result {} {}", caller,
+                                 name_of(seed.dtype()), describe(seed), name_of(output.dtype()),
+                                 describe(output)),
+                     where);
+  std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
+  return {without_graph_unless(keep, output), std::move(grads)};
+}
+
+class ForwardRule final : public Jvp {
+ public:
+  ForwardRule(const Traversal& traversal, std::size_t i, std::span<const Tensor> tangents,
+              bool keep)
+      : Jvp(traversal.node(i), keep), edges_(traversal.edges(i)), tangents_(tangents) {}
+  bool has(std::size_t i) const noexcept override {
+    return edges_[i] != Traversal::none && tangents_[edges_[i]].defined();
+  }
+  const Tensor& tangent(std::size_t i) const override { return tangents_[edges_[i]]; }
+  bool any() const noexcept {
+    for (std::size_t i = 0; i < edges_.size(); ++i)
+      if (has(i)) return true;
+    return false;
+  }
+
+ private:
+  std::span<const std::uint32_t> edges_;
+  std::span<const Tensor> tangents_;
+};
+
+// The tangent of `output` from those of `places`: one sweep, inputs first.
+Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
+                    std::span<const Tensor> tangents, bool keep) {
+  const Traversal traversal(std::span(&output, 1), places, Traversal::Visit::differentiable);
+  std::vector<Tensor, memory::Pool<Tensor>> found(traversal.size());
+  for (std::size_t i = 0; i < places.size(); ++i)
+    if (traversal.target(i) != Traversal::none) found[traversal.target(i)] = tangents[i];
+  const detail::ModeScope scope({.recording = keep, .provenance = keep});
+  for (std::size_t i = 0; i < traversal.size(); ++i) {
+    const Node& node = traversal.node(i);
+    if (!traversal.relevant(i) || traversal.is_target(i) || node.is_leaf()) continue;
+    ForwardRule rule(traversal, i, found, keep);
+    if (!rule.any()) continue;
+    detail::mode.rule_of = &node.where();
+    Tensor tangent = node.op()->jvp(rule);
+    found[i] = node.same_shape(*tangent.value_ref()) ? tangent : expand(tangent, node.shape());
+  }
+  const std::uint32_t at = traversal.output(0);
+  return at != Traversal::none && found[at].defined() ? found[at]
+                                                      : zeros(output.shape(), output.dtype());
+}
+
+// Adapts a function of one tensor.
+Function of_one(const UnaryFunction& f) {
+  return [&f](std::span<const Tensor> inputs) { return f(inputs[0]); };
+}
+
+}  // namespace
+
+ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, Where where) {
+  return pull_back(f, inputs, nullptr, "value_and_grad", where);
+}
+
+ValueAndGrad value_and_grad(const Function& f, std::initializer_list<Tensor> inputs, Where where) {
+  return value_and_grad(f, std::span(inputs.begin(), inputs.size()), where);
+}
+
+std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& input, Where where) {
+  ValueAndGrad both = value_and_grad(of_one(f), std::span(&input, 1), where);
+  return {both.value, both.grads[0]};
+}
+
+ValueAndGrad vjp(const Function& f, std::span<const Tensor> inputs, const Tensor& cotangent,
+                 Where where) {
+  return pull_back(f, inputs, &cotangent, "vjp", where);
+}
+
+std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const Tensor& cotangent,
+                              Where where) {
+  ValueAndGrad both = vjp(of_one(f), std::span(&input, 1), cotangent, where);
+  return {both.value, both.grads[0]};
+}
+
+std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
+                              std::span<const Tensor> tangents, Where where) {
+  if (inputs.size() != tangents.size())
+    throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
+                     where);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].shape(where) != tangents[i].shape(where) ||
+        inputs[i].dtype() != tangents[i].dtype() || !is_floating(inputs[i].dtype()))
+      throw ShapeError(fmt::format("jvp: tangent {} is {} {} for the input {} {}", i,
+                                   name_of(tangents[i].dtype()), describe(tangents[i]),
+                                   name_of(inputs[i].dtype()), describe(inputs[i])),
+                       where, "a tangent has its input's shape and floating dtype");
+  const bool keep = is_recording() && (any_requires_grad(inputs) || any_requires_grad(tangents));
+  const EnableGrad recording;
+  const std::vector<Tensor> places = fresh(inputs, where);
+  const Tensor output = f(places);
+  output.value(where);
+  Tensor tangent = push_forward(output, places, tangents, keep);
+  return {without_graph_unless(keep, output), without_graph_unless(keep, std::move(tangent))};
+}
+
+std::pair<Tensor, Tensor> jvp(const UnaryFunction& f, const Tensor& input, const Tensor& tangent,
+                              Where where) {
+  return jvp(of_one(f), std::span(&input, 1), std::span(&tangent, 1), where);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,217 @@
+#include <chainrule/graph/gradcheck.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/core/recording.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+struct Check {
+  const Function& f;
+  Tensors inputs;
+  GradcheckOptions options;
+  Where where;
+  Generator random;
+  GradcheckReport report;
+};
+
+double relative_error(double a, double b) {
+  if (std::isnan(a) && std::isnan(b)) return 0;
+  const double error = std::abs(a - b) / std::max({1.0, std::abs(a), std::abs(b)});
+  return std::isnan(error) ? INFINITY : error;
+}
+
+double inner(const Tensor& a, const Tensor& b) {
+  return no_grad([&] { return sum(a * b).item(); });
+}
+
+std::string input_name(const Check& check, std::size_t i) {
+  const std::string_view name = check.inputs[i].name();
+  return name.empty() ? fmt::format("input {}", i) : fmt::format("input {} ({})", i, name);
+}
+
+Shape index_of(std::int64_t flat, const Shape& shape) {
+  Shape index = shape;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    index[axis] = flat % shape[axis];
+    flat /= shape[axis];
+  }
+  return index;
+}
+
+// Notes the worst element of two lists of numbers.
+void compare(Check& check, std::string what, const Shape& shape, std::span<const double> autograd,
+             std::span<const double> reference) {
+  GradcheckRow row{.what = std::move(what), .shape = shape, .worst_index = {}};
+  for (std::size_t i = 0; i < autograd.size(); ++i) {
+    const double error = relative_error(autograd[i], reference[i]);
+    if (error < row.worst_error || (i > 0 && error == row.worst_error)) continue;
+    row.worst_error = error;
+    row.worst_index = index_of(static_cast<std::int64_t>(i), shape);
+    row.autograd = autograd[i];
+    row.reference = reference[i];
+  }
+  row.ok = row.worst_error <= check.options.tolerance;
+  check.report.rows.push_back(std::move(row));
+}
+
+// ∂⟨v, f⟩/∂xᵢ by central differences, element by element, in f64.
+std::vector<double> differences(const Check& check, std::size_t i, const Tensor& v) {
+  const std::vector<double> x = check.inputs[i].to_vector<double>();
+  Tensors moved = check.inputs;
+  for (Tensor& each : moved) each = each.detach();
+  std::vector<double> slopes(x.size());
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    const double step = check.options.step * std::max(1.0, std::abs(x[k]));
+    double values[2], places[2];
+    for (int side = 0; side < 2; ++side) {
+      std::vector<double> at = x;
+      at[k] += side == 0 ? -step : step;
+      places[side] = at[k];
+      moved[i] = from_span(std::span<const double>(at), check.inputs[i].shape());
+      values[side] = inner(v, check.f(moved).detach());
+    }
+    slopes[k] = (values[1] - values[0]) / (places[1] - places[0]);
+  }
+  return slopes;
+}
+
+void check_reverse(Check& check, const Tensor& v, std::span<const Tensor> grads,
+                   const std::string& order) {
+  for (std::size_t i = 0; i < check.inputs.size(); ++i)
+    if (check.inputs[i].dtype() == f64)
+      compare(check, fmt::format("{}, {}", order, input_name(check, i)), check.inputs[i].shape(),
+              grads[i].to_vector<double>(), differences(check, i, v));
+}
+
+// Forward mode along a random direction u: J·u against differences along u, and ⟨v, J u⟩ = ⟨Jᵀ v,
+// u⟩.
+void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads) {
+  Tensors primals, directions, constants = check.inputs;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < check.inputs.size(); ++i) {
+    if (check.inputs[i].dtype() != f64) continue;
+    primals.push_back(check.inputs[i]);
+    directions.push_back(randn(check.inputs[i].shape(), check.random, f64));
+    places.push_back(i);
+  }
+  const Function of_floating = [&](std::span<const Tensor> at) {
+    Tensors all = constants;
+    for (std::size_t k = 0; k < places.size(); ++k) all[places[k]] = at[k];
+    return check.f(all);
+  };
+  const auto [value, tangent] = jvp(of_floating, primals, directions, check.where);
+
+  const double step = check.options.step;
+  const auto along = [&](double t) {
+    Tensors at;
+    for (std::size_t k = 0; k < primals.size(); ++k)
+      at.push_back(primals[k].detach() + t * directions[k]);
+    return of_floating(at).detach();
+  };
+  const Tensor slope = (along(step) - along(-step)) / (2 * step);
+  compare(check, "forward mode, random direction", tangent.shape(), tangent.to_vector<double>(),
+          slope.to_vector<double>());
+
+  double pulled = 0;
+  for (std::size_t k = 0; k < primals.size(); ++k) pulled += inner(grads[places[k]], directions[k]);
+  const double pushed = inner(v, tangent);
+  compare(check, "⟨v, J u⟩ against ⟨Jᵀ v, u⟩", {}, {{pushed}}, {{pulled}});
+}
+
+GradcheckReport run(Check check, const std::string& order) {
+  const Tensor value = check.f(check.inputs).detach();
+  if (value.dtype(check.where) != f64)
+    throw DTypeError(fmt::format("gradcheck: the function gives {} {}, but differences need f64",
+                                 name_of(value.dtype()), describe(value)),
+                     check.where);
+  const Tensor v = randn(value.shape(), check.random, f64);
+  const ValueAndGrad pulled = vjp(check.f, check.inputs, v, check.where);
+  check_reverse(check, v, pulled.grads, order);
+  if (check.options.forward) check_forward(check, v, pulled.grads);
+
+  if (check.options.order == 2) {
+    // Second order: the gradient of Σᵢ ⟨wᵢ, ∂⟨v, f⟩/∂xᵢ⟩.
+    Tensors weights(check.inputs.size());
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      if (check.inputs[i].dtype() == f64)
+        weights[i] = randn(check.inputs[i].shape(), check.random, f64);
+    const Function slopes = [&](std::span<const Tensor> at) {
+      const EnableGrad recording;
+      Tensors places(at.begin(), at.end());
+      for (Tensor& place : places)
+        if (place.dtype() == f64 && !place.requires_grad()) place.requires_grad_();
+      const ValueAndGrad inside = vjp(check.f, places, v, check.where);
+      Tensor total = zeros({}, f64);
+      for (std::size_t i = 0; i < places.size(); ++i)
+        if (weights[i].defined()) total = total + sum(weights[i] * inside.grads[i]);
+      return total;
+    };
+    GradcheckOptions once = check.options;
+    once.order = 1;
+    const GradcheckReport second =
+        run({slopes, check.inputs, once, check.where, check.random, {}}, "second order");
+    for (const GradcheckRow& row : second.rows) {
+      check.report.rows.push_back(row);
+      if (!row.what.starts_with("second")) check.report.rows.back().what += ", second order";
+    }
+  }
+  return check.report;
+}
+
+}  // namespace
+
+bool GradcheckReport::ok() const noexcept { return std::ranges::all_of(rows, &GradcheckRow::ok); }
+
+std::string GradcheckReport::to_string() const {
+  std::size_t width = 4;
+  for (const GradcheckRow& row : rows) width = std::max(width, row.what.size());
+  std::string text = fmt::format("{:<{}}  {:<12} {:>9}  {:<12} {:>17} {:>17}\n", "what", width,
+                                 "shape", "error", "at", "autograd", "differences");
+  for (const GradcheckRow& row : rows)
+    text += fmt::format("{:<{}}  {:<12} {:>9.2e}  {:<12} {:>17.10g} {:>17.10g}{}\n", row.what,
+                        width, chainrule::to_string(row.shape), row.worst_error,
+                        chainrule::to_string(row.worst_index), row.autograd, row.reference,
+                        row.ok ? "" : "  WRONG");
+  return text;
+}
+
+GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
+                          GradcheckOptions options, Where where) {
+  if (options.order != 1 && options.order != 2)
+    throw ValueError(fmt::format("gradcheck: order {} is neither 1 nor 2", options.order), where);
+  if (!(options.step > 0) || !(options.tolerance > 0))
+    throw ValueError(fmt::format("gradcheck: step {} and tolerance {} must be positive",
+                                 options.step, options.tolerance),
+                     where);
+  bool any = false;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].dtype(where) == f32)
+      throw DTypeError(fmt::format("gradcheck: input {}, {}, is f32, too coarse for differences", i,
+                                   describe(inputs[i])),
+                       where, "convert it: to(x, f64)");
+    any |= inputs[i].dtype() == f64;
+  }
+  if (!any) throw ValueError("gradcheck: no input is f64, so there is nothing to check", where);
+  return run(
+      {f, Tensors(inputs.begin(), inputs.end()), options, where, Generator(options.seed), {}},
+      "gradient");
+}
+
+GradcheckReport gradcheck(const Function& f, std::initializer_list<Tensor> inputs,
+                          GradcheckOptions options, Where where) {
+  return gradcheck(f, std::span(inputs.begin(), inputs.size()), options, where);
+}
+
+}  // namespace chainrule

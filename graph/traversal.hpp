@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/tensor.hpp>
+
+namespace chainrule {
+
+/// The recorded graph behind some outputs, in topological order: the inputs of a node come before
+/// it. Holds no references: the outputs must live as long.
+///
+/// It is found by depth-first search with its own stack, each node once, so that neither long
+/// chains nor graphs with exponentially many paths cost more than their nodes and edges.
+class Traversal {
+ public:
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+  enum class Visit { differentiable, everything };
+
+  Traversal(std::span<const Tensor> outputs, Visit visit) : Traversal(outputs, {}, visit) {}
+  /// Only nodes on a path from a target to an output are relevant().
+  Traversal(std::span<const Tensor> outputs, std::span<const Tensor> targets, Visit visit);
+
+  std::size_t size() const noexcept { return entries_.size(); }
+  Node& node(std::size_t i) const noexcept { return *entries_[i].node; }
+  /// Where the inputs of node i are in the order; `none` for inputs that are not visited.
+  std::span<const std::uint32_t> edges(std::size_t i) const noexcept {
+    return {edges_.data() + entries_[i].first_edge, entries_[i].node->inputs().size()};
+  }
+  /// Where the outputs and targets are in the order; `none` for those that were not reached.
+  std::uint32_t output(std::size_t i) const noexcept { return outputs_[i]; }
+  std::uint32_t target(std::size_t i) const noexcept { return targets_[i]; }
+  /// True for nodes on a path from a target to an output; for all when there are no targets.
+  bool relevant(std::size_t i) const noexcept { return entries_[i].relevant; }
+  bool is_target(std::size_t i) const noexcept { return entries_[i].target; }
+  /// True when the node had lost its saved values before the search.
+  bool released(std::size_t i) const noexcept { return entries_[i].released; }
+
+ private:
+  struct Entry {
+    Node* node;
+    std::uint32_t first_edge;
+    bool relevant;
+    bool target;
+    bool released;
+  };
+  template <class T>
+  using Vector = std::vector<T, memory::Pool<T>>;
+
+  Vector<Entry> entries_;
+  Vector<std::uint32_t> edges_;
+  Vector<std::uint32_t> outputs_;
+  Vector<std::uint32_t> targets_;
+
+  void search(std::span<const Tensor> outputs, Visit visit);
+  bool finished(const Node* node) const noexcept {
+    return node->mark < entries_.size() && entries_[node->mark].node == node;
+  }
+};
+
+}  // namespace chainrule
