@@ -46,8 +46,8 @@ struct Store {
   std::size_t slab_left = 0;
   std::int64_t cached = 0;
   std::int64_t requests = 0;
-  ThreadCache* caches = nullptr;         // of running threads
-  ThreadCache* retired = nullptr;        // of ended threads, to be taken over by new ones
+  ThreadCache* caches = nullptr;   // of running threads
+  ThreadCache* retired = nullptr;  // of ended threads, to be taken over by new ones
   std::int64_t nodes_of_ended = 0;
   std::atomic<std::int64_t> live{0};
   std::atomic<std::int64_t> peak{0};
@@ -179,9 +179,10 @@ void spill(ThreadCache& mine, std::size_t size_class) noexcept {
 void* allocate_large(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 62))
     throw MemoryError(fmt::format("memory: {} bytes are more than any machine has", bytes));
-  const std::size_t rounded = pooled ? round_large(bytes) : std::max<std::size_t>(
-                                           (bytes + large_alignment - 1) / large_alignment, 1) *
-                                           large_alignment;
+  const std::size_t rounded =
+      pooled ? round_large(bytes)
+             : std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) *
+                   large_alignment;
   ThreadCache& mine = cache();
   void* block = nullptr;
   {
@@ -205,8 +206,7 @@ void deallocate_large(void* block, std::size_t bytes) noexcept {
   ThreadCache& mine = cache();
   if (!pooled) {
     const std::size_t rounded =
-        std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) *
-        large_alignment;
+        std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) * large_alignment;
     std::free(block);
     mine.count_bytes(-static_cast<std::int64_t>(rounded));
     return;

@@ -5,18 +5,18 @@
 #include <cstdint>
 #include <new>
 
-/// The memory of tensors and nodes. Small blocks come from free lists of the calling thread and cost
-/// a few instructions; large ones are kept by size when freed. A training loop of constant shapes
-/// asks the system for nothing once every size it needs has been seen.
+/// The memory of tensors and nodes. Small blocks come from free lists of the calling thread and
+/// cost a few instructions; large ones are kept by size when freed. A training loop of constant
+/// shapes asks the system for nothing once every size it needs has been seen.
 
 namespace chainrule {
 
 /// What the library's allocator holds, over all threads.
 struct MemoryStats {
-  std::int64_t live_bytes = 0;       ///< in use by tensors, nodes and traversals
-  std::int64_t peak_bytes = 0;       ///< the largest live_bytes since reset_peak_memory(); exact when
-                                     ///< one thread computes, else within 64 KiB for each thread
-  std::int64_t cached_bytes = 0;     ///< large blocks kept for reuse
+  std::int64_t live_bytes = 0;    ///< in use by tensors, nodes and traversals
+  std::int64_t peak_bytes = 0;    ///< the largest live_bytes since reset_peak_memory(); exact when
+                                  ///< one thread computes, else within 64 KiB for each thread
+  std::int64_t cached_bytes = 0;  ///< large blocks kept for reuse
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 
@@ -67,10 +67,10 @@ struct Magazine {
 struct ThreadCache {
   Magazine current[small_classes];
   Magazine spare[small_classes];
-  std::atomic<std::int64_t> live{0};       // bytes since the last flush into the global count
-  std::atomic<std::int64_t> live_max{0};   // the largest `live` since then
-  std::atomic<std::int64_t> nodes{0};      // nodes made less nodes freed by this thread
-  ThreadCache* next = nullptr;             // in the list of all caches
+  std::atomic<std::int64_t> live{0};      // bytes since the last flush into the global count
+  std::atomic<std::int64_t> live_max{0};  // the largest `live` since then
+  std::atomic<std::int64_t> nodes{0};     // nodes made less nodes freed by this thread
+  ThreadCache* next = nullptr;            // in the list of all caches
 
   void count_bytes(std::int64_t bytes) noexcept {
     const std::int64_t now = live.load(std::memory_order_relaxed) + bytes;
@@ -91,8 +91,7 @@ struct ThreadCache {
 };
 
 /// The calling thread's cache; null until its first allocation and after its end.
-extern thread_local constinit ThreadCache* thread_cache
-    __attribute__((tls_model("initial-exec")));
+extern thread_local constinit ThreadCache* thread_cache __attribute__((tls_model("initial-exec")));
 
 ThreadCache& make_thread_cache();
 inline ThreadCache& cache() {

@@ -37,7 +37,8 @@ constexpr bool is_floating(DType dtype) noexcept {
 /// The DType of a C++ element type: float, double, std::int64_t or bool.
 template <class T>
 inline constexpr DType dtype_of = [] {
-  static_assert(sizeof(T) == 0, "chainrule: element types are float, double, std::int64_t and bool");
+  static_assert(sizeof(T) == 0,
+                "chainrule: element types are float, double, std::int64_t and bool");
   return DType::f32;
 }();
 template <>

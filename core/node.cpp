@@ -114,7 +114,8 @@ void Node::release_saved() noexcept {
   if (released_) return;
   released_ = true;
   Value** saved = saved_array();
-  for (std::size_t i = 0; i < saved_count(); ++i) Ref<Value>::adopt(std::exchange(saved[i], nullptr));
+  for (std::size_t i = 0; i < saved_count(); ++i)
+    Ref<Value>::adopt(std::exchange(saved[i], nullptr));
 }
 
 void Node::free_block(Node* node) noexcept {
@@ -130,8 +131,8 @@ void Node::free_block(Node* node) noexcept {
   memory::cache().count_node(-1);
 }
 
-// Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile is
-// put on a list instead of on the stack.
+// Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile
+// is put on a list instead of on the stack.
 void Node::destroy(Node* node) noexcept {
   node->next_ = std::exchange(dead_nodes, node);
   if (freeing) return;

@@ -25,13 +25,15 @@ class Tensor;
 /// Inputs, saved values, parameters and the output's shape follow the header in one pooled block.
 class Node {
  public:
-  /// What is saved of one application, as bits: bit i for input i (i < 31), `output` for the output.
+  /// What is saved of one application, as bits: bit i for input i (i < 31), `output` for the
+  /// output.
   using SavedMask = std::uint32_t;
   static constexpr SavedMask output = SavedMask{1} << 31;
 
   /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it.
   static Ref<Node> make(const Op& op, std::uint32_t input_count, SavedMask saved,
-                        std::span<const std::byte> parameters, const Value& out, const Where& where);
+                        std::span<const std::byte> parameters, const Value& out,
+                        const Where& where);
   /// A leaf that stands for `value`: a parameter (requires_grad) or a named constant.
   static Ref<Node> make_leaf(const Value& value, bool requires_grad, const Where& where);
 
@@ -45,7 +47,8 @@ class Node {
   DType dtype() const noexcept { return dtype_; }
   Shape shape() const { return Shape(std::span(dims(), rank_)); }
   bool same_shape(const Value& value) const noexcept {
-    return value.rank() == rank_ && std::memcmp(dims(), value.dims(), rank_ * sizeof(std::int64_t)) == 0;
+    return value.rank() == rank_ &&
+           std::memcmp(dims(), value.dims(), rank_ * sizeof(std::int64_t)) == 0;
   }
 
   std::string_view name() const noexcept;
@@ -71,7 +74,9 @@ class Node {
   }
   bool saves_input(std::size_t i) const noexcept { return i < 31 && (saved_mask_ >> i & 1); }
   bool saves_output() const noexcept { return saved_mask_ & output; }
-  std::uint32_t saved_version(SavedMask which) const noexcept { return version_array()[slot(which)]; }
+  std::uint32_t saved_version(SavedMask which) const noexcept {
+    return version_array()[slot(which)];
+  }
   SavedMask saved_mask() const noexcept { return saved_mask_; }
 
   /// Drops the saved values; the gradient rule cannot run any more.
@@ -105,7 +110,8 @@ class Node {
   struct Extra;
   Node(const Op* op, const Where& where) noexcept : op_(op), where_(where) {}
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
-                        std::span<const std::byte> parameters, const Value& out, const Where& where);
+                        std::span<const std::byte> parameters, const Value& out,
+                        const Where& where);
   Extra& extra();
   static void free_block(Node* node) noexcept;
 
@@ -117,13 +123,18 @@ class Node {
   }
   char* tail() const noexcept { return reinterpret_cast<char*>(const_cast<Node*>(this) + 1); }
   Node** input_array() const noexcept { return reinterpret_cast<Node**>(tail()); }
-  Value** saved_array() const noexcept { return reinterpret_cast<Value**>(input_array() + input_count_); }
+  Value** saved_array() const noexcept {
+    return reinterpret_cast<Value**>(input_array() + input_count_);
+  }
   std::int64_t* dims() const noexcept {
     return reinterpret_cast<std::int64_t*>(saved_array() + saved_count());
   }
-  const char* parameter_bytes() const noexcept { return reinterpret_cast<const char*>(dims() + rank_); }
+  const char* parameter_bytes() const noexcept {
+    return reinterpret_cast<const char*>(dims() + rank_);
+  }
   std::uint32_t* version_array() const noexcept {
-    return reinterpret_cast<std::uint32_t*>(const_cast<char*>(parameter_bytes()) + parameter_bytes_);
+    return reinterpret_cast<std::uint32_t*>(const_cast<char*>(parameter_bytes()) +
+                                            parameter_bytes_);
   }
   std::size_t block_bytes() const noexcept;
 

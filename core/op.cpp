@@ -43,9 +43,8 @@ Tensor Op::jvp(Jvp& r) const {
 std::vector<const Op*> all_ops() {
   const std::lock_guard lock(registry().mutex);
   std::vector<const Op*> ops = registry().ops;
-  std::ranges::sort(ops, [](const Op* a, const Op* b) {
-    return std::strcmp(a->name(), b->name()) < 0;
-  });
+  std::ranges::sort(ops,
+                    [](const Op* a, const Op* b) { return std::strcmp(a->name(), b->name()) < 0; });
   return ops;
 }
 
@@ -55,17 +54,19 @@ Tensor Application::checked(Value* value, Node::SavedMask which, Node* node) con
     if (node_.released())
       throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
                       node_.where(), "pass {.retain_graph = true} to the first backward");
-    throw GradError(fmt::format("{}: the gradient rule reads a value that the op does not save", op),
-                    node_.where(), "name it in the saved mask that the op passes to record()");
+    throw GradError(
+        fmt::format("{}: the gradient rule reads a value that the op does not save", op),
+        node_.where(), "name it in the saved mask that the op passes to record()");
   }
   const std::uint32_t saved = node_.saved_version(which), now = value->version();
   if (saved != now) {
     const std::string_view name = node ? node->name() : std::string_view();
     throw GradError(
-        fmt::format("{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
-                    "now {}",
-                    op, which == Node::output ? "output" : "operand", name, name.empty() ? "" : " ",
-                    to_string(value->shape()), saved, now),
+        fmt::format(
+            "{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
+            "now {}",
+            op, which == Node::output ? "output" : "operand", name, name.empty() ? "" : " ",
+            to_string(value->shape()), saved, now),
         node_.where(), "call backward() before the optimizer's step or any other write");
   }
   return Tensor(Ref<Value>::share(value), recorded_ ? Ref<Node>::share(node) : Ref<Node>());
@@ -82,9 +83,10 @@ Tensor Application::out() const {
 namespace detail {
 
 Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
-                   Node::SavedMask saved, std::span<const std::byte> parameters, const Where& where) {
-  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters, *out,
-                              where);
+                   Node::SavedMask saved, std::span<const std::byte> parameters,
+                   const Where& where) {
+  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters,
+                              *out, mode.rule_of ? *mode.rule_of : where);
   bool requires_grad = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Node* input = inputs[i]->node();
@@ -110,8 +112,8 @@ Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<con
   if (!detail::mode.provenance) return Tensor(std::move(out));
   // A node without edges: it keeps the values that log() may want, and no graph.
   const Node::SavedMask kept = saved & ~Node::output;
-  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), kept, parameters, *out,
-                              where);
+  Ref<Node> node =
+      Node::make(op, static_cast<std::uint32_t>(inputs.size()), kept, parameters, *out, where);
   for (std::size_t i = 0; i < all.size(); ++i) {
     node->set_input(i, nullptr);
     if (node->saves_input(i)) node->set_saved(detail::input(i), all[i]->value_ref().get());

@@ -64,8 +64,8 @@ class Jvp : public Application {
 
 /// One input on which an op is to be tested.
 struct Sample {
-  std::string label;            ///< distinguishes the samples of one op
-  std::vector<Tensor> inputs;   ///< f64 where the op takes floating numbers, away from kinks
+  std::string label;           ///< distinguishes the samples of one op
+  std::vector<Tensor> inputs;  ///< f64 where the op takes floating numbers, away from kinks
   Tensor (*apply)(std::span<const Tensor> inputs);
 };
 
@@ -73,8 +73,8 @@ struct Sample {
 /// drives the tests, as long as it lives.
 class Op {
  public:
-  /// `name` as users call it; `notation` is how a formula shows it, with {0}, {1} … for the operands,
-  /// or empty for name(operands). Both must outlive the op.
+  /// `name` as users call it; `notation` is how a formula shows it, with {0}, {1} … for the
+  /// operands, or empty for name(operands). Both must outlive the op.
   Op(const char* name, const char* notation = "");
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
@@ -88,8 +88,8 @@ class Op {
   /// Vector-Jacobian product: for every input i that r.needs(i), gives the gradient of
   /// ⟨g, op(inputs)⟩ with respect to it. Written in tensor operations, so that it can be recorded.
   virtual void vjp(Vjp& r) const;
-  /// Jacobian-vector product: the tangent of the output, of the output's shape or one that broadcasts
-  /// to it. At least one input has a tangent.
+  /// Jacobian-vector product: the tangent of the output, of the output's shape or one that
+  /// broadcasts to it. At least one input has a tangent.
   virtual Tensor jvp(Jvp& r) const;
   /// Inputs for the tests of the op's value, rules, broadcasting and views.
   virtual std::vector<Sample> samples() const = 0;
@@ -109,7 +109,8 @@ constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::SavedMask
 inline constexpr Node::SavedMask output = Node::output;
 
 Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
-                   Node::SavedMask saved, std::span<const std::byte> parameters, const Where& where);
+                   Node::SavedMask saved, std::span<const std::byte> parameters,
+                   const Where& where);
 
 template <class P>
 std::span<const std::byte> bytes_of(const P& parameters) noexcept {
@@ -119,8 +120,9 @@ std::span<const std::byte> bytes_of(const P& parameters) noexcept {
 
 }  // namespace detail
 
-/// The last line of an operation: wraps its result, and leaves a node behind when recording is on and
-/// an input requires gradients. `saved` says which of the inputs and the output the rules will read.
+/// The last line of an operation: wraps its result, and leaves a node behind when recording is on
+/// and an input requires gradients. `saved` says which of the inputs and the output the rules will
+/// read.
 inline Tensor record(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
                      Node::SavedMask saved, const Where& where,
                      std::span<const std::byte> parameters = {}) {

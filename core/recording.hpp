@@ -1,5 +1,6 @@
 #pragma once
 
+#include <source_location>
 #include <utility>
 
 namespace chainrule {
@@ -10,6 +11,8 @@ namespace detail {
 struct Mode {
   bool recording = true;   // nodes, for gradients
   bool provenance = true;  // where a softmax, sigmoid or exp came from, so that log() is stable
+  // In a gradient rule: the line of the operation that it differentiates, for the nodes it leaves.
+  const std::source_location* rule_of = nullptr;
 };
 
 extern thread_local constinit Mode mode __attribute__((tls_model("initial-exec")));
@@ -34,7 +37,7 @@ inline bool is_recording() noexcept { return detail::mode.recording; }
 /// While it lives, operations of this thread leave no graph: `NoGrad guard;`.
 class NoGrad {
  public:
-  NoGrad() noexcept : scope_({.recording = false, .provenance = true}) {}
+  NoGrad() noexcept : scope_({.recording = false}) {}
 
  private:
   detail::ModeScope scope_;
@@ -43,13 +46,14 @@ class NoGrad {
 /// While it lives, operations of this thread are recorded, also inside of a NoGrad.
 class EnableGrad {
  public:
-  EnableGrad() noexcept : scope_({.recording = true, .provenance = true}) {}
+  EnableGrad() noexcept : scope_({}) {}
 
  private:
   detail::ModeScope scope_;
 };
 
-/// Calls f() without recording and returns its result: `auto y = no_grad([&] { return model(x); });`.
+/// Calls f() without recording and returns its result: `auto y = no_grad([&] { return model(x);
+/// });`.
 template <class F>
 decltype(auto) no_grad(F&& f) {
   NoGrad guard;

@@ -10,9 +10,8 @@ namespace {
 
 template <class T>
 T read(const Value& value, std::int64_t offset) {
-  return visit(value.dtype(), [&](auto zero) {
-    return static_cast<T>(value.data<decltype(zero)>()[offset]);
-  });
+  return visit(value.dtype(),
+               [&](auto zero) { return static_cast<T>(value.data<decltype(zero)>()[offset]); });
 }
 
 template <class T>
@@ -20,11 +19,13 @@ void check_type(const Tensor& tensor, const char* member, const Where& where) {
   if (tensor.dtype(where) != dtype_of<T>)
     throw DTypeError(fmt::format("{}<{}>: {} holds {}", member, name_of(dtype_of<T>),
                                  describe(tensor), name_of(tensor.dtype(where))),
-                     where, fmt::format("ask for {0}<{1}>(), or convert with to(x, {2})", member,
-                                        tensor.dtype(where) == i64 ? "std::int64_t" :
-                                        tensor.dtype(where) == f32 ? "float" :
-                                        tensor.dtype(where) == f64 ? "double" : "bool",
-                                        name_of(dtype_of<T>)));
+                     where,
+                     fmt::format("ask for {0}<{1}>(), or convert with to(x, {2})", member,
+                                 tensor.dtype(where) == i64   ? "std::int64_t"
+                                 : tensor.dtype(where) == f32 ? "float"
+                                 : tensor.dtype(where) == f64 ? "double"
+                                                              : "bool",
+                                 name_of(dtype_of<T>)));
 }
 
 }  // namespace
@@ -38,9 +39,9 @@ std::int64_t Tensor::size(int axis, Where where) const {
   const Value& mine = value(where);
   const int at = axis < 0 ? axis + mine.rank() : axis;
   if (at < 0 || at >= mine.rank())
-    throw IndexError(fmt::format("size: axis {} of {}, which has {} axes", axis, describe(*this),
-                                 mine.rank()),
-                     where);
+    throw IndexError(
+        fmt::format("size: axis {} of {}, which has {} axes", axis, describe(*this), mine.rank()),
+        where);
   return mine.dims()[at];
 }
 
@@ -48,8 +49,9 @@ template <class T>
 T Tensor::item(Where where) const {
   const Value& mine = value(where);
   if (mine.numel() != 1)
-    throw ShapeError(fmt::format("item: {} has {} elements, not one", describe(*this), mine.numel()),
-                     where, "at({i, j}) reads one of several, sum(x) or mean(x) reduces them");
+    throw ShapeError(
+        fmt::format("item: {} has {} elements, not one", describe(*this), mine.numel()), where,
+        "at({i, j}) reads one of several, sum(x) or mean(x) reduces them");
   return read<T>(mine, 0);
 }
 
@@ -100,7 +102,8 @@ std::span<const T> Tensor::data(Where where) const {
   if (!value_->contiguous())
     throw ShapeError(fmt::format("data: {} is a view with strides {}, not row-major",
                                  describe(*this), to_string(value_->strides_shape())),
-                     where, "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
+                     where,
+                     "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
   return {value_->data<T>(), static_cast<std::size_t>(value_->numel())};
 }
 
@@ -111,12 +114,13 @@ std::span<T> Tensor::mutable_data(Where where) {
     throw GradError(fmt::format("mutable_data: {} is the result of a recorded operation and cannot "
                                 "be written",
                                 describe(*this)),
-                    where, "write into parameters and data, or into x.detach() knowing that a graph "
+                    where,
+                    "write into parameters and data, or into x.detach() knowing that a graph "
                     "that saved it will refuse its backward");
   if (value_->read_only())
-    throw ValueError(fmt::format("mutable_data: {} is borrowed memory that is const",
-                                 describe(*this)),
-                     where, "borrow a span of non-const elements, or copy them with from_span");
+    throw ValueError(
+        fmt::format("mutable_data: {} is borrowed memory that is const", describe(*this)), where,
+        "borrow a span of non-const elements, or copy them with from_span");
   value_->bump_version();
   return {const_cast<T*>(elements.data()), elements.size()};
 }
@@ -125,9 +129,9 @@ Tensor& Tensor::requires_grad_(bool on, Where where) & {
   const Value& mine = value(where);
   if (requires_grad() == on) return *this;
   if (!on && !node_->is_leaf())
-    throw GradError(fmt::format("requires_grad_: {} is the result of a recorded operation",
-                                describe(*this)),
-                    where, "use detach() for the value without its graph");
+    throw GradError(
+        fmt::format("requires_grad_: {} is the result of a recorded operation", describe(*this)),
+        where, "use detach() for the value without its graph");
   if (on && !is_floating(mine.dtype()))
     throw DTypeError(fmt::format("requires_grad_: {} holds {}, and only f32 and f64 have gradients",
                                  describe(*this), name_of(mine.dtype())),
@@ -160,10 +164,10 @@ void Tensor::set_grad(const Tensor& grad, Where where) {
     throw GradError(fmt::format("set_grad: {} is not a parameter", describe(*this)), where,
                     "call requires_grad_() on it first");
   if (!grad.value_->same_shape(*value_) || grad.value_->dtype() != value_->dtype())
-    throw ShapeError(fmt::format("set_grad: a gradient {} {} for {} {}",
-                                 name_of(grad.value_->dtype()), describe(grad),
-                                 name_of(value_->dtype()), describe(*this)),
-                     where);
+    throw ShapeError(
+        fmt::format("set_grad: a gradient {} {} for {} {}", name_of(grad.value_->dtype()),
+                    describe(grad), name_of(value_->dtype()), describe(*this)),
+        where);
   node_->set_grad(grad.value_, grad.node_);
 }
 
@@ -173,11 +177,11 @@ std::string describe(const Tensor& tensor) {
   return tensor.name().empty() ? shape : fmt::format("{} {}", tensor.name(), shape);
 }
 
-#define CHAINRULE_ELEMENT_TYPE(T)                                     \
-  template T Tensor::item<T>(Where) const;                            \
-  template T Tensor::at<T>(const Shape&, Where) const;                \
-  template std::vector<T> Tensor::to_vector<T>(Where) const;          \
-  template std::span<const T> Tensor::data<T>(Where) const;           \
+#define CHAINRULE_ELEMENT_TYPE(T)                            \
+  template T Tensor::item<T>(Where) const;                   \
+  template T Tensor::at<T>(const Shape&, Where) const;       \
+  template std::vector<T> Tensor::to_vector<T>(Where) const; \
+  template std::span<const T> Tensor::data<T>(Where) const;  \
   template std::span<T> Tensor::mutable_data<T>(Where);
 CHAINRULE_ELEMENT_TYPE(float)
 CHAINRULE_ELEMENT_TYPE(double)

@@ -22,7 +22,9 @@ class Index;
 /// Options of Tensor::backward() and backward().
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep saved values, so that a second backward can follow
-  bool create_graph = false;  ///< record the backward itself, for higher derivatives
+  /// Record the backward itself, for higher derivatives. The gradients then own a graph that owns
+  /// the parameters that own them: zero_grad() breaks this circle; grad() does not make one.
+  bool create_graph = false;
 };
 
 /// A handle of a value and, if recorded, of its place in the graph. Copying a handle is cheap and
@@ -106,12 +108,15 @@ class Tensor {
 
   /// The transpose: all axes reversed. A view.
   Tensor T(Where where = Where::current()) const;
-  /// The tensor at `index` along the first axis. A view.
-  Tensor operator[](std::int64_t index) const;
+  /// The part of this tensor that `index` names along the first axis: x[2], x[slice(0, 10)]. A
+  /// view.
   Tensor operator[](const Index& index) const;
-  /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view.
-  template <class... I>
-  Tensor operator()(const I&... index) const;
+  /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view. index() in
+  /// ops/indexing.hpp takes more of them.
+  Tensor operator()(const Index& i) const;
+  Tensor operator()(const Index& i, const Index& j) const;
+  Tensor operator()(const Index& i, const Index& j, const Index& k) const;
+  Tensor operator()(const Index& i, const Index& j, const Index& k, const Index& l) const;
 
   // --- for operations and the engine ---
 

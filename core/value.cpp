@@ -31,7 +31,8 @@ std::size_t element_offset(std::size_t header, std::size_t elements) {
   const Shape shape(std::span(dims, static_cast<std::size_t>(rank)));
   for (std::int64_t dim : shape)
     if (dim < 0) throw ShapeError(fmt::format("shape: negative extent in {}", to_string(shape)));
-  throw ShapeError(fmt::format("shape: {} has more elements than can be counted", to_string(shape)));
+  throw ShapeError(
+      fmt::format("shape: {} has more elements than can be counted", to_string(shape)));
 }
 
 std::int64_t checked_numel(const std::int64_t* dims, int rank) {

@@ -10,8 +10,8 @@
 namespace chainrule {
 
 /// The numbers of a tensor: shape, dtype, strides and elements, apart from any graph. A Value owns
-/// its elements, or is a view and keeps its base (never itself a view) alive. One pooled block holds
-/// the header, shape, strides and, in an owner, the elements.
+/// its elements, or is a view and keeps its base (never itself a view) alive. One pooled block
+/// holds the header, shape, strides and, in an owner, the elements.
 ///
 /// Users hold Tensors; this is the type that kernels and gradient rules are written on.
 class Value {
@@ -36,10 +36,14 @@ class Value {
   int rank() const noexcept { return rank_; }
   std::int64_t numel() const noexcept { return numel_; }
   bool contiguous() const noexcept { return contiguous_; }
-  const std::int64_t* dims() const noexcept { return reinterpret_cast<const std::int64_t*>(this + 1); }
+  const std::int64_t* dims() const noexcept {
+    return reinterpret_cast<const std::int64_t*>(this + 1);
+  }
   const std::int64_t* strides() const noexcept { return dims() + rank_; }
   Shape shape() const { return Shape(std::span(dims(), static_cast<std::size_t>(rank_))); }
-  Shape strides_shape() const { return Shape(std::span(strides(), static_cast<std::size_t>(rank_))); }
+  Shape strides_shape() const {
+    return Shape(std::span(strides(), static_cast<std::size_t>(rank_)));
+  }
   bool same_shape(const Value& other) const noexcept {
     if (rank_ != other.rank_) return false;
     const std::int64_t *a = dims(), *b = other.dims();
@@ -66,16 +70,15 @@ class Value {
   std::uint32_t version() const noexcept { return base_ ? base_->version_ : version_; }
   void bump_version() noexcept { ++(base_ ? base_->version_ : version_); }
 
-  /// True when the elements were borrowed as const and must not be written, not even by an optimizer.
+  /// True when the elements were borrowed as const and must not be written, not even by an
+  /// optimizer.
   bool read_only() const noexcept { return owner()->read_only_; }
 
   /// The owner of the elements: the base of a view, or this.
   const Value* owner() const noexcept { return base_ ? base_ : this; }
 
   /// True when nobody else can see the elements, so that they may be reused for a result.
-  bool exclusive() const noexcept {
-    return refs.unique() && !base_ && contiguous_ && !borrowed_;
-  }
+  bool exclusive() const noexcept { return refs.unique() && !base_ && contiguous_ && !borrowed_; }
 
   static void destroy(Value* value) noexcept;
 

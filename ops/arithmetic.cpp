@@ -26,9 +26,12 @@ std::vector<Sample> binary_samples(Tensor (*apply)(std::span<const Tensor>)) {
   const Tensor row = tensor({-0.6, 1.4, 0.9}, f64);
   const Tensor column = tensor({{1.5}, {-0.8}}, f64);
   const Tensor scalar = tensor(1.7, f64);
-  return {{"same shape", {a, b}, apply},          {"row", {a, row}, apply},
-          {"row first", {row, a}, apply},         {"row and column", {row, column}, apply},
-          {"scalar", {a, scalar}, apply},         {"scalar first", {scalar, b}, apply},
+  return {{"same shape", {a, b}, apply},
+          {"row", {a, row}, apply},
+          {"row first", {row, a}, apply},
+          {"row and column", {row, column}, apply},
+          {"scalar", {a, scalar}, apply},
+          {"scalar first", {scalar, b}, apply},
           {"two scalars", {scalar, scalar}, apply},
           {"empty", {zeros({0, 3}, f64), row}, apply}};
 }
@@ -155,7 +158,9 @@ Tensor operator+(const Operand& a, const Operand& b) { return add_op(a, b); }
 Tensor operator-(const Operand& a, const Operand& b) { return sub_op(a, b); }
 Tensor operator*(const Operand& a, const Operand& b) { return mul_op(a, b); }
 Tensor operator/(const Operand& a, const Operand& b) { return div_op(a, b); }
-Tensor operator-(const Operand& x) { return neg_op(x.is_number() ? x.as_tensor(f32) : x.tensor(), x.where()); }
+Tensor operator-(const Operand& x) {
+  return neg_op(x.is_number() ? x.as_tensor(f32) : x.tensor(), x.where());
+}
 
 Tensor add(const Operand& a, const Operand& b, Where where) { return add_op(a, b, where); }
 Tensor sub(const Operand& a, const Operand& b, Where where) { return sub_op(a, b, where); }

@@ -4,9 +4,9 @@
 
 namespace chainrule {
 
-/// Elementwise arithmetic. Operands broadcast: shapes are aligned at the last axis, and extents must
-/// be equal or 1. A number on either side adapts to the other operand's dtype. Throws ShapeError for
-/// shapes that do not broadcast, DTypeError for different dtypes.
+/// Elementwise arithmetic. Operands broadcast: shapes are aligned at the last axis, and extents
+/// must be equal or 1. A number on either side adapts to the other operand's dtype. Throws
+/// ShapeError for shapes that do not broadcast, DTypeError for different dtypes.
 
 /// a + b. Gradients: g and g.
 Tensor operator+(const Operand& a, const Operand& b);

@@ -35,10 +35,11 @@ void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integer
                   const Where& where) {
   const DType left = a.value_ref()->dtype(), right = b.value_ref()->dtype();
   if (left != right)
-    throw DTypeError(fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a),
-                                 name_of(left), describe(b), name_of(right)),
-                     where, fmt::format("convert one of them: to(x, {})",
-                                        name_of(is_floating(left) ? left : right)));
+    throw DTypeError(
+        fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a), name_of(left),
+                    describe(b), name_of(right)),
+        where,
+        fmt::format("convert one of them: to(x, {})", name_of(is_floating(left) ? left : right)));
   check_dtype(op, a, integers, where);
 }
 
@@ -61,8 +62,8 @@ int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
                    const Where& where) {
   const std::int64_t at = axis < 0 ? axis + rank : axis;
   if (at < 0 || at >= rank)
-    throw IndexError(fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank),
-                     where);
+    throw IndexError(
+        fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank), where);
   return static_cast<int>(at);
 }
 

@@ -6,14 +6,15 @@
 #include <chainrule/ops/kernels/loops.hpp>
 #include <chainrule/ops/operand.hpp>
 
-/// What the definition of an op is written with. Together with core/op.hpp this is all that somebody
-/// needs who adds one; see docs/adding_an_op.md.
+/// What the definition of an op is written with. Together with core/op.hpp this is all that
+/// somebody needs who adds one; see docs/adding_an_op.md.
 namespace chainrule {
 
 /// Throws DTypeError unless x is floating, or also i64 when `integers`.
 void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
 
-/// Throws DTypeError unless both have the same dtype, and a floating one, or also i64 when `integers`.
+/// Throws DTypeError unless both have the same dtype, and a floating one, or also i64 when
+/// `integers`.
 void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
                   const Where& where);
 
@@ -22,7 +23,8 @@ void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integer
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where);
 
 /// `axis` counted from 0; negative ones count from the end. Throws IndexError out of range.
-int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x, const Where& where);
+int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
+                   const Where& where);
 
 /// An uninitialised result of the shape that a and b broadcast to.
 inline Ref<Value> make_broadcast(const char* op, DType dtype, const Tensor& a, const Tensor& b,
@@ -102,7 +104,8 @@ class BinaryOp : public Op {
     check_dtypes(name(), a, b, Self::integers, where);
     Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
     evaluate(*out, x, y);
-    return record(*this, std::move(out), {&a, &b}, Self::saved(needs_grad(a), needs_grad(b)), where);
+    return record(*this, std::move(out), {&a, &b}, Self::saved(needs_grad(a), needs_grad(b)),
+                  where);
   }
 
   static void evaluate(Value& out, const Value& x, const Value& y) {

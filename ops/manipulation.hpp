@@ -35,4 +35,11 @@ Tensor expand(const Tensor& x, const Shape& shape, Where where = Where::current(
 /// x itself when its elements are row-major, else a copy. Gradient: g.
 Tensor contiguous(const Tensor& x, Where where = Where::current());
 
+namespace detail {
+
+/// The same value at a new place in the graph, behind x's. Gradient: g.
+Tensor alias(const Tensor& x, const Where& where);
+
+}  // namespace detail
+
 }  // namespace chainrule

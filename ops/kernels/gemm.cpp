@@ -70,7 +70,8 @@ struct Operand {
       copy.resize(static_cast<std::size_t>(rows * columns));
       for (std::int64_t i = 0; i < rows; ++i)
         for (std::int64_t j = 0; j < columns; ++j)
-          copy[static_cast<std::size_t>(i * columns + j)] = view.data[i * view.row + j * view.column];
+          copy[static_cast<std::size_t>(i * columns + j)] =
+              view.data[i * view.row + j * view.column];
       data = copy.data();
       stride = columns;
       row_major = true;
@@ -122,8 +123,11 @@ void eigen_gemm(std::int64_t m, std::int64_t n, std::int64_t k, const Operand<T>
                 const Operand<T>& b, T* c) {
   Blocking<T> blocking(m, n, k);
   Eigen::internal::general_matrix_matrix_product<Eigen::Index, T, LeftOrder, false, T, RightOrder,
-                                                 false, Eigen::ColMajor, 1>::
-      run(m, n, k, a.data, a.stride, b.data, b.stride, c, 1, m, T{1}, blocking, nullptr);
+                                                 false, Eigen::ColMajor, 1>::run(m, n, k, a.data,
+                                                                                 a.stride, b.data,
+                                                                                 b.stride, c, 1, m,
+                                                                                 T{1}, blocking,
+                                                                                 nullptr);
 }
 
 template <class T>
@@ -160,7 +164,8 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, Matri
   if (!accumulate) std::fill_n(c, m * n, T{0});
   if (n == 1) return eigen_gemv(m, k, Operand<T>(a, m, k), b.data, b.row, c);
   // A row-major c is the column-major cᵀ = bᵀ·aᵀ.
-  if (m == 1) return eigen_gemv(n, k, Operand<T>({b.data, b.column, b.row}, n, k), a.data, a.column, c);
+  if (m == 1)
+    return eigen_gemv(n, k, Operand<T>({b.data, b.column, b.row}, n, k), a.data, a.column, c);
   const Operand<T> left({b.data, b.column, b.row}, n, k);
   const Operand<T> right({a.data, a.column, a.row}, k, m);
   constexpr int row_major = Eigen::RowMajor, column_major = Eigen::ColMajor;

@@ -13,8 +13,8 @@ struct MatrixView {
   std::int64_t column;
 };
 
-/// c = a·b, or c += a·b, where a is (m, k), b is (k, n), and c is (m, n), row-major without gaps. Rows
-/// or columns of a and b may be adjacent; anything else is copied first. For float and double.
+/// c = a·b, or c += a·b, where a is (m, k), b is (k, n), and c is (m, n), row-major without gaps.
+/// Rows or columns of a and b may be adjacent; anything else is copied first. For float and double.
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
           bool accumulate = false);

@@ -27,8 +27,7 @@ struct Space {
         step[k] = at < 0 || operands[k]->dims()[at] == 1 ? 0 : operands[k]->strides()[at];
       }
       bool merge = rank > 0;
-      for (std::size_t k = 0; k < N && merge; ++k)
-        merge = strides[k][rank - 1] == step[k] * extent;
+      for (std::size_t k = 0; k < N && merge; ++k) merge = strides[k][rank - 1] == step[k] * extent;
       if (merge) {
         dims[rank - 1] *= extent;
       } else {
@@ -132,7 +131,8 @@ void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
   const B* second = b.data<B>();
   const C* third = c.data<C>();
   const Space<3> space(out, {&a, &b, &c});
-  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1), r = space.inner_stride(2);
+  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1),
+                     r = space.inner_stride(2);
   space.for_each_row([&](std::int64_t count, std::int64_t position, const auto& offset) {
     const A* x = first + offset[0];
     const B* y = second + offset[1];
