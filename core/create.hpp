@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -65,13 +66,10 @@ void check_span(const char* op, std::size_t size, const Shape& shape, const Wher
 [[noreturn]] void throw_ragged(const Shape& row, std::size_t size, std::int64_t expected,
                                const Where& where);
 
-template <class T>
-using List = std::initializer_list<T>;
-
 template <Number T>
 void outline(T, Shape&) {}
 template <class T>
-void outline(const List<T>& list, Shape& shape) {
+void outline(const std::initializer_list<T>& list, Shape& shape) {
   shape.push_back(static_cast<std::int64_t>(list.size()));
   if (list.size() != 0) outline(*list.begin(), shape);
 }
@@ -84,7 +82,7 @@ struct ListWriter {
   Shape row = {};
 
   template <class T>
-  void write(const List<T>& list) {
+  void write(const std::initializer_list<T>& list) {
     const std::int64_t expected = value.dims()[row.rank()];
     if (static_cast<std::int64_t>(list.size()) != expected)
       throw_ragged(row, list.size(), expected, where);
@@ -103,7 +101,7 @@ struct ListWriter {
 };
 
 template <class T>
-Tensor tensor_of(const List<T>& list, int depth, DType dtype, const Where& where) {
+Tensor tensor_of(const std::initializer_list<T>& list, int depth, DType dtype, const Where& where) {
   Shape shape;
   outline(list, shape);
   while (shape.rank() < depth) shape.push_back(0);  // {} and {{}, {}}
@@ -180,23 +178,25 @@ Tensor tensor(T value, DType dtype = detail::literal_dtype<T>, Where where = Whe
   return detail::full("tensor", {}, value, dtype, where);
 }
 template <Number T>
-Tensor tensor(detail::List<T> values, DType dtype = detail::literal_dtype<T>,
+Tensor tensor(std::initializer_list<T> values, DType dtype = detail::literal_dtype<T>,
               Where where = Where::current()) {
   return detail::tensor_of(values, 1, dtype, where);
 }
 template <Number T>
-Tensor tensor(detail::List<detail::List<T>> values, DType dtype = detail::literal_dtype<T>,
-              Where where = Where::current()) {
+Tensor tensor(std::initializer_list<std::initializer_list<T>> values,
+              DType dtype = detail::literal_dtype<T>, Where where = Where::current()) {
   return detail::tensor_of(values, 2, dtype, where);
 }
 template <Number T>
-Tensor tensor(detail::List<detail::List<detail::List<T>>> values,
+Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>> values,
               DType dtype = detail::literal_dtype<T>, Where where = Where::current()) {
   return detail::tensor_of(values, 3, dtype, where);
 }
 template <Number T>
-Tensor tensor(detail::List<detail::List<detail::List<detail::List<T>>>> values,
-              DType dtype = detail::literal_dtype<T>, Where where = Where::current()) {
+Tensor tensor(
+    std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>>
+        values,
+    DType dtype = detail::literal_dtype<T>, Where where = Where::current()) {
   return detail::tensor_of(values, 4, dtype, where);
 }
 
@@ -204,9 +204,9 @@ Tensor tensor(detail::List<detail::List<detail::List<detail::List<T>>>> values,
 
 /// A copy of row-major numbers in the given shape. The dtype is the one of T; the smaller integers
 /// become i64. Throws ShapeError unless the shape has as many elements as there are numbers.
-template <class T>
+template <class T, std::size_t N>
   requires Number<std::remove_cv_t<T>>
-Tensor from_span(std::span<T> numbers, const Shape& shape, Where where = Where::current()) {
+Tensor from_span(std::span<T, N> numbers, const Shape& shape, Where where = Where::current()) {
   using Element = std::remove_cv_t<T>;
   detail::check_span("from_span", numbers.size(), shape, where);
   Ref<Value> value = detail::make_value("from_span", shape, detail::exact_dtype<Element>, where);
@@ -239,16 +239,16 @@ Tensor from_vector(const std::vector<T>& numbers, Where where = Where::current()
 /// throws, it is not called.) Changes of the memory behind the library's back are not seen by the
 /// check of versions. Memory borrowed as const is never written: mutable_data() throws ValueError.
 /// Throws ShapeError unless the shape has as many elements as the span.
-template <class T>
-Tensor borrow(std::span<T> memory, const Shape& shape, void (*release)(void* context),
+template <class T, std::size_t N>
+Tensor borrow(std::span<T, N> memory, const Shape& shape, void (*release)(void* context),
               void* context, Where where = Where::current()) {
   detail::check_span("borrow", memory.size(), shape, where);
   return Tensor(Value::borrow(dtype_of<std::remove_cv_t<T>>, shape,
                               const_cast<std::remove_cv_t<T>*>(memory.data()), release, context,
                               std::is_const_v<T>));
 }
-template <class T>
-Tensor borrow(std::span<T> memory, const Shape& shape, Where where = Where::current()) {
+template <class T, std::size_t N>
+Tensor borrow(std::span<T, N> memory, const Shape& shape, Where where = Where::current()) {
   return borrow(memory, shape, nullptr, nullptr, where);
 }
 

@@ -32,27 +32,24 @@ struct Node::Extra {
   }
 };
 
-std::size_t Node::block_bytes() const noexcept {
-  return sizeof(Node) + (input_count_ + saved_count() + rank_) * 8 + parameter_bytes_ +
-         saved_count() * sizeof(std::uint32_t);
+std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
+                              std::size_t parameters) noexcept {
+  return sizeof(Node) + (inputs + saved + rank) * 8 + parameters + saved * sizeof(std::uint32_t);
 }
 
 Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                      std::span<const std::byte> parameters, const Value& out, const Where& where) {
-  Node header(op, where);
-  header.input_count_ = input_count;
-  header.saved_mask_ = saved;
-  header.rank_ = static_cast<std::uint8_t>(out.rank());
-  header.dtype_ = out.dtype();
   // Rounded up so that the versions behind the parameters are aligned.
-  header.parameter_bytes_ = static_cast<std::uint16_t>((parameters.size() + 7) / 8 * 8);
-  auto* node = static_cast<Node*>(memory::allocate(header.block_bytes()));
+  const std::size_t parameter_bytes = (parameters.size() + 7) / 8 * 8;
+  const auto saved_count = static_cast<std::size_t>(__builtin_popcount(saved));
+  auto* node = static_cast<Node*>(memory::allocate(block_bytes(
+      input_count, saved_count, static_cast<std::size_t>(out.rank()), parameter_bytes)));
   new (node) Node(op, where);
   node->input_count_ = input_count;
   node->saved_mask_ = saved;
-  node->rank_ = header.rank_;
-  node->dtype_ = header.dtype_;
-  node->parameter_bytes_ = header.parameter_bytes_;
+  node->rank_ = static_cast<std::uint8_t>(out.rank());
+  node->dtype_ = out.dtype();
+  node->parameter_bytes_ = static_cast<std::uint16_t>(parameter_bytes);
   node->sequence_ = next_sequence++;
   for (int i = 0; i < out.rank(); ++i) node->dims()[i] = out.dims()[i];
   if (!parameters.empty())
@@ -119,7 +116,8 @@ void Node::release_saved() noexcept {
 }
 
 void Node::free_block(Node* node) noexcept {
-  const std::size_t bytes = node->block_bytes();
+  const std::size_t bytes =
+      block_bytes(node->input_count_, node->saved_count(), node->rank_, node->parameter_bytes_);
   for (Node* input : node->inputs())
     if (input && input->refs.release()) destroy(input);
   node->release_saved();

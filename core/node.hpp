@@ -47,8 +47,10 @@ class Node {
   DType dtype() const noexcept { return dtype_; }
   Shape shape() const { return Shape(std::span(dims(), rank_)); }
   bool same_shape(const Value& value) const noexcept {
-    return value.rank() == rank_ &&
-           std::memcmp(dims(), value.dims(), rank_ * sizeof(std::int64_t)) == 0;
+    if (value.rank() != rank_) return false;
+    for (int i = 0; i < rank_; ++i)
+      if (dims()[i] != value.dims()[i]) return false;
+    return true;
   }
 
   std::string_view name() const noexcept;
@@ -136,7 +138,8 @@ class Node {
     return reinterpret_cast<std::uint32_t*>(const_cast<char*>(parameter_bytes()) +
                                             parameter_bytes_);
   }
-  std::size_t block_bytes() const noexcept;
+  static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
+                                 std::size_t parameters) noexcept;
 
   const Op* op_;
   Where where_;

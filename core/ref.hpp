@@ -1,20 +1,47 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
+
 namespace chainrule {
 
+namespace detail {
+
+/// True as long as the process has one thread, where the C library tells.
+inline bool single_threaded() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+  return __libc_single_threaded;
+#else
+  return false;
+#endif
+}
+
+}  // namespace detail
+
 /// The reference count inside of a Value or a Node. Atomic, so that handles may be shared between
-/// threads; the last owner needs no read-modify-write, since nobody else can add a reference then.
+/// threads; but as long as the process has only one it counts without locking the bus, and the last
+/// owner never has to.
 class RefCount {
  public:
-  void retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept {
+    if (detail::single_threaded())
+      count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    else
+      count_.fetch_add(1, std::memory_order_relaxed);
+  }
   /// True when the last reference is gone.
   bool release() noexcept {
-    return count_.load(std::memory_order_acquire) == 1 ||
-           count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    const std::uint32_t count = count_.load(std::memory_order_acquire);
+    if (count == 1) return true;
+    if (!detail::single_threaded()) return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    count_.store(count - 1, std::memory_order_relaxed);
+    return false;
   }
   bool unique() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
 

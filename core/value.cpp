@@ -62,8 +62,7 @@ bool is_contiguous(const std::int64_t* dims, const std::int64_t* strides, int ra
   return true;
 }
 
-Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
-  const std::int64_t numel = checked_numel(dims, rank);
+Value* Value::make_owner(DType dtype, int rank, std::int64_t numel) {
   const std::size_t header =
       sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
   const std::size_t elements = static_cast<std::size_t>(numel) * size_of(dtype);
@@ -76,6 +75,11 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
   value->elements_ = block + element_offset(header, elements);
   value->base_ = nullptr;
   value->numel_ = numel;
+  return value;
+}
+
+Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
+  Value* value = make_owner(dtype, rank, checked_numel(dims, rank));
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
@@ -83,6 +87,15 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
     to[rank + i] = step;
     step *= dims[i];
   }
+  return Ref<Value>::adopt(value);
+}
+
+Ref<Value> Value::make_like(DType dtype, const Value& other) {
+  if (!other.contiguous_) return make(dtype, other.dims(), other.rank_);
+  Value* value = make_owner(dtype, other.rank_, other.numel_);
+  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
+  const std::int64_t* from = other.dims();
+  for (int i = 0; i < 2 * other.rank_; ++i) to[i] = from[i];
   return Ref<Value>::adopt(value);
 }
 

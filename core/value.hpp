@@ -23,6 +23,9 @@ class Value {
     return make(dtype, shape.data(), shape.rank());
   }
 
+  /// A row-major owner of the shape of `other`, with uninitialised elements.
+  static Ref<Value> make_like(DType dtype, const Value& other);
+
   /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
@@ -86,6 +89,7 @@ class Value {
 
  private:
   Value() = default;
+  static Value* make_owner(DType dtype, int rank, std::int64_t numel);
   std::size_t header_bytes() const noexcept {
     return sizeof(Value) + 2 * static_cast<std::size_t>(rank_) * sizeof(std::int64_t);
   }

@@ -23,24 +23,19 @@ Tensor Operand::as_tensor(DType dtype) const {
   return Tensor(std::move(value));
 }
 
-void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where) {
-  const DType dtype = x.value_ref()->dtype();
-  if (is_floating(dtype) || (integers && dtype == i64)) return;
-  throw DTypeError(fmt::format("{}: {} holds {}, but {} is needed", op, describe(x), name_of(dtype),
-                               integers ? "f32, f64 or i64" : "f32 or f64"),
+void detail::throw_dtype(const char* op, const Tensor& x, bool integers, const Where& where) {
+  throw DTypeError(fmt::format("{}: {} holds {}, but {} is needed", op, describe(x),
+                               name_of(x.dtype()), integers ? "f32, f64 or i64" : "f32 or f64"),
                    where, "convert it: to(x, f32)");
 }
 
-void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
-                  const Where& where) {
-  const DType left = a.value_ref()->dtype(), right = b.value_ref()->dtype();
-  if (left != right)
-    throw DTypeError(
-        fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a), name_of(left),
-                    describe(b), name_of(right)),
-        where,
-        fmt::format("convert one of them: to(x, {})", name_of(is_floating(left) ? left : right)));
-  check_dtype(op, a, integers, where);
+void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
+  const DType left = a.dtype(), right = b.dtype();
+  throw DTypeError(
+      fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a), name_of(left),
+                  describe(b), name_of(right)),
+      where,
+      fmt::format("convert one of them: to(x, {})", name_of(is_floating(left) ? left : right)));
 }
 
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {

@@ -10,13 +10,28 @@
 /// somebody needs who adds one; see docs/adding_an_op.md.
 namespace chainrule {
 
+namespace detail {
+
+[[noreturn]] void throw_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
+[[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b,
+                               const Where& where);
+
+}  // namespace detail
+
 /// Throws DTypeError unless x is floating, or also i64 when `integers`.
-void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
+inline void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where) {
+  const DType dtype = x.value_ref()->dtype();
+  if (!is_floating(dtype) && !(integers && dtype == i64))
+    detail::throw_dtype(op, x, integers, where);
+}
 
 /// Throws DTypeError unless both have the same dtype, and a floating one, or also i64 when
 /// `integers`.
-void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
-                  const Where& where);
+inline void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
+                         const Where& where) {
+  if (a.value_ref()->dtype() != b.value_ref()->dtype()) detail::throw_dtypes(op, a, b, where);
+  check_dtype(op, a, integers, where);
+}
 
 /// The shape that a and b broadcast to: aligned at the last axis, extents equal or 1. Throws
 /// ShapeError.
@@ -31,7 +46,7 @@ inline Ref<Value> make_broadcast(const char* op, DType dtype, const Tensor& a, c
                                  const Where& where) {
   const Value &x = *a.value_ref(), &y = *b.value_ref();
   if (x.same_shape(y) || (y.numel() == 1 && y.rank() <= x.rank()))
-    return Value::make(dtype, x.dims(), x.rank());
+    return Value::make_like(dtype, x);
   return Value::make(dtype, broadcast_shape(op, a, b, where));
 }
 
@@ -65,7 +80,7 @@ class UnaryOp : public Op {
   Ref<Value> evaluate(const Tensor& x, const Where& where) const {
     const Value& in = x.value(where);
     check_dtype(name(), x, Self::integers, where);
-    Ref<Value> out = Value::make(in.dtype(), in.dims(), in.rank());
+    Ref<Value> out = Value::make_like(in.dtype(), in);
     if constexpr (Self::integers) {
       if (in.dtype() == i64) {
         kernels::map<std::int64_t, std::int64_t>(*out, in, [](auto e) { return Self::value(e); });

@@ -22,7 +22,7 @@ struct Side {
   int batch_rank;
 
   // A vector is a row on the left side, and a column on the right one.
-  Side(const Value& v, bool left) : value(v) {
+  Side(const Value& v, bool left, bool transposed = false) : value(v) {
     const std::int64_t *dims = v.dims(), *strides = v.strides();
     const int last = v.rank() - 1;
     if (v.rank() == 1) {
@@ -36,6 +36,10 @@ struct Side {
       row_step = strides[last - 1];
       column_step = strides[last];
     }
+    if (transposed) {
+      std::swap(rows, columns);
+      std::swap(row_step, column_step);
+    }
     batch_rank = std::max(v.rank() - 2, 0);
   }
 };
@@ -48,7 +52,8 @@ void multiply_all(const Side& a, const Side& b, const Shape& batch, Value& out) 
   if (batch.empty())
     return kernels::gemm<T>(m, n, k, {x, a.row_step, a.column_step}, {y, b.row_step, b.column_step},
                             z);
-  if (b.batch_rank == 0 && a.value.contiguous())  // one tall product instead of many
+  if (b.batch_rank == 0 && a.value.contiguous() && a.column_step == 1 && a.row_step == k)
+    // One tall product instead of many.
     return kernels::gemm<T>(m * batch.numel(), n, k, {x, k, 1}, {y, b.row_step, b.column_step}, z);
   const std::int64_t count = batch.numel();
   std::int64_t index[max_rank] = {};
@@ -99,21 +104,74 @@ Shape batch_shape(const Tensor& a, const Tensor& b, const Where& where) {
 }
 
 Tensor as_column(const Tensor& x) { return unsqueeze(x, -1); }
+Tensor as_row(const Tensor& x) { return unsqueeze(x, -2); }
 
+// The product of a and b, each transposed or not: operands of any rank when neither is, else
+// matrices.
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed);
+
+// dA where a or b is a vector, which takes part as a row on the left and as a column on the right.
+Tensor gradient_with_vector_left(const Tensor& g, const Tensor& b, int a_rank) {
+  if (b.rank() == 1) return a_rank == 1 ? g * b : as_column(g) * b;
+  return squeeze(product(as_row(g), false, b, true), -2);
+}
+
+// dB in the same case.
+Tensor gradient_with_vector_right(const Tensor& g, const Tensor& a, int b_rank) {
+  if (a.rank() == 1) return b_rank == 1 ? g * a : as_column(a) * as_row(g);
+  return squeeze(product(a, true, as_column(g), false), -1);
+}
+
+template <bool ta, bool tb>
+std::vector<Sample> matmul_samples() {
+  const Tensor m23 = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+  const Tensor m32 = tensor({{1.2, -0.8}, {0.3, 1.7}, {-1.1, 0.5}}, f64);
+  const Tensor v3 = tensor({-0.6, 1.4, 0.9}, f64);
+  const Tensor v2 = tensor({0.8, -1.5}, f64);
+  const Tensor cube =
+      tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
+  const auto apply = [](std::span<const Tensor> in) { return product(in[0], ta, in[1], tb); };
+  const Tensor a = ta ? m32 : m23, b = tb ? m23 : m32;
+  std::vector<Sample> samples = {
+      {"matrix matrix", {a, b}, apply},
+      {"batch matrix", {ta ? transpose(cube) : cube, b}, apply},
+      {"matrix batch", {a, tb ? cube : transpose(cube)}, apply},
+      {"batch batch, broadcast", {ta ? transpose(cube) : cube, unsqueeze(b, 0)}, apply},
+      {"no inner extent",
+       {zeros(ta ? Shape{0, 2} : Shape{2, 0}, f64), zeros(tb ? Shape{3, 0} : Shape{0, 3}, f64)},
+       apply}};
+  if constexpr (!ta && !tb) {
+    samples.push_back({"matrix vector", {m23, v3}, apply});
+    samples.push_back({"vector matrix", {v2, m23}, apply});
+    samples.push_back({"vector vector", {v3, v3}, apply});
+    samples.push_back({"batch vector", {cube, v3}, apply});
+    samples.push_back({"vector batch", {v2, cube}, apply});
+  }
+  return samples;
+}
+
+template <bool a_transposed, bool b_transposed>
 struct Matmul final : Op {
-  Matmul() : Op("matmul", "{0}·{1}") {}
+  using Op::Op;
 
   Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
     const Value &x = a.value(where), &y = b.value(where);
     check_dtypes(name(), a, b, false, where);
     if (x.rank() == 0 || y.rank() == 0) bad_shapes("an operand is a scalar", a, b, where);
-    const Side left(x, true), right(y, false);
+    const Side left(x, true, a_transposed), right(y, false, b_transposed);
     if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
-    Shape shape = batch_shape(a, b, where);
-    const Shape batch = shape;
-    if (x.rank() > 1) shape.push_back(left.rows);
-    if (y.rank() > 1) shape.push_back(right.columns);
-    Ref<Value> out = Value::make(x.dtype(), shape);
+    Ref<Value> out;
+    Shape batch;
+    if (x.rank() == 2 && y.rank() == 2) {
+      const std::int64_t dims[] = {left.rows, right.columns};
+      out = Value::make(x.dtype(), dims, 2);
+    } else {
+      batch = batch_shape(a, b, where);
+      Shape shape = batch;
+      if (x.rank() > 1) shape.push_back(left.rows);
+      if (y.rank() > 1) shape.push_back(right.columns);
+      out = Value::make(x.dtype(), shape);
+    }
     if (x.dtype() == f32)
       multiply_all<float>(left, right, batch, *out);
     else
@@ -122,58 +180,48 @@ struct Matmul final : Op {
                   (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
   }
 
-  // With g (…, m, n): dA (…, m, k) = g·Bᵀ and dB (…, k, n) = Aᵀ·g; batch axes that were broadcast
-  // are summed by the traversal. A vector takes part as a row on the left and a column on the
-  // right.
+  // With g (…, m, n), dA (…, m, k) = g·Bᵀ and dB (…, k, n) = Aᵀ·g, where a transposed operand has a
+  // transposed gradient; the traversal sums over batch axes that were broadcast.
   void vjp(Vjp& r) const override {
     if (r.needs(0)) {
       const Tensor b = r.in(1);
-      const bool vector = r.shape_of(0).rank() == 1;
-      if (b.rank() == 1)
-        r.give(0, vector ? r.g() * b : as_column(r.g()) * b);
+      if (b.rank() == 1 || r.shape_of(0).rank() == 1)
+        r.give(0, gradient_with_vector_left(r.g(), b, r.shape_of(0).rank()));
       else
-        r.give(0, matmul(r.g(), transpose(b)));
+        r.give(0, a_transposed ? product(b, b_transposed, r.g(), true)
+                               : product(r.g(), false, b, !b_transposed));
     }
     if (r.needs(1)) {
       const Tensor a = r.in(0);
-      const bool vector = r.shape_of(1).rank() == 1;
-      if (a.rank() == 1)
-        r.give(1, vector ? r.g() * a : as_column(a) * unsqueeze(r.g(), -2));
-      else if (vector)
-        r.give(1, squeeze(matmul(transpose(a), as_column(r.g())), -1));
+      if (a.rank() == 1 || r.shape_of(1).rank() == 1)
+        r.give(1, gradient_with_vector_right(r.g(), a, r.shape_of(1).rank()));
       else
-        r.give(1, matmul(transpose(a), r.g()));
+        r.give(1, b_transposed ? product(r.g(), true, a, a_transposed)
+                               : product(a, !a_transposed, r.g(), false));
     }
   }
   Tensor jvp(Jvp& r) const override {
-    if (!r.has(0)) return matmul(r.in(0), r.tangent(1));
-    if (!r.has(1)) return matmul(r.tangent(0), r.in(1));
-    return matmul(r.tangent(0), r.in(1)) + matmul(r.in(0), r.tangent(1));
+    const auto times = [](const Tensor& a, const Tensor& b) {
+      return product(a, a_transposed, b, b_transposed);
+    };
+    if (!r.has(0)) return times(r.in(0), r.tangent(1));
+    if (!r.has(1)) return times(r.tangent(0), r.in(1));
+    return times(r.tangent(0), r.in(1)) + times(r.in(0), r.tangent(1));
   }
   std::vector<Sample> samples() const override {
-    const Tensor m23 = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
-    const Tensor m32 = tensor({{1.2, -0.8}, {0.3, 1.7}, {-1.1, 0.5}}, f64);
-    const Tensor v3 = tensor({-0.6, 1.4, 0.9}, f64);
-    const Tensor v2 = tensor({0.8, -1.5}, f64);
-    const Tensor cube =
-        tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
-    const auto apply = [](std::span<const Tensor> in) { return matmul(in[0], in[1]); };
-    return {{"matrix matrix", {m23, m32}, apply},
-            {"matrix vector", {m23, v3}, apply},
-            {"vector matrix", {v2, m23}, apply},
-            {"vector vector", {v3, v3}, apply},
-            {"transposed both",
-             {m32, m23},
-             [](std::span<const Tensor> in) { return matmul(in[0].T(), in[1].T()); }},
-            {"batch matrix", {cube, m32}, apply},
-            {"matrix batch", {m32, cube}, apply},
-            {"batch vector", {cube, v3}, apply},
-            {"vector batch", {v2, cube}, apply},
-            {"batch batch, broadcast", {cube, unsqueeze(m32, 0)}, apply},
-            {"no inner extent", {zeros({2, 0}, f64), zeros({0, 3}, f64)}, apply}};
+    return matmul_samples<a_transposed, b_transposed>();
   }
 };
-const Matmul matmul_op;
+const Matmul<false, false> matmul_op("matmul", "{0}·{1}");
+const Matmul<true, false> matmul_tn_op("matmul_tn", "{0}ᵀ·{1}");
+const Matmul<false, true> matmul_nt_op("matmul_nt", "{0}·{1}ᵀ");
+const Matmul<true, true> matmul_tt_op("matmul_tt", "{0}ᵀ·{1}ᵀ");
+
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed) {
+  const Where where = Where::current();
+  if (a_transposed) return b_transposed ? matmul_tt_op(a, b, where) : matmul_tn_op(a, b, where);
+  return b_transposed ? matmul_nt_op(a, b, where) : matmul_op(a, b, where);
+}
 
 void check_vectors(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
   check_dtypes(op, a, b, false, where);

@@ -16,19 +16,83 @@ using Buffer = std::vector<T, memory::Pool<T>>;
 
 // Below this many multiplications a product is done in registers: Eigen's blocking costs more.
 // Measured by bench/matmul_engines.
-constexpr std::int64_t small_product = 8 * 8 * 8;
+constexpr std::int64_t small_product = 16 * 16 * 16;
 
-// W columns of one row of c, kept in registers over the whole inner dimension.
-template <int W, class T>
-inline void row_block(std::int64_t k, const T* a, std::int64_t a_step, const T* b,
-                      std::int64_t b_row, T* c, bool accumulate) {
-  T sum[W];
-  for (int j = 0; j < W; ++j) sum[j] = accumulate ? c[j] : T{0};
+// W neighbouring numbers at any address.
+template <class T, int W>
+struct Lanes {
+  typedef T Type __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+template <class T, int W>
+inline auto& lanes(T* at) {
+  return *reinterpret_cast<typename Lanes<T, W>::Type*>(at);
+}
+template <class T, int W>
+inline auto lanes(const T* at) {
+  return *reinterpret_cast<const typename Lanes<T, W>::Type*>(at);
+}
+
+// R rows by W columns of c, kept in registers over the whole inner dimension.
+template <int R, int W, class T>
+inline void block(std::int64_t k, MatrixView<T> a, const T* b, std::int64_t b_row, T* c,
+                  std::int64_t c_row, bool accumulate) {
+  typename Lanes<T, W>::Type sum[R] = {};
+  if (accumulate)
+    for (int i = 0; i < R; ++i) sum[i] = lanes<T, W>(c + i * c_row);
   for (std::int64_t p = 0; p < k; ++p) {
-    const T x = a[p * a_step];
-    for (int j = 0; j < W; ++j) sum[j] += x * b[p * b_row + j];
+    const auto row = lanes<T, W>(b + p * b_row);
+    for (int i = 0; i < R; ++i) sum[i] += a.data[i * a.row + p * a.column] * row;
   }
-  for (int j = 0; j < W; ++j) c[j] = sum[j];
+  for (int i = 0; i < R; ++i) lanes<T, W>(c + i * c_row) = sum[i];
+}
+
+template <int R, class T>
+inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
+                 bool accumulate) {
+  std::int64_t j = 0;
+  for (; j + 8 <= n; j += 8) block<R, 8>(k, a, b.data + j, b.row, c + j, n, accumulate);
+  if (j + 4 <= n) {
+    block<R, 4>(k, a, b.data + j, b.row, c + j, n, accumulate);
+    j += 4;
+  }
+  for (; j < n; ++j)
+    for (int i = 0; i < R; ++i) {
+      T sum = accumulate ? c[i * n + j] : T{0};
+      for (std::int64_t p = 0; p < k; ++p)
+        sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j];
+      c[i * n + j] = sum;
+    }
+}
+
+// packed (rows, columns), row-major, from a matrix whose columns are adjacent: in squares of four,
+// so that what is stored as vectors is loaded as vectors again.
+template <class T>
+void pack_transposed(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t step,
+                     T* packed) {
+  using Four = typename Lanes<T, 4>::Type;
+  std::int64_t j = 0;
+  for (; j + 4 <= columns; j += 4) {
+    std::int64_t p = 0;
+    for (; p + 4 <= rows; p += 4) {
+      const auto load = [&](int k) { return lanes<T, 4>(from + (j + k) * step + p); };
+      const auto store = [&](int k, Four row) {
+        lanes<T, 4>(packed + (p + k) * columns + j) = row;
+      };
+      const Four a = load(0), b = load(1), c = load(2), d = load(3);
+      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      store(0, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+      store(1, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+      store(2, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+      store(3, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+    }
+    for (; p < rows; ++p)
+      for (int k = 0; k < 4; ++k) packed[p * columns + j + k] = from[(j + k) * step + p];
+  }
+  for (; j < columns; ++j)
+    for (std::int64_t p = 0; p < rows; ++p) packed[p * columns + j] = from[j * step + p];
 }
 
 template <class T>
@@ -36,21 +100,17 @@ void small_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a,
                 T* c, bool accumulate) {
   T packed[small_product];
   if (b.column != 1 && n != 1) {
-    for (std::int64_t p = 0; p < k; ++p)
-      for (std::int64_t j = 0; j < n; ++j) packed[p * n + j] = b.data[p * b.row + j * b.column];
+    if (b.row == 1)
+      pack_transposed(k, n, b.data, b.column, packed);
+    else
+      for (std::int64_t p = 0; p < k; ++p)
+        for (std::int64_t j = 0; j < n; ++j) packed[p * n + j] = b.data[p * b.row + j * b.column];
     b = {packed, n, 1};
   }
-  for (std::int64_t i = 0; i < m; ++i) {
-    const T* x = a.data + i * a.row;
-    T* z = c + i * n;
-    std::int64_t j = 0;
-    for (; j + 8 <= n; j += 8) row_block<8>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
-    if (j + 4 <= n) {
-      row_block<4>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
-      j += 4;
-    }
-    for (; j < n; ++j) row_block<1>(k, x, a.column, b.data + j, b.row, z + j, accumulate);
-  }
+  std::int64_t i = 0;
+  for (; i + 4 <= m; i += 4)
+    rows<4>(n, k, {a.data + i * a.row, a.row, a.column}, b, c + i * n, accumulate);
+  for (; i < m; ++i) rows<1>(n, k, {a.data + i * a.row, a.row, a.column}, b, c + i * n, accumulate);
 }
 
 // A matrix whose rows or columns are adjacent, as the engines take it.
