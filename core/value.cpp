@@ -119,6 +119,14 @@ Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& st
     to[rank + i] = strides[i];
   }
   value->contiguous_ = is_contiguous(to, to + rank, rank);
+  if (value->contiguous_) {
+    // The strides of axes of one element may be anything; make_like() and BLAS want them row-major.
+    std::int64_t step = 1;
+    for (int i = rank - 1; i >= 0; --i) {
+      to[rank + i] = step;
+      step *= to[i];
+    }
+  }
   return Ref<Value>::adopt(value);
 }
 

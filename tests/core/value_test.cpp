@@ -103,6 +103,20 @@ TEST_CASE("value: which strides are row-major") {
   CHECK(contiguous({3, 0}, {9, 7}));
 }
 
+TEST_CASE("value: a row-major view has row-major strides, and what is made like it") {
+  const Ref<Value> base = Value::make(f32, {2, 3});
+  const Ref<Value> row = Value::view(base, {1, 3, 1}, {0, 1, 0}, 3);
+  CHECK(row->contiguous());
+  CHECK(row->strides_shape() == Shape{3, 1, 1});
+  const Ref<Value> like = Value::make_like(f64, *row);
+  CHECK(like->dtype() == f64);
+  CHECK(like->shape() == Shape{1, 3, 1});
+  CHECK(like->strides_shape() == Shape{3, 1, 1});
+  const Ref<Value> transposed = Value::view(base, {3, 2}, {1, 3}, 0);
+  CHECK(Value::make_like(f32, *transposed)->strides_shape() == Shape{2, 1});
+  CHECK(Value::make_like(f32, *transposed)->contiguous());
+}
+
 TEST_CASE("value: borrowed memory is released once, by the last user") {
   std::vector<double> memory{1, 2, 3, 4};
   int released = 0;
