@@ -58,8 +58,9 @@ constexpr Slice slice(Bound start, Bound stop, std::int64_t step = 1) noexcept {
   return {start, stop, step};
 }
 
-/// All positions of an axis.
-inline constexpr Slice all{};
+/// All positions of an axis, written x(all, 1) without parentheses. (With a tensor of booleans,
+/// all(x) is the reduction in ops/reduction.hpp.)
+constexpr Slice all() noexcept { return {}; }
 
 struct NewAxis {};
 /// A new axis of extent 1.
@@ -82,6 +83,7 @@ class Index {
       : slice_{Bound(position), {}, 1}, where_(where), kind_(Kind::number) {}
   Index(const Slice& slice, Where where = Where::current()) noexcept
       : slice_(slice), where_(where), kind_(Kind::slice) {}
+  Index(Slice (*all)(), Where where = Where::current()) : Index(all(), where) {}
   Index(NewAxis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::newaxis) {}
   Index(Ellipsis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::ellipsis) {}
 
