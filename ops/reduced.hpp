@@ -9,6 +9,9 @@ namespace chainrule {
 /// The shape that remains of `shape`.
 Shape reduced_shape(const Shape& shape, std::uint32_t mask, bool keepdim);
 
+/// How many elements make one result.
+std::int64_t reduced_count(const Shape& shape, std::uint32_t mask);
+
 /// An uninitialised result of the dtype of x, in the shape that remains.
 inline Ref<Value> make_reduced(const Value& x, std::uint32_t mask, bool keepdim) {
   std::int64_t dims[max_rank];

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
 #include <chainrule/ops/manipulation.hpp>
@@ -43,6 +44,13 @@ Shape reduced_shape(const Shape& shape, std::uint32_t mask, bool keepdim) {
   return remains;
 }
 
+std::int64_t reduced_count(const Shape& shape, std::uint32_t mask) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis < shape.rank(); ++axis)
+    if (mask >> axis & 1) count *= shape[axis];
+  return count;
+}
+
 Tensor with_axes(const Tensor& reduced, const Shape& shape, const ReduceParameters& p) {
   // Leading axes come back by broadcasting.
   if (p.keepdim || (p.mask & (p.mask + 1)) == 0) return reduced;
@@ -81,7 +89,7 @@ class Sum final : public Op {
   Tensor operator()(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
     const Value& in = x.value(where);
     if (in.dtype() == boolean) {
-      Ref<Value> counts = Value::make(i64, in.dims(), in.rank());
+      Ref<Value> counts = Value::make_like(i64, in);
       kernels::map<std::int64_t, bool>(*counts, in, [](bool b) { return std::int64_t{b}; });
       Ref<Value> out = make_reduced(*counts, mask, keepdim);
       kernels::reduce(kernels::Fold::sum, *out, *counts, mask);
@@ -98,7 +106,7 @@ class Sum final : public Op {
   }
   Tensor jvp(Jvp& r) const override {
     const auto& p = r.parameters<ReduceParameters>();
-    return detail::sum_mask(r.tangent(0), p.mask, p.keepdim, Where::current());
+    return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
   }
   std::vector<Sample> samples() const override {
     const Tensor x = reduction_sample();
@@ -117,10 +125,96 @@ class Sum final : public Op {
 };
 const Sum the_sum;
 
+class Mean final : public Op {
+ public:
+  Mean() : Op("mean") {}
+
+  Tensor operator()(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, false, where);
+    check_not_empty(name(), x, mask, where);
+    Ref<Value> out = make_reduced(in, mask, keepdim);
+    kernels::reduce(kernels::Fold::sum, *out, in, mask);
+    visit_floating(in.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      T* to = out->data<T>();
+      const std::int64_t n = out->numel();
+      const T count = static_cast<T>(reduced_count(in.shape(), mask));
+      for (std::int64_t i = 0; i < n; ++i) to[i] /= count;
+    });
+    const ReduceParameters parameters{mask, keepdim};
+    return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(parameters));
+  }
+
+  void vjp(Vjp& r) const override {
+    if (!r.needs(0)) return;
+    const auto& p = r.parameters<ReduceParameters>();
+    const Shape shape = r.shape_of(0);
+    r.give(0, spread(r.g() / static_cast<double>(reduced_count(shape, p.mask)), shape, p));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const auto& p = r.parameters<ReduceParameters>();
+    return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = reduction_sample();
+    return {{"all", {x}, [](std::span<const Tensor> in) { return mean(in[0]); }},
+            {"axis 1", {x}, [](std::span<const Tensor> in) { return mean(in[0], 1); }},
+            {"outer axes", {x}, [](std::span<const Tensor> in) { return mean(in[0], {0, 2}); }},
+            {"first, kept", {x}, [](std::span<const Tensor> in) { return mean(in[0], 0, true); }},
+            {"scalar", {tensor(0.7, f64)}, [](std::span<const Tensor> in) { return mean(in[0]); }},
+            {"no rows", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) {
+               return mean(in[0], 1);
+             }}};
+  }
+};
+const Mean the_mean;
+
+// all() is the minimum of booleans, any() the maximum.
+class Logical final : public Op {
+ public:
+  Logical(const char* name, kernels::Fold fold, Tensor (*apply)(std::span<const Tensor>))
+      : Op(name), fold_(fold), apply_(apply) {}
+  bool differentiable() const noexcept override { return false; }
+
+  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
+    const Value& in = x.value(where);
+    if (in.dtype() != boolean)
+      throw DTypeError(fmt::format("{}: {} holds {}, but boolean is needed", name(), describe(x),
+                                   name_of(in.dtype())),
+                       where, "compare first, as in all(x == y)");
+    const std::uint32_t mask = axes.resolve(name(), x, where);
+    Ref<Value> out = make_reduced(in, mask, keepdim);
+    kernels::reduce(fold_, *out, in, mask);
+    return Tensor(std::move(out));
+  }
+  std::vector<Sample> samples() const override {
+    return {{"matrix", {tensor({{true, false}, {true, true}})}, apply_},
+            {"empty", {zeros({0, 2}, boolean)}, apply_}};
+  }
+
+ private:
+  kernels::Fold fold_;
+  Tensor (*apply_)(std::span<const Tensor>);
+};
+const Logical the_all("all", kernels::Fold::min,
+                      [](std::span<const Tensor> in) { return all(in[0], 0); });
+const Logical the_any("any", kernels::Fold::max,
+                      [](std::span<const Tensor> in) { return any(in[0], 0); });
+
 }  // namespace
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
   return the_sum(x, axes.resolve(the_sum.name(), x, where), keepdim, where);
+}
+Tensor mean(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_mean(x, axes.resolve(the_mean.name(), x, where), keepdim, where);
+}
+Tensor all(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_all(x, axes, keepdim, where);
+}
+Tensor any(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_any(x, axes, keepdim, where);
 }
 
 namespace detail {

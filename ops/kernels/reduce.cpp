@@ -394,10 +394,18 @@ template <class T>
 T max_run(const T* x, std::int64_t n) {
   return fold_run<Max>(x, n);
 }
+template <class T>
+T min_run(const T* x, std::int64_t n) {
+  return fold_run<Min>(x, n);
+}
 
 template float sum_run(const float*, std::int64_t);
 template double sum_run(const double*, std::int64_t);
 template float max_run(const float*, std::int64_t);
 template double max_run(const double*, std::int64_t);
+template std::int64_t max_run(const std::int64_t*, std::int64_t);
+template float min_run(const float*, std::int64_t);
+template double min_run(const double*, std::int64_t);
+template std::int64_t min_run(const std::int64_t*, std::int64_t);
 
 }  // namespace chainrule::kernels

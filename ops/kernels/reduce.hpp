@@ -19,11 +19,14 @@ enum class Fold { sum, max, min };
 /// depends on shape and strides alone.
 void reduce(Fold fold, Value& out, const Value& x, std::uint32_t mask);
 
-/// The sum of n adjacent numbers, pairwise. For float, double and std::uint64_t.
+/// The sum of n adjacent numbers, pairwise. For float and double.
 template <class T>
 T sum_run(const T* x, std::int64_t n);
-/// The largest of n adjacent numbers, NaN when there is one. For float and double.
+/// The largest and the smallest of n adjacent numbers, NaN when there is one. For float, double and
+/// std::int64_t.
 template <class T>
 T max_run(const T* x, std::int64_t n);
+template <class T>
+T min_run(const T* x, std::int64_t n);
 
 }  // namespace chainrule::kernels
