@@ -1,0 +1,297 @@
+#include <chainrule/graph/backward.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+TEST_CASE("gradients of a product of sums, by hand") {
+  // L = Σ (a + b) a  ⇒  dL/da = 2a + b, dL/db = a
+  const Tensor a = tensor({1.0, -2.0, 3.0}, f64).requires_grad_();
+  const Tensor b = tensor({0.5, 4.0, -1.0}, f64).requires_grad_();
+  sum((a + b) * a).backward();
+  CHECK(a.grad().to_vector<double>() == std::vector<double>{2.5, 0.0, 5.0});
+  CHECK(b.grad().to_vector<double>() == std::vector<double>{1.0, -2.0, 3.0});
+  CHECK_FALSE(a.grad().requires_grad());
+}
+
+TEST_CASE("a diamond, and an input used twice by one op") {
+  const Tensor x = tensor(3.0, f64).requires_grad_();
+  const Tensor square = x * x;
+  (square * square + square).backward();  // x⁴ + x²
+  CHECK(x.grad().item() == 4 * 27.0 + 2 * 3.0);
+}
+
+TEST_CASE("a ladder of sixty doublings is sixty nodes") {
+  const Tensor x = tensor(1.0, f64).requires_grad_();
+  Tensor y = x;
+  for (int i = 0; i < 60; ++i) y = y + y;
+  y.backward();
+  CHECK(x.grad().item() == 0x1p60);
+}
+
+TEST_CASE("a chain of a million operations: forward, backward, teardown") {
+  const std::int64_t before = live_nodes();
+  {
+    const Tensor x = tensor(1.0, f64).requires_grad_();
+    Tensor y = x;
+    for (int i = 0; i < 1'000'000; ++i) y = i % 2 ? y * -1.0 : y + 1e-6;
+    CHECK(live_nodes() == before + 1'000'001);
+    y.backward();
+    CHECK(x.grad().item() == 1.0);
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("a fan-out of many consumers of one tensor") {
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  Tensor total = zeros({2}, f64);
+  for (int i = 0; i < 10'000; ++i) total = total + x * static_cast<double>(i % 3);
+  sum(total).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{9999.0, 9999.0});
+}
+
+TEST_CASE("backward adds to grad(); handles of an earlier grad() keep their numbers") {
+  const Tensor x = tensor({2.0, 5.0}, f64).requires_grad_();
+  sum(x * 3.0).backward();
+  const Tensor first = x.grad();
+  sum(x * x).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{7.0, 13.0});
+  CHECK(first.to_vector<double>() == std::vector<double>{3.0, 3.0});
+  Tensor(x).zero_grad();
+  CHECK_FALSE(x.grad().defined());
+}
+
+TEST_CASE("gradients of two parameters never share memory") {
+  Tensor a = tensor({1.0, 2.0}).requires_grad_(), b = tensor({3.0, 4.0}).requires_grad_();
+  sum(a + b).backward();
+  a.grad().mutable_data<float>()[0] = 100;
+  CHECK(b.grad().at({0}) == 1.0);
+  CHECK(a.grad().is_contiguous());
+}
+
+TEST_CASE("a broadcast operand gets the sum over the axes along which it was repeated") {
+  const Tensor row = tensor({1.0, 2.0, 3.0}, f64).requires_grad_();
+  const Tensor column = tensor({{1.0}, {2.0}}, f64).requires_grad_();
+  const Tensor scalar = tensor(2.0, f64).requires_grad_();
+  sum(row * column * scalar).backward();
+  CHECK(row.grad().to_vector<double>() == std::vector<double>{6.0, 6.0, 6.0});
+  CHECK(column.grad().shape() == Shape{2, 1});
+  CHECK(column.grad().to_vector<double>() == std::vector<double>{12.0, 12.0});
+  CHECK(scalar.grad().shape() == Shape{});
+  CHECK(scalar.grad().item() == 18.0);
+}
+
+TEST_CASE("no_grad, detach and constants end the graph") {
+  const Tensor x = tensor(2.0, f64).requires_grad_();
+  const Tensor quiet = no_grad([&] { return x * x; });
+  CHECK_FALSE(quiet.requires_grad());
+  CHECK(quiet.is_leaf());
+  {
+    const NoGrad guard;
+    CHECK_FALSE((x * x).requires_grad());
+    const EnableGrad again;
+    CHECK((x * x).requires_grad());
+  }
+  CHECK(is_recording());
+  (x * (x * x).detach()).backward();
+  CHECK(x.grad().item() == 4.0);
+}
+
+TEST_CASE("backward from a seed of the output's shape") {
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  backward(x * x, tensor({10.0, 100.0}, f64));
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{20.0, 400.0});
+  CHECK_THROWS_AS(backward(x * x, tensor({1.0}, f64)), ShapeError);
+  CHECK_THROWS_AS(backward(x * x, tensor({1.0, 1.0}, f32)), DTypeError);
+}
+
+TEST_CASE("backward from a non-scalar, and without a graph") {
+  const Tensor x = tensor({1.0, 2.0}).requires_grad_();
+  const Tensor y = (x * x).named("y");
+  const std::string message = error_of<GradError>([&] { y.backward(); });
+  CHECK(message.starts_with("backward: y (2,) is not a scalar\n  at HERE\n"));
+  CHECK(message.find("\n  at ") != std::string::npos);
+  CHECK(message.find("hint: reduce it with sum(x) or mean(x)") != std::string::npos);
+  CHECK(error_of<GradError>([] { tensor(1.0).backward(); }).find("has no graph") !=
+        std::string::npos);
+  CHECK(error_of<ValueError>([] { Tensor().backward(); }).find("undefined") != std::string::npos);
+}
+
+TEST_CASE("a second backward names the option that would allow it") {
+  const Tensor x = tensor(2.0, f64).requires_grad_();
+  const Tensor y = x * x + x;
+  y.backward();
+  const std::string message = error_of<GradError>([&] { y.backward(); });
+  CHECK(message.find("released by an earlier backward") != std::string::npos);
+  CHECK(message.find(".retain_graph = true") != std::string::npos);
+  CHECK(x.grad().item() == 5.0);
+
+  const Tensor z = x + x;  // saves nothing, and is released all the same
+  z.backward();
+  CHECK_THROWS_AS(z.backward(), GradError);
+
+  const Tensor kept = x * x;
+  kept.backward({.retain_graph = true});
+  kept.backward();
+  CHECK_THROWS_AS(kept.backward(), GradError);
+}
+
+TEST_CASE("a saved value that was written to is refused, with versions and the line") {
+  Tensor w = tensor({1.0, 2.0}).named("W1").requires_grad_();
+  const Tensor x = tensor({3.0, 4.0}).requires_grad_();
+  const Tensor y = sum(w * x);
+  w.mutable_data<float>()[0] = 7;
+  const std::string message = error_of<GradError>([&] { y.backward(); });
+  CHECK(
+      message.starts_with("mul: the saved operand W1 (2,) was written to after it was used: saved "
+                          "at version 0, now 1\n  at "));
+  CHECK(message.find("\n  at ") != std::string::npos);
+  CHECK_FALSE(x.grad().defined());
+  CHECK_THROWS_AS(y.backward(), GradError);
+}
+
+TEST_CASE("views share the version of their base") {
+  Tensor w = tensor({{1.0, 2.0}, {3.0, 4.0}});
+  const Tensor x = tensor({{1.0, 1.0}, {1.0, 1.0}}).requires_grad_();
+  const Tensor y = sum(w.T() * x);
+  w.mutable_data<float>()[1] = 9;
+  CHECK_THROWS_AS(y.backward(), GradError);
+}
+
+TEST_CASE("the result of a recorded operation cannot be written") {
+  const Tensor x = tensor({1.0}).requires_grad_();
+  Tensor y = x * 2.0;
+  CHECK_THROWS_AS(y.mutable_data<float>(), GradError);
+}
+
+TEST_CASE("grad() of leaves and intermediates writes nothing") {
+  const Tensor x = tensor(3.0, f64).requires_grad_();
+  const Tensor square = x * x;
+  const Tensor y = square * square;
+  const auto grads = grad(y, {x, square, y, x}, {.retain_graph = true});
+  CHECK(grads[0].item() == 108.0);
+  CHECK(grads[1].item() == 18.0);
+  CHECK(grads[2].item() == 1.0);
+  CHECK(grads[3].item() == 108.0);
+  CHECK_FALSE(x.grad().defined());
+  CHECK(grad(y, square).item() == 18.0);
+}
+
+TEST_CASE("grad() of several outputs, with and without seeds") {
+  const Tensor x = tensor(3.0, f64).requires_grad_();
+  const std::vector<Tensor> outputs = {x * x, x * 5.0};
+  CHECK(grad(outputs, std::vector<Tensor>{x}, {.retain_graph = true})[0].item() == 11.0);
+  const std::vector<Tensor> seeds = {tensor(2.0, f64), tensor(-1.0, f64)};
+  CHECK(grad(outputs, seeds, std::vector<Tensor>{x}, GradOptions{})[0].item() == 7.0);
+  const std::vector<Tensor> twice = {outputs[0], outputs[0]};
+  const Tensor y = x * x;
+  CHECK(grad({y, y}, {x})[0].item() == 12.0);
+}
+
+TEST_CASE("grad() of an input that the output does not depend on") {
+  const Tensor x = tensor(3.0).named("x").requires_grad_();
+  const Tensor other = tensor({1.0, 2.0}).named("other").requires_grad_();
+  const std::string message = error_of<GradError>([&] { grad(x * x, other); });
+  CHECK(message.find("do not depend on input 0, other (2,)") != std::string::npos);
+  CHECK(message.find(".allow_unused = true") != std::string::npos);
+  const auto grads = grad(x * x, {x, other}, {.allow_unused = true});
+  CHECK(grads[1].to_vector<float>() == std::vector<float>{0, 0});
+  CHECK_THROWS_AS(grad(x * x, tensor(1.0)), GradError);
+  CHECK_THROWS_AS(grad(tensor(1.0), x), GradError);
+  CHECK_THROWS_AS(grad({}, {x}), ValueError);
+}
+
+TEST_CASE("create_graph gives derivatives of any order") {
+  const Tensor x = tensor(2.0, f64).requires_grad_();
+  Tensor y = x * x * x * x * x;  // x⁵
+  double factor = 1;
+  for (int order = 1; order <= 5; ++order) {
+    y = grad(y, x, {.create_graph = true});
+    factor *= 6 - order;
+    CHECK(y.item() == factor * std::pow(2.0, 5 - order));
+  }
+}
+
+TEST_CASE("backward with create_graph leaves a differentiable grad()") {
+  const std::int64_t before = live_nodes();
+  {
+    Tensor x = tensor(3.0, f64).requires_grad_();
+    (x * x * x).backward({.create_graph = true});
+    CHECK(x.grad().item() == 27.0);
+    CHECK(grad(x.grad(), x).item() == 18.0);
+    x.zero_grad();  // breaks the circle of parameter and gradient
+  }
+  CHECK(live_nodes() == before);
+}
+
+namespace {
+
+// An op whose rule fails, as a user's may.
+struct Failing final : Op {
+  Failing() : Op("failing") {}
+  void vjp(Vjp&) const override { throw std::runtime_error("no rule today"); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// An op whose rule gives a gradient of a wrong shape.
+struct Misshapen final : Op {
+  Misshapen() : Op("misshapen") {}
+  void vjp(Vjp& r) const override { r.give(0, zeros({5}, f64)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("an exception in the middle of a backward leaves grad() as it was") {
+  const std::int64_t before = live_nodes();
+  {
+    const Failing failing;
+    const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+    const Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
+    sum(w * 2.0).backward();
+    const Tensor bad = record(failing, x.value_ref(), {&x}, 0, Where::current());
+    CHECK_THROWS_AS(sum(bad * w).backward(), std::runtime_error);
+    CHECK(w.grad().to_vector<double>() == std::vector<double>{2.0, 2.0});
+    CHECK_FALSE(x.grad().defined());
+    CHECK(is_recording());
+    sum(w * x).backward();
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{1.0, 2.0});
+
+    const Misshapen misshapen;
+    const Tensor odd = record(misshapen, x.value_ref(), {&x}, 0, Where::current());
+    CHECK(error_of<ShapeError>([&] {
+            sum(odd).backward();
+          }).find("misshapen: its vjp rule gives a gradient (5,) for an input (2,)") !=
+          std::string::npos);
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("saved values are freed during the traversal") {
+  const Tensor x = ones({1000}, f64).requires_grad_();
+  const std::int64_t before = memory_stats().live_bytes;
+  Tensor y = x;
+  for (int i = 0; i < 50; ++i) y = y * y;
+  CHECK(memory_stats().live_bytes > before + 50 * 8000);
+  const Tensor loss = sum(y);
+  y = Tensor();
+  loss.backward();
+  // The nodes are still there, what they saved is not: one gradient, and some bookkeeping.
+  CHECK(memory_stats().live_bytes < before + 2 * 8192 + 50 * 512);
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,142 @@
+#include <chainrule/graph/functional.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/activations.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+using Numbers = std::vector<double>;
+
+Tensor cubes(const Tensor& x) { return x * x * x; }
+
+}  // namespace
+
+TEST_CASE("value_and_grad of one and of several inputs") {
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  const auto [value, slope] = value_and_grad([](const Tensor& t) { return sum(cubes(t)); }, x);
+  CHECK(value.item() == 9.0);
+  CHECK(slope.to_vector<double>() == Numbers{3.0, 12.0});
+  CHECK_FALSE(value.requires_grad());
+  CHECK_FALSE(slope.requires_grad());
+  CHECK_FALSE(x.requires_grad());
+
+  const Tensor labels = tensor({1, 0});
+  const ValueAndGrad both = value_and_grad(
+      [](std::span<const Tensor> in) { return sum(in[0] * in[1]); }, {x, tensor({5.0, 7.0}, f64)});
+  CHECK(both.grads[0].to_vector<double>() == Numbers{5.0, 7.0});
+  CHECK(both.grads[1].to_vector<double>() == Numbers{1.0, 2.0});
+  const ValueAndGrad with_labels =
+      value_and_grad([](std::span<const Tensor> in) { return sum(in[0]); }, {x, labels});
+  CHECK(with_labels.grads[0].to_vector<double>() == Numbers{1.0, 1.0});
+  CHECK_FALSE(with_labels.grads[1].defined());
+}
+
+TEST_CASE("value_and_grad works inside of no_grad, and nests") {
+  const Tensor x = tensor(2.0, f64);
+  const auto inner = [](const Tensor& t) { return value_and_grad(cubes, t).second; };
+  CHECK(no_grad([&] { return value_and_grad(cubes, x).second.item(); }) == 12.0);
+  CHECK(value_and_grad(inner, x).second.item() == 12.0);  // (t³)'' = 6t
+  const auto twice = [&](const Tensor& t) { return value_and_grad(inner, t).second; };
+  CHECK(value_and_grad(twice, x).second.item() == 6.0);
+}
+
+TEST_CASE("a function that does not depend on its input has a gradient of zeros") {
+  const auto [value, slope] =
+      value_and_grad([](const Tensor&) { return tensor(4.0, f64); }, tensor({1.0, 2.0}, f64));
+  CHECK(value.item() == 4.0);
+  CHECK(slope.to_vector<double>() == Numbers{0.0, 0.0});
+  const auto [out, tangent] = jvp([](const Tensor&) { return tensor({4.0, 5.0}, f64); },
+                                  tensor(1.0, f64), tensor(1.0, f64));
+  CHECK(tangent.to_vector<double>() == Numbers{0.0, 0.0});
+}
+
+TEST_CASE("vjp and jvp of a matrix product, by hand") {
+  const Tensor a = tensor({{1.0, 2.0}, {3.0, 4.0}}, f64);
+  const UnaryFunction f = [&](const Tensor& x) { return matmul(a, x); };
+  const Tensor x = tensor({1.0, -1.0}, f64);
+  const auto [value, pulled] = vjp(f, x, tensor({10.0, 1.0}, f64));
+  CHECK(value.to_vector<double>() == Numbers{-1.0, -1.0});
+  CHECK(pulled.to_vector<double>() == Numbers{13.0, 24.0});  // Aᵀ v
+  const auto [same, pushed] = jvp(f, x, tensor({1.0, 1.0}, f64));
+  CHECK(pushed.to_vector<double>() == Numbers{3.0, 7.0});  // A t
+}
+
+TEST_CASE("jvp runs each rule once: a ladder of sixty doublings") {
+  const auto [value, tangent] = jvp(
+      [](const Tensor& x) {
+        Tensor y = x;
+        for (int i = 0; i < 60; ++i) y = y + y;
+        return y;
+      },
+      tensor(1.0, f64), tensor(3.0, f64));
+  CHECK(tangent.item() == 3.0 * 0x1p60);
+}
+
+TEST_CASE("jvp through a million operations") {
+  const auto [value, tangent] = jvp(
+      [](const Tensor& x) {
+        Tensor y = x;
+        for (int i = 0; i < 1'000'000; ++i) y = y * -1.0;
+        return y;
+      },
+      tensor(2.0, f64), tensor(1.0, f64));
+  CHECK(value.item() == 2.0);
+  CHECK(tangent.item() == 1.0);
+}
+
+TEST_CASE("forward over reverse and reverse over forward give the same Hessian-vector product") {
+  // f = Σ exp(x) x², H = diag(e^x (x² + 4x + 2))
+  const UnaryFunction f = [](const Tensor& x) { return sum(exp(x) * x * x); };
+  const Tensor x = tensor({0.3, -1.2}, f64), v = tensor({2.0, 0.5}, f64);
+  const UnaryFunction gradient = [&](const Tensor& t) { return value_and_grad(f, t).second; };
+  const Tensor forward_over_reverse = jvp(gradient, x, v).second;
+  const UnaryFunction slope_along = [&](const Tensor& t) { return jvp(f, t, v).second; };
+  const Tensor reverse_over_forward = value_and_grad(slope_along, x).second;
+  for (int i = 0; i < 2; ++i) {
+    const double t = x.at({i});
+    const double expected = std::exp(t) * (t * t + 4 * t + 2) * v.at({i});
+    CHECK(forward_over_reverse.at({i}) == doctest::Approx(expected).epsilon(1e-13));
+    CHECK(reverse_over_forward.at({i}) == doctest::Approx(expected).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("bad arguments") {
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  const UnaryFunction f = cubes;
+  CHECK(error_of<GradError>([&] { value_and_grad(f, x); }).find("is not a scalar") !=
+        std::string::npos);
+  CHECK_THROWS_AS(vjp(f, x, tensor({1.0}, f64)), ShapeError);
+  CHECK_THROWS_AS(jvp(f, x, tensor({1.0}, f64)), ShapeError);
+  CHECK_THROWS_AS(jvp(f, x, tensor({1.0, 1.0}, f32)), ShapeError);
+  CHECK_THROWS_AS(jvp(f, tensor({1, 2}), tensor({1, 2})), ShapeError);
+  const std::vector<Tensor> one = {x}, none;
+  CHECK_THROWS_AS(jvp([](std::span<const Tensor> in) { return in[0]; }, one, none), ValueError);
+}
+
+TEST_CASE("a function that throws leaves nothing behind") {
+  const std::int64_t before = live_nodes();
+  const UnaryFunction f = [](const Tensor& x) -> Tensor {
+    const Tensor y = x * x;
+    throw std::runtime_error("no");
+  };
+  CHECK_THROWS_AS(value_and_grad(f, tensor(1.0)), std::runtime_error);
+  CHECK_THROWS_AS(jvp(f, tensor(1.0), tensor(1.0)), std::runtime_error);
+  CHECK(is_recording());
+  CHECK(live_nodes() == before);
+}
+
+TEST_SUITE_END();
