@@ -30,7 +30,10 @@ struct Max {
   }
   template <class V>
   static void add(V& to, const V& x) {
-    to = ((x > to) | (x != x)) ? x : to;
+    if constexpr (std::is_arithmetic_v<V>)
+      to = x > to || x != x ? x : to;
+    else
+      to = ((x > to) | (x != x)) ? x : to;
   }
 };
 
@@ -43,56 +46,72 @@ struct Min {
   }
   template <class V>
   static void add(V& to, const V& x) {
-    to = ((x < to) | (x != x)) ? x : to;
+    if constexpr (std::is_arithmetic_v<V>)
+      to = x < to || x != x ? x : to;
+    else
+      to = ((x < to) | (x != x)) ? x : to;
   }
 };
 
-// One register, or what the compiler makes of it on a smaller machine.
-template <class T>
-struct VectorOf {
-  typedef T Type __attribute__((vector_size(64)));
-};
+#if defined(__AVX512F__)
+constexpr int register_bytes = 64;
+#elif defined(__AVX__)
+constexpr int register_bytes = 32;
+#else
+constexpr int register_bytes = 16;
+#endif
 
 template <class T>
-constexpr std::int64_t lanes = 64 / sizeof(T);
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(register_bytes)));
+};
+template <class T>
+using Vector = typename VectorOf<T>::Type;
+
+template <class T>
+constexpr std::int64_t lanes = register_bytes / sizeof(T);
+
+template <class T>
+Vector<T> load(const T* from) {
+  Vector<T> v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+template <class T>
+void store(T* to, const Vector<T>& v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
 // Runs of this length are folded lane by lane; longer ones in halves.
 template <class T>
-constexpr std::int64_t run_block = 64 * lanes<T>;
+constexpr std::int64_t run_block = 4096 / sizeof(T);
 // Rows that are folded one after the other into a row of results, and columns at a time.
 constexpr std::int64_t row_block = 64;
 constexpr std::int64_t column_block = 512;
 
 template <class F, class T>
 T fold_block(const T* x, std::int64_t n) {
-  using V = typename VectorOf<T>::Type;
   constexpr std::int64_t w = lanes<T>;
   T result = F::template identity<T>();
   std::int64_t i = 0;
-  if (n >= 4 * w) {
-    V a, b, c, d, y;
-    std::memcpy(&a, x, 64);
-    std::memcpy(&b, x + w, 64);
-    std::memcpy(&c, x + 2 * w, 64);
-    std::memcpy(&d, x + 3 * w, 64);
-    for (i = 4 * w; i + 4 * w <= n; i += 4 * w) {
-      std::memcpy(&y, x + i, 64);
-      F::add(a, y);
-      std::memcpy(&y, x + i + w, 64);
-      F::add(b, y);
-      std::memcpy(&y, x + i + 2 * w, 64);
-      F::add(c, y);
-      std::memcpy(&y, x + i + 3 * w, 64);
-      F::add(d, y);
+  if (n >= w) {
+    Vector<T> a = load(x);
+    i = w;
+    if (n >= 8 * w) {  // four at once, or each addition would wait for the one before
+      Vector<T> b = load(x + w), c = load(x + 2 * w), d = load(x + 3 * w);
+      for (i = 4 * w; i + 4 * w <= n; i += 4 * w) {
+        F::add(a, load(x + i));
+        F::add(b, load(x + i + w));
+        F::add(c, load(x + i + 2 * w));
+        F::add(d, load(x + i + 3 * w));
+      }
+      F::add(a, b);
+      F::add(c, d);
+      F::add(a, c);
     }
-    F::add(a, b);
-    F::add(c, d);
-    F::add(a, c);
-    for (; i + w <= n; i += w) {
-      std::memcpy(&y, x + i, 64);
-      F::add(a, y);
-    }
+    for (; i + w <= n; i += w) F::add(a, load(x + i));
     T lane[w];
-    std::memcpy(lane, &a, 64);
+    store(lane, a);
     for (std::int64_t half = w / 2; half > 0; half /= 2)
       for (std::int64_t k = 0; k < half; ++k) F::add(lane[k], lane[k + half]);
     result = lane[0];
@@ -272,14 +291,14 @@ class Reducer {
   void rows(int axis, const T* x, std::int64_t count, std::int64_t n, T* to) const {
     const std::int64_t step = plan_.steps[axis];
     if (axis == last_) {
-      // Narrow adjacent rows: eight of them make one wide row.
-      if (n < 32 && step == n && plan_.kept_steps[plan_.kept - 1] == 1 && count >= 32) {
-        T wide[8 * 32];
-        const std::int64_t eighth = count / 8;
-        block_rows(x, 8 * step, eighth, 8 * n, 1, wide);
-        for (std::int64_t half = 4 * n; half >= n; half /= 2)
+      // Narrow adjacent rows: sixteen of them make one wide row.
+      if (n < 32 && step == n && plan_.kept_steps[plan_.kept - 1] == 1 && count >= 64) {
+        T wide[16 * 32];
+        const std::int64_t groups = count / 16;
+        block_rows(x, 16 * step, groups, 16 * n, 1, wide);
+        for (std::int64_t half = 8 * n; half >= n; half /= 2)
           for (std::int64_t j = 0; j < half; ++j) F::add(wide[j], wide[j + half]);
-        for (std::int64_t i = 8 * eighth; i < count; ++i)
+        for (std::int64_t i = 16 * groups; i < count; ++i)
           for (std::int64_t j = 0; j < n; ++j) F::add(wide[j], x[i * step + j]);
         std::copy_n(wide, n, to);
         return;
@@ -315,12 +334,28 @@ class Reducer {
     std::int64_t i = count % 4;
     if (i == 0) std::fill_n(to, n, F::template identity<T>());
     if (i > 0) std::copy_n(x, n, to);
-    for (std::int64_t k = 1; k < i; ++k)
-      for (std::int64_t j = 0; j < n; ++j) F::add(to[j], x[k * step + j]);
+    for (std::int64_t k = 1; k < i; ++k) {
+      std::int64_t j = 0;
+      for (; j + lanes<T> <= n; j += lanes<T>) {
+        Vector<T> y = load<T>(to + j);
+        F::add(y, load(x + k * step + j));
+        store(to + j, y);
+      }
+      for (; j < n; ++j) F::add(to[j], x[k * step + j]);
+    }
     for (; i < count; i += 4) {
       const T* a = x + i * step;
       const T *b = a + step, *c = b + step, *d = c + step;
-      for (std::int64_t j = 0; j < n; ++j) {
+      std::int64_t j = 0;
+      for (; j + lanes<T> <= n; j += lanes<T>) {
+        Vector<T> p = load(a + j), q = load(c + j), y = load<T>(to + j);
+        F::add(p, load(b + j));
+        F::add(q, load(d + j));
+        F::add(p, q);
+        F::add(y, p);
+        store(to + j, y);
+      }
+      for (; j < n; ++j) {
         T p = a[j], q = c[j];
         F::add(p, b[j]);
         F::add(q, d[j]);
