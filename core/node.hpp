@@ -92,17 +92,26 @@ class Node {
 
   static void destroy(Node* node) noexcept;
 
-  // For record(), while the node is not yet shared.
-  void set_input(std::size_t i, Node* input) noexcept {
-    if (input) input->refs.retain();
-    input_array()[i] = input;
+  /// Links the inputs and keeps the values that the mask given to make() names; for record(), while
+  /// the node is not yet shared. `input_node(i)` and `input_value(i)` give the operands.
+  template <class InputNode, class InputValue>
+  void fill(InputNode&& input_node, InputValue&& input_value, Value* output_value) noexcept {
+    Node** inputs = input_array();
+    Value** saved = saved_array();
+    std::uint32_t* versions = version_array();
+    bool requires_grad = false;
+    for (std::uint32_t i = 0; i < input_count_; ++i) {
+      Node* input = input_node(i);
+      if (input) {
+        input->refs.retain();
+        requires_grad |= input->requires_grad_;
+      }
+      inputs[i] = input;
+      if (saves_input(i)) keep(input_value(i), saved++, versions++);
+    }
+    if (saved_mask_ & output) keep(output_value, saved, versions);
+    requires_grad_ = requires_grad;
   }
-  void set_saved(SavedMask which, Value* value) noexcept {
-    value->refs.retain();
-    saved_array()[slot(which)] = value;
-    version_array()[slot(which)] = value->version();
-  }
-  void set_requires_grad() noexcept { requires_grad_ = true; }
 
   RefCount refs;
   /// Scratch of a traversal, which holds the lock of traversals while it reads and writes it.
@@ -110,6 +119,11 @@ class Node {
 
  private:
   struct Extra;
+  static void keep(Value* value, Value** saved, std::uint32_t* version) noexcept {
+    value->refs.retain();
+    *saved = value;
+    *version = value->version();
+  }
   Node(const Op* op, const Where& where) noexcept : op_(op), where_(where) {}
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                         std::span<const std::byte> parameters, const Value& out,

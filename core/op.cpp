@@ -87,15 +87,8 @@ Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> 
                    const Where& where) {
   Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters,
                               *out, mode.rule_of ? *mode.rule_of : where);
-  bool requires_grad = false;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    Node* input = inputs[i]->node();
-    node->set_input(i, input);
-    requires_grad |= input && input->requires_grad();
-    if (node->saves_input(i)) node->set_saved(detail::input(i), inputs[i]->value_ref().get());
-  }
-  if (requires_grad) node->set_requires_grad();
-  if (saved & Node::output) node->set_saved(Node::output, out.get());
+  node->fill([&](std::size_t i) { return inputs[i]->node(); },
+             [&](std::size_t i) { return inputs[i]->value_ref().get(); }, out.get());
   return Tensor(std::move(out), std::move(node));
 }
 
@@ -114,10 +107,8 @@ Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<con
   const Node::SavedMask kept = saved & ~Node::output;
   Ref<Node> node =
       Node::make(op, static_cast<std::uint32_t>(inputs.size()), kept, parameters, *out, where);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    node->set_input(i, nullptr);
-    if (node->saves_input(i)) node->set_saved(detail::input(i), all[i]->value_ref().get());
-  }
+  node->fill([](std::size_t) { return nullptr; },
+             [&](std::size_t i) { return all[i]->value_ref().get(); }, nullptr);
   return Tensor(std::move(out), std::move(node));
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <new>
 
 #include <chainrule/core/allocator.hpp>
@@ -21,10 +22,6 @@ struct Loan {
 
 std::size_t owner_bytes(std::size_t header, std::size_t elements) {
   return elements < align_from ? header + elements : (header + 63) / 64 * 64 + elements;
-}
-
-std::size_t element_offset(std::size_t header, std::size_t elements) {
-  return elements < align_from ? header : (header + 63) / 64 * 64;
 }
 
 [[noreturn]] void bad_extents(const std::int64_t* dims, int rank) {
@@ -66,13 +63,15 @@ Value* Value::make_owner(DType dtype, int rank, std::int64_t numel) {
   const std::size_t header =
       sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
   const std::size_t elements = static_cast<std::size_t>(numel) * size_of(dtype);
-  auto* block = static_cast<char*>(memory::allocate(owner_bytes(header, elements)));
+  const std::size_t bytes = owner_bytes(header, elements);
+  auto* block = static_cast<char*>(memory::allocate(bytes));
   auto* value = new (block) Value;
   value->dtype_ = dtype;
   value->rank_ = static_cast<std::uint8_t>(rank);
   value->contiguous_ = true;
   value->borrowed_ = false;
-  value->elements_ = block + element_offset(header, elements);
+  if (bytes <= memory::largest_small) value->small_block_ = static_cast<std::uint16_t>(bytes);
+  value->elements_ = block + (bytes - elements);
   value->base_ = nullptr;
   value->numel_ = numel;
   return value;
@@ -95,7 +94,11 @@ Ref<Value> Value::make_like(DType dtype, const Value& other) {
   Value* value = make_owner(dtype, other.rank_, other.numel_);
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   const std::int64_t* from = other.dims();
-  for (int i = 0; i < 2 * other.rank_; ++i) to[i] = from[i];
+  if (other.rank_ == 2) {  // by far the most frequent; one copy without a loop
+    std::memcpy(to, from, 4 * sizeof(std::int64_t));
+  } else {
+    for (int i = 0; i < 2 * other.rank_; ++i) to[i] = from[i];
+  }
   return Ref<Value>::adopt(value);
 }
 
@@ -157,6 +160,7 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
 }
 
 void Value::destroy(Value* value) noexcept {
+  if (value->small_block_ != 0) return memory::deallocate(value, value->small_block_);
   const std::size_t header = value->header_bytes();
   if (Value* base = value->base_) {
     memory::deallocate(value, header);

@@ -100,6 +100,7 @@ class Value {
   bool contiguous_;
   bool borrowed_;
   bool read_only_ = false;
+  std::uint16_t small_block_ = 0;  // bytes of an owner's block, if it is a small one
   void* elements_;
   Value* base_;
   std::int64_t numel_;

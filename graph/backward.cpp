@@ -33,11 +33,9 @@ class Rule final : public Vjp {
         g_(g) {}
 
   const Tensor& g() const noexcept override { return g_; }
-  bool needs(std::size_t i) const noexcept override {
-    return edges_[i] != Traversal::none && sweep_.traversal.relevant(edges_[i]);
-  }
+  bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
-    if (!needs(i)) return;
+    if (!wanted(i)) return;
     const Node& input = *node().inputs()[i];
     if (gradient.value_ref()->dtype() != input.dtype())
       throw DTypeError(
@@ -46,13 +44,21 @@ class Rule final : public Vjp {
           node().where());
     if (!input.same_shape(*gradient.value_ref()))
       gradient = sum_to_shape(gradient, input.shape(), node());
-    accumulate(sweep_.gradients[edges_[i]], std::move(gradient), sweep_.recorded);
+    Tensor& sum = sweep_.gradients[edges_[i]];
+    if (sum.defined())
+      accumulate(sum, std::move(gradient), sweep_.recorded);
+    else
+      sum = std::move(gradient);
   }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
   }
 
  private:
+  bool wanted(std::size_t i) const noexcept {
+    return edges_[i] != Traversal::none && sweep_.traversal.relevant(edges_[i]);
+  }
+
   const Sweep& sweep_;
   std::span<const std::uint32_t> edges_;
   const Tensor& g_;

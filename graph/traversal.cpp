@@ -13,6 +13,7 @@ std::mutex search_mutex;
 struct Step {
   Node* node;
   std::uint32_t next_input;
+  std::uint32_t first_edge;
 };
 
 }  // namespace
@@ -47,27 +48,33 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   // A mark is the node's position once it is finished. Marks of earlier searches need no clearing:
   // a mark counts only if the entry that it points to is this node.
   Vector<Step> stack;
+  const auto enter = [&](Node* node) {
+    stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
+    edges_.resize(edges_.size() + node->inputs().size(), none);
+  };
   for (const Tensor& output : outputs) {
     if (!wanted(output.node()) || finished(output.node())) continue;
-    stack.push_back({output.node(), 0});
+    enter(output.node());
     while (!stack.empty()) {
       Step& top = stack.back();
-      Node* const node = top.node;
-      const auto inputs = node->inputs();
-      while (top.next_input < inputs.size()) {
-        const Node* input = inputs[top.next_input];
-        if (wanted(input) && !finished(input)) break;
-        ++top.next_input;
+      const auto inputs = top.node->inputs();
+      Node* unfinished = nullptr;
+      for (; top.next_input < inputs.size(); ++top.next_input) {
+        Node* input = inputs[top.next_input];
+        if (!wanted(input)) continue;
+        if (!finished(input)) {
+          unfinished = input;
+          break;
+        }
+        edges_[top.first_edge + top.next_input] = input->mark;
       }
-      if (top.next_input < inputs.size()) {
-        stack.push_back({inputs[top.next_input++], 0});
+      if (unfinished) {
+        enter(unfinished);
         continue;
       }
+      top.node->mark = static_cast<std::uint32_t>(entries_.size());
+      entries_.push_back({top.node, top.first_edge, true, false, top.node->released()});
       stack.pop_back();
-      const auto first_edge = static_cast<std::uint32_t>(edges_.size());
-      for (const Node* input : inputs) edges_.push_back(wanted(input) ? input->mark : none);
-      node->mark = static_cast<std::uint32_t>(entries_.size());
-      entries_.push_back({node, first_edge, true, false, node->released()});
     }
   }
 }

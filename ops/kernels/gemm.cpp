@@ -28,7 +28,7 @@ inline auto& lanes(T* at) {
   return *reinterpret_cast<typename Lanes<T, W>::Type*>(at);
 }
 template <class T, int W>
-inline auto lanes(const T* at) {
+inline const auto& lanes(const T* at) {
   return *reinterpret_cast<const typename Lanes<T, W>::Type*>(at);
 }
 
@@ -74,8 +74,10 @@ void pack_transposed(std::int64_t rows, std::int64_t columns, const T* from, std
   for (; j + 4 <= columns; j += 4) {
     std::int64_t p = 0;
     for (; p + 4 <= rows; p += 4) {
-      const auto load = [&](int k) { return lanes<T, 4>(from + (j + k) * step + p); };
-      const auto store = [&](int k, Four row) {
+      const auto load = [&](int k) -> const Four& {
+        return lanes<T, 4>(from + (j + k) * step + p);
+      };
+      const auto store = [&](int k, const Four& row) {
         lanes<T, 4>(packed + (p + k) * columns + j) = row;
       };
       const Four a = load(0), b = load(1), c = load(2), d = load(3);

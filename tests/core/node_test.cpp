@@ -27,11 +27,11 @@ class Dummy : public Op {
 };
 
 Ref<Node> node_of(const Op& op, const Value& out, std::initializer_list<Node*> inputs,
-                  Node::SavedMask saved = 0) {
+                  Node::SavedMask saved = 0, Value* value = nullptr) {
   Ref<Node> node =
       Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, {}, out, Where::current());
-  std::size_t i = 0;
-  for (Node* input : inputs) node->set_input(i++, input);
+  node->fill([&](std::size_t i) { return inputs.begin()[i]; }, [&](std::size_t) { return value; },
+             value);
   return node;
 }
 
@@ -70,13 +70,11 @@ TEST_CASE("node: what it was made of") {
   const Where here = Where::current();
   const Ref<Node> node = Node::make(op, 2, detail::input(1) | detail::output,
                                     detail::bytes_of(parameters), *b.value_ref(), here);
-  node->set_input(0, leaf.get());
-  node->set_input(1, nullptr);
-  node->set_saved(detail::input(1), a.value_ref().get());
-  node->set_saved(detail::output, b.value_ref().get());
+  node->fill([&](std::size_t i) { return i == 0 ? leaf.get() : nullptr; },
+             [&](std::size_t) { return a.value_ref().get(); }, b.value_ref().get());
   CHECK(node->op() == &op);
   CHECK_FALSE(node->is_leaf());
-  CHECK_FALSE(node->requires_grad());
+  CHECK(node->requires_grad());
   CHECK(node->dtype() == f64);
   CHECK(node->shape() == Shape{3});
   CHECK(node->same_shape(*b.value_ref()));
@@ -105,8 +103,7 @@ TEST_CASE("node: saved values live as long as it, with the version that was save
   {
     Tensor x = zeros({1000});
     x.mutable_data<float>();
-    node = node_of(op, *x.value_ref(), {nullptr}, detail::input(0));
-    node->set_saved(detail::input(0), x.value_ref().get());
+    node = node_of(op, *x.value_ref(), {nullptr}, detail::input(0), x.value_ref().get());
     CHECK(node->saved_version(detail::input(0)) == 1);
     x.mutable_data<float>();
     CHECK(x.version() == 2);
