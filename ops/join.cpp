@@ -38,10 +38,6 @@ class Few {
   std::vector<T> more_;
 };
 
-std::string operand(std::size_t i, const Tensor& x) {
-  return fmt::format("operand {}, {},", i, describe(x));
-}
-
 void check_operands(const char* op, Inputs tensors, const Where& where) {
   if (tensors.empty()) throw ValueError(fmt::format("{}: no tensors", op), where);
   for (std::size_t i = 0; i < tensors.size(); ++i)
@@ -50,10 +46,10 @@ void check_operands(const char* op, Inputs tensors, const Where& where) {
   const DType dtype = tensors[0].dtype();
   for (std::size_t i = 1; i < tensors.size(); ++i)
     if (tensors[i].dtype() != dtype)
-      throw DTypeError(
-          fmt::format("{}: dtypes differ: {} is {}, but {} is {}", op, operand(i, tensors[i]),
-                      name_of(tensors[i].dtype()), operand(0, tensors[0]), name_of(dtype)),
-          where, fmt::format("convert one of them: to(x, {})", name_of(dtype)));
+      throw DTypeError(fmt::format("{}: dtypes of operands {} and 0 differ: {} is {}, {} is {}", op,
+                                   i, describe(tensors[i]), name_of(tensors[i].dtype()),
+                                   describe(tensors[0]), name_of(dtype)),
+                       where, fmt::format("convert one of them: to(x, {})", name_of(dtype)));
 }
 
 // Writes the operands one after the other along an axis of `out`, of which operand i has
@@ -198,7 +194,7 @@ Tensor concat(Inputs tensors, int axis, Where where) {
   check_operands("concat", tensors, where);
   const Value& first = *tensors[0].value_ref();
   if (first.rank() == 0)
-    throw ShapeError(fmt::format("concat: {} has no axes", operand(0, tensors[0])), where,
+    throw ShapeError(fmt::format("concat: operand 0 has no axes: {}", describe(tensors[0])), where,
                      "stack() joins scalars");
   const int at = normalize_axis("concat", axis, first.rank(), tensors[0], where);
   for (std::size_t i = 1; i < tensors.size(); ++i) {
@@ -206,9 +202,10 @@ Tensor concat(Inputs tensors, int axis, Where where) {
     bool fits = x.rank() == first.rank();
     for (int k = 0; fits && k < x.rank(); ++k) fits = k == at || x.dims()[k] == first.dims()[k];
     if (!fits)
-      throw ShapeError(fmt::format("concat: {} does not fit {} along axis {}",
-                                   operand(i, tensors[i]), operand(0, tensors[0]), at),
-                       where, "all extents but that of the axis must be equal");
+      throw ShapeError(
+          fmt::format("concat: operand {} does not fit operand 0 along axis {}: {} and {}", i, at,
+                      describe(tensors[i]), describe(tensors[0])),
+          where, "all extents but that of the axis must be equal");
   }
   return concat_op(tensors, at, where);
 }
@@ -221,15 +218,15 @@ Tensor stack(Inputs tensors, int axis, Where where) {
   const Value& first = *tensors[0].value_ref();
   for (std::size_t i = 1; i < tensors.size(); ++i)
     if (!tensors[i].value_ref()->same_shape(first))
-      throw ShapeError(fmt::format("stack: {} has another shape than {}", operand(i, tensors[i]),
-                                   operand(0, tensors[0])),
+      throw ShapeError(fmt::format("stack: operand {} has another shape than operand 0: {} and {}",
+                                   i, describe(tensors[i]), describe(tensors[0])),
                        where, "concat() joins along an axis that the tensors have");
   const int rank = first.rank() + 1, at = axis < 0 ? axis + rank : axis;
   if (at < 0 || at >= rank)
     throw IndexError(fmt::format("stack: axis {} of a result with {} axes", axis, rank), where);
   if (rank > max_rank)
     throw ShapeError(fmt::format("stack: {} has {} axes, and there can be no more",
-                                 operand(0, tensors[0]), max_rank),
+                                 describe(tensors[0]), max_rank),
                      where);
   return stack_op(tensors, at, where);
 }

@@ -21,11 +21,14 @@ Array outer(In in, Label) {
 
 // The last two axes exchanged.
 Array turned(const Array& a) {
+  const int m = a.rank() - 2, n = a.rank() - 1;
   Shape shape = a.shape;
-  std::swap(shape[a.rank() - 2], shape[a.rank() - 1]);
+  shape[m] = a.shape[n];
+  shape[n] = a.shape[m];
   return generate(shape, [&](const Shape& index) {
     Shape from = index;
-    std::swap(from[a.rank() - 2], from[a.rank() - 1]);
+    from[m] = index[n];
+    from[n] = index[m];
     return a.at(from);
   });
 }
