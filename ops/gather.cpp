@@ -192,7 +192,7 @@ struct IndexAdd final : Moving<IndexAdd> {
   static void evaluate(const Ref<Value>& out, const Ref<Value>& source, int axis,
                        const Ref<Value>& index) {
     kernels::set_zero(*out);
-    kernels::distribute(*source, kernels::walk_take(out, axis, index));
+    kernels::distribute(*source, kernels::walk_take(out, axis, index, *source));
   }
   static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
                            const Where& where);
@@ -213,7 +213,7 @@ struct Take final : Moving<Take> {
   Take() : Moving("take") {}
   static void evaluate(const Ref<Value>& out, const Ref<Value>& x, int axis,
                        const Ref<Value>& index) {
-    kernels::collect(*out, kernels::walk_take(x, axis, index));
+    kernels::collect(*out, kernels::walk_take(x, axis, index, *out));
   }
   static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
                            const Where& where) {
@@ -254,7 +254,7 @@ const OneHot one_hot_op;
 
 Tensor take(const Tensor& x, const Tensor& index, int axis, Where where) {
   const int at = check_take("take", x, axis, index, where);
-  return take_op(x, at, index, kernels::take_shape(x.shape(), at, index.shape()), where);
+  return take_op(x, at, index, kernels::take_shape(*x.value_ref(), at, *index.value_ref()), where);
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index, Where where) {
@@ -272,7 +272,8 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
 Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,
                  Where where) {
   const int at = check_take("index_add", x, axis, index, where);
-  check_source("index_add", x, source, kernels::take_shape(x.shape(), at, index.shape()), where);
+  check_source("index_add", x, source, kernels::take_shape(*x.value_ref(), at, *index.value_ref()),
+               where);
   return add(x, index_add_op(source, at, index, x.shape(), where), where);
 }
 

@@ -1,5 +1,8 @@
 #include <chainrule/ops/kernels/gather.hpp>
 
+#include <algorithm>
+#include <span>
+
 #include <chainrule/ops/kernels/loops.hpp>
 
 namespace chainrule::kernels {
@@ -11,26 +14,25 @@ Walk walk_gather(const Ref<Value>& whole, int axis, const Ref<Value>& index) {
   return {Value::view(whole, index->shape(), strides, 0), index, stride};
 }
 
-Shape take_shape(const Shape& whole, int axis, const Shape& index) {
-  Shape part = whole;
-  part.erase(axis);
-  for (int i = 0; i < index.rank(); ++i) part.insert(axis + i, index[i]);
-  return part;
+Shape take_shape(const Value& whole, int axis, const Value& index) {
+  std::int64_t dims[2 * max_rank];
+  std::int64_t* to = std::copy_n(whole.dims(), axis, dims);
+  to = std::copy_n(index.dims(), index.rank(), to);
+  to = std::copy(whole.dims() + axis + 1, whole.dims() + whole.rank(), to);
+  return Shape(std::span<const std::int64_t>(dims, to));
 }
 
-Walk walk_take(const Ref<Value>& whole, int axis, const Ref<Value>& index) {
-  Shape places = whole->strides_shape(), positions;
-  const std::int64_t stride = places[axis];
-  places.erase(axis);
-  const int rank = places.rank() + index->rank();
-  for (int i = 0; i < rank; ++i) {
+Walk walk_take(const Ref<Value>& whole, int axis, const Ref<Value>& index, const Value& part) {
+  const Shape shape = part.shape();
+  Shape places = shape, positions = shape;
+  for (int i = 0; i < shape.rank(); ++i) {
     const int at = i - axis;  // among the axes of the index
-    const bool inside = at >= 0 && at < index->rank();
-    if (inside) places.insert(i, 0);
-    positions.push_back(inside ? index->strides()[at] : 0);
+    const bool before = at < 0, inside = !before && at < index->rank();
+    positions[i] = inside ? index->strides()[at] : 0;
+    places[i] = inside ? 0 : whole->strides()[before ? i : i - index->rank() + 1];
   }
-  const Shape part = take_shape(whole->shape(), axis, index->shape());
-  return {Value::view(whole, part, places, 0), Value::view(index, part, positions, 0), stride};
+  return {Value::view(whole, shape, places, 0), Value::view(index, shape, positions, 0),
+          whole->strides()[axis]};
 }
 
 void collect(Value& part, const Walk& walk) {

@@ -17,8 +17,8 @@ struct Walk {
 /// The part at the same places but along the axis: it has the shape of the index.
 Walk walk_gather(const Ref<Value>& whole, int axis, const Ref<Value>& index);
 /// The part in which the index stands for the axis: it has take_shape().
-Walk walk_take(const Ref<Value>& whole, int axis, const Ref<Value>& index);
-Shape take_shape(const Shape& whole, int axis, const Shape& index);
+Walk walk_take(const Ref<Value>& whole, int axis, const Ref<Value>& index, const Value& part);
+Shape take_shape(const Value& whole, int axis, const Value& index);
 
 /// Copies the part of the whole into a row-major value.
 void collect(Value& part, const Walk& walk);
