@@ -1,0 +1,333 @@
+#include <chainrule/nn/module.hpp>
+
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ostream>
+#include <typeinfo>
+#include <unordered_set>
+
+#include <chainrule/core/recording.hpp>
+#include <chainrule/graph/traversal.hpp>
+#include <chainrule/ops/kernels/loops.hpp>
+
+namespace chainrule::nn {
+
+namespace {
+
+std::string join(std::string_view prefix, std::string_view name) {
+  return prefix.empty() ? std::string(name) : fmt::format("{}.{}", prefix, name);
+}
+
+// Row-major elements that belong to nobody else.
+Ref<Value> own(Tensor&& tensor) {
+  Ref<Value> value = tensor.value_ref();
+  tensor = Tensor();
+  if (value->exclusive()) return value;
+  Ref<Value> copy = Value::make(value->dtype(), value->shape());
+  kernels::copy(*copy, *value);
+  return copy;
+}
+
+}  // namespace
+
+// --- calls ---
+
+thread_local constinit const Module::Call* Module::current_call = nullptr;
+
+Module::Call::Call(const Module& module, const Where& where) noexcept
+    : module(&module), where(&where), outer(std::exchange(current_call, this)) {}
+
+Module::Call::~Call() { current_call = outer; }
+
+Where Module::where(Where here) const noexcept {
+  return current_call && current_call->module == this ? *current_call->where : here;
+}
+
+Tensor Module::forward(const Tensor&) {
+  throw ValueError(fmt::format("{}: there is no forward(x)", description()), where(Where()),
+                   "override Tensor forward(const Tensor& x), or call it as it is declared");
+}
+
+Tensor Module::operator()(const Tensor& x, Where where) {
+  return call({&x}, where, [&] { return forward(x); });
+}
+
+bool Module::must_look(const Call& call) const noexcept {
+  return !looked_.load(std::memory_order_relaxed) && training_ && !call.outer && is_recording();
+}
+
+void Module::look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
+                  const Where& where) {
+  std::unordered_set<const Node*> known;
+  for (const Tensor& parameter : parameters()) known.insert(parameter.node());
+  std::vector<Tensor> given;
+  for (const Tensor* input : inputs) given.push_back(*input);
+  const Traversal before(given, Traversal::Visit::differentiable);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (before.node(i).is_leaf()) known.insert(&before.node(i));
+
+  const Traversal after(results, Traversal::Visit::differentiable);
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const Node& node = after.node(i);
+    if (!node.is_leaf() || known.contains(&node)) continue;
+    std::string tensor(node.name());
+    if (!tensor.empty()) tensor += ' ';
+    tensor += chainrule::to_string(node.shape());
+    if (node.where().line() != 0)
+      tensor += fmt::format(" of {}:{}", node.where().file_name(), node.where().line());
+    throw GradError(
+        fmt::format("{}: forward uses a tensor {} that requires gradients but is no registered "
+                    "parameter; no optimizer would train it",
+                    description(), tensor),
+        where,
+        "declare it with parameter(\"name\", …), or the module that it belongs to with "
+        "child(\"name\", …); detach() what is not to be trained");
+  }
+  looked_.store(true, std::memory_order_relaxed);
+}
+
+// --- registration ---
+
+Module::Module(Module&& other) noexcept
+    : parameters_(std::move(other.parameters_)),
+      buffers_(std::move(other.buffers_)),
+      children_(std::move(other.children_)),
+      parent_(std::exchange(other.parent_, nullptr)),
+      training_(other.training_),
+      looked_(other.looked_.load(std::memory_order_relaxed)) {
+  other.parameters_.clear();
+  other.buffers_.clear();
+  other.children_.clear();
+  // The members of the class derived from this are moved next: as modules they find their entries
+  // in this table, and replace them in turn.
+  for (const NamedModule& child : children_) child.module->parent_ = this;
+  if (!parent_) return;
+  for (NamedModule& entry : parent_->children_)
+    if (entry.module == &other) entry.module = this;
+}
+
+Module::~Module() {
+  leave_parent();
+  for (const NamedModule& child : children_) child.module->parent_ = nullptr;
+}
+
+void Module::leave_parent() noexcept {
+  if (!parent_) return;
+  std::erase_if(parent_->children_, [this](const NamedModule& c) { return c.module == this; });
+  parent_ = nullptr;
+}
+
+void Module::check_name(std::string_view name, const Where& where) const {
+  if (name.empty())
+    throw ValueError(fmt::format("{}: a name is empty", description()), where,
+                     "parameters and modules are found by their names, as in \"fc1.weight\"");
+  if (name.find('.') != name.npos)
+    throw ValueError(fmt::format("{}: the name \"{}\" has a '.'", description(), name), where,
+                     "a '.' stands between the names of modules, as in \"fc1.weight\"");
+  const auto taken = [name](const auto& entry) { return entry.name == name; };
+  if (std::ranges::any_of(parameters_, taken) || std::ranges::any_of(buffers_, taken) ||
+      std::ranges::any_of(children_, taken))
+    throw ValueError(fmt::format("{}: the name \"{}\" is used twice", description(), name), where);
+}
+
+void Module::changed() noexcept {
+  for (Module* module = this; module; module = module->parent_)
+    module->looked_.store(false, std::memory_order_relaxed);
+}
+
+Parameter Module::parameter(std::string_view name, Tensor initial, Where where) {
+  check_name(name, where);
+  const auto what = [&] { return fmt::format("{}: parameter \"{}\"", description(), name); };
+  if (!initial.defined())
+    throw ValueError(what() + ": the initial value is an undefined tensor", where);
+  if (!is_floating(initial.dtype()))
+    throw DTypeError(
+        fmt::format("{} holds {}, but f32 or f64 is needed", what(), name_of(initial.dtype())),
+        where, "convert it with to(x, f32), or keep it as a buffer(\"name\", …)");
+  if (!initial.is_leaf())
+    throw GradError(fmt::format("{}: the initial value {} is the result of a recorded operation",
+                                what(), describe(initial)),
+                    where, "take its elements alone: detach()");
+  if (initial.requires_grad() && (!initial.is_contiguous() || initial.value_ref()->read_only()))
+    throw ValueError(fmt::format("{}: {}, which is to be shared, is {}", what(), describe(initial),
+                                 initial.is_contiguous() ? "borrowed memory that is const"
+                                                         : "a view that is not row-major"),
+                     where, "detach() takes a copy of its elements");
+  if (!initial.requires_grad()) {
+    initial = Tensor(own(std::move(initial))).requires_grad_(true, where).named(name);
+  } else if (initial.name().empty()) {
+    initial = initial.named(name);
+  }
+  parameters_.push_back({std::string(name), initial});
+  changed();
+  return Parameter(std::move(initial));
+}
+
+Buffer Module::buffer(std::string_view name, Tensor initial, Where where) {
+  check_name(name, where);
+  if (!initial.defined())
+    throw ValueError(fmt::format("{}: buffer \"{}\": the initial value is an undefined tensor",
+                                 description(), name),
+                     where);
+  if (initial.requires_grad())
+    throw GradError(fmt::format("{}: buffer \"{}\": {} requires gradients", description(), name,
+                                describe(initial)),
+                    where, "declare it as a parameter, or take its elements alone: detach()");
+  initial = Tensor(own(std::move(initial))).named(name, where);
+  buffers_.push_back({std::string(name), initial});
+  return Buffer(std::move(initial));
+}
+
+void Module::adopt(std::string_view name, Module* module, const Where& where) {
+  check_name(name, where);
+  if (!module)
+    throw ValueError(fmt::format("{}: child \"{}\": there is no module", description(), name),
+                     where);
+  children_.reserve(children_.size() + 1);
+  std::string key(name);
+  // What bears its path in the child gets its path in this module; what bears another name was
+  // given it elsewhere, and is shared.
+  module->walk(key, [&](const std::string& path, const Module& at) {
+    for (const auto* table : {&at.parameters_, &at.buffers_})
+      for (const NamedTensor& entry : *table) {
+        const std::string full = join(path, entry.name);
+        Node& node = *entry.tensor.node();
+        if (node.name() == std::string_view(full).substr(key.size() + 1)) node.set_name(full);
+      }
+  });
+  module->leave_parent();
+  module->parent_ = this;
+  if (module->training_ != training_) module->train(training_);
+  children_.push_back({std::move(key), module});
+  changed();
+}
+
+// --- what it is made of ---
+
+template <class Visit>
+void Module::walk(const std::string& prefix, Visit&& visit) const {
+  visit(prefix, *this);
+  for (const NamedModule& child : children_) child.module->walk(join(prefix, child.name), visit);
+}
+
+std::vector<NamedTensor> Module::named_parameters() const {
+  std::vector<NamedTensor> all;
+  std::unordered_set<const Node*> seen;
+  walk("", [&](const std::string& path, const Module& module) {
+    for (const NamedTensor& entry : module.parameters_)
+      if (seen.insert(entry.tensor.node()).second)
+        all.push_back({join(path, entry.name), entry.tensor});
+  });
+  return all;
+}
+
+std::vector<Tensor> Module::parameters() const {
+  std::vector<Tensor> all;
+  for (NamedTensor& entry : named_parameters()) all.push_back(std::move(entry.tensor));
+  return all;
+}
+
+std::vector<NamedTensor> Module::named_buffers() const {
+  std::vector<NamedTensor> all;
+  walk("", [&](const std::string& path, const Module& module) {
+    for (const NamedTensor& entry : module.buffers_)
+      all.push_back({join(path, entry.name), entry.tensor});
+  });
+  return all;
+}
+
+std::vector<NamedModule> Module::named_modules() {
+  std::vector<NamedModule> all;
+  walk("", [&](const std::string& path, const Module& module) {
+    all.push_back({path, const_cast<Module*>(&module)});
+  });
+  return all;
+}
+
+std::int64_t Module::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Tensor& parameter : parameters()) count += parameter.numel();
+  return count;
+}
+
+std::string Module::path() const {
+  if (!parent_) return "";
+  for (const NamedModule& entry : parent_->children_)
+    if (entry.module == this) return join(parent_->path(), entry.name);
+  return "";
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (const NamedModule& child : children_) child.module->train(on);
+}
+
+void Module::zero_grad() {
+  for (Tensor& parameter : parameters()) parameter.zero_grad();
+}
+
+// --- printing ---
+
+std::string Module::class_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> demangled(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+  const std::string_view name = demangled ? demangled.get() : type.name();
+  int depth = 0;
+  for (std::size_t i = name.size(); i-- > 0;) {
+    if (name[i] == '>' || name[i] == ')') ++depth;
+    if (name[i] == '<' || name[i] == '(') --depth;
+    if (depth == 0 && name[i] == ':') return std::string(name.substr(i + 1));
+  }
+  return std::string(name);
+}
+
+std::string Module::description() const { return class_name(typeid(*this)); }
+
+std::string Module::to_string() const {
+  struct Line {
+    std::string text;
+    std::int64_t count;
+  };
+  std::vector<Line> lines;
+  walk("", [&](const std::string& path, const Module& module) {
+    const auto dots = std::ranges::count(path, '.');
+    const auto depth = static_cast<std::size_t>(path.empty() ? 0 : dots + 1);
+    const auto name = [](std::string_view text) { return text.substr(text.rfind('.') + 1); };
+    const std::string what = module.description();
+    std::string text(2 * depth, ' ');
+    if (!path.empty()) text += fmt::format("{}: ", name(path));
+    lines.push_back({text + what, module.parameter_count()});
+    if (what != class_name(typeid(module))) return;  // it says its sizes
+    const std::string indent(2 * depth + 2, ' ');
+    for (const NamedTensor& entry : module.parameters_)
+      lines.push_back({fmt::format("{}{}: Parameter {}", indent, entry.name,
+                                   chainrule::to_string(entry.tensor.shape())),
+                       entry.tensor.numel()});
+    for (const NamedTensor& entry : module.buffers_)
+      lines.push_back({fmt::format("{}{}: Buffer {}", indent, entry.name,
+                                   chainrule::to_string(entry.tensor.shape())),
+                       0});
+  });
+  std::size_t width = 0;
+  for (const Line& line : lines) width = std::max(width, line.text.size());
+  std::string all;
+  for (const Line& line : lines) {
+    if (!all.empty()) all += '\n';
+    if (line.count == 0)
+      all += line.text;
+    else
+      all += fmt::format("{:<{}}  {:>9}", line.text, width, line.count);
+    if (&line == &lines.front()) all += fmt::format("{} parameters", line.count ? "" : "  no");
+  }
+  return all;
+}
+
+std::ostream& operator<<(std::ostream& out, const Module& module) {
+  return out << module.to_string();
+}
+
+}  // namespace chainrule::nn

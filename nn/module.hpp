@@ -1,0 +1,188 @@
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/tensor.hpp>
+#include <chainrule/nn/parameter.hpp>
+
+namespace chainrule::nn {
+
+class Module;
+
+/// A tensor and where it stands: "fc1.weight".
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+/// A module and where it stands: "encoder.fc1", or "" for the module that was asked.
+struct NamedModule {
+  std::string name;
+  Module* module;
+};
+
+/// The base of everything that has parameters. A module declares its members like this, and that
+/// alone registers them, in this order:
+///
+///     class Mlp : public nn::Module {
+///       nn::Linear fc1 = child("fc1", nn::Linear(64, 32));
+///       nn::Linear fc2 = child("fc2", nn::Linear(32, 10));
+///       nn::Parameter scale = parameter("scale", ones({10}));
+///
+///      public:
+///       Tensor forward(const Tensor& x) override { return scale * fc2(sigmoid(fc1(x))); }
+///     };
+///
+///     Mlp model;
+///     Tensor y = model(x);
+///
+/// Call a module, as here, instead of its forward(): the first call that is recorded while training
+/// looks once at the graph of the result, and throws GradError for a tensor that requires gradients
+/// but is no registered parameter of the module (nor what its inputs were computed from), since no
+/// optimizer would train it. Only the outermost of nested modules looks.
+///
+/// Modules can be moved, also into functions, std::vector and std::unique_ptr, and neither copied
+/// nor assigned. Names are not empty, have no '.', and are used once in a module (ValueError).
+class Module {
+ public:
+  Module(Module&& other) noexcept;
+  Module& operator=(Module&&) = delete;
+  virtual ~Module();
+
+  /// The computation, for modules of one input. Throws ValueError unless overridden.
+  virtual Tensor forward(const Tensor& x);
+  /// forward(x), with the checks above; errors name the line of this call.
+  Tensor operator()(const Tensor& x, Where where = Where::current());
+
+  // --- what it is made of ---
+
+  /// All parameters: those of this module, then those of its children, each in the order of
+  /// declaration. One that stands in several places is given once, under its first name.
+  std::vector<Tensor> parameters() const;
+  std::vector<NamedTensor> named_parameters() const;
+  /// The tensors of the state that are not trained, in the same order.
+  std::vector<NamedTensor> named_buffers() const;
+  /// The modules right below this one, with their names in it.
+  std::vector<NamedModule> children() const { return children_; }
+  /// This module, named "", and all below it, each before its children.
+  std::vector<NamedModule> named_modules();
+  /// How many numbers are trained.
+  std::int64_t parameter_count() const;
+  /// Where this module stands below the outermost one: "encoder.fc1", or "".
+  std::string path() const;
+
+  // --- training ---
+
+  /// Says to this module and all below it whether they are being trained. They begin with true.
+  void train(bool on = true);
+  /// The same as train(false).
+  void eval() { train(false); }
+  bool is_training() const noexcept { return training_; }
+  /// Removes the gradients of all parameters.
+  void zero_grad();
+
+  // --- printing ---
+
+  /// The tree of modules, with their parameters and how many numbers they hold.
+  std::string to_string() const;
+  friend std::ostream& operator<<(std::ostream& out, const Module& module);
+  /// What to_string() and errors call this module: the name of its class. Ready-made layers add
+  /// their sizes: "Linear(64, 32)".
+  virtual std::string description() const;
+
+ protected:
+  Module() noexcept = default;
+
+  /// Registers a trained tensor with the elements of `initial`, which is f32 or f64. It owns its
+  /// elements, so that tensors made from one `initial` do not share them; but an initial value that
+  /// is a parameter already is shared, and trained as one (tied weights). Throws GradError for the
+  /// result of a recorded operation, DTypeError unless floating.
+  Parameter parameter(std::string_view name, Tensor initial, Where where = Where::current());
+  /// Registers a tensor of the state that is not trained. It owns its elements.
+  Buffer buffer(std::string_view name, Tensor initial, Where where = Where::current());
+  /// Registers a module, and hands it on to the member that is to hold it.
+  template <std::derived_from<Module> M>
+  M child(std::string_view name, M module, Where where = Where::current()) {
+    adopt(name, &module, where);
+    return module;
+  }
+  /// The same for a module that is held by a pointer.
+  template <std::derived_from<Module> M>
+  std::unique_ptr<M> child(std::string_view name, std::unique_ptr<M> module,
+                           Where where = Where::current()) {
+    adopt(name, module.get(), where);
+    return module;
+  }
+
+  /// The line of the call that this module is in, for the operations in forward().
+  Where where(Where here = Where::current()) const noexcept;
+
+  /// What a module of other signature calls its forward by, for operator()'s checks:
+  ///
+  ///     Tensor operator()(const Tensor& a, const Tensor& b, Where where = Where::current()) {
+  ///       return call({&a, &b}, where, [&] { return forward(a, b); });
+  ///     }
+  ///
+  /// f() returns a Tensor, or a container of them with contiguous elements.
+  template <class F>
+  auto call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f);
+
+  /// The name of a class without its namespaces, for messages.
+  static std::string class_name(const std::type_info& type);
+
+ private:
+  // What the calling thread is in; the innermost first.
+  struct Call {
+    explicit Call(const Module& module, const Where& where) noexcept;
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call();
+    const Module* module;
+    const Where* where;
+    const Call* outer;
+  };
+  static thread_local constinit const Call* current_call;
+
+  void adopt(std::string_view name, Module* module, const Where& where);
+  void leave_parent() noexcept;
+  void check_name(std::string_view name, const Where& where) const;
+  void changed() noexcept;
+  bool must_look(const Call& call) const noexcept;
+  void look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
+            const Where& where);
+  template <class Visit>
+  void walk(const std::string& prefix, Visit&& visit) const;
+
+  std::vector<NamedTensor> parameters_;
+  std::vector<NamedTensor> buffers_;
+  std::vector<NamedModule> children_;
+  Module* parent_ = nullptr;
+  bool training_ = true;
+  std::atomic<bool> looked_{false};
+};
+
+template <class F>
+auto Module::call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f) {
+  const Call call(*this, where);
+  auto results = std::forward<F>(f)();
+  if (must_look(call)) {
+    if constexpr (std::derived_from<decltype(results), Tensor>)
+      look({&results, 1}, inputs, where);
+    else
+      look(results, inputs, where);
+  }
+  return results;
+}
+
+}  // namespace chainrule::nn

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/tensor.hpp>
+
+namespace chainrule::nn {
+
+/// The base of optimizers: what changes parameters by their gradients.
+///
+///     for (…) {
+///       Tensor error = loss(model(x), target);
+///       optimizer.zero_grad();
+///       error.backward();
+///       optimizer.step();
+///     }
+///
+/// An optimizer writes into the parameters, in place and unrecorded, and moves their versions.
+class Optimizer {
+ public:
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+  virtual ~Optimizer() = default;
+
+  const std::vector<Tensor>& parameters() const noexcept { return parameters_; }
+  /// One update of all parameters. Throws GradError, with no parameter changed, and names the first
+  /// parameter that has no gradient: usually one that the loss does not depend on, and that would
+  /// silently not be trained. When missing gradients are allowed, such parameters stay as they are,
+  /// and it throws only when none has a gradient.
+  void step(Where where = Where::current());
+  /// Removes the gradients of all parameters.
+  void zero_grad() noexcept;
+  /// How often step() was done.
+  std::int64_t step_count() const noexcept { return step_count_; }
+
+  double learning_rate() const noexcept { return learning_rate_; }
+  /// For schedules. Throws ValueError for a negative rate, NaN and infinity; 0 stands still.
+  void set_learning_rate(double rate, Where where = Where::current());
+
+ protected:
+  /// `name` is for messages. Throws ValueError without parameters, for one given twice, for memory
+  /// that must not be written and for a view that is not row-major, and unless the learning rate is
+  /// positive and finite; GradError for a tensor that does not require gradients.
+  Optimizer(const char* name, std::vector<Tensor> parameters, double learning_rate,
+            bool allow_missing, const Where& where);
+  Optimizer(Optimizer&&) noexcept = default;
+
+  /// Updates parameter i, whose elements are row-major as those of its gradient of the same shape
+  /// and dtype. Recording is off, and step_count() counts this step already.
+  virtual void update(std::size_t i, Value& parameter, const Value& gradient) = 0;
+
+  const char* name() const noexcept { return name_; }
+  /// "parameter 2, fc1.weight (32, 64)"
+  std::string describe_parameter(std::size_t i) const;
+
+ private:
+  void check_gradients(const Where& where) const;
+
+  const char* name_;
+  std::vector<Tensor> parameters_;
+  double learning_rate_;
+  bool allow_missing_;
+  std::int64_t step_count_ = 0;
+};
+
+}  // namespace chainrule::nn

@@ -1,0 +1,35 @@
+#include <chainrule/nn/parameter.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/ops/kernels/loops.hpp>
+
+namespace chainrule::nn {
+
+void State::set(const Tensor& values, Where where) {
+  value(where);  // throws for no tensor at all
+  Value& mine = *value_ref();
+  const Value& from = values.value(where);
+  if (from.dtype() != mine.dtype())
+    throw DTypeError(fmt::format("set: {} is {}, but the values are {}", describe(*this),
+                                 name_of(mine.dtype()), name_of(from.dtype())),
+                     where, fmt::format("convert them: to(values, {})", name_of(mine.dtype())));
+  if (!from.same_shape(mine)) {
+    const bool transposed = mine.rank() == 2 && from.rank() == 2 &&
+                            mine.dims()[0] == from.dims()[1] && mine.dims()[1] == from.dims()[0];
+    throw ShapeError(
+        fmt::format("set: the shapes differ: {} from values {}", describe(*this), describe(values)),
+        where, transposed ? "the values fit transposed: set(values.T())" : "");
+  }
+  if (from.owner() == mine.owner()) {
+    // A view of these very elements, which the copy would change under its hands.
+    const Ref<Value> copy = Value::make_like(from.dtype(), from);
+    kernels::copy(*copy, from);
+    kernels::copy(mine, *copy);
+  } else {
+    kernels::copy(mine, from);
+  }
+  mine.bump_version();
+}
+
+}  // namespace chainrule::nn
