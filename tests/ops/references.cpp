@@ -25,11 +25,72 @@ constexpr auto add = [](Real x, Real y) { return x + y; };
 constexpr auto sub = [](Real x, Real y) { return x - y; };
 constexpr auto mul = [](Real x, Real y) { return x * y; };
 constexpr auto div = [](Real x, Real y) { return x / y; };
+constexpr auto pow = [](Real x, Real y) { return std::pow(x, y); };
 constexpr auto neg = [](Real x) { return -x; };
+constexpr auto square = [](Real x) { return x * x; };
+constexpr auto reciprocal = [](Real x) { return 1 / x; };
+constexpr auto sqrt = [](Real x) { return std::sqrt(x); };
+constexpr auto exp = [](Real x) { return std::exp(x); };
+constexpr auto expm1 = [](Real x) { return std::expm1(x); };
+constexpr auto log = [](Real x) { return std::log(x); };
+constexpr auto log1p = [](Real x) { return std::log1p(x); };
+constexpr auto sin = [](Real x) { return std::sin(x); };
+constexpr auto cos = [](Real x) { return std::cos(x); };
+constexpr auto tanh = [](Real x) { return std::tanh(x); };
+constexpr auto abs = [](Real x) { return std::abs(x); };
+constexpr auto sign = [](Real x) { return x > 0 ? 1 : x < 0 ? -1 : x; };
+constexpr auto relu = [](Real x) { return x > 0 ? x : std::isnan(x) ? x : 0; };
+// By their definitions: in long double e^x holds up to x = 11356.
+constexpr auto sigmoid = [](Real x) { return 1 / (1 + std::exp(-x)); };
+constexpr auto softplus = [](Real x) { return std::log1p(std::exp(x)); };
+constexpr auto log_sigmoid = [](Real x) { return -std::log1p(std::exp(-x)); };
+
+constexpr auto larger = [](Real x, Real y) { return x > y || std::isnan(x) ? x : y; };
+constexpr auto smaller = [](Real x, Real y) { return x < y || std::isnan(x) ? x : y; };
+
+constexpr auto eq = [](Real x, Real y) { return Real(x == y); };
+constexpr auto ne = [](Real x, Real y) { return Real(x != y); };
+constexpr auto lt = [](Real x, Real y) { return Real(x < y); };
+constexpr auto le = [](Real x, Real y) { return Real(x <= y); };
+constexpr auto gt = [](Real x, Real y) { return Real(x > y); };
+constexpr auto ge = [](Real x, Real y) { return Real(x >= y); };
+
+Array where(In in, Label) {
+  return map(in[0], in[1], in[2], [](Real c, Real x, Real y) { return c != 0 ? x : y; });
+}
 
 constexpr Entry entries[] = {
-    {"add", binary<add>}, {"div", binary<div>}, {"mul", binary<mul>},
-    {"neg", unary<neg>},  {"sub", binary<sub>},
+    {"abs", unary<abs>},
+    {"add", binary<add>},
+    {"cos", unary<cos>},
+    {"div", binary<div>},
+    {"eq", binary<eq>},
+    {"exp", unary<exp>},
+    {"expm1", unary<expm1>},
+    {"ge", binary<ge>},
+    {"gt", binary<gt>},
+    {"le", binary<le>},
+    {"log", unary<log>},
+    {"log1p", unary<log1p>},
+    {"log_sigmoid", unary<log_sigmoid>},
+    {"lt", binary<lt>},
+    {"maximum", binary<larger>},
+    {"minimum", binary<smaller>},
+    {"mul", binary<mul>},
+    {"ne", binary<ne>},
+    {"neg", unary<neg>},
+    {"pow", binary<pow>},
+    {"reciprocal", unary<reciprocal>},
+    {"relu", unary<relu>},
+    {"sigmoid", unary<sigmoid>},
+    {"sign", unary<sign>},
+    {"sin", unary<sin>},
+    {"softplus", unary<softplus>},
+    {"sqrt", unary<sqrt>},
+    {"square", unary<square>},
+    {"sub", binary<sub>},
+    {"tanh", unary<tanh>},
+    {"where", where},
 };
 
 }  // namespace
