@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chainrule/ops/operand.hpp>
+
+namespace chainrule {
+
+class Op;
+
+/// Activation functions of every element, for f32 and f64; DTypeError for other dtypes. The result
+/// has the shape and dtype of x. NaN gives NaN.
+
+/// 1 / (1 + e⁻ˣ), without overflow for any x. Gradient: g ⊗ s ⊗ (1 − s) with s = sigmoid(x). The
+/// logarithm of the result is computed as log_sigmoid; see log().
+Tensor sigmoid(const Tensor& x, Where where = Where::current());
+/// tanh x. Gradient: g ⊗ (1 − tanh²(x)).
+Tensor tanh(const Tensor& x, Where where = Where::current());
+/// max(x, 0). Gradient: g where x > 0, and 0 elsewhere, also at 0, as in PyTorch and JAX.
+Tensor relu(const Tensor& x, Where where = Where::current());
+/// ln(1 + eˣ), computed as max(x, 0) + ln(1 + e^−|x|). Gradient: g ⊗ sigmoid(x).
+Tensor softplus(const Tensor& x, Where where = Where::current());
+/// ln(sigmoid(x)) = −softplus(−x). Gradient: g ⊗ sigmoid(−x).
+Tensor log_sigmoid(const Tensor& x, Where where = Where::current());
+
+namespace detail {
+
+/// What made a sigmoid; its node keeps x as input 0, recorded or not.
+const Op& sigmoid_op();
+
+/// sigmoid() for those who know that no logarithm follows: x is not kept.
+Tensor sigmoid_without_provenance(const Tensor& x, Where where = Where::current());
+
+/// g ⊗ s ⊗ (1 − s): the gradient of sigmoid in one pass, where s is its result.
+Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where = Where::current());
+/// g ⊗ (1 − t²): the gradient of tanh in one pass, where t is its result.
+Tensor tanh_slope(const Tensor& g, const Tensor& t, Where where = Where::current());
+/// g where y > 0, else 0: the gradient of relu in one pass, where y is its result or its operand.
+Tensor relu_slope(const Tensor& g, const Tensor& y, Where where = Where::current());
+
+}  // namespace detail
+}  // namespace chainrule
