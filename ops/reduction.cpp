@@ -5,6 +5,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/reduced.hpp>
@@ -31,6 +32,7 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
   return mask;
 }
 
+using detail::input;
 using detail::ReduceParameters;
 
 Shape reduced_shape(const Shape& shape, std::uint32_t mask, bool keepdim) {
@@ -98,6 +100,13 @@ class Sum final : public Op {
     Ref<Value> out = make_reduced(in, mask, keepdim);
     kernels::reduce(kernels::Fold::sum, *out, in, mask);
     const ReduceParameters parameters{mask, keepdim};
+    // For log(): what was exponentiated, where no edge to the node of exp will tell.
+    if (x.node() && detail::mode.provenance && !(detail::mode.recording && x.requires_grad()))
+      if (const Tensor argument = detail::exp_argument(x); argument.defined()) {
+        const Tensor z(argument.value_ref());  // without edges
+        return record_provenance(*this, std::move(out), {&z}, input(0), where,
+                                 detail::bytes_of(parameters));
+      }
     return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(parameters));
   }
 

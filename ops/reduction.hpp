@@ -64,6 +64,7 @@ struct ReduceParameters {
   bool keepdim;
 };
 
+/// What made a sum. Its node keeps z as input 0 where the sum of exp(z) was not recorded.
 const Op& sum_op();
 
 /// sum() over the axes of a mask.

@@ -1,0 +1,230 @@
+#include <chainrule/ops/softmax.hpp>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/kernels/softmax.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using detail::SoftmaxParameters;
+
+int axis_of(const Application& r) { return r.parameters<SoftmaxParameters>().axis; }
+
+// Σ along the axis, which stays with extent 1.
+Tensor sum_along(const Tensor& x, int axis, const Where& where) {
+  return detail::sum_mask(x, std::uint32_t{1} << axis, true, where);
+}
+
+Tensor make_sample() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64); }
+Tensor second_sample() { return tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64); }
+
+// p ⊗ (g − Σ p⊗g). Symmetric in g and a second cotangent: ⟨h, slope(g, p)⟩ = ⟨g, slope(h, p)⟩.
+class SoftmaxSlope final : public Op {
+ public:
+  SoftmaxSlope() : Op("softmax_slope", "{1} ⊗ ({0} − Σ {1}⊗{0})") {}
+
+  Tensor operator()(const Tensor& g, const Tensor& p, int axis, const Where& where) const {
+    const Ref<Value> a = kernels::contiguous(g.value_ref()), b = kernels::contiguous(p.value_ref());
+    Ref<Value> out = Value::make_like(b->dtype(), *b);
+    const kernels::Lines lines = kernels::lines_along(*b, axis);
+    visit_floating(out->dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::softmax_slope(out->template data<T>(), a->template data<T>(), b->template data<T>(),
+                             lines);
+    });
+    const SoftmaxParameters parameters{axis};
+    return record(*this, std::move(out), {&g, &p},
+                  input(1) | (needs_grad(p) ? input(0) : Node::SavedMask{0}), where,
+                  detail::bytes_of(parameters));
+  }
+
+  // With the cotangent h, b = Σ p⊗h and d = Σ p⊗g: ⟨h, out⟩ = Σ h⊗p⊗g − b d.
+  void vjp(Vjp& r) const override {
+    const int axis = axis_of(r);
+    const Where& where = r.node().where();
+    const Tensor h = r.g(), p = r.in(1);
+    if (r.needs(0)) r.give(0, (*this)(h, p, axis, where));
+    if (!r.needs(1)) return;
+    const Tensor g = r.in(0);
+    const Tensor b = sum_along(p * h, axis, where), d = sum_along(p * g, axis, where);
+    r.give(1, g * (h - b) - h * d);
+  }
+  Tensor jvp(Jvp& r) const override {
+    const int axis = axis_of(r);
+    const Where& where = r.node().where();
+    const Tensor p = r.in(1);
+    if (!r.has(1)) return (*this)(r.tangent(0), p, axis, where);
+    const Tensor g = r.in(0), t = r.tangent(1);
+    const Tensor by_p = t * (g - sum_along(p * g, axis, where)) - p * sum_along(t * g, axis, where);
+    return r.has(0) ? by_p + (*this)(r.tangent(0), p, axis, where) : by_p;
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor g = make_sample(), p = softmax(second_sample(), 1).detach();
+    return {{"rows",
+             {g, p},
+             [](std::span<const Tensor> in) {
+               return detail::softmax_slope(in[0], in[1], 1, Where::current());
+             }},
+            {"columns", {g, p}, [](std::span<const Tensor> in) {
+               return detail::softmax_slope(in[0], in[1], 0, Where::current());
+             }}};
+  }
+};
+const SoftmaxSlope slope_op;
+
+class Softmax final : public Op {
+ public:
+  Softmax() : Op("softmax") {}
+
+  Tensor operator()(const Tensor& x, int axis, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, false, where);
+    const SoftmaxParameters parameters{normalize_axis(name(), axis, in.rank(), x, where)};
+    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
+    Ref<Value> out = Value::make_like(in.dtype(), in);
+    const kernels::Lines lines = kernels::lines_along(in, parameters.axis);
+    visit_floating(in.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::softmax(out->template data<T>(), adjacent->template data<T>(), lines);
+    });
+    // The rules read the output; the input is for log().
+    return record_provenance(*this, std::move(out), {&x}, input(0) | output, where,
+                             detail::bytes_of(parameters));
+  }
+
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, slope_op(r.g(), r.out(), axis_of(r), r.node().where()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    return slope_op(r.tangent(0), r.out(), axis_of(r), r.node().where());
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = make_sample();
+    const auto last = [](std::span<const Tensor> in) { return softmax(in[0]); };
+    return {{"rows", {x}, last},
+            {"columns", {x}, [](std::span<const Tensor> in) { return softmax(in[0], 0); }},
+            {"middle axis",
+             {tensor({{{0.3, -0.9}, {1.4, 0.2}, {-0.6, 0.8}}}, f64)},
+             [](std::span<const Tensor> in) { return softmax(in[0], 1); }},
+            {"vector", {tensor({0.4, -1.1, 0.9}, f64)}, last},
+            {"no rows", {zeros({0, 3}, f64)}, last},
+            {"no classes", {zeros({2, 0}, f64)}, last}};
+  }
+};
+const Softmax the_softmax;
+
+// g − exp(l) Σ g, where l is a log_softmax.
+class LogSoftmaxSlope final : public Op {
+ public:
+  LogSoftmaxSlope() : Op("log_softmax_slope", "{0} − exp({1}) Σ {0}") {}
+
+  Tensor operator()(const Tensor& g, const Tensor& l, int axis, const Where& where) const {
+    const Ref<Value> a = kernels::contiguous(g.value_ref()), b = kernels::contiguous(l.value_ref());
+    Ref<Value> out = Value::make_like(b->dtype(), *b);
+    const kernels::Lines lines = kernels::lines_along(*b, axis);
+    visit_floating(out->dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::log_softmax_slope(out->template data<T>(), a->template data<T>(),
+                                 b->template data<T>(), lines);
+    });
+    const SoftmaxParameters parameters{axis};
+    return record(*this, std::move(out), {&g, &l},
+                  input(1) | (needs_grad(l) ? input(0) : Node::SavedMask{0}), where,
+                  detail::bytes_of(parameters));
+  }
+
+  void vjp(Vjp& r) const override {
+    const int axis = axis_of(r);
+    const Where& where = r.node().where();
+    const Tensor h = r.g(), hp = h * exp(r.in(1));
+    if (r.needs(0)) r.give(0, h - sum_along(hp, axis, where));
+    if (r.needs(1)) r.give(1, -(hp * sum_along(r.in(0), axis, where)));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const int axis = axis_of(r);
+    const Where& where = r.node().where();
+    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1), axis, where);
+    const Tensor by_l = -(exp(r.in(1)) * r.tangent(1) * sum_along(r.in(0), axis, where));
+    return r.has(0) ? by_l + (*this)(r.tangent(0), r.in(1), axis, where) : by_l;
+  }
+  std::vector<Sample> samples() const override;
+};
+const LogSoftmaxSlope log_slope_op;
+
+std::vector<Sample> LogSoftmaxSlope::samples() const {
+  const Tensor g = make_sample(), l = log_softmax(second_sample(), 1).detach();
+  return {
+      {"rows",
+       {g, l},
+       [](std::span<const Tensor> in) { return log_slope_op(in[0], in[1], 1, Where::current()); }},
+      {"columns", {g, l}, [](std::span<const Tensor> in) {
+         return log_slope_op(in[0], in[1], 0, Where::current());
+       }}};
+}
+
+class LogSoftmax final : public Op {
+ public:
+  LogSoftmax() : Op("log_softmax") {}
+
+  Tensor operator()(const Tensor& x, int axis, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, false, where);
+    const SoftmaxParameters parameters{normalize_axis(name(), axis, in.rank(), x, where)};
+    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
+    Ref<Value> out = Value::make_like(in.dtype(), in);
+    const kernels::Lines lines = kernels::lines_along(in, parameters.axis);
+    visit_floating(in.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::log_softmax(out->template data<T>(), adjacent->template data<T>(), lines);
+    });
+    return record(*this, std::move(out), {&x}, output, where, detail::bytes_of(parameters));
+  }
+
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, log_slope_op(r.g(), r.out(), axis_of(r), r.node().where()));
+  }
+  // The tangent t less its mean under softmax: t − Σ p⊗t.
+  Tensor jvp(Jvp& r) const override {
+    const Tensor t = r.tangent(0);
+    return t - sum_along(exp(r.out()) * t, axis_of(r), r.node().where());
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = make_sample();
+    const auto last = [](std::span<const Tensor> in) { return log_softmax(in[0]); };
+    return {{"rows", {x}, last},
+            {"columns", {x}, [](std::span<const Tensor> in) { return log_softmax(in[0], 0); }},
+            {"middle axis",
+             {tensor({{{0.3, -0.9}, {1.4, 0.2}, {-0.6, 0.8}}}, f64)},
+             [](std::span<const Tensor> in) { return log_softmax(in[0], 1); }},
+            {"vector", {tensor({0.4, -1.1, 0.9}, f64)}, last},
+            {"no rows", {zeros({0, 3}, f64)}, last},
+            {"no classes", {zeros({2, 0}, f64)}, last}};
+  }
+};
+const LogSoftmax the_log_softmax;
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int axis, Where where) { return the_softmax(x, axis, where); }
+Tensor log_softmax(const Tensor& x, int axis, Where where) {
+  return the_log_softmax(x, axis, where);
+}
+
+namespace detail {
+
+const Op& softmax_op() { return the_softmax; }
+
+Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where) {
+  return slope_op(g, p, axis, where);
+}
+
+}  // namespace detail
+}  // namespace chainrule
