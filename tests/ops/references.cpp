@@ -45,6 +45,11 @@ constexpr auto sigmoid = [](Real x) { return 1 / (1 + std::exp(-x)); };
 constexpr auto softplus = [](Real x) { return std::log1p(std::exp(x)); };
 constexpr auto log_sigmoid = [](Real x) { return -std::log1p(std::exp(-x)); };
 
+// The cotangent times the derivative, which is written in the result y (of relu: or in x).
+constexpr auto sigmoid_slope = [](Real g, Real y) { return g * y * (1 - y); };
+constexpr auto tanh_slope = [](Real g, Real y) { return g * (1 - y * y); };
+constexpr auto relu_slope = [](Real g, Real y) { return y > 0 ? g : 0; };
+
 constexpr auto larger = [](Real x, Real y) { return x > y || std::isnan(x) ? x : y; };
 constexpr auto smaller = [](Real x, Real y) { return x < y || std::isnan(x) ? x : y; };
 
@@ -82,7 +87,9 @@ constexpr Entry entries[] = {
     {"pow", binary<pow>},
     {"reciprocal", unary<reciprocal>},
     {"relu", unary<relu>},
+    {"relu_slope", binary<relu_slope>},
     {"sigmoid", unary<sigmoid>},
+    {"sigmoid_slope", binary<sigmoid_slope>},
     {"sign", unary<sign>},
     {"sin", unary<sin>},
     {"softplus", unary<softplus>},
@@ -90,6 +97,7 @@ constexpr Entry entries[] = {
     {"square", unary<square>},
     {"sub", binary<sub>},
     {"tanh", unary<tanh>},
+    {"tanh_slope", binary<tanh_slope>},
     {"where", where},
 };
 
