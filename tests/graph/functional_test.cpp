@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/recording.hpp>
 #include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/elementwise.hpp>

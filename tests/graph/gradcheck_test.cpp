@@ -4,6 +4,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/recording.hpp>
 #include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/elementwise.hpp>
