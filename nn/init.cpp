@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 
@@ -30,7 +29,7 @@ void check_gain(const char* op, double gain, const Where& where) {
 Tensor draw(bool normal, double deviation, const Shape& shape, DType dtype, Generator* given,
             const Where& where) {
   Generator& generator = given ? *given : default_generator();
-  if (shape.numel() == 0) return zeros(shape, dtype, where);  // the deviation may be infinite
+  if (shape.numel() == 0) deviation = 0;  // it may be infinite
   if (!normal) {
     const double bound = std::sqrt(3.0) * deviation;
     return uniform(-bound, bound, shape, generator, dtype, where);
