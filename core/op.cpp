@@ -48,7 +48,9 @@ std::vector<const Op*> all_ops() {
   return ops;
 }
 
-Tensor Application::checked(Value* value, Node::SavedMask which, Node* node) const {
+Application::~Application() = default;
+
+const Tensor& Application::lend(Value* value, Node::SavedMask which, Node* node, Loan& loan) const {
   const char* op = node_.op()->name();
   if (!value) {
     if (node_.released())
@@ -69,15 +71,17 @@ Tensor Application::checked(Value* value, Node::SavedMask which, Node* node) con
             to_string(value->shape()), saved, now),
         node_.where(), "call backward() before the optimizer's step or any other write");
   }
-  return Tensor(Ref<Value>::share(value), recorded_ ? Ref<Node>::share(node) : Ref<Node>());
+  return loan.lend(value, recorded_ ? node : nullptr);
 }
 
-Tensor Application::in(std::size_t i) const {
-  return checked(node_.saved_input(i), detail::input(i), node_.inputs()[i]);
+const Tensor& Application::in(std::size_t i) const {
+  if (i >= quick_loans && !more_) more_ = std::make_unique<Loan[]>(input_count());
+  return lend(node_.saved_input(i), detail::input(i), node_.inputs()[i],
+              i < quick_loans ? inputs_[i] : more_[i]);
 }
 
-Tensor Application::out() const {
-  return checked(node_.saved_output(), Node::output, const_cast<Node*>(&node_));
+const Tensor& Application::out() const {
+  return lend(node_.saved_output(), Node::output, const_cast<Node*>(&node_), output_);
 }
 
 namespace detail {

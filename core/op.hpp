@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,13 +17,17 @@ namespace chainrule {
 class Application {
  public:
   Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
+  Application(const Application&) = delete;
+  Application& operator=(const Application&) = delete;
+  ~Application();
 
   const Node& node() const noexcept { return node_; }
   std::size_t input_count() const noexcept { return node_.inputs().size(); }
-  /// Input i, which the op saved. Throws GradError when it was written to since.
-  Tensor in(std::size_t i) const;
-  /// The output, which the op saved. Throws GradError when it was written to since.
-  Tensor out() const;
+  /// Input i, which the op saved; valid while the rule runs, a copy of the tensor for longer.
+  /// Throws GradError when it was written to since.
+  const Tensor& in(std::size_t i) const;
+  /// The output, which the op saved; the same holds.
+  const Tensor& out() const;
   /// The shape of input i, saved or not. Only for an input that has a node.
   Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
   template <class P>
@@ -31,9 +36,28 @@ class Application {
   }
 
  private:
-  Tensor checked(Value* value, Node::SavedMask which, Node* node) const;
+  // Handles of what the node owns anyway: they share its references instead of counting their own.
+  class Loan {
+   public:
+    Loan() noexcept = default;
+    ~Loan() { tensor_.forget(); }
+    const Tensor& lend(Value* value, Node* node) noexcept {
+      tensor_.forget();
+      tensor_ = Tensor(Ref<Value>::adopt(value), Ref<Node>::adopt(node));
+      return tensor_;
+    }
+
+   private:
+    Tensor tensor_;
+  };
+  static constexpr std::size_t quick_loans = 3;
+
+  const Tensor& lend(Value* value, Node::SavedMask which, Node* node, Loan& loan) const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
+  mutable Loan inputs_[quick_loans];
+  mutable Loan output_;
+  mutable std::unique_ptr<Loan[]> more_;  // of inputs behind the first ones
 };
 
 /// The reverse rule's view: the gradient g of the output, and where the inputs' gradients go.

@@ -130,6 +130,12 @@ class Tensor {
   }
 
  private:
+  friend class Application;
+  // Gives up both references without dropping them, when they were not this handle's own.
+  void forget() noexcept {
+    value_.release();
+    node_.release();
+  }
   [[noreturn]] static void throw_undefined(const Where& where);
 
   Ref<Value> value_;
