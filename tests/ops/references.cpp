@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace reference {
 
@@ -60,13 +61,42 @@ constexpr auto le = [](Real x, Real y) { return Real(x <= y); };
 constexpr auto gt = [](Real x, Real y) { return Real(x > y); };
 constexpr auto ge = [](Real x, Real y) { return Real(x >= y); };
 
+constexpr auto both = [](Real x, Real y) { return x * y; };
+constexpr auto either = [](Real x, Real y) { return Real(x + y > 0); };
+constexpr auto not_ = [](Real x) { return 1 - x; };
+constexpr auto isnan = [](Real x) { return Real(x != x); };
+constexpr auto isinf = [](Real x) { return Real(std::abs(x) > std::numeric_limits<Real>::max()); };
+constexpr auto isfinite = [](Real x) {
+  return Real(std::abs(x) <= std::numeric_limits<Real>::max());
+};
+
+Array clamp(In in, Label label) {
+  const Real infinity = std::numeric_limits<Real>::infinity();
+  const auto [low, high] = label == "from below" ? std::pair<Real, Real>{0, infinity}
+                           : label == "integers" ? std::pair<Real, Real>{-1, 2}
+                                                 : std::pair<Real, Real>{-0.5, 1.5};
+  return map(in[0], [low = low, high = high](Real x) {
+    return x < low ? low : x > high ? high : x;
+  });
+}
+
 Array where(In in, Label) {
   return map(in[0], in[1], in[2], [](Real c, Real x, Real y) { return c != 0 ? x : y; });
+}
+
+// What the logarithm is taken of stands first in the label, and then how.
+Array stable_log(In in, Label label) {
+  for (const auto& [argument, op] : {std::pair<Label, Label>{"softmax, ", "log_softmax"},
+                                     std::pair<Label, Label>{"sum of exp, ", "logsumexp"},
+                                     std::pair<Label, Label>{"sigmoid", "log_sigmoid"}})
+    if (label.starts_with(argument)) return of(op)(in, label.substr(argument.size()));
+  throw UnknownSample(label);
 }
 
 constexpr Entry entries[] = {
     {"abs", unary<abs>},
     {"add", binary<add>},
+    {"clamp", clamp},
     {"cos", unary<cos>},
     {"div", binary<div>},
     {"eq", binary<eq>},
@@ -74,10 +104,16 @@ constexpr Entry entries[] = {
     {"expm1", unary<expm1>},
     {"ge", binary<ge>},
     {"gt", binary<gt>},
+    {"isfinite", unary<isfinite>},
+    {"isinf", unary<isinf>},
+    {"isnan", unary<isnan>},
     {"le", binary<le>},
     {"log", unary<log>},
     {"log1p", unary<log1p>},
     {"log_sigmoid", unary<log_sigmoid>},
+    {"logical_and", binary<both>},
+    {"logical_not", unary<not_>},
+    {"logical_or", binary<either>},
     {"lt", binary<lt>},
     {"maximum", binary<larger>},
     {"minimum", binary<smaller>},
@@ -95,6 +131,7 @@ constexpr Entry entries[] = {
     {"softplus", unary<softplus>},
     {"sqrt", unary<sqrt>},
     {"square", unary<square>},
+    {"stable_log", stable_log},
     {"sub", binary<sub>},
     {"tanh", unary<tanh>},
     {"tanh_slope", binary<tanh_slope>},
