@@ -1,0 +1,272 @@
+#include <chainrule/ops/select.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/define.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using Inputs = std::span<const Tensor>;
+
+// --- maximum and minimum ---
+
+// What share of the gradient a gets: 1 where it is taken, 1/2 where both are equal, else 0; NaN
+// where one of them is NaN. Locally constant.
+template <class Better>
+Tensor share_of_first(const Tensor& a, const Tensor& b) {
+  const Value &x = *a.value_ref(), &y = *b.value_ref();
+  Ref<Value> out = make_broadcast("maximum", x.dtype(), a, b, Where::current());
+  visit_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels::map<T, T, T>(*out, x, y, [](T p, T q) {
+      const T ordered = Better::better(p, q) ? T{1} : p == q ? T{0.5} : T{0};
+      return p != p ? p : q != q ? q : ordered;
+    });
+  });
+  return Tensor(std::move(out));
+}
+
+template <class Better>
+struct Extremum final : BinaryOp<Extremum<Better>> {
+  Extremum() : BinaryOp<Extremum>(Better::name) {}
+  static constexpr bool integers = true;
+  template <class T>
+  static T value(T x, T y) {
+    return Better::better(x, y) || x != x ? x : y;
+  }
+  static Node::SavedMask saved(bool, bool) { return input(0) | input(1); }
+  void vjp(Vjp& r) const override {
+    const Tensor share = share_of_first<Better>(r.in(0), r.in(1));
+    if (r.needs(0)) r.give(0, r.g() * share);
+    if (r.needs(1)) r.give(1, r.g() * (1 - share));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Tensor share = share_of_first<Better>(r.in(0), r.in(1));
+    if (!r.has(1)) return r.tangent(0) * share;
+    const Tensor second = r.tangent(1) * (1 - share);
+    return r.has(0) ? r.tangent(0) * share + second : second;
+  }
+  std::vector<Sample> samples() const override {
+    constexpr auto apply = Better::apply;
+    const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    const Tensor b = tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64);
+    const Tensor row = tensor({-0.6, 1.4, 0.9}, f64), column = tensor({{1.5}, {-0.8}}, f64);
+    return {{"same shape", {a, b}, apply},
+            {"row", {a, row}, apply},
+            {"row and column", {row, column}, apply},
+            {"scalar first", {tensor(0.2, f64), b}, apply},
+            {"integers", {tensor({3, -4}), tensor({{2}, {9}})}, apply},
+            {"empty", {zeros({0, 3}, f64), row}, apply}};
+  }
+};
+
+struct Larger {
+  static constexpr const char* name = "maximum";
+  static bool better(auto x, auto y) { return x > y; }
+  static Tensor apply(Inputs in) { return maximum(in[0], in[1]); }
+};
+struct Smaller {
+  static constexpr const char* name = "minimum";
+  static bool better(auto x, auto y) { return x < y; }
+  static Tensor apply(Inputs in) { return minimum(in[0], in[1]); }
+};
+const Extremum<Larger> the_maximum;
+const Extremum<Smaller> the_minimum;
+
+// --- where ---
+
+template <class T>
+void choose(Value& out, const Value& condition, const Value& a, const Value& b) {
+  const kernels::Space<3> space(out, {&condition, &a, &b});
+  const std::int64_t r = space.inner_stride(0), p = space.inner_stride(1),
+                     q = space.inner_stride(2);
+  const bool* take = condition.data<bool>();
+  const T *first = a.data<T>(), *second = b.data<T>();
+  T* to = out.data<T>();
+  space.for_each_row([&](std::int64_t n, std::int64_t position, const auto& offset) {
+    const bool* c = take + offset[0];
+    const T *x = first + offset[1], *y = second + offset[2];
+    T* __restrict z = to + position;
+    // Both are read whichever is taken: that vectorises.
+    const auto run = [&](auto at_x, auto at_y) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const T u = at_x(i), v = at_y(i);
+        z[i] = c[i] ? u : v;
+      }
+    };
+    const auto moving_x = [&](std::int64_t i) { return x[i]; };
+    const auto moving_y = [&](std::int64_t i) { return y[i]; };
+    const auto same_x = [u = *x](std::int64_t) { return u; };
+    const auto same_y = [v = *y](std::int64_t) { return v; };
+    if (r == 1 && p == 1 && q == 1)
+      run(moving_x, moving_y);
+    else if (r == 1 && p == 1 && q == 0)
+      run(moving_x, same_y);
+    else if (r == 1 && p == 0 && q == 1)
+      run(same_x, moving_y);
+    else
+      for (std::int64_t i = 0; i < n; ++i) z[i] = c[i * r] ? x[i * p] : y[i * q];
+  });
+}
+
+class Choose final : public Op {
+ public:
+  Choose() : Op("where", "where({0}, {1}, {2})") {}
+
+  Tensor operator()(const Tensor& condition, const Tensor& a, const Tensor& b,
+                    const Where& where) const {
+    const Value &c = condition.value(where), &x = a.value(where), &y = b.value(where);
+    if (c.dtype() != boolean)
+      throw DTypeError(fmt::format("where: the condition {} holds {}, but boolean is needed",
+                                   describe(condition), name_of(c.dtype())),
+                       where, "compare first, as in x != 0");
+    if (x.dtype() != y.dtype()) detail::throw_dtypes(name(), a, b, where);
+    Ref<Value> out = make_result(condition, a, b, where);
+    visit(x.dtype(), [&](auto zero) { choose<decltype(zero)>(*out, c, x, y); });
+    return record(*this, std::move(out), {&condition, &a, &b}, input(0), where);
+  }
+
+  void vjp(Vjp& r) const override {
+    const Tensor condition = r.in(0);
+    if (r.needs(1)) r.give(1, chainrule::where(condition, r.g(), 0));
+    if (r.needs(2)) r.give(2, chainrule::where(condition, 0, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Tensor condition = r.in(0);
+    if (!r.has(2)) return chainrule::where(condition, r.tangent(1), 0);
+    if (!r.has(1)) return chainrule::where(condition, 0, r.tangent(2));
+    return chainrule::where(condition, r.tangent(1), r.tangent(2));
+  }
+  std::vector<Sample> samples() const override {
+    const auto apply = [](Inputs in) { return chainrule::where(in[0], in[1], in[2]); };
+    const Tensor condition = tensor({{true, false, true}, {false, false, true}});
+    const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    const Tensor b = tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64);
+    const Tensor row = tensor({-0.6, 1.4, 0.9}, f64), column = tensor({{1.5}, {-0.8}}, f64);
+    const Tensor scalar = tensor(0.3, f64);
+    return {{"same shape", {condition, a, b}, apply},
+            {"row and column", {condition, row, column}, apply},
+            {"scalar", {condition, a, scalar}, apply},
+            {"scalar first", {condition, scalar, b}, apply},
+            {"condition of a column", {tensor({{true}, {false}}), a, b}, apply},
+            {"condition of a scalar", {tensor(true), a, row}, apply},
+            {"condition of the largest shape", {condition, scalar, scalar}, apply},
+            {"integers", {condition, tensor({1, 2, 3}), tensor(0)}, apply},
+            {"booleans", {condition, condition, tensor(true)}, apply},
+            {"empty", {tensor({true, false, true}), zeros({0, 3}, f64), row}, apply}};
+  }
+
+ private:
+  Ref<Value> make_result(const Tensor& condition, const Tensor& a, const Tensor& b,
+                         const Where& where) const {
+    const Value &c = *condition.value_ref(), &x = *a.value_ref(), &y = *b.value_ref();
+    const auto fits = [&](const Value& v) {
+      return v.same_shape(c) || (v.numel() == 1 && v.rank() <= c.rank());
+    };
+    if (fits(x) && fits(y)) return Value::make_like(x.dtype(), c);
+    // Two at a time; errors name two.
+    const Tensor pair(make_broadcast(name(), boolean, a, b, where));
+    return make_broadcast(name(), x.dtype(), pair, condition, where);
+  }
+};
+const Choose the_where;
+
+// --- clamp ---
+
+struct Bounds {
+  double low, high;
+};
+
+class Clamp final : public Op {
+ public:
+  Clamp() : Op("clamp") {}
+
+  Tensor operator()(const Tensor& x, const Operand& low, const Operand& high,
+                    const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, true, where);
+    const Tensor least = low.as_tensor(in.dtype()), most = high.as_tensor(in.dtype());
+    Ref<Value> out = Value::make_like(in.dtype(), in);
+    Bounds bounds{};
+    const auto run = [&](auto zero) {
+      using T = decltype(zero);
+      const T from = *least.value_ref()->template data<T>(),
+              to = *most.value_ref()->template data<T>();
+      if (!(from <= to))
+        throw ValueError(fmt::format("clamp: the bounds {} and {} for {} are in the wrong order",
+                                     from, to, describe(x)),
+                         where);
+      bounds = {static_cast<double>(from), static_cast<double>(to)};
+      kernels::map<T, T>(*out, in, [from, to](T e) {
+        const T raised = e < from ? from : e;
+        return raised > to ? to : raised;
+      });
+    };
+    if (in.dtype() == i64)
+      run(std::int64_t{});
+    else
+      visit_floating(in.dtype(), run);
+    return record(*this, std::move(out), {&x}, input(0), where, detail::bytes_of(bounds));
+  }
+
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, where(inside(r), r.g(), 0));
+  }
+  Tensor jvp(Jvp& r) const override { return where(inside(r), r.tangent(0), 0); }
+
+  std::vector<Sample> samples() const override {
+    const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    const auto apply = [](Inputs in) { return clamp(in[0], -0.5, 1.5); };
+    return {{"both bounds", {x}, apply},
+            {"from below",
+             {x},
+             [](Inputs in) { return clamp(in[0], 0, std::numeric_limits<double>::infinity()); }},
+            {"scalar", {tensor(0.3, f64)}, apply},
+            {"integers", {tensor({-7, 0, 7})}, [](Inputs in) { return clamp(in[0], -1, 2); }},
+            {"empty", {zeros({2, 0}, f64)}, apply}};
+  }
+
+ private:
+  static Tensor inside(const Application& r) {
+    const Tensor x = r.in(0);
+    const auto [low, high] = r.parameters<Bounds>();
+    const Value& in = *x.value_ref();
+    Ref<Value> out = Value::make_like(boolean, in);
+    visit_floating(in.dtype(), [&, from = low, to = high](auto zero) {
+      using T = decltype(zero);
+      kernels::map<bool, T>(*out, in, [f = static_cast<T>(from), t = static_cast<T>(to)](T e) {
+        return (e >= f) & (e <= t);
+      });
+    });
+    return Tensor(std::move(out));
+  }
+};
+const Clamp the_clamp;
+
+}  // namespace
+
+Tensor maximum(const Operand& a, const Operand& b, Where where) { return the_maximum(a, b, where); }
+Tensor minimum(const Operand& a, const Operand& b, Where where) { return the_minimum(a, b, where); }
+
+Tensor where(const Tensor& condition, const Operand& a, const Operand& b, Where where) {
+  if (!a.is_number() && !b.is_number()) return the_where(condition, a.tensor(), b.tensor(), where);
+  const DType dtype = !a.is_number()   ? a.tensor().dtype(where)
+                      : !b.is_number() ? b.tensor().dtype(where)
+                                       : f32;
+  return the_where(condition, a.is_number() ? a.as_tensor(dtype) : a.tensor(),
+                   b.is_number() ? b.as_tensor(dtype) : b.tensor(), where);
+}
+
+namespace detail {
+
+Tensor clamp(const Tensor& x, const Operand& low, const Operand& high, const Where& where) {
+  return the_clamp(x, low, high, where);
+}
+
+}  // namespace detail
+}  // namespace chainrule
