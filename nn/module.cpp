@@ -314,13 +314,14 @@ std::string Module::to_string() const {
   });
   std::size_t width = 0;
   for (const Line& line : lines) width = std::max(width, line.text.size());
+  const std::size_t digits = fmt::formatted_size("{}", lines.front().count);
   std::string all;
   for (const Line& line : lines) {
     if (!all.empty()) all += '\n';
     if (line.count == 0)
       all += line.text;
     else
-      all += fmt::format("{:<{}}  {:>9}", line.text, width, line.count);
+      all += fmt::format("{:<{}}  {:>{}}", line.text, width, line.count, digits);
     if (&line == &lines.front()) all += fmt::format("{} parameters", line.count ? "" : "  no");
   }
   return all;

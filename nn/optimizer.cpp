@@ -51,7 +51,7 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
 }
 
 std::string Optimizer::describe_parameter(std::size_t i) const {
-  return fmt::format("parameter {}, {}", i, describe(parameters_[i]));
+  return fmt::format("parameter {}, {},", i, describe(parameters_[i]));
 }
 
 void Optimizer::set_learning_rate(double rate, Where where) {

@@ -53,7 +53,7 @@ class Optimizer {
   virtual void update(std::size_t i, Value& parameter, const Value& gradient) = 0;
 
   const char* name() const noexcept { return name_; }
-  /// "parameter 2, fc1.weight (32, 64)"
+  /// "parameter 2, fc1.weight (32, 64),", for messages.
   std::string describe_parameter(std::size_t i) const;
 
  private:
