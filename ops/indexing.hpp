@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
@@ -84,6 +85,7 @@ class Index {
   Index(const Slice& slice, Where where = Where::current()) noexcept
       : slice_(slice), where_(where), kind_(Kind::slice) {}
   Index(Slice (*all)(), Where where = Where::current()) : Index(all(), where) {}
+  Index(std::nullptr_t, Where = Where::current()) = delete;
   Index(NewAxis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::newaxis) {}
   Index(Ellipsis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::ellipsis) {}
 

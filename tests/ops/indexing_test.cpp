@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -28,6 +30,12 @@ Tensor cube() { return reshape(arange(24), {2, 3, 4}); }
 Numbers numbers(const Tensor& x) { return x.to_vector<std::int64_t>(); }
 
 }  // namespace
+
+// Not positions, although they would convert to numbers or pointers.
+static_assert(!std::is_constructible_v<Index, bool>);
+static_assert(!std::is_constructible_v<Index, double>);
+static_assert(!std::is_constructible_v<Index, std::nullptr_t>);
+static_assert(std::is_constructible_v<Index, decltype(0)>);
 
 TEST_CASE("indexing: numbers take a position and remove the axis") {
   const Tensor x = matrix();
