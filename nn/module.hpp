@@ -130,6 +130,8 @@ class Module {
 
   /// What a module of other signature calls its forward by, for operator()'s checks:
   ///
+  ///     using Module::forward;  // or compilers warn that the next line hides it
+  ///     Tensor forward(const Tensor& a, const Tensor& b) { … }
   ///     Tensor operator()(const Tensor& a, const Tensor& b, Where where = Where::current()) {
   ///       return call({&a, &b}, where, [&] { return forward(a, b); });
   ///     }

@@ -119,6 +119,7 @@ TEST_CASE("unregistered: modules of several inputs and results") {
     nn::Linear query = child("query", nn::Linear(2, 2));
     Tensor stray = ones({2}).requires_grad_();
     bool use_stray = false;
+    using Module::forward;
     std::vector<Tensor> forward(const Tensor& a, const Tensor& b) {
       return {query(a), use_stray ? b * stray : b};
     }
