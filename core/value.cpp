@@ -105,14 +105,20 @@ Ref<Value> Value::make_like(DType dtype, const Value& other) {
 Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                        std::int64_t offset) {
   const int rank = shape.rank();
+  void* const elements =
+      static_cast<char*>(of->elements_) + offset * static_cast<std::int64_t>(size_of(of->dtype_));
+  // A view that undoes another, as the transpose of a transpose, is the base again: nothing keeps
+  // the base from being exclusive() once the first view is gone.
+  if (Value* base = of->base_; base && base->elements_ == elements && base->shape() == shape &&
+                               is_contiguous(shape.data(), strides.data(), rank))
+    return Ref<Value>::share(base);
   const std::size_t header =
       sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
   auto* value = new (memory::allocate(header)) Value;
   value->dtype_ = of->dtype_;
   value->rank_ = static_cast<std::uint8_t>(rank);
   value->borrowed_ = false;
-  value->elements_ =
-      static_cast<char*>(of->elements_) + offset * static_cast<std::int64_t>(size_of(of->dtype_));
+  value->elements_ = elements;
   value->base_ = of->base_ ? of->base_ : of.get();
   value->base_->refs.retain();
   value->numel_ = shape.numel();

@@ -26,7 +26,8 @@ class Value {
   /// A row-major owner of the shape of `other`, with uninitialised elements.
   static Ref<Value> make_like(DType dtype, const Value& other);
 
-  /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds.
+  /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds. The base
+  /// itself where the view would show just that.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
 

@@ -288,6 +288,8 @@ const Alias alias_op;
 
 Tensor detail::alias(const Tensor& x, const Where& where) { return alias_op(x, where); }
 
+bool detail::is_transpose(const Node& node) noexcept { return node.op() == &transpose_op; }
+
 Tensor transpose(const Tensor& x, int axis0, int axis1, Where where) {
   return transpose_op(x, axis0, axis1, where);
 }

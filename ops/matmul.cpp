@@ -110,6 +110,13 @@ Tensor as_row(const Tensor& x) { return unsqueeze(x, -2); }
 // matrices.
 Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed);
 
+// The same as the gradient of an operand, laid out in memory as that node likes it.
+Tensor product_for(const Node& node, const Tensor& a, bool a_transposed, const Tensor& b,
+                   bool b_transposed) {
+  if (detail::is_transpose(node)) return transpose(product(b, !b_transposed, a, !a_transposed));
+  return product(a, a_transposed, b, b_transposed);
+}
+
 // dA where a or b is a vector, which takes part as a row on the left and as a column on the right.
 Tensor gradient_with_vector_left(const Tensor& g, const Tensor& b, int a_rank) {
   if (b.rank() == 1) return a_rank == 1 ? g * b : as_column(g) * b;
@@ -184,20 +191,22 @@ struct Matmul final : Op {
   // transposed gradient; the traversal sums over batch axes that were broadcast.
   void vjp(Vjp& r) const override {
     if (r.needs(0)) {
+      const Node& node = *r.node().inputs()[0];
       const Tensor b = r.in(1);
       if (b.rank() == 1 || r.shape_of(0).rank() == 1)
         r.give(0, gradient_with_vector_left(r.g(), b, r.shape_of(0).rank()));
       else
-        r.give(0, a_transposed ? product(b, b_transposed, r.g(), true)
-                               : product(r.g(), false, b, !b_transposed));
+        r.give(0, a_transposed ? product_for(node, b, b_transposed, r.g(), true)
+                               : product_for(node, r.g(), false, b, !b_transposed));
     }
     if (r.needs(1)) {
+      const Node& node = *r.node().inputs()[1];
       const Tensor a = r.in(0);
       if (a.rank() == 1 || r.shape_of(1).rank() == 1)
         r.give(1, gradient_with_vector_right(r.g(), a, r.shape_of(1).rank()));
       else
-        r.give(1, b_transposed ? product(r.g(), true, a, a_transposed)
-                               : product(a, !a_transposed, r.g(), false));
+        r.give(1, b_transposed ? product_for(node, r.g(), true, a, a_transposed)
+                               : product_for(node, a, !a_transposed, r.g(), false));
     }
   }
   Tensor jvp(Jvp& r) const override {

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+#include <type_traits>
+
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/define.hpp>
 
@@ -80,37 +83,36 @@ const Extremum<Smaller> the_minimum;
 
 // --- where ---
 
+// Both operands are read whichever is taken, and booleans as bytes: that vectorises. A step is 0 or
+// 1.
+using Byte = unsigned char;
+
+template <int P, int Q, class T>
+void choose_run(T* __restrict to, const Byte* __restrict take, const T* __restrict x,
+                const T* __restrict y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T p = x[P * i], q = y[Q * i];
+    to[i] = take[i] != 0 ? p : q;
+  }
+}
+
 template <class T>
 void choose(Value& out, const Value& condition, const Value& a, const Value& b) {
   const kernels::Space<3> space(out, {&condition, &a, &b});
   const std::int64_t r = space.inner_stride(0), p = space.inner_stride(1),
                      q = space.inner_stride(2);
-  const bool* take = condition.data<bool>();
-  const T *first = a.data<T>(), *second = b.data<T>();
-  T* to = out.data<T>();
   space.for_each_row([&](std::int64_t n, std::int64_t position, const auto& offset) {
-    const bool* c = take + offset[0];
-    const T *x = first + offset[1], *y = second + offset[2];
-    T* __restrict z = to + position;
-    // Both are read whichever is taken: that vectorises.
-    const auto run = [&](auto at_x, auto at_y) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        const T u = at_x(i), v = at_y(i);
-        z[i] = c[i] ? u : v;
-      }
-    };
-    const auto moving_x = [&](std::int64_t i) { return x[i]; };
-    const auto moving_y = [&](std::int64_t i) { return y[i]; };
-    const auto same_x = [u = *x](std::int64_t) { return u; };
-    const auto same_y = [v = *y](std::int64_t) { return v; };
+    const Byte* take = condition.data<Byte>() + offset[0];
+    const T *x = a.data<T>() + offset[1], *y = b.data<T>() + offset[2];
+    T* to = out.data<T>() + position;
     if (r == 1 && p == 1 && q == 1)
-      run(moving_x, moving_y);
+      choose_run<1, 1>(to, take, x, y, n);
     else if (r == 1 && p == 1 && q == 0)
-      run(moving_x, same_y);
+      choose_run<1, 0>(to, take, x, y, n);
     else if (r == 1 && p == 0 && q == 1)
-      run(same_x, moving_y);
+      choose_run<0, 1>(to, take, x, y, n);
     else
-      for (std::int64_t i = 0; i < n; ++i) z[i] = c[i * r] ? x[i * p] : y[i * q];
+      for (std::int64_t i = 0; i < n; ++i) to[i] = take[i * r] ? x[i * p] : y[i * q];
   });
 }
 
@@ -127,7 +129,10 @@ class Choose final : public Op {
                        where, "compare first, as in x != 0");
     if (x.dtype() != y.dtype()) detail::throw_dtypes(name(), a, b, where);
     Ref<Value> out = make_result(condition, a, b, where);
-    visit(x.dtype(), [&](auto zero) { choose<decltype(zero)>(*out, c, x, y); });
+    visit(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      choose<std::conditional_t<std::is_same_v<T, bool>, Byte, T>>(*out, c, x, y);
+    });
     return record(*this, std::move(out), {&condition, &a, &b}, input(0), where);
   }
 

@@ -14,10 +14,6 @@ namespace {
 template <class T>
 using Buffer = std::vector<T, memory::Pool<T>>;
 
-// Below this many multiplications a product is done in registers: Eigen's blocking costs more.
-// Measured by bench/matmul_engines.
-constexpr std::int64_t small_product = 16 * 16 * 16;
-
 // W neighbouring numbers at any address.
 template <class T, int W>
 struct Lanes {
@@ -32,13 +28,19 @@ inline const auto& lanes(const T* at) {
   return *reinterpret_cast<const typename Lanes<T, W>::Type*>(at);
 }
 
+// The numbers in the widest register that the compiler may use.
+template <class T>
+#ifdef __AVX512F__
+constexpr int widest = 64 / sizeof(T);
+#else
+constexpr int widest = 32 / sizeof(T);
+#endif
+
 // R rows by W columns of c, kept in registers over the whole inner dimension.
 template <int R, int W, class T>
 inline void block(std::int64_t k, MatrixView<T> a, const T* b, std::int64_t b_row, T* c,
-                  std::int64_t c_row, bool accumulate) {
+                  std::int64_t c_row) {
   typename Lanes<T, W>::Type sum[R] = {};
-  if (accumulate)
-    for (int i = 0; i < R; ++i) sum[i] = lanes<T, W>(c + i * c_row);
   for (std::int64_t p = 0; p < k; ++p) {
     const auto row = lanes<T, W>(b + p * b_row);
     for (int i = 0; i < R; ++i) sum[i] += a.data[i * a.row + p * a.column] * row;
@@ -46,22 +48,34 @@ inline void block(std::int64_t k, MatrixView<T> a, const T* b, std::int64_t b_ro
   for (int i = 0; i < R; ++i) lanes<T, W>(c + i * c_row) = sum[i];
 }
 
-template <int R, class T>
-inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
-                 bool accumulate) {
-  std::int64_t j = 0;
-  for (; j + 8 <= n; j += 8) block<R, 8>(k, a, b.data + j, b.row, c + j, n, accumulate);
-  if (j + 4 <= n) {
-    block<R, 4>(k, a, b.data + j, b.row, c + j, n, accumulate);
-    j += 4;
-  }
-  for (; j < n; ++j)
-    for (int i = 0; i < R; ++i) {
-      T sum = accumulate ? c[i * n + j] : T{0};
-      for (std::int64_t p = 0; p < k; ++p)
-        sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j];
-      c[i * n + j] = sum;
+// R rows of c. The last block begins where it ends with the last column, and computes some columns
+// for the second time: a narrow block takes as long as a wide one.
+template <int R, int W, class T>
+inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c) {
+  if constexpr (W == 1) {
+    T sum[R] = {};
+    for (std::int64_t p = 0; p < k; ++p)
+      for (int i = 0; i < R; ++i) sum[i] += a.data[i * a.row + p * a.column] * b.data[p * b.row];
+    for (int i = 0; i < R; ++i) c[i] = sum[i];
+  } else {
+    if (n < W) return rows<R, W / 2>(n, k, a, b, c);
+    for (std::int64_t j = 0;; j = std::min(j + W, n - W)) {
+      block<R, W>(k, a, b.data + j, b.row, c + j, n);
+      if (j == n - W) return;
     }
+  }
+}
+
+// All rows of c, the last ones in the same way.
+template <int R, class T>
+inline void all_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a,
+                     MatrixView<T> b, T* c) {
+  if constexpr (R > 1)
+    if (m < R) return all_rows<R / 2>(m, n, k, a, b, c);
+  for (std::int64_t i = 0;; i = std::min(i + R, m - R)) {
+    rows<R, widest<T>>(n, k, {a.data + i * a.row, a.row, a.column}, b, c + i * n);
+    if (i == m - R) return;
+  }
 }
 
 // packed (rows, columns), row-major, from a matrix whose columns are adjacent: in squares of four,
@@ -97,24 +111,6 @@ void pack_transposed(std::int64_t rows, std::int64_t columns, const T* from, std
     for (std::int64_t p = 0; p < rows; ++p) packed[p * columns + j] = from[j * step + p];
 }
 
-template <class T>
-void small_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b,
-                T* c, bool accumulate) {
-  T packed[small_product];
-  if (b.column != 1 && n != 1) {
-    if (b.row == 1)
-      pack_transposed(k, n, b.data, b.column, packed);
-    else
-      for (std::int64_t p = 0; p < k; ++p)
-        for (std::int64_t j = 0; j < n; ++j) packed[p * n + j] = b.data[p * b.row + j * b.column];
-    b = {packed, n, 1};
-  }
-  std::int64_t i = 0;
-  for (; i + 4 <= m; i += 4)
-    rows<4>(n, k, {a.data + i * a.row, a.row, a.column}, b, c + i * n, accumulate);
-  for (; i < m; ++i) rows<1>(n, k, {a.data + i * a.row, a.row, a.column}, b, c + i * n, accumulate);
-}
-
 // A matrix whose rows or columns are adjacent, as the engines take it.
 template <class T>
 struct Operand {
@@ -123,7 +119,7 @@ struct Operand {
   bool row_major;
   Buffer<T> copy;
 
-  Operand(MatrixView<T> view, std::int64_t rows, std::int64_t columns) {
+  Operand(const MatrixView<T>& view, std::int64_t rows, std::int64_t columns) {
     if ((view.column == 1 || columns == 1) && (view.row >= columns || rows == 1)) {
       *this = {view.data, std::max(rows == 1 ? columns : view.row, std::int64_t{1}), true};
     } else if ((view.row == 1 || rows == 1) && (view.column >= rows || columns == 1)) {
@@ -218,12 +214,24 @@ void eigen_gemv(std::int64_t rows, std::int64_t columns, const Operand<T>& a, co
 }  // namespace
 
 template <class T>
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c,
-          bool accumulate) {
-  if (m == 0 || n == 0) return;
-  if (m * n * k <= small_product && n * k <= small_product)
-    return small_gemm(m, n, k, a, b, c, accumulate);
-  if (!accumulate) std::fill_n(c, m * n, T{0});
+void multiply_in_registers(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+                           const MatrixView<T>& b, T* c) {
+  T packed[largest_packed];
+  if (b.column != 1 && n != 1) {
+    if (b.row == 1)
+      pack_transposed(k, n, b.data, b.column, packed);
+    else
+      for (std::int64_t p = 0; p < k; ++p)
+        for (std::int64_t j = 0; j < n; ++j) packed[p * n + j] = b.data[p * b.row + j * b.column];
+    return all_rows<8>(m, n, k, a, {packed, n, 1}, c);
+  }
+  all_rows<8>(m, n, k, a, b, c);
+}
+
+template <class T>
+void multiply_in_blocks(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+                        const MatrixView<T>& b, T* c) {
+  std::fill_n(c, m * n, T{0});
   if (n == 1) return eigen_gemv(m, k, Operand<T>(a, m, k), b.data, b.row, c);
   // A row-major c is the column-major cᵀ = bᵀ·aᵀ.
   if (m == 1)
@@ -241,9 +249,30 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a, Matri
     eigen_gemm<column_major, column_major>(n, m, k, left, right, c);
 }
 
-template void gemm<float>(std::int64_t, std::int64_t, std::int64_t, MatrixView<float>,
-                          MatrixView<float>, float*, bool);
-template void gemm<double>(std::int64_t, std::int64_t, std::int64_t, MatrixView<double>,
-                           MatrixView<double>, double*, bool);
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+          const MatrixView<T>& b, T* c) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    std::fill_n(c, m * n, T{0});
+    return;
+  }
+  // A matrix times a vector is the vector times the transposed matrix.
+  if (n == 1 && m != 1) return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c);
+  if (prefers_registers(m, n, k, b))
+    multiply_in_registers(m, n, k, a, b, c);
+  else
+    multiply_in_blocks(m, n, k, a, b, c);
+}
+
+#define CHAINRULE_FOR(function)                                                               \
+  template void function(std::int64_t, std::int64_t, std::int64_t, const MatrixView<float>&,  \
+                         const MatrixView<float>&, float*);                                   \
+  template void function(std::int64_t, std::int64_t, std::int64_t, const MatrixView<double>&, \
+                         const MatrixView<double>&, double*)
+CHAINRULE_FOR(gemm);
+CHAINRULE_FOR(multiply_in_registers);
+CHAINRULE_FOR(multiply_in_blocks);
+#undef CHAINRULE_FOR
 
 }  // namespace chainrule::kernels
