@@ -39,7 +39,7 @@ class Reader {
 
   void read(std::string_view text) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
-    if (trimmed(text).empty()) fail("the file is empty");
+    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) fail("the file is empty");
     while (!text.empty()) {
       ++line_;
       read_line(take_until(text, '\n'));

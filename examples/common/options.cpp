@@ -175,25 +175,25 @@ Parsed parse_options(const Program& program, int argc, const char* const* argv) 
 }
 
 int run(const Program& program, int argc, const char* const* argv,
-        const std::function<int(const Options&)>& body) {
+        const std::function<int(const Options&)>& body, std::FILE* errors) {
   int status = 0;
   try {
     const Parsed parsed = parse_options(program, argc, argv);
     if (parsed.go_on) {
       status = body(parsed.options);
     } else {
-      fmt::print(parsed.status == 0 ? stdout : stderr, "{}", parsed.text);
+      fmt::print(parsed.status == 0 ? stdout : errors, "{}", parsed.text);
       status = parsed.status;
     }
   } catch (const chainrule::IoError& error) {
-    fmt::print(stderr, "{}: {}\n", program.name, error.what());
+    fmt::print(errors, "{}: {}\n", program.name, error.what());
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", program.name, error.what());
+    fmt::print(errors, "{}: {}\n", program.name, error.what());
     return 1;
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    fmt::print(stderr, "{}: the output cannot be written\n", program.name);
+    fmt::print(errors, "{}: the output cannot be written\n", program.name);
     return 1;
   }
   return status;

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/error.hpp>
@@ -17,7 +19,6 @@ namespace examples {
 
 namespace {
 
-constexpr std::size_t longest = 256 << 20;
 constexpr std::size_t chunk = 64 << 10;
 
 // Hands out the bytes of a file in chunks.
@@ -50,19 +51,30 @@ class Bytes {
   std::vector<char> buffer_ = std::vector<char>(chunk);
 };
 
-void append(std::string& text, std::string_view more, const std::string& path) {
-  if (text.size() + more.size() > longest)
-    throw chainrule::IoError(fmt::format("{}: more than {} MB of text", path, longest >> 20));
-  text += more;
-}
+// Text that must not grow beyond a limit.
+class Text {
+ public:
+  Text(const std::string& path, std::size_t most) : path_(path), most_(most) {}
 
-// Decompresses what `bytes` has after `data`: one gzip stream, or several one after the other.
-std::string inflate_all(Bytes& bytes, std::string_view data, const std::string& path) {
-  std::string text;
+  void append(std::string_view more) {
+    if (text_.size() + more.size() > most_ << 20)
+      throw chainrule::IoError(fmt::format("{}: more than {} MB of text", path_, most_));
+    text_ += more;
+  }
+  std::int64_t lines() const { return std::count(text_.begin(), text_.end(), '\n'); }
+  std::string take() { return std::move(text_); }
+
+ private:
+  const std::string& path_;
+  std::size_t most_;
+  std::string text_;
+};
+
+// Decompresses `data` and what `bytes` has after it: one gzip stream, or several in a row.
+void inflate_all(Bytes& bytes, std::string_view data, const std::string& path, Text& text) {
   const auto damaged = [&](const char* what) {
-    const auto line = 1 + std::count(text.begin(), text.end(), '\n');
     return chainrule::IoError(
-        fmt::format("{}:{}: the compressed data are damaged: {}", path, line, what));
+        fmt::format("{}:{}: the compressed data are damaged: {}", path, text.lines() + 1, what));
   };
 
   z_stream stream{};
@@ -81,24 +93,25 @@ std::string inflate_all(Bytes& bytes, std::string_view data, const std::string& 
       stream.next_out = reinterpret_cast<Bytef*>(out.data());
       stream.avail_out = static_cast<uInt>(out.size());
       status = inflate(&stream, Z_NO_FLUSH);
-      append(text, {out.data(), out.size() - stream.avail_out}, path);
+      text.append({out.data(), out.size() - stream.avail_out});
       if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
         throw damaged(stream.msg != nullptr ? stream.msg : "they are not gzip");
     } while (stream.avail_in != 0 || stream.avail_out == 0);
   }
   if (status != Z_STREAM_END) throw damaged("they end too early");
-  return text;
 }
 
 }  // namespace
 
-std::string read_text_file(const std::string& path) {
+std::string read_text_file(const std::string& path, std::size_t most) {
   Bytes bytes(path);
+  Text text(path, most);
   std::string_view data = bytes.next();
-  if (data.starts_with("\x1f\x8b")) return inflate_all(bytes, data, path);
-  std::string text;
-  for (; !data.empty(); data = bytes.next()) append(text, data, path);
-  return text;
+  if (data.starts_with("\x1f\x8b"))
+    inflate_all(bytes, data, path, text);
+  else
+    for (; !data.empty(); data = bytes.next()) text.append(data);
+  return text.take();
 }
 
 std::string in_quotes(const std::string& text) {

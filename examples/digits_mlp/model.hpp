@@ -15,7 +15,8 @@
 namespace digits_mlp {
 
 /// Linear layers between `units`, from the pixels to the classes, with a sigmoid after each but the
-/// last one. The initial weights are those of backprop_by_hand for the same generator.
+/// last one. The initial weights are those of backprop_by_hand for the same generator, but for
+/// rounding.
 chainrule::nn::Sequential make_model(const std::vector<std::int64_t>& units, chainrule::DType dtype,
                                      chainrule::Generator& generator);
 

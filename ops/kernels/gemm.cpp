@@ -38,20 +38,23 @@ constexpr int widest = 32 / sizeof(T);
 
 // R rows by W columns of c, kept in registers over the whole inner dimension.
 template <int R, int W, class T>
-inline void block(std::int64_t k, MatrixView<T> a, const T* b, std::int64_t b_row, T* c,
-                  std::int64_t c_row) {
+[[gnu::always_inline]] inline void block(std::int64_t k, MatrixView<T> a, const T* b,
+                                         std::int64_t b_row, T* c, std::int64_t c_row) {
   typename Lanes<T, W>::Type sum[R] = {};
   for (std::int64_t p = 0; p < k; ++p) {
     const auto row = lanes<T, W>(b + p * b_row);
+#pragma GCC unroll 8
     for (int i = 0; i < R; ++i) sum[i] += a.data[i * a.row + p * a.column] * row;
   }
+#pragma GCC unroll 8
   for (int i = 0; i < R; ++i) lanes<T, W>(c + i * c_row) = sum[i];
 }
 
 // R rows of c. The last block begins where it ends with the last column, and computes some columns
 // for the second time: a narrow block takes as long as a wide one.
 template <int R, int W, class T>
-inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> b, T* c) {
+[[gnu::always_inline]] inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a,
+                                        MatrixView<T> b, T* c) {
   if constexpr (W == 1) {
     T sum[R] = {};
     for (std::int64_t p = 0; p < k; ++p)
@@ -68,8 +71,8 @@ inline void rows(std::int64_t n, std::int64_t k, MatrixView<T> a, MatrixView<T> 
 
 // All rows of c, the last ones in the same way.
 template <int R, class T>
-inline void all_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView<T> a,
-                     MatrixView<T> b, T* c) {
+[[gnu::always_inline]] inline void all_rows(std::int64_t m, std::int64_t n, std::int64_t k,
+                                            MatrixView<T> a, MatrixView<T> b, T* c) {
   if constexpr (R > 1)
     if (m < R) return all_rows<R / 2>(m, n, k, a, b, c);
   for (std::int64_t i = 0;; i = std::min(i + R, m - R)) {
