@@ -153,16 +153,25 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     leaves.push_back(static_cast<std::uint32_t>(i));
     gradients[i] = g;
   });
+  // First what may fail for want of memory, then what cannot.
+  const auto added_in_place = [&](const Node& leaf, const Tensor& gradient) {
+    return leaf.grad_value() && !recorded && !leaf.grad_node() && leaf.grad_value()->exclusive() &&
+           gradient.value_ref()->contiguous();
+  };
+  for (std::uint32_t i : leaves) {
+    const Node& leaf = traversal.node(i);
+    Tensor& gradient = gradients[i];
+    if (added_in_place(leaf, gradient)) continue;
+    if (leaf.grad_value())
+      accumulate(gradient, Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
+    gradient = owned(std::move(gradient), recorded);
+  }
   for (std::uint32_t i : leaves) {
     Node& leaf = traversal.node(i);
-    Tensor total(leaf.grad_value(), leaf.grad_node());
-    if (total.defined()) {
-      leaf.set_grad({}, {});  // so that an unshared gradient is added to in place
-      accumulate(total, std::move(gradients[i]), recorded);
-    } else {
-      total = owned(std::move(gradients[i]), recorded);
-    }
-    leaf.set_grad(total.value_ref(), total.node_ref());
+    if (added_in_place(leaf, gradients[i]))
+      kernels::add_in_place(*leaf.grad_value(), *gradients[i].value_ref());
+    else
+      leaf.set_grad(gradients[i].value_ref(), gradients[i].node_ref());
   }
 }
 

@@ -34,6 +34,19 @@ std::vector<Tensor> fresh(std::span<const Tensor> inputs, const Where& where) {
   return places;
 }
 
+// A seed of a derivative has the shape and the floating dtype of what it belongs to.
+void check_like(const Tensor& given, const Tensor& of, const char* caller, const char* what,
+                const char* owner, const Where& where) {
+  if (given.value(where).dtype() != of.value(where).dtype() || !is_floating(of.dtype()))
+    throw DTypeError(fmt::format("{}: {} is {}, but {} {} is {}", caller, what,
+                                 name_of(given.dtype()), owner, describe(of), name_of(of.dtype())),
+                     where, "both must be f32, or both f64");
+  if (!given.value_ref()->same_shape(*of.value_ref()))
+    throw ShapeError(fmt::format("{}: {} {} has not the shape of {} {}", caller, what,
+                                 describe(given), owner, describe(of)),
+                     where);
+}
+
 Tensor without_graph_unless(bool keep, Tensor result) { return keep ? result : result.detach(); }
 
 // Gradients of ⟨seed, output⟩ at the floating ones of `places`; undefined for the others.
@@ -66,11 +79,7 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
   const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
-  if (seed.shape(where) != output.shape() || seed.dtype() != output.dtype())
-    throw ShapeError(fmt::format("{}: the cotangent {} {} does not fit the result {} {}", caller,
-                                 name_of(seed.dtype()), describe(seed), name_of(output.dtype()),
-                                 describe(output)),
-                     where);
+  check_like(seed, output, caller, "the cotangent", "the result", where);
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
   return {without_graph_unless(keep, output), std::move(grads)};
 }
@@ -142,6 +151,11 @@ ValueAndGrad vjp(const Function& f, std::span<const Tensor> inputs, const Tensor
   return pull_back(f, inputs, &cotangent, "vjp", where);
 }
 
+ValueAndGrad vjp(const Function& f, std::initializer_list<Tensor> inputs, const Tensor& cotangent,
+                 Where where) {
+  return vjp(f, std::span(inputs.begin(), inputs.size()), cotangent, where);
+}
+
 std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const Tensor& cotangent,
                               Where where) {
   ValueAndGrad both = vjp(of_one(f), std::span(&input, 1), cotangent, where);
@@ -154,12 +168,7 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
     throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
                      where);
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].shape(where) != tangents[i].shape(where) ||
-        inputs[i].dtype() != tangents[i].dtype() || !is_floating(inputs[i].dtype()))
-      throw ShapeError(fmt::format("jvp: tangent {} is {} {} for the input {} {}", i,
-                                   name_of(tangents[i].dtype()), describe(tangents[i]),
-                                   name_of(inputs[i].dtype()), describe(inputs[i])),
-                       where, "a tangent has its input's shape and floating dtype");
+    check_like(tangents[i], inputs[i], "jvp", "the tangent", "the input", where);
   const bool keep = is_recording() && (any_requires_grad(inputs) || any_requires_grad(tangents));
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, where);
@@ -167,6 +176,12 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
   output.value(where);
   Tensor tangent = push_forward(output, places, tangents, keep);
   return {without_graph_unless(keep, output), without_graph_unless(keep, std::move(tangent))};
+}
+
+std::pair<Tensor, Tensor> jvp(const Function& f, std::initializer_list<Tensor> inputs,
+                              std::initializer_list<Tensor> tangents, Where where) {
+  return jvp(f, std::span(inputs.begin(), inputs.size()),
+             std::span(tangents.begin(), tangents.size()), where);
 }
 
 std::pair<Tensor, Tensor> jvp(const UnaryFunction& f, const Tensor& input, const Tensor& tangent,

@@ -33,6 +33,8 @@ std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& i
 /// `cotangent` v has the shape of the output.
 ValueAndGrad vjp(const Function& f, std::span<const Tensor> inputs, const Tensor& cotangent,
                  Where where = Where::current());
+ValueAndGrad vjp(const Function& f, std::initializer_list<Tensor> inputs, const Tensor& cotangent,
+                 Where where = Where::current());
 std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const Tensor& cotangent,
                               Where where = Where::current());
 
@@ -41,6 +43,9 @@ std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const
 /// gradients, so do the results: forward over reverse and reverse over forward compose.
 std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
                               std::span<const Tensor> tangents, Where where = Where::current());
+std::pair<Tensor, Tensor> jvp(const Function& f, std::initializer_list<Tensor> inputs,
+                              std::initializer_list<Tensor> tangents,
+                              Where where = Where::current());
 std::pair<Tensor, Tensor> jvp(const UnaryFunction& f, const Tensor& input, const Tensor& tangent,
                               Where where = Where::current());
 

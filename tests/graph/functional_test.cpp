@@ -122,8 +122,9 @@ TEST_CASE("bad arguments") {
         std::string::npos);
   CHECK_THROWS_AS(vjp(f, x, tensor({1.0}, f64)), ShapeError);
   CHECK_THROWS_AS(jvp(f, x, tensor({1.0}, f64)), ShapeError);
-  CHECK_THROWS_AS(jvp(f, x, tensor({1.0, 1.0}, f32)), ShapeError);
-  CHECK_THROWS_AS(jvp(f, tensor({1, 2}), tensor({1, 2})), ShapeError);
+  CHECK_THROWS_AS(jvp(f, x, tensor({1.0, 1.0}, f32)), DTypeError);
+  CHECK_THROWS_AS(vjp(f, x, tensor({1.0, 1.0}, f32)), DTypeError);
+  CHECK_THROWS_AS(jvp(f, tensor({1, 2}), tensor({1, 2})), DTypeError);
   const std::vector<Tensor> one = {x}, none;
   CHECK_THROWS_AS(jvp([](std::span<const Tensor> in) { return in[0]; }, one, none), ValueError);
 }

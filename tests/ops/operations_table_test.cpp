@@ -25,6 +25,9 @@ std::string notation_of(const Op& op) {
     for (std::size_t at = text.find(place); at != std::string::npos; at = text.find(place))
       text.replace(at, place.size(), operands[i]);
   }
+  // A bar would end the cell of the table.
+  for (std::size_t at = text.find('|'); at != std::string::npos; at = text.find('|', at + 2))
+    text.insert(at, 1, '\\');
   return text;
 }
 
