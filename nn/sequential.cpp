@@ -18,11 +18,12 @@ Tensor Sequential::forward(const Tensor& x) {
   return y;
 }
 
-Module& Sequential::at(std::ptrdiff_t i, const Where& where) const {
+Module& Sequential::operator[](const Place& place) const {
   const auto count = static_cast<std::ptrdiff_t>(modules_.size());
-  const std::ptrdiff_t at = i < 0 ? i + count : i;
+  const std::ptrdiff_t at = place.index() < 0 ? place.index() + count : place.index();
   if (at < 0 || at >= count)
-    throw IndexError(fmt::format("Sequential: module {} of {}", i, count), where);
+    throw IndexError(fmt::format("Sequential: module {} of {}", place.index(), count),
+                     place.where());
   return *modules_[static_cast<std::size_t>(at)];
 }
 

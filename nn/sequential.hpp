@@ -3,13 +3,28 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
-#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include <chainrule/nn/module.hpp>
 
 namespace chainrule::nn {
+
+/// The place of a module: 0, 1, …, or −1, −2, … from the end. It also carries the caller's line.
+class Place {
+ public:
+  template <std::integral I>
+  Place(I index, Where where = Where::current()) noexcept
+      : index_(static_cast<std::ptrdiff_t>(index)), where_(where) {}
+
+  std::ptrdiff_t index() const noexcept { return index_; }
+  const Where& where() const noexcept { return where_; }
+
+ private:
+  std::ptrdiff_t index_;
+  Where where_;
+};
 
 /// Modules that are called one after the other, named "0", "1", …:
 ///
@@ -36,18 +51,17 @@ class Sequential : public Module {
   Tensor forward(const Tensor& x) override;
 
   std::size_t size() const noexcept { return modules_.size(); }
-  /// The module at this place; negative ones count from the end. Throws IndexError.
-  Module& operator[](std::ptrdiff_t i) const { return at(i, Where::current()); }
+  /// The module at this place. Throws IndexError.
+  Module& operator[](const Place& place) const;
   /// The same as what it is: `model.get<nn::Linear>(0).weight`. Throws ValueError for another type.
   template <std::derived_from<Module> M>
-  M& get(std::ptrdiff_t i, Where where = Where::current()) const {
-    Module& module = at(i, where);
+  M& get(const Place& place) const {
+    Module& module = (*this)[place];
     if (M* typed = dynamic_cast<M*>(&module)) return *typed;
-    throw_type(module, typeid(M), where);
+    throw_type(module, typeid(M), place.where());
   }
 
  private:
-  Module& at(std::ptrdiff_t i, const Where& where) const;
   [[noreturn]] static void throw_type(const Module& module, const std::type_info& wanted,
                                       const Where& where);
 
