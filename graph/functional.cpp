@@ -34,6 +34,15 @@ std::vector<Tensor> fresh(std::span<const Tensor> inputs, const Where& where) {
   return places;
 }
 
+Tensor call(const Function& f, std::span<const Tensor> places, const char* caller,
+            const Where& where) {
+  if (!f) throw ValueError(fmt::format("{}: there is no function", caller), where);
+  Tensor output = f(places);
+  if (!output.defined())
+    throw ValueError(fmt::format("{}: the function returned an undefined tensor", caller), where);
+  return output;
+}
+
 // A seed of a derivative has the shape and the floating dtype of what it belongs to.
 void check_like(const Tensor& given, const Tensor& of, const char* caller, const char* what,
                 const char* owner, const Where& where) {
@@ -73,8 +82,8 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
   const bool keep = is_recording() && any_requires_grad(inputs);
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, where);
-  const Tensor output = f(places);
-  if (!cotangent && output.numel(where) != 1)
+  const Tensor output = call(f, places, caller, where);
+  if (!cotangent && output.numel() != 1)
     throw GradError(
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
@@ -128,6 +137,7 @@ Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
 
 // Adapts a function of one tensor.
 Function of_one(const UnaryFunction& f) {
+  if (!f) return {};
   return [&f](std::span<const Tensor> inputs) { return f(inputs[0]); };
 }
 
@@ -172,8 +182,7 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
   const bool keep = is_recording() && (any_requires_grad(inputs) || any_requires_grad(tangents));
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, where);
-  const Tensor output = f(places);
-  output.value(where);
+  const Tensor output = call(f, places, "jvp", where);
   Tensor tangent = push_forward(output, places, tangents, keep);
   return {without_graph_unless(keep, output), without_graph_unless(keep, std::move(tangent))};
 }

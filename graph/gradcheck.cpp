@@ -131,7 +131,11 @@ void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads)
 }
 
 GradcheckReport run(Check check, const std::string& order) {
-  const Tensor value = check.f(check.inputs).detach();
+  if (!check.f) throw ValueError("gradcheck: there is no function", check.where);
+  const Tensor result = check.f(check.inputs);
+  if (!result.defined())
+    throw ValueError("gradcheck: the function returned an undefined tensor", check.where);
+  const Tensor value = result.detach();
   if (value.dtype(check.where) != f64)
     throw DTypeError(fmt::format("gradcheck: the function gives {} {}, but differences need f64",
                                  name_of(value.dtype()), describe(value)),

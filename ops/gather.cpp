@@ -102,8 +102,9 @@ int check_take(const char* op, const Tensor& x, int axis, const Tensor& index, c
 
 void check_source(const char* op, const Tensor& x, const Tensor& source, const Shape& shape,
                   const Where& where) {
+  source.value(where);
   check_dtypes(op, x, source, true, where);
-  if (source.shape(where) != shape)
+  if (source.shape() != shape)
     throw ShapeError(fmt::format("{}: the source {} does not have the shape {} of what is taken "
                                  "from {}",
                                  op, describe(source), to_string(shape), describe(x)),

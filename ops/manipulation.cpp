@@ -216,6 +216,7 @@ struct Expand final : Op {
       strides[i] = keeps ? in.strides()[from] : 0;
     }
     if (added < 0) fail(x, to, where);
+    check_count(x, shape, where);
     return record(*this, Value::view(x.value_ref(), shape, strides, 0), {&x}, 0, where);
   }
   // The traversal sums over broadcast axes, here as everywhere.
@@ -236,6 +237,17 @@ struct Expand final : Op {
   }
 
  private:
+  // A view takes no memory, so that nothing else would notice.
+  static void check_count(const Tensor& x, const Shape& shape, const Where& where) {
+    std::int64_t count = 1;
+    bool overflow = false;
+    for (std::int64_t extent : shape)
+      if (extent != 0) overflow |= __builtin_mul_overflow(count, extent, &count);
+    if (overflow || count > (std::int64_t{1} << 59))
+      throw ShapeError(fmt::format("expand: {} to {} gives more elements than can be counted",
+                                   describe(x), to_string(shape)),
+                       where);
+  }
   [[noreturn]] static void fail(const Tensor& x, const Shape& to, const Where& where) {
     throw ShapeError(fmt::format("expand: {} does not broadcast to {}", describe(x), to_string(to)),
                      where, "shapes are aligned at the last axis; only extents of 1 can grow");

@@ -34,6 +34,7 @@ struct Row {
   Distance differences;    ///< of autograd in f64 from central differences
   bool formula_ok = true;  ///< whether it is within the limits
   bool differences_ok = true;
+  bool inherited = false;  ///< the formula is off only because one that it builds on is
   bool sampled = false;    ///< not all elements were compared with differences
   bool too_small = false;  ///< the differences are mere rounding errors
 };

@@ -129,6 +129,15 @@ TEST_CASE("bad arguments") {
   CHECK_THROWS_AS(jvp([](std::span<const Tensor> in) { return in[0]; }, one, none), ValueError);
 }
 
+TEST_CASE("no function, and a function that returns no tensor") {
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  const UnaryFunction none, undefined = [](const Tensor&) { return Tensor(); };
+  CHECK_THROWS_AS(value_and_grad(none, x), ValueError);
+  CHECK(error_of<ValueError>([&] { vjp(undefined, x, x); }) ==
+        "vjp: the function returned an undefined tensor\n  at HERE");
+  CHECK_THROWS_AS(jvp(undefined, x, x), ValueError);
+}
+
 TEST_CASE("a function that throws leaves nothing behind") {
   const std::int64_t before = live_nodes();
   const UnaryFunction f = [](const Tensor& x) -> Tensor {

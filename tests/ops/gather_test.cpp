@@ -145,3 +145,9 @@ TEST_CASE("gather: wrong shapes and dtypes") {
   CHECK_THROWS_AS(take(deep, tensor({{0}})), ShapeError);
   CHECK_THROWS_AS(one_hot(zeros(deep.shape(), i64), 1), ShapeError);
 }
+
+TEST_CASE("scatter_add and index_add of an undefined source") {
+  const Tensor x = ones({2, 3});
+  CHECK_THROWS_AS(scatter_add(x, 0, zeros({2, 3}, i64), Tensor()), ValueError);
+  CHECK_THROWS_AS(index_add(x, 0, zeros({2}, i64), Tensor()), ValueError);
+}

@@ -156,3 +156,9 @@ TEST_CASE("manipulation: what does not fit, and where") {
   CHECK(error_of<IndexError>([&] { transpose(x, 0, 2); }) ==
         "transpose: axis 2 of W (2, 3), which has 2 axes\n  at HERE");
 }
+
+TEST_CASE("expand: more elements than can be counted") {
+  constexpr std::int64_t many = std::int64_t{1} << 32;
+  CHECK_THROWS_AS(expand(ones({1}), {many, many}), ShapeError);
+  CHECK_THROWS_AS(expand(ones({1}), {many, many, 0}), ShapeError);
+}
