@@ -13,6 +13,7 @@ namespace chainrule {
 /// exception leaves. The saved values of the graph are released unless options.retain_graph (or
 /// create_graph). Throws GradError when output is not a scalar, has no graph, or its graph is
 /// released.
+/// Threads that share parameters use grad() instead: backward() writes into the parameters.
 void backward(const Tensor& output, BackwardOptions options = {}, Where where = Where::current());
 
 /// The same for an output of any shape: the gradients of ⟨seed, output⟩.
