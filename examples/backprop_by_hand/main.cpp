@@ -79,7 +79,7 @@ int main_program(const examples::Options& options) {
   fmt::print("1. One image, the digit {}: how far autograd is at most\n\n",
              digits.train.labels.at<std::int64_t>({0}));
   bool ok = check(network, digits.train, 1, by_hand::Samples::one);
-  // Differences take two forward passes for each element: a part of a large batch says as much.
+  // Differences take four forward passes for each element: a part of a large batch says as much.
   const std::int64_t compared = std::min<std::int64_t>(batch, 128);
   fmt::print("2. A batch of N = {}, the mean of its losses: how far autograd is at most\n\n",
              compared);
