@@ -29,6 +29,7 @@ class Node {
   /// output.
   using SavedMask = std::uint32_t;
   static constexpr SavedMask output = SavedMask{1} << 31;
+  static constexpr SavedMask input(std::size_t i) noexcept { return SavedMask{1} << i; }
 
   /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it.
   static Ref<Node> make(const Op& op, std::uint32_t input_count, SavedMask saved,
@@ -45,6 +46,7 @@ class Node {
   std::uint64_t sequence() const noexcept { return sequence_; }
   const Where& where() const noexcept { return where_; }
   DType dtype() const noexcept { return dtype_; }
+  int rank() const noexcept { return rank_; }
   Shape shape() const { return Shape(std::span(dims(), rank_)); }
   bool same_shape(const Value& value) const noexcept {
     if (value.rank() != rank_) return false;

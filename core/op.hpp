@@ -30,6 +30,7 @@ class Application {
   const Tensor& out() const;
   /// The shape of input i, saved or not. Only for an input that has a node.
   Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
+  int rank_of(std::size_t i) const noexcept { return node_.inputs()[i]->rank(); }
   template <class P>
   const P& parameters() const noexcept {
     return node_.parameters<P>();
@@ -128,8 +129,8 @@ std::vector<const Op*> all_ops();
 
 namespace detail {
 
-/// Bits for what an op saves.
-constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::SavedMask{1} << i; }
+/// Node's, for files that define many ops.
+constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::input(i); }
 inline constexpr Node::SavedMask output = Node::output;
 
 Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,

@@ -15,6 +15,9 @@ namespace {
 // Small elements follow their header directly; large ones start on a cache line.
 constexpr std::size_t align_from = 512;
 
+// So many that their bytes can be counted.
+constexpr std::int64_t most_elements = std::int64_t{1} << 59;
+
 struct Loan {
   void (*release)(void*);
   void* context;
@@ -33,6 +36,13 @@ std::size_t owner_bytes(std::size_t header, std::size_t elements) {
 }
 
 std::int64_t checked_numel(const std::int64_t* dims, int rank) {
+  if (rank == 2) {  // by far the most frequent
+    std::int64_t n;
+    if (__builtin_mul_overflow(dims[0], dims[1], &n) || (dims[0] | dims[1]) < 0 ||
+        n > most_elements)
+      bad_extents(dims, rank);
+    return n;
+  }
   std::int64_t n = 1;
   bool overflow = false;
   for (int i = 0; i < rank; ++i) {
@@ -40,7 +50,7 @@ std::int64_t checked_numel(const std::int64_t* dims, int rank) {
     // An extent of 0 makes the product 0 whatever the others are.
     if (dims[i] != 0) overflow |= __builtin_mul_overflow(n, dims[i], &n);
   }
-  if (overflow || n > (std::int64_t{1} << 59)) bad_extents(dims, rank);
+  if (overflow || n > most_elements) bad_extents(dims, rank);
   for (int i = 0; i < rank; ++i)
     if (dims[i] == 0) n = 0;
   return n;
@@ -80,6 +90,12 @@ Value* Value::make_owner(DType dtype, int rank, std::int64_t numel) {
 Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
   Value* value = make_owner(dtype, rank, checked_numel(dims, rank));
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
+  if (rank == 2) {
+    to[0] = dims[0];
+    to[1] = to[2] = dims[1];
+    to[3] = 1;
+    return Ref<Value>::adopt(value);
+  }
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
     to[i] = dims[i];
@@ -94,7 +110,7 @@ Ref<Value> Value::make_like(DType dtype, const Value& other) {
   Value* value = make_owner(dtype, other.rank_, other.numel_);
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   const std::int64_t* from = other.dims();
-  if (other.rank_ == 2) {  // by far the most frequent; one copy without a loop
+  if (other.rank_ == 2) {  // one copy without a loop
     std::memcpy(to, from, 4 * sizeof(std::int64_t));
   } else {
     for (int i = 0; i < 2 * other.rank_; ++i) to[i] = from[i];

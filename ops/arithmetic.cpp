@@ -159,7 +159,7 @@ Tensor operator-(const Operand& a, const Operand& b) { return sub_op(a, b); }
 Tensor operator*(const Operand& a, const Operand& b) { return mul_op(a, b); }
 Tensor operator/(const Operand& a, const Operand& b) { return div_op(a, b); }
 Tensor operator-(const Operand& x) {
-  return neg_op(x.is_number() ? x.as_tensor(f32) : x.tensor(), x.where());
+  return neg_op(x.is_number() ? x.as_tensor(neg_op.name(), f32) : x.tensor(), x.where());
 }
 
 Tensor add(const Operand& a, const Operand& b, Where where) { return add_op(a, b, where); }

@@ -32,9 +32,11 @@ class Relation final : public Op {
 
   Tensor operator()(const Operand& a, const Operand& b, const Where& where) const {
     if (!a.is_number() && !b.is_number()) return compare(a.tensor(), b.tensor(), where);
-    if (!a.is_number()) return compare(a.tensor(), b.as_tensor(a.tensor().dtype(where)), where);
-    if (!b.is_number()) return compare(a.as_tensor(b.tensor().dtype(where)), b.tensor(), where);
-    return compare(a.as_tensor(f64), b.as_tensor(f64), where);
+    if (!a.is_number())
+      return compare(a.tensor(), b.as_tensor(name(), a.tensor().dtype(where)), where);
+    if (!b.is_number())
+      return compare(a.as_tensor(name(), b.tensor().dtype(where)), b.tensor(), where);
+    return compare(a.as_tensor(name(), f64), b.as_tensor(name(), f64), where);
   }
 
   std::vector<Sample> samples() const override {
@@ -133,7 +135,7 @@ class Property final : public Op {
   Tensor operator()(const Tensor& x, const Where& where) const {
     const Value& in = x.value(where);
     if constexpr (F::booleans) check_boolean(name(), x, where);
-    Ref<Value> out = Value::make_like(boolean, in);
+    Ref<Value> out = make_result_like(name(), boolean, in, where);
     visit(in.dtype(), [&](auto zero) {
       using T = decltype(zero);
       kernels::map<bool, T>(*out, in, [](T e) { return F::holds(e); });

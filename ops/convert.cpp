@@ -42,7 +42,7 @@ struct To final : Op {
   Tensor operator()(const Tensor& x, DType dtype, const Where& where) const {
     const Value& in = x.value(where);
     if (in.dtype() == dtype) return x;
-    Ref<Value> out = Value::make(dtype, in.dims(), in.rank());
+    Ref<Value> out = make_result(name(), dtype, in.shape(), where);
     visit(in.dtype(), [&](auto from) {
       visit(dtype, [&](auto to) { convert<decltype(to), decltype(from)>(*out, in, x, where); });
     });

@@ -6,15 +6,16 @@
 
 namespace chainrule {
 
-Tensor Operand::as_tensor(DType dtype) const {
+Tensor Operand::as_tensor(const char* op, DType dtype) const {
   Ref<Value> value = Value::make(dtype, nullptr, 0);
   if (dtype == f32) {
     *value->data<float>() = static_cast<float>(number_);
   } else if (dtype == f64) {
     *value->data<double>() = number_;
   } else if (dtype == i64) {
-    if (!integral_ && !(std::trunc(number_) == number_ && std::abs(number_) < 0x1p63))
-      throw DTypeError(fmt::format("the number {} with a tensor of i64", number_), where_,
+    // −2^63 is an i64, 2^63 is one too many.
+    if (!integral_ && !(std::trunc(number_) == number_ && number_ >= -0x1p63 && number_ < 0x1p63))
+      throw DTypeError(fmt::format("{}: the number {} with a tensor of i64", op, number_), where_,
                        "convert the tensor first: to(x, f32)");
     *value->data<std::int64_t>() = integral_ ? integer_ : static_cast<std::int64_t>(number_);
   } else {
@@ -36,6 +37,26 @@ void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, cons
                   describe(b), name_of(right)),
       where,
       fmt::format("convert one of them: to(x, {})", name_of(is_floating(left) ? left : right)));
+}
+
+void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, const Where& where) {
+  try {
+    throw;
+  } catch (const MemoryError&) {
+    throw MemoryError(
+        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
+  } catch (const ShapeError&) {
+    throw ShapeError(fmt::format("{}: the result {} has more elements than can be counted", op,
+                                 to_string(shape)),
+                     where);
+  }
+}
+
+void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {
+  if (rank > max_rank)
+    throw ShapeError(fmt::format("{}: {} axes from {}, but a tensor has at most {}", op, rank,
+                                 describe(x), max_rank),
+                     where);
 }
 
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {

@@ -15,6 +15,8 @@ namespace detail {
 [[noreturn]] void throw_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
 [[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b,
                                const Where& where);
+[[noreturn]] void rethrow_result(const char* op, DType dtype, const Shape& shape,
+                                 const Where& where);
 
 }  // namespace detail
 
@@ -37,17 +39,44 @@ inline void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool 
 /// ShapeError.
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where);
 
+/// Throws ShapeError when a result of op(x) would have more than max_rank axes.
+void check_rank(const char* op, int rank, const Tensor& x, const Where& where);
+
 /// `axis` counted from 0; negative ones count from the end. Throws IndexError out of range.
 int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
                    const Where& where);
+
+/// An uninitialised result. Throws ShapeError and MemoryError that name the op and the line.
+inline Ref<Value> make_result(const char* op, DType dtype, const std::int64_t* dims, int rank,
+                              const Where& where) {
+  try {
+    return Value::make(dtype, dims, rank);
+  } catch (const Error&) {
+    detail::rethrow_result(op, dtype, Shape(std::span(dims, static_cast<std::size_t>(rank))),
+                           where);
+  }
+}
+inline Ref<Value> make_result(const char* op, DType dtype, const Shape& shape, const Where& where) {
+  return make_result(op, dtype, shape.data(), shape.rank(), where);
+}
+
+/// The same, of the shape of x.
+inline Ref<Value> make_result_like(const char* op, DType dtype, const Value& x,
+                                   const Where& where) {
+  try {
+    return Value::make_like(dtype, x);
+  } catch (const Error&) {
+    detail::rethrow_result(op, dtype, x.shape(), where);
+  }
+}
 
 /// An uninitialised result of the shape that a and b broadcast to.
 inline Ref<Value> make_broadcast(const char* op, DType dtype, const Tensor& a, const Tensor& b,
                                  const Where& where) {
   const Value &x = *a.value_ref(), &y = *b.value_ref();
   if (x.same_shape(y) || (y.numel() == 1 && y.rank() <= x.rank()))
-    return Value::make_like(dtype, x);
-  return Value::make(dtype, broadcast_shape(op, a, b, where));
+    return make_result_like(op, dtype, x, where);
+  return make_result(op, dtype, broadcast_shape(op, a, b, where), where);
 }
 
 inline bool needs_grad(const Tensor& x) noexcept { return x.requires_grad(); }
@@ -80,7 +109,7 @@ class UnaryOp : public Op {
   Ref<Value> evaluate(const Tensor& x, const Where& where) const {
     const Value& in = x.value(where);
     check_dtype(name(), x, Self::integers, where);
-    Ref<Value> out = Value::make_like(in.dtype(), in);
+    Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
     if constexpr (Self::integers) {
       if (in.dtype() == i64) {
         kernels::map<std::int64_t, std::int64_t>(*out, in, [](auto e) { return Self::value(e); });
@@ -108,9 +137,11 @@ class BinaryOp : public Op {
 
   Tensor operator()(const Operand& a, const Operand& b, const Where& where) const {
     if (!a.is_number() && !b.is_number()) return apply(a.tensor(), b.tensor(), where);
-    if (!a.is_number()) return apply(a.tensor(), b.as_tensor(a.tensor().dtype(where)), where);
-    if (!b.is_number()) return apply(a.as_tensor(b.tensor().dtype(where)), b.tensor(), where);
-    return apply(a.as_tensor(f32), b.as_tensor(f32), where);
+    if (!a.is_number())
+      return apply(a.tensor(), b.as_tensor(name(), a.tensor().dtype(where)), where);
+    if (!b.is_number())
+      return apply(a.as_tensor(name(), b.tensor().dtype(where)), b.tensor(), where);
+    return apply(a.as_tensor(name(), f32), b.as_tensor(name(), f32), where);
   }
 
  private:

@@ -66,13 +66,6 @@ void check_positions(const char* op, const Tensor& index, const Tensor& x, int a
       where);
 }
 
-void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {
-  if (rank > max_rank)
-    throw ShapeError(fmt::format("{}: {} axes from {}, but a tensor has at most {}", op, rank,
-                                 describe(x), max_rank),
-                     where);
-}
-
 // Checks of gather and scatter_add; returns the axis counted from 0.
 int check_gather(const char* op, const Tensor& x, int axis, const Tensor& index,
                  const Where& where) {
@@ -125,7 +118,7 @@ struct Moving : Op {
 
   Tensor operator()(const Tensor& x, int axis, const Tensor& index, const Shape& shape,
                     const Where& where) const {
-    Ref<Value> out = Value::make(x.dtype(), shape);
+    Ref<Value> out = make_result(name(), x.dtype(), shape, where);
     Self::evaluate(out, x.value_ref(), axis, index.value_ref());
     return record(*this, std::move(out), {&x, &index}, input(1), where, detail::bytes_of(axis));
   }
@@ -286,7 +279,7 @@ Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype, Where whe
   check_positions(op, index, classes, [&] { return fmt::format("{} classes", classes); }, where);
   Shape shape = index.shape();
   shape.push_back(classes);
-  Ref<Value> out = Value::make(dtype, shape);
+  Ref<Value> out = make_result(op, dtype, shape, where);
   kernels::set_zero(*out);
   const Ref<Value> positions = kernels::contiguous(index.value_ref());
   visit(dtype, [&](auto zero) {

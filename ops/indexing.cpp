@@ -81,7 +81,7 @@ struct SliceScatter final : Op {
 
   Tensor operator()(const Tensor& part, const Plan& plan, const Shape& shape,
                     const Where& where) const {
-    Ref<Value> out = Value::make(part.dtype(where), shape);
+    Ref<Value> out = make_result(name(), part.dtype(where), shape, where);
     kernels::set_zero(*out);
     kernels::assign(*part_of(out, plan), *part.value_ref());
     return record(*this, std::move(out), {&part}, 0, where, plan.bytes());
@@ -196,10 +196,7 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
     }
   }
   take_all(rank);
-  if (kept > max_rank)
-    throw ShapeError(fmt::format("index: {} axes from {}, but a tensor has at most {}", kept,
-                                 describe(x), max_rank),
-                     where);
+  check_rank("index", kept, x, where);
   return plan;
 }
 

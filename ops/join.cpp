@@ -103,7 +103,7 @@ struct Concat final : Op {
       overflow |= __builtin_add_overflow(total, extents[i], &total);
     }
     shape[axis] = overflow ? std::numeric_limits<std::int64_t>::max() : total;
-    Ref<Value> out = Value::make(tensors[0].dtype(), shape);
+    Ref<Value> out = make_result(name(), tensors[0].dtype(), shape, where);
     join(*out, axis, tensors, {extents, tensors.size()});
     return record_all(*this, std::move(out), tensors, parameters, where);
   }
@@ -151,7 +151,7 @@ struct Stack final : Op {
   Tensor operator()(Inputs tensors, int axis, const Where& where) const {
     Shape shape = tensors[0].shape();
     shape.insert(axis, static_cast<std::int64_t>(tensors.size()));
-    Ref<Value> out = Value::make(tensors[0].dtype(), shape);
+    Ref<Value> out = make_result(name(), tensors[0].dtype(), shape, where);
     Few<std::int64_t> extents(tensors.size());
     std::fill_n(extents.data(), tensors.size(), 1);
     join(*out, axis, tensors, extents);

@@ -145,7 +145,7 @@ struct Reshape final : Op {
     if (strides) {
       out = Value::view(x.value_ref(), shape, *strides, 0);
     } else {
-      out = Value::make(in.dtype(), shape);
+      out = make_result(name(), in.dtype(), shape, where);
       const Ref<Value> same_elements =
           Value::view(out, in.shape(), contiguous_strides(in.shape()), 0);
       kernels::copy(*same_elements, in);
@@ -361,6 +361,7 @@ Tensor squeeze(const Tensor& x, int axis, Where where) {
 
 Tensor unsqueeze(const Tensor& x, int axis, Where where) {
   Shape shape = x.shape(where);
+  check_rank("unsqueeze", shape.rank() + 1, x, where);
   shape.insert(normalize_axis("unsqueeze", axis, shape.rank() + 1, x, where), 1);
   return reshape_op(x, shape, where);
 }

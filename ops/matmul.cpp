@@ -171,13 +171,13 @@ struct Matmul final : Op {
     Shape batch;
     if (x.rank() == 2 && y.rank() == 2) {
       const std::int64_t dims[] = {left.rows, right.columns};
-      out = Value::make(x.dtype(), dims, 2);
+      out = make_result(name(), x.dtype(), dims, 2, where);
     } else {
       batch = batch_shape(a, b, where);
       Shape shape = batch;
       if (x.rank() > 1) shape.push_back(left.rows);
       if (y.rank() > 1) shape.push_back(right.columns);
-      out = Value::make(x.dtype(), shape);
+      out = make_result(name(), x.dtype(), shape, where);
     }
     if (x.dtype() == f32)
       multiply_all<float>(left, right, batch, *out);
@@ -192,18 +192,18 @@ struct Matmul final : Op {
   void vjp(Vjp& r) const override {
     if (r.needs(0)) {
       const Node& node = *r.node().inputs()[0];
-      const Tensor b = r.in(1);
-      if (b.rank() == 1 || r.shape_of(0).rank() == 1)
-        r.give(0, gradient_with_vector_left(r.g(), b, r.shape_of(0).rank()));
+      const Tensor& b = r.in(1);
+      if (b.rank() == 1 || r.rank_of(0) == 1)
+        r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0)));
       else
         r.give(0, a_transposed ? product_for(node, b, b_transposed, r.g(), true)
                                : product_for(node, r.g(), false, b, !b_transposed));
     }
     if (r.needs(1)) {
       const Node& node = *r.node().inputs()[1];
-      const Tensor a = r.in(0);
-      if (a.rank() == 1 || r.shape_of(1).rank() == 1)
-        r.give(1, gradient_with_vector_right(r.g(), a, r.shape_of(1).rank()));
+      const Tensor& a = r.in(0);
+      if (a.rank() == 1 || r.rank_of(1) == 1)
+        r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1)));
       else
         r.give(1, b_transposed ? product_for(node, r.g(), true, a, a_transposed)
                                : product_for(node, a, !a_transposed, r.g(), false));
@@ -280,7 +280,7 @@ struct Outer final : Op {
   Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
     const Value &x = a.value(where), &y = b.value(where);
     check_vectors(name(), a, b, where);
-    Ref<Value> out = Value::make(x.dtype(), {x.numel(), y.numel()});
+    Ref<Value> out = make_result(name(), x.dtype(), {x.numel(), y.numel()}, where);
     visit_floating(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const T *p = x.data<T>(), *q = y.data<T>();

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <limits>
 
 #include <chainrule/core/tensor.hpp>
 
@@ -21,16 +22,24 @@ class Operand {
   Operand(S number, Where where = Where::current()) noexcept
       : number_(static_cast<double>(number)),
         integer_(static_cast<std::int64_t>(number)),
-        integral_(true),
+        integral_(fits_i64(number)),
         where_(where) {}
 
   bool is_number() const noexcept { return tensor_ == nullptr; }
   const Tensor& tensor() const noexcept { return *tensor_; }
   const Where& where() const noexcept { return where_; }
-  /// The number as a scalar tensor. Throws DTypeError when the dtype cannot hold it.
-  Tensor as_tensor(DType dtype) const;
+  /// The number as a scalar tensor for `op`. Throws DTypeError when the dtype cannot hold it.
+  Tensor as_tensor(const char* op, DType dtype) const;
 
  private:
+  template <std::integral S>
+  static constexpr bool fits_i64(S number) noexcept {
+    if constexpr (std::signed_integral<S> || sizeof(S) < sizeof(std::int64_t))
+      return true;
+    else
+      return number <= static_cast<S>(std::numeric_limits<std::int64_t>::max());
+  }
+
   const Tensor* tensor_ = nullptr;
   double number_ = 0;
   std::int64_t integer_ = 0;

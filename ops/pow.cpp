@@ -33,9 +33,11 @@ class Pow final : public Op {
 
   Tensor operator()(const Operand& x, const Operand& y, const Where& where) const {
     if (!x.is_number() && !y.is_number()) return apply(x.tensor(), y.tensor(), where);
-    if (!x.is_number()) return apply(x.tensor(), y.as_tensor(x.tensor().dtype(where)), where);
-    if (!y.is_number()) return apply(x.as_tensor(y.tensor().dtype(where)), y.tensor(), where);
-    return apply(x.as_tensor(f32), y.as_tensor(f32), where);
+    if (!x.is_number())
+      return apply(x.tensor(), y.as_tensor(name(), x.tensor().dtype(where)), where);
+    if (!y.is_number())
+      return apply(x.as_tensor(name(), y.tensor().dtype(where)), y.tensor(), where);
+    return apply(x.as_tensor(name(), f32), y.as_tensor(name(), f32), where);
   }
 
   void vjp(Vjp& r) const override {

@@ -195,8 +195,9 @@ class Clamp final : public Op {
                     const Where& where) const {
     const Value& in = x.value(where);
     check_dtype(name(), x, true, where);
-    const Tensor least = low.as_tensor(in.dtype()), most = high.as_tensor(in.dtype());
-    Ref<Value> out = Value::make_like(in.dtype(), in);
+    const Tensor least = low.as_tensor(name(), in.dtype()),
+                 most = high.as_tensor(name(), in.dtype());
+    Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
     Bounds bounds{};
     const auto run = [&](auto zero) {
       using T = decltype(zero);
@@ -263,8 +264,8 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b, Where 
   const DType dtype = !a.is_number()   ? a.tensor().dtype(where)
                       : !b.is_number() ? b.tensor().dtype(where)
                                        : f32;
-  return the_where(condition, a.is_number() ? a.as_tensor(dtype) : a.tensor(),
-                   b.is_number() ? b.as_tensor(dtype) : b.tensor(), where);
+  return the_where(condition, a.is_number() ? a.as_tensor(the_where.name(), dtype) : a.tensor(),
+                   b.is_number() ? b.as_tensor(the_where.name(), dtype) : b.tensor(), where);
 }
 
 namespace detail {

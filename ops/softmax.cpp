@@ -23,6 +23,25 @@ Tensor sum_along(const Tensor& x, int axis, const Where& where) {
   return detail::sum_mask(x, std::uint32_t{1} << axis, true, where);
 }
 
+int checked_axis(const char* op, const Tensor& x, int axis, const Where& where) {
+  const int rank = x.rank(where);
+  check_dtype(op, x, false, where);
+  return normalize_axis(op, axis, rank, x, where);
+}
+
+// A result of the shape of x: kernel(its elements, those of x, the lines along the axis).
+template <class Kernel>
+Ref<Value> along(int axis, const Tensor& x, Kernel kernel) {
+  const Ref<Value> in = kernels::contiguous(x.value_ref());
+  Ref<Value> out = Value::make_like(in->dtype(), *in);
+  const kernels::Lines lines = kernels::lines_along(*in, axis);
+  visit_floating(in->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernel(out->template data<T>(), in->template data<T>(), lines);
+  });
+  return out;
+}
+
 Tensor make_sample() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64); }
 Tensor second_sample() { return tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64); }
 
@@ -32,13 +51,9 @@ class SoftmaxSlope final : public Op {
   SoftmaxSlope() : Op("softmax_slope", "{1} ⊗ ({0} − Σ {1}⊗{0})") {}
 
   Tensor operator()(const Tensor& g, const Tensor& p, int axis, const Where& where) const {
-    const Ref<Value> a = kernels::contiguous(g.value_ref()), b = kernels::contiguous(p.value_ref());
-    Ref<Value> out = Value::make_like(b->dtype(), *b);
-    const kernels::Lines lines = kernels::lines_along(*b, axis);
-    visit_floating(out->dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      kernels::softmax_slope(out->template data<T>(), a->template data<T>(), b->template data<T>(),
-                             lines);
+    const Ref<Value> at = kernels::contiguous(p.value_ref());
+    Ref<Value> out = along(axis, g, [&]<class T>(T* to, const T* from, const auto& lines) {
+      kernels::softmax_slope(to, from, at->data<T>(), lines);
     });
     const SoftmaxParameters parameters{axis};
     return record(*this, std::move(out), {&g, &p},
@@ -85,15 +100,9 @@ class Softmax final : public Op {
   Softmax() : Op("softmax") {}
 
   Tensor operator()(const Tensor& x, int axis, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, false, where);
-    const SoftmaxParameters parameters{normalize_axis(name(), axis, in.rank(), x, where)};
-    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
-    Ref<Value> out = Value::make_like(in.dtype(), in);
-    const kernels::Lines lines = kernels::lines_along(in, parameters.axis);
-    visit_floating(in.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      kernels::softmax(out->template data<T>(), adjacent->template data<T>(), lines);
+    const SoftmaxParameters parameters{checked_axis(name(), x, axis, where)};
+    Ref<Value> out = along(parameters.axis, x, [](auto* to, const auto* from, const auto& lines) {
+      kernels::softmax(to, from, lines);
     });
     // The rules read the output; the input is for log().
     return record_provenance(*this, std::move(out), {&x}, input(0) | output, where,
@@ -127,13 +136,9 @@ class LogSoftmaxSlope final : public Op {
   LogSoftmaxSlope() : Op("log_softmax_slope", "{0} − exp({1}) Σ {0}") {}
 
   Tensor operator()(const Tensor& g, const Tensor& l, int axis, const Where& where) const {
-    const Ref<Value> a = kernels::contiguous(g.value_ref()), b = kernels::contiguous(l.value_ref());
-    Ref<Value> out = Value::make_like(b->dtype(), *b);
-    const kernels::Lines lines = kernels::lines_along(*b, axis);
-    visit_floating(out->dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      kernels::log_softmax_slope(out->template data<T>(), a->template data<T>(),
-                                 b->template data<T>(), lines);
+    const Ref<Value> at = kernels::contiguous(l.value_ref());
+    Ref<Value> out = along(axis, g, [&]<class T>(T* to, const T* from, const auto& lines) {
+      kernels::log_softmax_slope(to, from, at->data<T>(), lines);
     });
     const SoftmaxParameters parameters{axis};
     return record(*this, std::move(out), {&g, &l},
@@ -175,15 +180,9 @@ class LogSoftmax final : public Op {
   LogSoftmax() : Op("log_softmax") {}
 
   Tensor operator()(const Tensor& x, int axis, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, false, where);
-    const SoftmaxParameters parameters{normalize_axis(name(), axis, in.rank(), x, where)};
-    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
-    Ref<Value> out = Value::make_like(in.dtype(), in);
-    const kernels::Lines lines = kernels::lines_along(in, parameters.axis);
-    visit_floating(in.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      kernels::log_softmax(out->template data<T>(), adjacent->template data<T>(), lines);
+    const SoftmaxParameters parameters{checked_axis(name(), x, axis, where)};
+    Ref<Value> out = along(parameters.axis, x, [](auto* to, const auto* from, const auto& lines) {
+      kernels::log_softmax(to, from, lines);
     });
     return record(*this, std::move(out), {&x}, output, where, detail::bytes_of(parameters));
   }

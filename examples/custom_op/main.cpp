@@ -15,8 +15,8 @@ namespace {
 
 struct Swish final : cr::UnaryOp<Swish> {
   Swish() : UnaryOp("swish", "swish({0})") {}
-  static constexpr bool integers = false;                             // f32 and f64 only
-  static constexpr cr::Node::SavedMask saved = cr::detail::input(0);  // what slope() reads
+  static constexpr bool integers = false;                           // f32 and f64 only
+  static constexpr cr::Node::SavedMask saved = cr::Node::input(0);  // what slope() reads
 
   template <class T>
   static T value(T x) {

@@ -202,6 +202,17 @@ TEST_CASE("grad() of several outputs, with and without seeds") {
   CHECK(grad({y, y}, {x})[0].item() == 12.0);
 }
 
+TEST_CASE("grad() gives results that may be written to, also where the seed goes through") {
+  Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor seed = tensor({3.0, 4.0}, f64);
+  for (const Tensor& y : {x + 1, reshape(x, {2, 1})}) {
+    const Tensor of_shape = reshape(seed, y.shape());
+    Tensor result = grad(std::vector{y}, std::vector{of_shape}, std::vector{x})[0];
+    result.mutable_data<double>()[0] = 100;
+    CHECK(seed.to_vector<double>() == std::vector<double>{3, 4});
+  }
+}
+
 TEST_CASE("grad() of an input that the output does not depend on") {
   const Tensor x = tensor(3.0).named("x").requires_grad_();
   const Tensor other = tensor({1.0, 2.0}).named("other").requires_grad_();

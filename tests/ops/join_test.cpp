@@ -134,4 +134,11 @@ TEST_CASE("join: what does not fit is named with the operand") {
   CHECK(error_of<IndexError>([&] { stack({a, a}, 3); }) ==
         "stack: axis 3 of a result with 3 axes\n  at HERE");
   CHECK_THROWS_AS(stack({a, zeros({2, 3}, i64)}), DTypeError);
+  Tensor deep = tensor(1.0);
+  for (int i = 0; i < max_rank; ++i) deep = unsqueeze(deep, 0);
+  const std::string ones = "(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)";
+  CHECK(error_of<ShapeError>([&] { stack({deep, deep}); }) ==
+        "stack: " + ones + " has 16 axes, and there can be no more\n  at HERE");
+  CHECK(error_of<ShapeError>([&] { unsqueeze(deep, 0); }) ==
+        "unsqueeze: 17 axes from " + ones + ", but a tensor has at most 16\n  at HERE");
 }

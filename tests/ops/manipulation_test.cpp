@@ -7,8 +7,10 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/matmul.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
@@ -161,4 +163,17 @@ TEST_CASE("expand: more elements than can be counted") {
   constexpr std::int64_t many = std::int64_t{1} << 32;
   CHECK_THROWS_AS(expand(ones({1}), {many, many}), ShapeError);
   CHECK_THROWS_AS(expand(ones({1}), {many, many, 0}), ShapeError);
+  // Views of one element each, whose combination would be too large.
+  const Tensor column = expand(ones({1, 1}), {many, 1}), row = expand(ones({1, 1}), {1, many});
+  CHECK(error_of<ShapeError>([&] { column + row; }) ==
+        "add: the result (4294967296, 4294967296) has more elements than can be counted\n"
+        "  at HERE");
+  CHECK(error_of<ShapeError>([&] { matmul(column, row); }) ==
+        "matmul: the result (4294967296, 4294967296) has more elements than can be counted\n"
+        "  at HERE");
+  const Tensor large = expand(ones({1}), {std::int64_t{1} << 50});
+  CHECK(error_of<MemoryError>([&] { exp(large); }) ==
+        "exp: no memory for (1125899906842624,) of f32\n  at HERE");
+  CHECK(error_of<MemoryError>([&] { large + 1; }) ==
+        "add: no memory for (1125899906842624,) of f32\n  at HERE");
 }
