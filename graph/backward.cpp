@@ -55,9 +55,7 @@ class Rule final : public Vjp {
   }
 
  private:
-  bool wanted(std::size_t i) const noexcept {
-    return edges_[i] != Traversal::none && sweep_.traversal.relevant(edges_[i]);
-  }
+  bool wanted(std::size_t i) const noexcept { return edges_[i] != Traversal::none; }
 
   const Sweep& sweep_;
   std::span<const std::uint32_t> edges_;
@@ -130,12 +128,16 @@ void check_seed(const Tensor& output, const Tensor& seed, const char* caller, co
                      where);
 }
 
+Tensor copied(const Tensor& tensor) {
+  Ref<Value> copy = Value::make(tensor.dtype(), tensor.shape());
+  kernels::copy(*copy, *tensor.value_ref());
+  return Tensor(std::move(copy));
+}
+
 // A parameter's grad() is its own: nobody else sees its elements, and they are row-major.
 Tensor owned(Tensor&& gradient, bool recorded) {
   if (recorded || gradient.value_ref()->exclusive()) return std::move(gradient);
-  Ref<Value> copy = Value::make(gradient.dtype(), gradient.shape());
-  kernels::copy(*copy, *gradient.value_ref());
-  return Tensor(std::move(copy));
+  return copied(gradient);
 }
 
 void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions options,
@@ -193,8 +195,14 @@ void Tensor::backward(BackwardOptions options, Where where) const {
   chainrule::backward(*this, options, where);
 }
 
+namespace {
+
+// A result may be written to; a seed that the caller keeps must not change with it.
+enum class Seeds { callers, ours };
+
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
-                         std::span<const Tensor> inputs, GradOptions options, Where where) {
+                         Seeds whose, std::span<const Tensor> inputs, GradOptions options,
+                         const Where& where) {
   if (outputs.empty()) throw ValueError("grad: no outputs", where);
   if (seeds.size() != outputs.size())
     throw ValueError(fmt::format("grad: {} seeds for {} outputs", seeds.size(), outputs.size()),
@@ -223,8 +231,17 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
         for (std::size_t i = 0; i < inputs.size(); ++i)
           if (traversal.target(i) == node) results[i] = g;
       });
+  const auto is_callers_seed = [&](const Tensor& result) {
+    if (whose == Seeds::ours) return false;
+    const Value* elements = result.value_ref()->owner();
+    return std::ranges::any_of(
+        seeds, [&](const Tensor& seed) { return seed.value_ref()->owner() == elements; });
+  };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (results[i].defined()) continue;
+    if (results[i].defined()) {
+      if (!options.create_graph && is_callers_seed(results[i])) results[i] = copied(results[i]);
+      continue;
+    }
     if (!options.allow_unused)
       throw GradError(
           fmt::format("grad: the outputs do not depend on input {}, {}", i, describe(inputs[i])),
@@ -232,6 +249,13 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     results[i] = zeros(inputs[i].shape(), inputs[i].dtype());
   }
   return results;
+}
+
+}  // namespace
+
+std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
+                         std::span<const Tensor> inputs, GradOptions options, Where where) {
+  return grad(outputs, seeds, Seeds::callers, inputs, options, where);
 }
 
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
@@ -242,7 +266,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     check_scalar(output, "grad", where);
     seeds.push_back(ones(output.shape(), output.dtype()));
   }
-  return grad(outputs, seeds, inputs, options, where);
+  return grad(outputs, seeds, Seeds::ours, inputs, options, where);
 }
 
 std::vector<Tensor> grad(std::initializer_list<Tensor> outputs,

@@ -35,8 +35,10 @@ Traversal::Traversal(std::span<const Tensor> outputs, std::span<const Tensor> ta
     if (target != none) entries_[target].target = true;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     bool relevant = entries_[i].target;
-    for (std::uint32_t edge : edges(i))
-      relevant = relevant || (edge != none && entries_[edge].relevant);
+    for (std::uint32_t& edge : std::span(edges_).subspan(entries_[i].first_edge, edges(i).size())) {
+      if (edge != none && !entries_[edge].relevant) edge = none;
+      relevant |= edge != none;
+    }
     entries_[i].relevant = relevant;
   }
 }
@@ -50,7 +52,7 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   Vector<Step> stack;
   const auto enter = [&](Node* node) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
-    edges_.resize(edges_.size() + node->inputs().size(), none);
+    for (std::size_t i = 0; i < node->inputs().size(); ++i) edges_.push_back(none);
   };
   for (const Tensor& output : outputs) {
     if (!wanted(output.node()) || finished(output.node())) continue;

@@ -25,7 +25,8 @@ class Traversal {
 
   std::size_t size() const noexcept { return entries_.size(); }
   Node& node(std::size_t i) const noexcept { return *entries_[i].node; }
-  /// Where the inputs of node i are in the order; `none` for inputs that are not visited.
+  /// Where the inputs of node i are in the order; `none` for inputs that are not visited or not
+  /// relevant.
   std::span<const std::uint32_t> edges(std::size_t i) const noexcept {
     return {edges_.data() + entries_[i].first_edge, entries_[i].node->inputs().size()};
   }
