@@ -9,6 +9,7 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/core/tensor.hpp>
+#include <chainrule/core/threads.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/dot.hpp>
 #include <chainrule/graph/functional.hpp>
@@ -31,6 +32,7 @@
 #include <chainrule/ops/gather.hpp>
 #include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/join.hpp>
+#include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/log.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>

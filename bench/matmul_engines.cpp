@@ -1,7 +1,8 @@
-// Where the product in registers (ops/kernels/gemm.cpp) should give way to Eigen's blocked one:
-// both on square matrices, and in the forms and shapes of the layers of networks.
+// Which engine of matrix products (ops/kernels/gemm_engines.hpp) is the fastest: all of them on
+// square matrices, and in the forms and shapes of the layers of networks. One thread.
 
-#include <chainrule/ops/kernels/gemm.hpp>
+#include <chainrule/core/threads.hpp>
+#include <chainrule/ops/kernels/gemm_engines.hpp>
 
 #include <cmath>
 #include <limits>
@@ -22,15 +23,14 @@ struct Product {
   int m, n, k;
 };
 
-// Seconds for each engine, and which of them gemm() takes.
+// Seconds for each engine, infinite where it does not apply, and which of them gemm() takes.
 struct Point {
-  double in_registers, in_blocks;
-  bool chosen;
+  double seconds[3];
+  int chosen;
 
-  // How much longer the choice takes than the better engine.
-  double loss() const {
-    return (chosen ? in_registers : in_blocks) / std::min(in_registers, in_blocks);
-  }
+  double best() const { return std::min({seconds[0], seconds[1], seconds[2]}); }
+  // How much longer the choice takes than the best engine.
+  double loss() const { return seconds[chosen] / best(); }
 };
 
 constexpr int inputs = 4;
@@ -98,29 +98,48 @@ Point measure(const Product& product, std::mt19937& random) {
       bench::keep(c);
     };
   };
-  const auto both = bench::compare(15, 5e-4, by(kernels::multiply_in_registers<T>),
-                                   by(kernels::multiply_in_blocks<T>));
-  return {both.a.median, both.b.median, kernels::prefers_registers(m, n, k, operands.right(0))};
+  const auto with_eigen = [](int rows, int columns, int depth, const MatrixView<T>& a,
+                             const MatrixView<T>& b, T* to) {
+    kernels::multiply_with_eigen<T>(rows, columns, depth, a, b, to, kernels::Result::overwritten);
+  };
+  constexpr double never = std::numeric_limits<double>::infinity();
+  Point point = {
+      {never, never, never},
+      static_cast<int>(kernels::engine_for(m, n, k, operands.left(0), operands.right(0)))};
+  // In turn with Eigen, whose time is taken as that of its first pairing.
+  if (form != Form::nt || n * k <= kernels::largest_packed) {
+    const auto both =
+        bench::compare(11, 4e-4, by(kernels::multiply_in_registers<T>), by(with_eigen));
+    point.seconds[0] = both.ratio.median * both.b.median;
+    point.seconds[1] = both.b.median;
+  }
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (kernels::has_onednn()) {
+      const auto with_onednn = [](int rows, int columns, int depth, const MatrixView<T>& a,
+                                  const MatrixView<T>& b, T* to) {
+        bench::require(kernels::multiply_with_onednn(rows, columns, depth, a, b, to,
+                                                     kernels::Result::overwritten),
+                       "matmul_engines: oneDNN refuses a product");
+      };
+      const auto both = bench::compare(11, 4e-4, by(with_onednn), by(with_eigen));
+      if (point.seconds[1] == never) point.seconds[1] = both.b.median;
+      point.seconds[2] = both.ratio.median * point.seconds[1];
+    }
+  }
+  if (point.seconds[1] == never) {
+    auto eigen = by(with_eigen);
+    point.seconds[1] = bench::time_of(bench::calls_for(4e-3, eigen), eigen);
+  }
+  return point;
 }
 
 void print(const Point& p) {
-  std::printf(" %9.0f / %8.0f %5.2f%s", p.in_registers * 1e9, p.in_blocks * 1e9,
-              p.in_registers / p.in_blocks, p.chosen ? "*" : " ");
-}
-
-// The largest size up to which registers are better, in the sense that the sizes together are
-// fastest when all up to it are multiplied in registers and all above it in blocks.
-int crossover(const std::vector<int>& sizes, const std::vector<Point>& points) {
-  double gain = 0, best = 0;
-  int at = 0;
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    gain += std::log(points[i].in_blocks / points[i].in_registers);
-    if (gain > best) {
-      best = gain;
-      at = sizes[i];
-    }
-  }
-  return at;
+  std::printf(" ");
+  for (int engine = 0; engine < 3; ++engine)
+    if (std::isinf(p.seconds[engine]))
+      std::printf(" %8s ", "-");
+    else
+      std::printf(" %8.0f%s", p.seconds[engine] * 1e9, engine == p.chosen ? "*" : " ");
 }
 
 void summarize(bench::Report& report, const std::string& name, const std::vector<Point>& points) {
@@ -129,35 +148,28 @@ void summarize(bench::Report& report, const std::string& name, const std::vector
     mean += std::log(p.loss()) / static_cast<double>(points.size());
     worst = std::max(worst, p.loss());
   }
-  report.figure(name + ": gemm()'s choice / the better engine", std::exp(mean), "x", 1.05);
+  report.figure(name + ": gemm()'s choice / the best engine", std::exp(mean), "x", 1.05);
   report.figure(name + ": the same where it is worst", worst, "x");
 }
 
 template <class T>
 void squares(bench::Report& report, const std::string& dtype, std::mt19937& random) {
-  const std::vector<int> sizes = {4,  5,  6,  7,  8,  10, 12, 14, 16, 18, 20, 22,
-                                  24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 128};
-  std::printf("\n%s, square: ns in registers / in blocks, ratio; * where gemm() takes registers\n",
+  const std::vector<int> sizes = {4,  5,  6,  7,  8,  10, 12, 14, 16, 18,  20,
+                                  22, 24, 28, 32, 36, 40, 48, 64, 96, 128, 256};
+  std::printf("\n%s, square: ns in registers, by Eigen, by oneDNN; * gemm()'s choice\n",
               dtype.c_str());
   std::printf("%5s", "n");
-  for (const char* name : names) std::printf("%26s  ", name);
+  for (const char* name : names) std::printf("%30s ", name);
   std::printf("\n");
-  std::vector<Point> columns[3], all;
+  std::vector<Point> all;
   for (int n : sizes) {
     std::printf("%5d", n);
     for (Form form : {Form::nn, Form::tn, Form::nt}) {
-      if (form == Form::nt && n * n > kernels::largest_packed) continue;
-      const Point point = measure<T>({form, n, n, n}, random);
-      columns[static_cast<int>(form)].push_back(point);
-      all.push_back(point);
-      print(point);
+      all.push_back(measure<T>({form, n, n, n}, random));
+      print(all.back());
     }
     std::printf("\n");
   }
-  for (int form = 0; form < 3; ++form)
-    report.figure(
-        "products, " + dtype + ", square, " + names[form] + ": registers are better up to",
-        crossover(sizes, columns[form]), "rows");
   summarize(report, "products, " + dtype + ", square", all);
 }
 
@@ -165,16 +177,21 @@ void squares(bench::Report& report, const std::string& dtype, std::mt19937& rand
 template <class T>
 void layers(bench::Report& report, const std::string& dtype, std::mt19937& random) {
   std::printf("\n%s, layers: the same\n%5s %9s", dtype.c_str(), "batch", "layer");
-  for (const char* name : {"x.w", "xT.g", "g.wT"}) std::printf("%26s  ", name);
+  for (const char* name : {"x.w", "xT.g", "g.wT"}) std::printf("%30s ", name);
   std::printf("\n");
   std::vector<Point> all;
   for (int batch : {1, 2, 8, 32, 256})
-    for (const auto& [in, out] : {std::pair(784, 128), {128, 128}, {128, 10}, {64, 32}, {32, 10}}) {
+    for (const auto& [in, out] : {std::pair(1024, 1024),
+                                  {784, 512},
+                                  {784, 128},
+                                  {128, 128},
+                                  {128, 10},
+                                  {64, 32},
+                                  {32, 10}}) {
       std::printf("%5d %4d-%-4d", batch, in, out);
       const Product products[] = {
           {Form::nn, batch, out, in}, {Form::tn, in, out, batch}, {Form::nt, batch, in, out}};
       for (const Product& product : products) {
-        if (product.form == Form::nt && in * out > kernels::largest_packed) continue;
         all.push_back(measure<T>(product, random));
         print(all.back());
       }
@@ -188,6 +205,7 @@ void layers(bench::Report& report, const std::string& dtype, std::mt19937& rando
 int main(int argc, char** argv) {
   bench::Report report(argc, argv);
   std::mt19937 random(20240229);
+  chainrule::set_num_threads(1);
   squares<float>(report, "f32", random);
   squares<double>(report, "f64", random);
   layers<float>(report, "f32", random);

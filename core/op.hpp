@@ -72,6 +72,9 @@ class Vjp : public Application {
   virtual bool needs(std::size_t i) const noexcept = 0;
   /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.
   virtual void give(std::size_t i, Tensor gradient) = 0;
+  /// What has come together for the gradient of input i so far, if an op may add to it in place
+  /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
+  virtual Value* sum_of(std::size_t i) const noexcept = 0;
   /// True when the gradient of this very node was asked for, so that no rule may step over it.
   virtual bool asked_for(const Node* node) const noexcept = 0;
 };

@@ -50,6 +50,11 @@ class Rule final : public Vjp {
     else
       sum = std::move(gradient);
   }
+  Value* sum_of(std::size_t i) const noexcept override {
+    if (sweep_.recorded || !wanted(i)) return nullptr;
+    const Ref<Value>& sum = sweep_.gradients[edges_[i]].value_ref();
+    return sum && sum->exclusive() ? sum.get() : nullptr;
+  }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
   }

@@ -4,9 +4,6 @@
 
 #include <cmath>
 
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/matmul.hpp>
-
 namespace chainrule::nn {
 
 namespace {
@@ -37,7 +34,13 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, LinearOption
                ? parameter("bias", initial({out_features}, in_features, options, where), where)
                : Parameter()) {}
 
-Tensor Linear::forward(const Tensor& x) {
+Tensor Linear::forward(const Tensor& x) { return activated(x, Activation::none); }
+
+Tensor Linear::operator()(const Tensor& x, Activation activation, Where where) {
+  return call({&x}, where, [&] { return activated(x, activation); });
+}
+
+Tensor Linear::activated(const Tensor& x, Activation activation) const {
   const Where here = where();
   const Value &in = x.value(here), &w = weight.value(here);
   const std::int64_t features = w.dims()[1];
@@ -62,9 +65,7 @@ Tensor Linear::forward(const Tensor& x) {
                      here,
                      fmt::format("convert it: to(x, {})", name_of(w.dtype())) +
                          (in.dtype() == f64 ? ", or make the layer with {.dtype = f64}" : ""));
-  // (…, batch, in) · (in, out) + (out)
-  Tensor y = matmul(x, weight.T(here), here);
-  return bias.defined() ? add(Operand(y, here), Operand(bias, here), here) : y;
+  return linear(x, weight, bias, activation, here);
 }
 
 std::string Linear::description() const {

@@ -5,6 +5,7 @@
 
 #include <chainrule/core/random.hpp>
 #include <chainrule/nn/module.hpp>
+#include <chainrule/ops/linear.hpp>
 
 namespace chainrule::nn {
 
@@ -29,6 +30,10 @@ class Linear : public Module {
   /// Throws ShapeError, naming this layer, for another number of features; DTypeError for another
   /// dtype.
   Tensor forward(const Tensor& x) override;
+  /// The same with an activation of every element, in one operation: Sequential calls a layer in
+  /// front of an activation like this.
+  Tensor operator()(const Tensor& x, Activation activation, Where where = Where::current());
+  using Module::operator();
   /// "Linear(64, 32)"
   std::string description() const override;
 
@@ -37,6 +42,9 @@ class Linear : public Module {
 
   Parameter weight;  ///< (out, in)
   Parameter bias;    ///< (out), or undefined
+
+ private:
+  Tensor activated(const Tensor& x, Activation activation) const;
 };
 
 }  // namespace chainrule::nn

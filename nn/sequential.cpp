@@ -2,19 +2,54 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/nn/activations.hpp>
+
 namespace chainrule::nn {
 
 Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
   if (!module) throw ValueError("Sequential: append: there is no module", where);
   modules_.reserve(modules_.size() + 1);
   modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
+  plan();
   return *this;
+}
+
+namespace {
+
+// As linear() knows it; none for other modules, and for what is derived from these.
+Activation activation_of(const Module& module) {
+  const std::type_info& type = typeid(module);
+  if (type == typeid(Sigmoid)) return Activation::sigmoid;
+  if (type == typeid(Tanh)) return Activation::tanh;
+  if (type == typeid(ReLU)) return Activation::relu;
+  return Activation::none;
+}
+
+}  // namespace
+
+// A layer and the activation behind it are one operation. But a sigmoid at the end stays by itself:
+// who takes the logarithm of the result is to get its stable form.
+void Sequential::plan() {
+  steps_.clear();
+  for (std::size_t i = 0; i < modules_.size(); ++i) {
+    Step step{modules_[i].get(), nullptr, Activation::none};
+    if (i + 1 < modules_.size() && typeid(*step.module) == typeid(Linear)) {
+      const Activation next = activation_of(*modules_[i + 1]);
+      if (next != Activation::none && (next != Activation::sigmoid || i + 2 < modules_.size())) {
+        step.linear = static_cast<Linear*>(step.module);
+        step.activation = next;
+        ++i;
+      }
+    }
+    steps_.push_back(step);
+  }
 }
 
 Tensor Sequential::forward(const Tensor& x) {
   const Where here = where();
   Tensor y = x;
-  for (const std::unique_ptr<Module>& module : modules_) y = (*module)(y, here);
+  for (const Step& step : steps_)
+    y = step.linear ? (*step.linear)(y, step.activation, here) : (*step.module)(y, here);
   return y;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/module.hpp>
 
 namespace chainrule::nn {
@@ -65,7 +66,16 @@ class Sequential : public Module {
   [[noreturn]] static void throw_type(const Module& module, const std::type_info& wanted,
                                       const Where& where);
 
+  // One call of forward(): of a module, or of a layer together with the activation behind it.
+  struct Step {
+    Module* module;
+    Linear* linear;
+    Activation activation;
+  };
+  void plan();
+
   std::vector<std::unique_ptr<Module>> modules_;
+  std::vector<Step> steps_;
 };
 
 }  // namespace chainrule::nn

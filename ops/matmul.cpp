@@ -42,19 +42,21 @@ struct Side {
     }
     batch_rank = std::max(v.rank() - 2, 0);
   }
+
+  template <class T>
+  kernels::MatrixView<T> view(std::int64_t offset = 0) const {
+    return {value.data<T>() + offset, row_step, column_step};
+  }
 };
 
 template <class T>
 void multiply_all(const Side& a, const Side& b, const Shape& batch, Value& out) {
-  const T *x = a.value.data<T>(), *y = b.value.data<T>();
   T* z = out.data<T>();
   const std::int64_t m = a.rows, n = b.columns, k = a.columns;
-  if (batch.empty())
-    return kernels::gemm<T>(m, n, k, {x, a.row_step, a.column_step}, {y, b.row_step, b.column_step},
-                            z);
+  if (batch.empty()) return kernels::gemm<T>(m, n, k, a.view<T>(), b.view<T>(), z);
   if (b.batch_rank == 0 && a.value.contiguous() && a.column_step == 1 && a.row_step == k)
     // One tall product instead of many.
-    return kernels::gemm<T>(m * batch.numel(), n, k, {x, k, 1}, {y, b.row_step, b.column_step}, z);
+    return kernels::gemm<T>(m * batch.numel(), n, k, {a.value.data<T>(), k, 1}, b.view<T>(), z);
   const std::int64_t count = batch.numel();
   std::int64_t index[max_rank] = {};
   for (std::int64_t i = 0; i < count; ++i) {
@@ -65,8 +67,7 @@ void multiply_all(const Side& a, const Side& b, const Shape& batch, Value& out) 
         const std::int64_t at = index[axis + batch.rank() - sides[s]->batch_rank];
         if (sides[s]->value.dims()[axis] != 1) offset[s] += at * sides[s]->value.strides()[axis];
       }
-    kernels::gemm<T>(m, n, k, {x + offset[0], a.row_step, a.column_step},
-                     {y + offset[1], b.row_step, b.column_step}, z + i * m * n);
+    kernels::gemm<T>(m, n, k, a.view<T>(offset[0]), b.view<T>(offset[1]), z + i * m * n);
     for (int axis = batch.rank() - 1; axis >= 0 && ++index[axis] == batch[axis]; --axis)
       index[axis] = 0;
   }
@@ -115,6 +116,17 @@ Tensor product_for(const Node& node, const Tensor& a, bool a_transposed, const T
                    bool b_transposed) {
   if (detail::is_transpose(node)) return transpose(product(b, !b_transposed, a, !a_transposed));
   return product(a, a_transposed, b, b_transposed);
+}
+
+// out += a·b for matrices.
+void add_product(Value& out, const Tensor& a, bool a_transposed, const Tensor& b,
+                 bool b_transposed) {
+  const Side left(*a.value_ref(), true, a_transposed), right(*b.value_ref(), false, b_transposed);
+  visit_floating(out.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels::gemm<T>(left.rows, right.columns, left.columns, left.template view<T>(),
+                     right.template view<T>(), out.data<T>(), kernels::Result::added_to);
+  });
 }
 
 // dA where a or b is a vector, which takes part as a row on the left and as a column on the right.
@@ -191,22 +203,20 @@ struct Matmul final : Op {
   // transposed gradient; the traversal sums over batch axes that were broadcast.
   void vjp(Vjp& r) const override {
     if (r.needs(0)) {
-      const Node& node = *r.node().inputs()[0];
       const Tensor& b = r.in(1);
       if (b.rank() == 1 || r.rank_of(0) == 1)
         r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0)));
       else
-        r.give(0, a_transposed ? product_for(node, b, b_transposed, r.g(), true)
-                               : product_for(node, r.g(), false, b, !b_transposed));
+        a_transposed ? detail::give_product(r, 0, b, b_transposed, r.g(), true)
+                     : detail::give_product(r, 0, r.g(), false, b, !b_transposed);
     }
     if (r.needs(1)) {
-      const Node& node = *r.node().inputs()[1];
       const Tensor& a = r.in(0);
       if (a.rank() == 1 || r.rank_of(1) == 1)
         r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1)));
       else
-        r.give(1, b_transposed ? product_for(node, r.g(), true, a, a_transposed)
-                               : product_for(node, a, !a_transposed, r.g(), false));
+        b_transposed ? detail::give_product(r, 1, r.g(), true, a, a_transposed)
+                     : detail::give_product(r, 1, a, !a_transposed, r.g(), false);
     }
   }
   Tensor jvp(Jvp& r) const override {
@@ -312,6 +322,13 @@ struct Outer final : Op {
 const Outer outer_op;
 
 }  // namespace
+
+void detail::give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transposed,
+                          const Tensor& b, bool b_transposed) {
+  if (a.value_ref()->rank() == 2 && b.value_ref()->rank() == 2)
+    if (Value* sum = r.sum_of(i)) return add_product(*sum, a, a_transposed, b, b_transposed);
+  r.give(i, product_for(*r.node().inputs()[i], a, a_transposed, b, b_transposed));
+}
 
 Tensor matmul(const Tensor& a, const Tensor& b, Where where) { return matmul_op(a, b, where); }
 Tensor dot(const Tensor& a, const Tensor& b, Where where) { return dot_op(a, b, where); }

@@ -19,4 +19,15 @@ Tensor dot(const Tensor& a, const Tensor& b, Where where = Where::current());
 /// The outer product a bᵀ of two vectors (m) and (n): (m, n). Gradients: g·b and gᵀ·a.
 Tensor outer(const Tensor& a, const Tensor& b, Where where = Where::current());
 
+class Vjp;
+
+namespace detail {
+
+/// Gives a·b, each transposed or not, as the gradient of the matrix that is input i: added to the
+/// sum so far where that is possible, else laid out in memory as the input likes it.
+void give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transposed, const Tensor& b,
+                  bool b_transposed);
+
+}  // namespace detail
+
 }  // namespace chainrule

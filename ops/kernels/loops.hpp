@@ -3,10 +3,14 @@
 #include <array>
 #include <cstdint>
 
+#include <chainrule/core/threads.hpp>
 #include <chainrule/core/value.hpp>
 
 /// Loops of elementwise kernels over operands of any strides.
 namespace chainrule::kernels {
+
+/// Elements that are worth a thread.
+inline constexpr std::int64_t elementwise_grain = 1 << 15;
 
 /// The common iteration space of a row-major result and N operands that broadcast to it, with
 /// neighbouring axes merged wherever all operands allow it.
@@ -71,8 +75,10 @@ void map(Value& out, const Value& a, F f) {
   R* to = out.data<R>();
   const A* from = a.data<A>();
   if (a.contiguous()) {
-    const std::int64_t n = out.numel();
-    for (std::int64_t i = 0; i < n; ++i) to[i] = f(from[i]);
+    chainrule::detail::parallel_for(out.numel(), elementwise_grain,
+                                    [=](std::int64_t begin, std::int64_t end) {
+                                      for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
+                                    });
     return;
   }
   const Space<1> space(out, {&a});
@@ -91,20 +97,20 @@ void map(Value& out, const Value& a, const Value& b, F f) {
   const B* right = b.data<B>();
   const std::int64_t n = out.numel();
   if (a.contiguous() && b.contiguous()) {
-    if (a.numel() == n && b.numel() == n) {
-      for (std::int64_t i = 0; i < n; ++i) to[i] = f(left[i], right[i]);
-      return;
-    }
-    if (n != 0 && b.numel() == 1) {
-      const B y = *right;
-      for (std::int64_t i = 0; i < n; ++i) to[i] = f(left[i], y);
-      return;
-    }
-    if (n != 0 && a.numel() == 1) {
-      const A x = *left;
-      for (std::int64_t i = 0; i < n; ++i) to[i] = f(x, right[i]);
-      return;
-    }
+    const auto run = [n, to](auto&& element) {
+      chainrule::detail::parallel_for(n, elementwise_grain,
+                                      [&](std::int64_t begin, std::int64_t end) {
+                                        R* __restrict result = to;
+                                        for (std::int64_t i = begin; i < end; ++i)
+                                          result[i] = element(i);
+                                      });
+    };
+    if (a.numel() == n && b.numel() == n)
+      return run([=](std::int64_t i) { return f(left[i], right[i]); });
+    if (n != 0 && b.numel() == 1)
+      return run([=, y = *right](std::int64_t i) { return f(left[i], y); });
+    if (n != 0 && a.numel() == 1)
+      return run([=, x = *left](std::int64_t i) { return f(x, right[i]); });
   }
   const Space<2> space(out, {&a, &b});
   const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);

@@ -7,12 +7,18 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/node.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/nn/activations.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/sequential.hpp>
+#include <chainrule/ops/activations.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/indexing.hpp>
+#include <chainrule/ops/log.hpp>
 #include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduction.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -262,6 +268,34 @@ TEST_CASE("activations: the functions of the same name") {
         "  1: Linear(6, 2)    14\n"
         "  2: Sigmoid\n"
         "  3: Softmax(0)");
+}
+
+TEST_CASE("sequential: a layer and its activation are one operation, with the same result") {
+  Generator generator(12);
+  const nn::LinearOptions options{.dtype = f64, .generator = &generator};
+  nn::Sequential model(nn::Linear(3, 4, options), nn::Sigmoid(), nn::Linear(4, 5, options),
+                       nn::Tanh(), nn::Linear(5, 4, options), nn::ReLU(), nn::Linear(4, 2, options),
+                       nn::Sigmoid());
+  const Tensor x = randn({6, 3}, generator, f64);
+  const std::int64_t before = live_nodes();
+  const Tensor y = model(x);
+  CHECK(live_nodes() - before == 5);  // four layers, and the sigmoid at the end
+  Tensor want = x;
+  for (int i = 0; i < 8; ++i) want = model[i](want);
+  CHECK(y.to_vector<double>() == want.to_vector<double>());
+  // The sigmoid at the end is by itself, so that its logarithm is stable where it is 0 or 1.
+  model.get<nn::Linear>(6).bias.set(tensor({-2000.0, 2000.0}, f64));
+  const Tensor logarithm = log(model(x));
+  CHECK(max(logarithm(all, 0)).item() < -1900);
+  // What is derived from a layer keeps its own forward().
+  class Negative : public nn::Linear {
+   public:
+    using nn::Linear::Linear;
+    Tensor forward(const Tensor& in) override { return -nn::Linear::forward(in); }
+  };
+  nn::Sequential derived(Negative(2, 2, options), nn::ReLU());
+  const Tensor z = randn({3, 2}, generator, f64);
+  CHECK(derived(z).to_vector<double>() == relu(derived[0](z)).to_vector<double>());
 }
 
 TEST_SUITE_END();

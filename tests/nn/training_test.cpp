@@ -16,6 +16,7 @@
 #include <chainrule/nn/sequential.hpp>
 #include <chainrule/nn/sgd.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/kernels/gemm_engines.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/tests/nn/count_malloc.hpp>
 
@@ -93,11 +94,15 @@ TEST_CASE("training: nothing is left of a step but the gradients") {
 
 namespace {
 
+// Whether a step may have products so large that oneDNN takes them: it has its packing buffers from
+// malloc.
+enum class Products { own, any };
+
 // Steps of constant shapes on which neither the library's allocator asks the system for memory, nor
-// anything asks malloc.
+// the library asks malloc.
 template <class Loss>
 void check_no_requests(nn::Module& model, const Loss& loss, nn::SGDOptions options, const Tensor& x,
-                       const Tensor& t) {
+                       const Tensor& t, Products products = Products::own) {
   nn::SGD sgd(model.parameters(), 0.01, options);
   for (int i = 0; i < 3; ++i) step(model, loss, sgd, x, t);
   const std::int64_t requests = memory_stats().system_requests;
@@ -105,7 +110,7 @@ void check_no_requests(nn::Module& model, const Loss& loss, nn::SGDOptions optio
   CountMalloc count;
   for (int i = 0; i < 10; ++i) sum += step(model, loss, sgd, x, t);
   const std::int64_t calls = count.calls();
-  CHECK(calls == 0);
+  if (products == Products::own || !kernels::has_onednn()) CHECK(calls == 0);
   CHECK(memory_stats().system_requests == requests);
   CHECK(sum > 0);
 }
@@ -124,7 +129,14 @@ TEST_CASE("training: no request to the system after the third step" *
     nn::Sequential model(nn::Linear(784, 128), nn::ReLU(), nn::Linear(128, 128), nn::Tanh(),
                          nn::Linear(128, 10));
     check_no_requests(model, nn::CrossEntropyLoss(), {.momentum = 0.9, .weight_decay = 1e-4},
-                      randn({256, 784}, generator), randint(0, 10, {256}, generator));
+                      randn({256, 784}, generator), randint(0, 10, {256}, generator),
+                      Products::any);
+  }
+  SUBCASE("the same in f64") {
+    nn::Sequential model(nn::Linear(784, 128, {.dtype = f64}), nn::ReLU(),
+                         nn::Linear(128, 10, {.dtype = f64}));
+    check_no_requests(model, nn::CrossEntropyLoss(), {.momentum = 0.9, .weight_decay = 1e-4},
+                      randn({256, 784}, generator, f64), randint(0, 10, {256}, generator));
   }
   SUBCASE("mean squared error, f64") {
     nn::Sequential model(nn::Linear(30, 64, {.dtype = f64}), nn::Softplus(),

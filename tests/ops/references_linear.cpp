@@ -1,4 +1,7 @@
 // References of the products of vectors and matrices.
+#include <algorithm>
+#include <cmath>
+
 #include <chainrule/tests/ops/references.hpp>
 
 namespace reference {
@@ -72,8 +75,21 @@ Array matmul_tn(In in, Label) { return product(turned(in[0]), in[1]); }
 Array matmul_nt(In in, Label) { return product(in[0], turned(in[1])); }
 Array matmul_tt(In in, Label) { return product(turned(in[0]), turned(in[1])); }
 
+Array layer(In in, Label label) {
+  Array z = product(in[0], turned(in[1]));
+  const std::size_t units = static_cast<std::size_t>(in[1].shape[0]);
+  for (std::size_t i = 0; i < z.v.size(); ++i) {
+    if (in.size() > 2) z.v[i] += in[2].v[i % units];
+    if (label.starts_with("sigmoid")) z.v[i] = 1 / (1 + std::exp(-z.v[i]));
+    if (label.starts_with("tanh")) z.v[i] = std::tanh(z.v[i]);
+    if (label.starts_with("relu")) z.v[i] = std::max(z.v[i], Real{0});
+  }
+  return z;
+}
+
 constexpr Entry entries[] = {
     {"dot", dot},
+    {"linear", layer},
     {"matmul", matmul},
     {"matmul_nt", matmul_nt},
     {"matmul_tn", matmul_tn},

@@ -1,0 +1,44 @@
+#include <chainrule/ops/kernels/affine.hpp>
+
+#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/vector_math.hpp>
+
+namespace chainrule::kernels {
+
+namespace {
+
+template <class T, class F>
+void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi) {
+  if (columns == 0) return;
+  const std::int64_t grain = (elementwise_grain + columns - 1) / columns;
+  chainrule::detail::parallel_for(rows, grain, [=](std::int64_t begin, std::int64_t end) {
+    for (T* __restrict row = y + begin * columns; row != y + end * columns; row += columns)
+      if (bias)
+        for (std::int64_t j = 0; j < columns; ++j) row[j] = phi(row[j] + bias[j]);
+      else
+        for (std::int64_t j = 0; j < columns; ++j) row[j] = phi(row[j]);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void finish_affine(T* y, std::int64_t rows, std::int64_t columns, const T* bias,
+                   Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      if (bias) finish(y, rows, columns, bias, [](T z) { return z; });
+      return;
+    case Activation::sigmoid:
+      return finish(y, rows, columns, bias, [](T z) { return kernels::sigmoid(z); });
+    case Activation::tanh:
+      return finish(y, rows, columns, bias, [](T z) { return kernels::tanh(z); });
+    case Activation::relu:
+      return finish(y, rows, columns, bias, [](T z) { return z <= 0 ? T{0} : z; });
+  }
+}
+
+template void finish_affine(float*, std::int64_t, std::int64_t, const float*, Activation);
+template void finish_affine(double*, std::int64_t, std::int64_t, const double*, Activation);
+
+}  // namespace chainrule::kernels

@@ -1,0 +1,130 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/core/threads.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/nn/activations.hpp>
+#include <chainrule/nn/linear.hpp>
+#include <chainrule/nn/losses.hpp>
+#include <chainrule/nn/sequential.hpp>
+#include <chainrule/ops/activations.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/softmax.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("core");
+
+namespace {
+
+struct Threads {
+  explicit Threads(int count) : before(num_threads()) { set_num_threads(count); }
+  ~Threads() { set_num_threads(before); }
+  int before;
+};
+
+}  // namespace
+
+TEST_CASE("threads: a number that is set is what there is; zero and less are refused") {
+  const Threads two(2);
+#ifdef _OPENMP
+  CHECK(num_threads() == 2);
+#endif
+  CHECK(error_of<ValueError>([] { set_num_threads(0); }) ==
+        "set_num_threads: 0 threads, but there is at least one\n  at HERE");
+  CHECK_THROWS_AS(set_num_threads(-3), ValueError);
+}
+
+TEST_CASE("threads: parts cover everything once") {
+  for (const int threads : {1, 2, 3, 5}) {
+    const Threads some(threads);
+    for (const std::int64_t count : {0, 1, 63, 64, 65, 1000, 4097}) {
+      std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+      detail::parallel_for(count, 10, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
+      });
+      bool once = true;
+      for (const auto& each : seen) once = once && each == 1;
+      CHECK(once);
+    }
+  }
+}
+
+#ifdef _OPENMP
+TEST_CASE("threads: other users of OpenMP notice nothing, and a team is not split again") {
+  const int theirs = omp_get_max_threads();
+  {
+    const Threads three(3);
+    const Tensor a = randn({300, 300});
+    matmul(a, a);
+    CHECK(omp_get_max_threads() == theirs);
+    int inside = 0;
+#pragma omp parallel num_threads(2)
+    {
+#pragma omp single
+      inside = detail::team_size();
+    }
+    CHECK(inside == 1);
+  }
+  CHECK(omp_get_max_threads() == theirs);
+}
+#endif
+
+TEST_CASE("threads: elementwise operations and reductions give the same bits") {
+  Generator generator(5);
+  const Tensor x = randn({700, 1001}, generator), y = randn({700, 1001}, generator);
+  const Tensor row = randn({1001}, generator);
+  const auto all = [&] {
+    std::vector<Tensor> results = {x + y,      x * row,       exp(x),         sigmoid(x.T()),
+                                   sum(x),     sum(x, 0),     sum(x, 1),      max(x, 0),
+                                   softmax(x), softmax(x, 0), log_softmax(x), mean(x, 1)};
+    std::vector<std::vector<float>> numbers;
+    for (const Tensor& each : results) numbers.push_back(each.to_vector<float>());
+    return numbers;
+  };
+  const auto alone = [&] {
+    const Threads one(1);
+    return all();
+  }();
+  for (const int count : {2, 3}) {
+    const Threads some(count);
+    CHECK(all() == alone);
+  }
+}
+
+TEST_CASE("threads: gradients of a network agree within rounding") {
+  Generator generator(6);
+  nn::Sequential model(nn::Linear(300, 256, {.generator = &generator}), nn::Tanh(),
+                       nn::Linear(256, 10, {.generator = &generator}));
+  const Tensor x = randn({400, 300}, generator), labels = randint(0, 10, {400}, generator);
+  const auto gradient = [&](int threads) {
+    const Threads some(threads);
+    model.zero_grad();
+    nn::CrossEntropyLoss()(model(x), labels).backward();
+    return model.get<nn::Linear>(0).weight.grad().to_vector<float>();
+  };
+  const std::vector<float> one = gradient(1), two = gradient(2);
+  double largest = 0, off = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(one[i])));
+    off = std::max(off, std::abs(static_cast<double>(one[i]) - static_cast<double>(two[i])));
+  }
+  CHECK(largest > 1e-4);
+  // Sums of 400 products in another order, each with the unit roundoff of f32.
+  CHECK(off <= 400 * 6e-8 * largest);
+}
+
+TEST_SUITE_END();
