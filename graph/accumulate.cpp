@@ -41,8 +41,10 @@ Tensor sum_to_shape(const Tensor& gradient, const Shape& shape, const Node& node
     throw ShapeError(fmt::format("{}: its vjp rule gives a gradient {} for an input {}",
                                  node.op()->name(), to_string(from), to_string(shape)),
                      node.where());
-  const Tensor summed = detail::sum_mask(gradient, mask, true, node.where());
-  return added == 0 ? summed : reshape(summed, shape);
+  // Without the axes in front the sum has the shape already, unless others stay with extent 1.
+  const bool only_added = mask == (std::uint32_t{1} << added) - 1;
+  const Tensor summed = detail::sum_mask(gradient, mask, !only_added, node.where());
+  return added == 0 || only_added ? summed : reshape(summed, shape);
 }
 
 }  // namespace chainrule

@@ -140,15 +140,19 @@ void cross_entropy(T* loss, const T* x, Target<T> target, const T* m, const T* l
 template <class T>
 void cross_entropy_slope(T* out, const T* x, Target<T> target, const T* m, const T* log_s,
                          const T* g, std::int64_t g_step, T scale, const Lines& lines) {
-  const auto [outer, n, inner] = lines;
-  if (inner == 1) return row_slopes(out, x, target, m, log_s, g, g_step, scale, outer, n);
-  for (std::int64_t i = 0; i < outer; ++i) {
-    const std::int64_t line = i * inner, at = i * n * inner;
-    const Target<T> here{target.labels ? target.labels + line : nullptr,
-                         target.labels ? nullptr : target.probabilities + at};
-    column_slopes(out + at, x + at, here, m + line, log_s + line, g + line * g_step, g_step, scale,
-                  lines);
-  }
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t line) {
+    const std::int64_t n = part.length, inner = part.inner;
+    const auto from = [&](std::int64_t element, std::int64_t first) {
+      return Target<T>{target.labels ? target.labels + first : nullptr,
+                       target.labels ? nullptr : target.probabilities + element};
+    };
+    if (inner == 1)
+      return row_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
+                        g_step, scale, part.outer, n);
+    for (std::int64_t i = 0; i < part.outer; ++i, at += n * inner, line += inner)
+      column_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
+                    g_step, scale, part);
+  });
 }
 
 #define CHAINRULE_FLOATING_TYPE(T)                                                            \

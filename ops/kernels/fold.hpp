@@ -124,10 +124,16 @@ T fold_block(const T* x, std::int64_t n) {
   return result;
 }
 
+// Where a run of n is cut into halves.
+template <class T>
+std::int64_t first_half(std::int64_t n) noexcept {
+  return (n / 2 + lanes<T> - 1) / lanes<T> * lanes<T>;
+}
+
 template <class F, class T>
 T fold_run(const T* x, std::int64_t n) {
   if (n <= run_block<T>) return fold_block<F>(x, n);
-  const std::int64_t half = (n / 2 + lanes<T> - 1) / lanes<T> * lanes<T>;
+  const std::int64_t half = first_half<T>(n);
   T result = fold_run<F>(x, half);
   F::add(result, fold_run<F>(x + half, n - half));
   return result;

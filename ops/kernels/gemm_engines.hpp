@@ -31,7 +31,7 @@ void multiply_with_eigen(std::int64_t m, std::int64_t n, std::int64_t k, const M
                          const MatrixView<T>& b, T* c, Result result);
 
 /// Multiplications that are worth a thread.
-inline constexpr std::int64_t gemm_grain = 1 << 20;
+inline constexpr std::int64_t gemm_grain = 1 << 23;
 
 /// True when the library was built with oneDNN.
 bool has_onednn() noexcept;

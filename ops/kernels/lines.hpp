@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include <chainrule/core/threads.hpp>
 #include <chainrule/core/value.hpp>
 
 namespace chainrule::kernels {
@@ -23,5 +24,17 @@ inline Lines lines_along(const Value& x, int first, int last) noexcept {
 }
 
 inline Lines lines_along(const Value& x, int axis) noexcept { return lines_along(x, axis, axis); }
+
+/// Calls f(part, element, line) for parts of the outer lines, in parallel where there is enough to
+/// do; they begin at that element and at that line.
+template <class F>
+void in_parts(const Lines& lines, const F& f) {
+  const std::int64_t lines_each = lines.inner, elements_each = lines.length * lines.inner;
+  constexpr std::int64_t elements = 1 << 14;  // that are worth a thread
+  chainrule::detail::parallel_for(
+      lines.outer, elements / (elements_each + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+        f(Lines{end - begin, lines.length, lines.inner}, begin * elements_each, begin * lines_each);
+      });
+}
 
 }  // namespace chainrule::kernels

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/fold.hpp>
 
 namespace chainrule::kernels {
@@ -15,6 +16,9 @@ using namespace folds;
 // Rows that are folded one after the other into a row of results, and columns at a time.
 constexpr std::int64_t row_block = 64;
 constexpr std::int64_t column_block = 512;
+
+// Elements that are worth a thread.
+constexpr std::int64_t elements_for_thread = 1 << 16;
 
 // The axes of a reduction, by falling stride, with neighbours merged; extents of 1 are gone.
 struct Plan {
@@ -101,24 +105,40 @@ class Reducer {
  public:
   explicit Reducer(const Plan& plan) : plan_(plan), last_(plan.reduced - 1) {}
 
+  // All results, in parallel where there is enough to do: each is folded by one thread.
   void run(T* out, const T* x) const {
     x += plan_.start;
+    if (plan_.kept == 0) return run(out, x, 1);
+    std::int64_t each = 1;
+    for (int axis = 0; axis < plan_.reduced; ++axis) each *= plan_.dims[axis];
+    for (int axis = 1; axis < plan_.kept; ++axis) each *= plan_.kept_dims[axis];
+    chainrule::detail::parallel_for(plan_.kept_dims[0], elements_for_thread / each + 1,
+                                    [&](std::int64_t begin, std::int64_t end) {
+                                      run(out + begin * plan_.out_steps[0],
+                                          x + begin * plan_.kept_steps[0], end - begin);
+                                    });
+  }
+
+ private:
+  // The results of `first_dim` indices of the first axis that is kept.
+  void run(T* out, const T* x, std::int64_t first_dim) const {
+    const auto extent = [&](int axis) { return axis == 0 ? first_dim : plan_.kept_dims[axis]; };
     const int inner = plan_.kept - 1;
     const bool columns = inner >= 0 && std::abs(plan_.kept_steps[inner]) < plan_.steps[last_];
     const int outer = columns ? inner : plan_.kept;
     std::int64_t index[max_rank] = {};
     for (;;) {
       if (columns)
-        for (std::int64_t j = 0; j < plan_.kept_dims[inner]; j += column_block)
+        for (std::int64_t j = 0; j < extent(inner); j += column_block)
           some_columns(out + j * plan_.out_steps[inner], x + j * plan_.kept_steps[inner],
-                       std::min(column_block, plan_.kept_dims[inner] - j));
+                       std::min(column_block, extent(inner) - j));
       else
         *out = scalar(0, x, plan_.dims[0]);
       int axis = outer - 1;
       for (; axis >= 0; --axis) {
         x += plan_.kept_steps[axis];
         out += plan_.out_steps[axis];
-        if (++index[axis] < plan_.kept_dims[axis]) break;
+        if (++index[axis] < extent(axis)) break;
         x -= index[axis] * plan_.kept_steps[axis];
         out -= index[axis] * plan_.out_steps[axis];
         index[axis] = 0;
@@ -127,7 +147,6 @@ class Reducer {
     }
   }
 
- private:
   // One result: `count` indices of the reduced axis `axis`, and all of those after it.
   T scalar(int axis, const T* x, std::int64_t count) const {
     if (axis == last_) return fold_strided<F>(x, count, plan_.steps[axis]);
@@ -228,6 +247,40 @@ class Reducer {
   int last_;
 };
 
+// fold_run(), whose halves of halves are folded by different threads.
+template <class F, class T>
+T fold_in_parallel(const T* x, std::int64_t n) {
+  constexpr std::size_t most = 16;
+  const int threads = chainrule::detail::threads_for(n, elements_for_thread);
+  if (threads == 1) return fold_run<F>(x, n);
+  struct Run {
+    const T* x;
+    std::int64_t n;
+    T result;
+  };
+  Run runs[most] = {{x, n, {}}};
+  std::size_t count = 1;
+  for (; count < static_cast<std::size_t>(threads) && count < most; count *= 2)
+    for (std::size_t i = count; i-- > 0;) {
+      const Run whole = runs[i];
+      const std::int64_t half = first_half<T>(whole.n);
+      runs[2 * i] = {whole.x, half, {}};
+      runs[2 * i + 1] = {whole.x + half, whole.n - half, {}};
+    }
+  const auto fold = [](const void* all, int i) {
+    Run& run = (*static_cast<Run* const*>(all))[i];
+    run.result = fold_run<F>(run.x, run.n);
+  };
+  Run* const all = runs;
+  chainrule::detail::run_parts(static_cast<int>(count), fold, &all);
+  for (; count > 1; count /= 2)
+    for (std::size_t i = 0; i < count / 2; ++i) {
+      F::add(runs[2 * i].result, runs[2 * i + 1].result);
+      runs[i].result = runs[2 * i].result;
+    }
+  return runs[0].result;
+}
+
 template <class F, class T>
 void reduce_as(Value& out, const Value& x, std::uint32_t mask) {
   T* to = static_cast<T*>(out.bytes());
@@ -238,7 +291,11 @@ void reduce_as(Value& out, const Value& x, std::uint32_t mask) {
     return;
   }
   if (x.contiguous() && out.numel() == 1) {
-    *to = fold_run<F>(from, x.numel());
+    *to = fold_in_parallel<F>(from, x.numel());
+    return;
+  }
+  if (x.contiguous() && out.numel() == x.numel()) {  // nothing but axes of extent 1
+    std::copy_n(from, x.numel(), to);
     return;
   }
   const Plan plan(x, mask);

@@ -88,7 +88,8 @@ T combined(T m, T log_s) {
   return std::isinf(m) ? m : m + log_s;
 }
 
-}  // namespace
+// The functions of softmax.hpp for the lines of one thread.
+namespace parts {
 
 template <class T>
 void softmax(T* out, const T* x, const Lines& lines) {
@@ -226,6 +227,51 @@ void log_softmax_slope(T* out, const T* g, const T* l, const Lines& lines) {
         for (std::int64_t j = 0; j < count; ++j) row[j] = a[j] - kernels::exp(b[j]) * sum[j];
       }
     }
+}
+
+}  // namespace parts
+}  // namespace
+
+template <class T>
+void softmax(T* out, const T* x, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t) {
+    parts::softmax(out + at, x + at, part);
+  });
+}
+
+template <class T>
+void log_softmax(T* out, const T* x, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t) {
+    parts::log_softmax(out + at, x + at, part);
+  });
+}
+
+template <class T>
+void logsumexp(T* out, const T* x, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t line) {
+    parts::logsumexp(out + line, x + at, part);
+  });
+}
+
+template <class T>
+void normalizers(T* m, T* log_s, const T* x, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t line) {
+    parts::normalizers(m + line, log_s + line, x + at, part);
+  });
+}
+
+template <class T>
+void softmax_slope(T* out, const T* g, const T* p, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t) {
+    parts::softmax_slope(out + at, g + at, p + at, part);
+  });
+}
+
+template <class T>
+void log_softmax_slope(T* out, const T* g, const T* l, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t) {
+    parts::log_softmax_slope(out + at, g + at, l + at, part);
+  });
 }
 
 #define CHAINRULE_FLOATING_TYPE(T)                                      \
