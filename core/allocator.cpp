@@ -1,6 +1,9 @@
 #include <chainrule/core/allocator.hpp>
 
 #include <fmt/format.h>
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
 
 #include <algorithm>
 #include <bit>
@@ -34,7 +37,19 @@ std::size_t class_of_large(std::size_t rounded) {
   return power * steps + ((rounded >> (power - 3)) & (steps - 1));
 }
 
-void* system_allocate(std::size_t bytes) { return std::aligned_alloc(large_alignment, bytes); }
+// Blocks of at least two huge pages are put on them: sweeps over large parameters miss fewer
+// translations.
+constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+void* system_allocate(std::size_t bytes) {
+  if (!pooled || bytes < 2 * huge_page) return std::aligned_alloc(large_alignment, bytes);
+  void* block = std::aligned_alloc(huge_page, bytes);
+#ifdef MADV_HUGEPAGE
+  // Only a wish: what it returns does not matter.
+  if (block) madvise(block, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+  return block;
+}
 
 // What the threads share. Never destroyed: blocks may be freed while the program ends.
 struct Store {

@@ -13,6 +13,10 @@ thread_local constinit std::uint64_t next_sequence __attribute__((tls_model("ini
 
 // Nodes whose last reference is gone, while one of them is being freed further down the stack.
 thread_local constinit Node* dead_nodes __attribute__((tls_model("initial-exec"))) = nullptr;
+// What grad_value() and grad_node() refer to without a gradient.
+const Ref<Value> no_value;
+const Ref<Node> no_node;
+
 thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) = false;
 
 }  // namespace
@@ -91,13 +95,11 @@ void Node::set_name(std::string_view name) {
 }
 
 const Ref<Value>& Node::grad_value() const noexcept {
-  static const Ref<Value> none;
-  return extra_ ? extra_->grad_value : none;
+  return extra_ ? extra_->grad_value : no_value;
 }
 
 const Ref<Node>& Node::grad_node() const noexcept {
-  static const Ref<Node> none;
-  return extra_ ? extra_->grad_node : none;
+  return extra_ ? extra_->grad_node : no_node;
 }
 
 void Node::set_grad(Ref<Value> value, Ref<Node> node) {

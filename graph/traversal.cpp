@@ -50,6 +50,10 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   // A mark is the node's position once it is finished. Marks of earlier searches need no clearing:
   // a mark counts only if the entry that it points to is this node.
   Vector<Step> stack;
+  // Most graphs of one training step are small: they grow without moving what is there.
+  stack.reserve(16);
+  entries_.reserve(32);
+  edges_.reserve(64);
   const auto enter = [&](Node* node) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
     for (std::size_t i = 0; i < node->inputs().size(); ++i) edges_.push_back(none);
