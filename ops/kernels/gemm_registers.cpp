@@ -28,18 +28,33 @@ constexpr int widest = 64 / sizeof(T);
 constexpr int widest = 32 / sizeof(T);
 #endif
 
-// R rows by W columns of c, kept in registers over the whole inner dimension.
-template <int R, int W, class T>
+// Whether there are registers for 8 rows of two of the widest.
+#ifdef __AVX512F__
+constexpr bool wide_blocks = true;
+#else
+constexpr bool wide_blocks = false;
+#endif
+
+// R rows by V·W columns of c, kept in registers over the whole inner dimension.
+template <int R, int W, int V, class T>
 [[gnu::always_inline]] inline void block(std::int64_t k, MatrixView<T> a, const T* b,
                                          std::int64_t b_row, T* c, std::int64_t c_row) {
-  typename Lanes<T, W>::Type sum[R] = {};
+  typename Lanes<T, W>::Type sum[R][V] = {};
   for (std::int64_t p = 0; p < k; ++p) {
-    const auto row = lanes<T, W>(b + p * b_row);
+    typename Lanes<T, W>::Type row[V];
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) sum[i] += a.data[i * a.row + p * a.column] * row;
+    for (int v = 0; v < V; ++v) row[v] = lanes<T, W>(b + p * b_row + v * W);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const T factor = a.data[i * a.row + p * a.column];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sum[i][v] += factor * row[v];
+    }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) lanes<T, W>(c + i * c_row) = sum[i];
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) lanes<T, W>(c + i * c_row + v * W) = sum[i][v];
 }
 
 // R rows of c. The last block begins where it ends with the last column, and computes some columns
@@ -54,8 +69,12 @@ template <int R, int W, class T>
     for (int i = 0; i < R; ++i) c[i] = sum[i];
   } else {
     if (n < W) return rows<R, W / 2>(n, k, a, b, c);
-    for (std::int64_t j = 0;; j = std::min(j + W, n - W)) {
-      block<R, W>(k, a, b.data + j, b.row, c + j, n);
+    std::int64_t j = 0;
+    if constexpr (W == widest<T> && wide_blocks)
+      for (; j + 2 * W <= n; j += 2 * W) block<R, W, 2>(k, a, b.data + j, b.row, c + j, n);
+    if (j == n) return;
+    for (j = std::min(j, n - W);; j = std::min(j + W, n - W)) {
+      block<R, W, 1>(k, a, b.data + j, b.row, c + j, n);
       if (j == n - W) return;
     }
   }
