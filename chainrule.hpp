@@ -15,6 +15,7 @@
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/nn/activations.hpp>
+#include <chainrule/nn/adam.hpp>
 #include <chainrule/nn/init.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/losses.hpp>
