@@ -35,8 +35,10 @@
 #include <chainrule/ops/join.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/log.hpp>
+#include <chainrule/ops/loss_reduction.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/mse.hpp>
 #include <chainrule/ops/operand.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/ops/select.hpp>
