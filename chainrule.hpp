@@ -33,6 +33,7 @@
 #include <chainrule/ops/gather.hpp>
 #include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/join.hpp>
+#include <chainrule/ops/layer_norm.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/log.hpp>
 #include <chainrule/ops/loss_reduction.hpp>
