@@ -17,6 +17,7 @@
 #include <chainrule/nn/activations.hpp>
 #include <chainrule/nn/adam.hpp>
 #include <chainrule/nn/init.hpp>
+#include <chainrule/nn/layer_norm.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/losses.hpp>
 #include <chainrule/nn/module.hpp>
