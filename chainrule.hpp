@@ -15,7 +15,9 @@
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/nn/activations.hpp>
+#include <chainrule/nn/adam.hpp>
 #include <chainrule/nn/init.hpp>
+#include <chainrule/nn/layer_norm.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/losses.hpp>
 #include <chainrule/nn/module.hpp>
@@ -32,10 +34,13 @@
 #include <chainrule/ops/gather.hpp>
 #include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/join.hpp>
+#include <chainrule/ops/layer_norm.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/log.hpp>
+#include <chainrule/ops/loss_reduction.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/mse.hpp>
 #include <chainrule/ops/operand.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/ops/select.hpp>

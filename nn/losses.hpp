@@ -2,6 +2,7 @@
 
 #include <chainrule/core/tensor.hpp>
 #include <chainrule/ops/cross_entropy.hpp>
+#include <chainrule/ops/mse.hpp>
 
 /// Losses compare what a model gives with what it should give. They have no parameters and no
 /// state, so that they are plain functions with options, not modules.
@@ -23,18 +24,14 @@ struct CrossEntropyLoss {
   }
 };
 
-/// (y − t)² for predictions y and targets t of one shape, f32 or f64: their mean over all elements,
-/// their sum, or each of them. Gradients: 2 (y − t) g / N and its negative, with N elements for the
-/// mean, else 1.
-///
-/// Throws ShapeError for different shapes: (N, 1) against (N) would broadcast to (N, N), and train
-/// towards the mean of all targets. Throws DTypeError for different dtypes, and ShapeError for the
-/// mean of no elements.
+/// (y − t)² for predictions y and targets t of one shape: mse_loss() with its gradients and errors.
 struct MSELoss {
   Reduction reduction = Reduction::mean;
 
   Tensor operator()(const Tensor& prediction, const Tensor& target,
-                    Where where = Where::current()) const;
+                    Where where = Where::current()) const {
+    return mse_loss(prediction, target, reduction, where);
+  }
 };
 
 }  // namespace chainrule::nn

@@ -15,6 +15,7 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
                      bool allow_missing, const Where& where)
     : name_(name),
       parameters_(std::move(parameters)),
+      update_counts_(parameters_.size()),
       learning_rate_(learning_rate),
       allow_missing_(allow_missing) {
   if (!(learning_rate > 0 && std::isfinite(learning_rate)))
@@ -84,16 +85,33 @@ void Optimizer::check_gradients(const Where& where) const {
                     "{.allow_missing = true} leaves such parameters as they are");
 }
 
+void Optimizer::check_option(const char* option, double value, bool fits, const char* otherwise,
+                             const Where& where) const {
+  if (fits && std::isfinite(value)) return;
+  throw ValueError(fmt::format("{}: the {} {} is {}", name_, option, value, otherwise), where);
+}
+
 void Optimizer::step(Where where) {
   check_gradients(where);
   const NoGrad guard;
+  // First what may fail for want of memory, then what cannot.
+  std::vector<Ref<Value>> copies;  // of gradients that are not row-major, which few are
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Ref<Value>& gradient = parameters_[i].node()->grad_value();
+    if (!gradient) continue;
+    if (!gradient->contiguous()) {
+      copies.resize(parameters_.size());
+      copies[i] = contiguous(Tensor(gradient), where).value_ref();
+    }
+    prepare(i, *parameters_[i].value_ref());
+  }
   ++step_count_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    Ref<Value> gradient = parameters_[i].node()->grad_value();
+    const Ref<Value>& gradient = parameters_[i].node()->grad_value();
     if (!gradient) continue;
-    if (!gradient->contiguous()) gradient = contiguous(Tensor(gradient), where).value_ref();
+    ++update_counts_[i];
     Value& value = *parameters_[i].value_ref();
-    update(i, value, *gradient);
+    update(i, value, gradient->contiguous() ? *gradient : *copies[i]);
     value.bump_version();
   }
 }

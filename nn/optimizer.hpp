@@ -26,10 +26,11 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   const std::vector<Tensor>& parameters() const noexcept { return parameters_; }
-  /// One update of all parameters. Throws GradError, with no parameter changed, and names the first
-  /// parameter that has no gradient: usually one that the loss does not depend on, and that would
-  /// silently not be trained. When missing gradients are allowed, such parameters stay as they are,
-  /// and it throws only when none has a gradient.
+  /// One update of all parameters. Throws GradError and names the first parameter that has no
+  /// gradient: usually one that the loss does not depend on, and that would silently not be
+  /// trained. When missing gradients are allowed, such parameters stay as they are, and it throws
+  /// only when none has a gradient. Throws MemoryError when there is none for the optimizer's
+  /// state. Whatever it throws, no parameter has changed, and step() can be called again.
   void step(Where where = Where::current());
   /// Removes the gradients of all parameters.
   void zero_grad() noexcept;
@@ -48,9 +49,20 @@ class Optimizer {
             bool allow_missing, const Where& where);
   Optimizer(Optimizer&&) noexcept = default;
 
+  /// Makes the state that update() needs for parameter i, before any parameter is changed: the
+  /// place for all that may fail.
+  virtual void prepare(std::size_t i, const Value& parameter) = 0;
   /// Updates parameter i, whose elements are row-major as those of its gradient of the same shape
-  /// and dtype. Recording is off, and step_count() counts this step already.
+  /// and dtype. Recording is off, and step_count() and update_count(i) count this step already.
+  /// Must not fail, or the parameters before this one are a step ahead.
   virtual void update(std::size_t i, Value& parameter, const Value& gradient) = 0;
+  /// How many steps parameter i was updated in; step_count() unless gradients were missing.
+  std::int64_t update_count(std::size_t i) const noexcept { return update_counts_[i]; }
+
+  /// Throws ValueError unless the value is finite and `fits`: "SGD: the momentum -1 is negative or
+  /// not finite", where `otherwise` says what it is.
+  void check_option(const char* option, double value, bool fits, const char* otherwise,
+                    const Where& where) const;
 
   const char* name() const noexcept { return name_; }
   /// "parameter 2, fc1.weight (32, 64),", for messages.
@@ -61,6 +73,7 @@ class Optimizer {
 
   const char* name_;
   std::vector<Tensor> parameters_;
+  std::vector<std::int64_t> update_counts_;
   double learning_rate_;
   bool allow_missing_;
   std::int64_t step_count_ = 0;

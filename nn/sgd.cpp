@@ -1,8 +1,5 @@
 #include <chainrule/nn/sgd.hpp>
 
-#include <fmt/format.h>
-
-#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -57,12 +54,6 @@ void update_as(const SGDOptions& options, double rate, Velocity velocity, Value&
     with_decay(std::false_type());
 }
 
-void check_option(const char* name, double value, bool fits, const char* range,
-                  const Where& where) {
-  if (fits && std::isfinite(value)) return;
-  throw ValueError(fmt::format("SGD: the {} {} is {}", name, value, range), where);
-}
-
 }  // namespace
 
 SGD::SGD(std::vector<Tensor> parameters, double learning_rate, SGDOptions options, Where where)
@@ -77,13 +68,16 @@ SGD::SGD(std::vector<Tensor> parameters, double learning_rate, SGDOptions option
   momentum_.resize(options.momentum != 0 ? this->parameters().size() : 0);
 }
 
+void SGD::prepare(std::size_t i, const Value& parameter) {
+  if (options_.momentum != 0 && !momentum_[i].defined())
+    momentum_[i] = Tensor(Value::make_like(parameter.dtype(), parameter));
+}
+
 void SGD::update(std::size_t i, Value& parameter, const Value& gradient) {
   Velocity velocity = Velocity::none;
   Value* v = nullptr;
   if (options_.momentum != 0) {
-    velocity = momentum_[i].defined() ? Velocity::later : Velocity::first;
-    if (velocity == Velocity::first)
-      momentum_[i] = Tensor(Value::make_like(parameter.dtype(), parameter));
+    velocity = update_count(i) == 1 ? Velocity::first : Velocity::later;
     v = momentum_[i].value_ref().get();
   }
   if (parameter.dtype() == f32)

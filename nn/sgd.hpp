@@ -35,6 +35,7 @@ class SGD : public Optimizer {
   const SGDOptions& options() const noexcept { return options_; }
 
  private:
+  void prepare(std::size_t i, const Value& parameter) override;
   void update(std::size_t i, Value& parameter, const Value& gradient) override;
 
   SGDOptions options_;

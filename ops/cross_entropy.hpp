@@ -1,13 +1,9 @@
 #pragma once
 
-#include <cstdint>
-
 #include <chainrule/core/tensor.hpp>
+#include <chainrule/ops/loss_reduction.hpp>
 
 namespace chainrule {
-
-/// What becomes of one loss per sample: each of them, their mean, or their sum.
-enum class Reduction : std::uint8_t { none, mean, sum };
 
 /// −Σ q ⊗ log softmax(z) over the classes, from logits z of f32 or f64 and a target that is either
 ///

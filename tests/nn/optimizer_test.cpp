@@ -5,6 +5,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -175,6 +176,40 @@ TEST_CASE("sgd: a missing gradient is reported, and nothing changes") {
   CHECK(unused.at({0}) == doctest::Approx(0.9));
   lenient.zero_grad();
   CHECK(error_of<GradError>([&] { lenient.step(); }).starts_with("SGD: no parameter has"));
+}
+
+TEST_CASE("optimizer: what fails for one parameter leaves all of them as they were") {
+  // SGD with a rate of 1 whose state cannot be made for the second parameter.
+  class Failing : public nn::Optimizer {
+   public:
+    explicit Failing(std::vector<Tensor> parameters)
+        : Optimizer("Failing", std::move(parameters), 1, false, Where::current()) {}
+    bool fail = true;
+    std::vector<std::int64_t> counts() const { return {update_count(0), update_count(1)}; }
+
+   private:
+    void prepare(std::size_t i, const Value&) override {
+      if (fail && i == 1) throw MemoryError("no memory", Where::current());
+    }
+    void update(std::size_t, Value& parameter, const Value& gradient) override {
+      *parameter.data<float>() -= *gradient.data<float>();
+    }
+  };
+  Tensor a = ones({}).requires_grad_(), b = ones({}).requires_grad_();
+  Failing optimizer({a, b});
+  a.set_grad(ones({}));
+  b.set_grad(ones({}));
+  const auto version = a.version();
+  CHECK_THROWS_AS(optimizer.step(), MemoryError);
+  CHECK(a.item() == 1);
+  CHECK(a.version() == version);
+  CHECK(optimizer.step_count() == 0);
+  CHECK(optimizer.counts() == std::vector<std::int64_t>{0, 0});
+  optimizer.fail = false;
+  optimizer.step();
+  CHECK(a.item() == 0);
+  CHECK(b.item() == 0);
+  CHECK(optimizer.counts() == std::vector<std::int64_t>{1, 1});
 }
 
 TEST_CASE("sgd: what cannot be trained") {

@@ -144,7 +144,7 @@ std::span<const Entry> elementwise() { return entries; }
 
 Function of(std::string_view op) {
   for (const std::span<const Entry> family :
-       {elementwise(), linear(), arrangement(), reduction(), softmax_family()})
+       {elementwise(), linear(), arrangement(), reduction(), softmax_family(), fused()})
     for (const Entry& entry : family)
       if (entry.op == op) return entry.function;
   return nullptr;

@@ -26,5 +26,6 @@ std::span<const Entry> linear();
 std::span<const Entry> arrangement();
 std::span<const Entry> reduction();
 std::span<const Entry> softmax_family();
+std::span<const Entry> fused();
 
 }  // namespace reference

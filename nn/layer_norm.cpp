@@ -1,0 +1,52 @@
+#include <chainrule/nn/layer_norm.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/layer_norm.hpp>
+
+namespace chainrule::nn {
+
+namespace {
+
+const Shape& checked(const Shape& shape, const LayerNormOptions& options, const Where& where) {
+  if (shape.empty()) throw ShapeError("LayerNorm: the normalized shape has no axis", where);
+  if (!std::ranges::all_of(shape, [](std::int64_t extent) { return extent > 0; }))
+    throw ValueError(fmt::format("LayerNorm: the normalized shape is {}", to_string(shape)), where,
+                     "all extents must be positive");
+  if (!(options.eps >= 0 && std::isfinite(options.eps)))
+    throw ValueError(fmt::format("LayerNorm: the eps {} is negative or not finite", options.eps),
+                     where);
+  if (!is_floating(options.dtype))
+    throw DTypeError(fmt::format("LayerNorm: it cannot compute in {}", name_of(options.dtype)),
+                     where, "give it .dtype = f32 or f64");
+  return shape;
+}
+
+}  // namespace
+
+LayerNorm::LayerNorm(const Shape& normalized_shape, LayerNormOptions options, Where where)
+    : shape_(checked(normalized_shape, options, where)),
+      eps_(options.eps),
+      weight(options.affine ? parameter("weight", ones(shape_, options.dtype, where), where)
+                            : Parameter()),
+      bias(options.affine && options.bias
+               ? parameter("bias", zeros(shape_, options.dtype, where), where)
+               : Parameter()) {}
+
+Tensor LayerNorm::forward(const Tensor& x) {
+  return layer_norm(x, shape_, weight, bias, eps_, where());
+}
+
+std::string LayerNorm::description() const {
+  return fmt::format("LayerNorm({}{})", fmt::join(shape_, ", "),
+                     !weight.defined() ? ", not affine"
+                     : !bias.defined() ? ", no bias"
+                                       : "");
+}
+
+}  // namespace chainrule::nn

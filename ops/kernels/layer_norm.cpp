@@ -1,0 +1,142 @@
+#include <chainrule/ops/kernels/layer_norm.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/ops/kernels/reduce.hpp>
+
+namespace chainrule::kernels {
+
+namespace {
+
+// Elements of a row that are worked on at a time; they stay in the first cache.
+constexpr std::int64_t block = 1024;
+// Columns, and rows that are summed one after the other, of the weight's gradient.
+constexpr std::int64_t column_block = 256;
+constexpr std::int64_t row_block = 64;
+
+// The statistics of one row; row(x) is x̂.
+template <class T>
+struct Row {
+  T shift, rest, scale;
+  T operator()(T x) const { return ((x - shift) - rest) * scale; }
+};
+
+template <class T>
+Row<T> row_of(const RowStatistics<const T>& statistics, std::int64_t r) {
+  return {statistics.shift[r], statistics.rest[r], statistics.scale[r]};
+}
+
+struct Sums {
+  double first = 0, second = 0;
+};
+
+// The sums of two numbers for each element, which f(i, first, second) sets: pairwise in parts, and
+// over the parts in double.
+template <class T, class F>
+Sums sum_two(std::int64_t n, F f) {
+  T first[block], second[block];
+  Sums sums;
+  for (std::int64_t start = 0; start < n; start += block) {
+    const std::int64_t part = std::min(block, n - start);
+    for (std::int64_t i = 0; i < part; ++i) f(start + i, first[i], second[i]);
+    sums.first += static_cast<double>(sum_run(first, part));
+    sums.second += static_cast<double>(sum_run(second, part));
+  }
+  return sums;
+}
+
+// f(what gives the weight of element i), chosen outside of the loops.
+template <class T, class F>
+void with_weight(const T* weight, F f) {
+  if (weight)
+    f([weight](std::int64_t i) { return weight[i]; });
+  else
+    f([](std::int64_t) { return T{1}; });
+}
+
+}  // namespace
+
+// Two passes over a row, which stays in the cache between them. What the rounded mean is off, c, is
+// found on the way: Σ (x − shift)² − n c² is the sum of squares about the exact mean (the corrected
+// two-pass algorithm of T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37 (1983)
+// 242, equation 1.7).
+template <class T>
+void layer_norm(T* __restrict out, RowStatistics<T> statistics, const T* x, const T* weight,
+                const T* bias, double eps, std::int64_t rows, std::int64_t n) {
+  if (n == 0) return;
+  const auto count = static_cast<double>(n);
+  for (std::int64_t r = 0; r < rows; ++r, x += n, out += n) {
+    const T shift = sum_run(x, n) / static_cast<T>(n);
+    const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& deviation, T& square) {
+      deviation = x[i] - shift;
+      square = deviation * deviation;
+    });
+    const double off = sums.first / count;
+    const double variance = std::max(sums.second / count - off * off, 0.0);
+    const Row<T> row{shift, static_cast<T>(off), static_cast<T>(1 / std::sqrt(variance + eps))};
+    statistics.shift[r] = shift;
+    statistics.rest[r] = row.rest;
+    statistics.scale[r] = row.scale;
+    with_weight(weight, [&](auto w) {
+      if (bias)
+        for (std::int64_t i = 0; i < n; ++i) out[i] = row(x[i]) * w(i) + bias[i];
+      else
+        for (std::int64_t i = 0; i < n; ++i) out[i] = row(x[i]) * w(i);
+    });
+  }
+}
+
+template <class T>
+void layer_norm_slope(T* __restrict out, const T* g, const T* x, const T* weight,
+                      RowStatistics<const T> statistics, std::int64_t rows, std::int64_t n) {
+  if (n == 0) return;
+  const auto count = static_cast<double>(n);
+  for (std::int64_t r = 0; r < rows; ++r, x += n, g += n, out += n) {
+    const Row<T> row = row_of(statistics, r);
+    with_weight(weight, [&](auto w) {
+      const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& k, T& product) {
+        k = g[i] * w(i);
+        product = k * row(x[i]);
+      });
+      const T mean = static_cast<T>(sums.first / count);
+      const T slope = static_cast<T>(sums.second / count);
+      for (std::int64_t i = 0; i < n; ++i)
+        out[i] = row.scale * (g[i] * w(i) - mean - row(x[i]) * slope);
+    });
+  }
+}
+
+template <class T>
+void layer_norm_weight_slope(T* __restrict out, const T* g, const T* x,
+                             RowStatistics<const T> statistics, std::int64_t rows, std::int64_t n) {
+  T part[column_block];
+  double sum[column_block];
+  for (std::int64_t column = 0; column < n; column += column_block) {
+    const std::int64_t count = std::min(column_block, n - column);
+    std::fill_n(sum, count, 0.0);
+    for (std::int64_t first = 0; first < rows; first += row_block) {
+      std::fill_n(part, count, T{0});
+      for (std::int64_t r = first; r < std::min(first + row_block, rows); ++r) {
+        const T *from = x + r * n + column, *seed = g + r * n + column;
+        const Row<T> row = row_of(statistics, r);
+        for (std::int64_t j = 0; j < count; ++j) part[j] += seed[j] * row(from[j]);
+      }
+      for (std::int64_t j = 0; j < count; ++j) sum[j] += static_cast<double>(part[j]);
+    }
+    for (std::int64_t j = 0; j < count; ++j) out[column + j] = static_cast<T>(sum[j]);
+  }
+}
+
+#define CHAINRULE_FLOATING_TYPE(T)                                                            \
+  template void layer_norm<T>(T*, RowStatistics<T>, const T*, const T*, const T*, double,     \
+                              std::int64_t, std::int64_t);                                    \
+  template void layer_norm_slope<T>(T*, const T*, const T*, const T*, RowStatistics<const T>, \
+                                    std::int64_t, std::int64_t);                              \
+  template void layer_norm_weight_slope<T>(T*, const T*, const T*, RowStatistics<const T>,    \
+                                           std::int64_t, std::int64_t);
+CHAINRULE_FLOATING_TYPE(float)
+CHAINRULE_FLOATING_TYPE(double)
+#undef CHAINRULE_FLOATING_TYPE
+
+}  // namespace chainrule::kernels
