@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/kernels/loops.hpp>
 
 namespace chainrule::nn {
 
@@ -60,10 +61,16 @@ void sweep_as(std::int64_t n, T* w, const T* gradient, T* __restrict m, T* __res
 // `largest_v` is null without amsgrad.
 template <Decay decay, class T>
 void sweep(std::int64_t n, T* w, const T* gradient, T* m, T* v, T* largest_v, Coefficients<T> c) {
-  if (largest_v)
-    sweep_as<decay, true>(n, w, gradient, m, v, largest_v, c);
-  else
-    sweep_as<decay, false>(n, w, gradient, m, v, largest_v, c);
+  chainrule::detail::parallel_for(
+      n, kernels::elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+        const std::int64_t count = end - begin;
+        if (largest_v)
+          sweep_as<decay, true>(count, w + begin, gradient + begin, m + begin, v + begin,
+                                largest_v + begin, c);
+        else
+          sweep_as<decay, false>(count, w + begin, gradient + begin, m + begin, v + begin,
+                                 static_cast<T*>(nullptr), c);
+      });
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <chainrule/ops/kernels/loops.hpp>
+
 namespace chainrule::nn {
 
 namespace {
@@ -16,7 +18,7 @@ enum class Velocity { none, first, later };
 
 // One pass over the elements; what is constant is chosen outside of the loop, which vectorises.
 template <Velocity velocity, bool nesterov, bool decay, class T>
-void sweep(std::int64_t n, T* w, const T* gradient, [[maybe_unused]] T* v, Coefficients<T> c) {
+void sweep_part(std::int64_t n, T* w, const T* gradient, [[maybe_unused]] T* v, Coefficients<T> c) {
   for (std::int64_t i = 0; i < n; ++i) {
     T g = gradient[i];
     if constexpr (decay) g += c.decay * w[i];
@@ -27,6 +29,15 @@ void sweep(std::int64_t n, T* w, const T* gradient, [[maybe_unused]] T* v, Coeff
     }
     w[i] -= c.rate * g;
   }
+}
+
+template <Velocity velocity, bool nesterov, bool decay, class T>
+void sweep(std::int64_t n, T* w, const T* gradient, T* v, Coefficients<T> c) {
+  chainrule::detail::parallel_for(
+      n, kernels::elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+        sweep_part<velocity, nesterov, decay>(end - begin, w + begin, gradient + begin,
+                                              v ? v + begin : v, c);
+      });
 }
 
 template <class T>

@@ -26,7 +26,8 @@ Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixVi
   const bool in_registers = fits_registers(m, n, k, b);
   if constexpr (sizeof(T) == sizeof(float)) {
     // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
-    const bool large = n * k > 4096 || m * n * k > 65536;
+    const std::int64_t most = n < 16 ? 1 << 15 : 1 << 19;
+    const bool large = n * k > 4096 || m * n * k > most;
     if (has_onednn() && m != 1 && n != 1 && (in_registers ? large && k > 2 : true))
       return Engine::onednn;
   }
