@@ -26,13 +26,14 @@ struct Sweep {
 
 class Rule final : public Vjp {
  public:
-  Rule(const Sweep& sweep, std::size_t i, const Tensor& g)
+  Rule(const Sweep& sweep, std::size_t i, Tensor& g)
       : Vjp(sweep.traversal.node(i), sweep.recorded),
         sweep_(sweep),
         edges_(sweep.traversal.edges(i)),
         g_(g) {}
 
   const Tensor& g() const noexcept override { return g_; }
+  Tensor take_g() noexcept override { return std::move(g_); }
   bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
     if (!wanted(i)) return;
@@ -64,7 +65,7 @@ class Rule final : public Vjp {
 
   const Sweep& sweep_;
   std::span<const std::uint32_t> edges_;
-  const Tensor& g_;
+  Tensor& g_;
 };
 
 void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
@@ -92,7 +93,7 @@ void run(const Sweep& sweep, bool release, AtEnd&& at_end) {
   for (std::size_t i = traversal.size(); i-- > 0;) {
     if (!traversal.relevant(i)) continue;
     Node& node = traversal.node(i);
-    const Tensor g = std::move(sweep.gradients[i]);
+    Tensor g = std::move(sweep.gradients[i]);
     if (g.defined()) {
       if (has_targets ? traversal.is_target(i) : node.is_leaf()) at_end(i, g);
       if (!node.is_leaf()) {

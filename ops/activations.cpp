@@ -3,6 +3,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/define.hpp>
+#include <chainrule/ops/kernels/slopes.hpp>
 #include <chainrule/ops/kernels/vector_math.hpp>
 
 namespace chainrule {
@@ -38,7 +39,7 @@ struct SigmoidSlope final : BinaryOp<SigmoidSlope> {
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T s) {
-    return g * (s * (1 - s));
+    return kernels::sigmoid_slope(g, s);
   }
   static Node::SavedMask saved(bool, bool needs_s) { return slope_saves(needs_s); }
   void vjp(Vjp& r) const override {
@@ -85,7 +86,7 @@ struct TanhSlope final : BinaryOp<TanhSlope> {
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T t) {
-    return g * ((1 - t) * (1 + t));
+    return kernels::tanh_slope(g, t);
   }
   static Node::SavedMask saved(bool, bool needs_t) { return slope_saves(needs_t); }
   void vjp(Vjp& r) const override {
@@ -125,7 +126,7 @@ struct ReluSlope final : BinaryOp<ReluSlope> {
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T y) {
-    return y <= 0 ? T{0} : g;
+    return kernels::relu_slope(g, y);
   }
   static Node::SavedMask saved(bool, bool) { return input(1); }
   void vjp(Vjp& r) const override {
@@ -147,7 +148,7 @@ struct Relu final : UnaryOp<Relu> {
   static constexpr Node::SavedMask saved = output;
   template <class T>
   static T value(T x) {
-    return x <= 0 ? T{0} : x;
+    return kernels::relu(x);
   }
   static Tensor slope(const Application& r, const Tensor& g) { return the_relu_slope(g, r.out()); }
   std::vector<Sample> samples() const override {

@@ -30,8 +30,17 @@ using detail::output;
                    where, hint);
 }
 
-// g ⊗ φ'(z), where y = φ(z).
-Tensor slope(Activation activation, const Tensor& g, const Tensor& y, const Where& where) {
+// g ⊗ φ'(z), where y = φ(z); in the memory of g where nobody else sees it.
+Tensor slope(Activation activation, Tensor g, const Tensor& y, const Where& where) {
+  Value& to = *g.value_ref();
+  if (!is_recording() && to.exclusive() && to.same_shape(*y.value_ref())) {
+    visit_floating(to.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::scale_by_slope(to.data<T>(), y.value_ref()->template data<T>(), to.numel(),
+                              activation);
+    });
+    return g;
+  }
   switch (activation) {
     case Activation::sigmoid:
       return detail::sigmoid_slope(g, y, where);
@@ -93,9 +102,9 @@ class Linear final : public Op {
 
   void vjp(Vjp& r) const override {
     const Activation activation = r.parameters<Activation>();
-    const Tensor dz = activation == Activation::none
-                          ? r.g()
-                          : slope(activation, r.g(), r.out(), r.node().where());
+    Tensor dz = r.take_g();
+    if (activation != Activation::none)
+      dz = slope(activation, std::move(dz), r.out(), r.node().where());
     if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.node().where()));
     if (r.needs(1)) detail::give_product(r, 1, rows(dz), true, rows(r.in(0)), false);
     if (r.input_count() > 2 && r.needs(2)) r.give(2, dz);

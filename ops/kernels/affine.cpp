@@ -1,6 +1,7 @@
 #include <chainrule/ops/kernels/affine.hpp>
 
 #include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/slopes.hpp>
 #include <chainrule/ops/kernels/vector_math.hpp>
 
 namespace chainrule::kernels {
@@ -20,6 +21,13 @@ void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi)
   });
 }
 
+template <class T, class F>
+void scale(T* g, const T* y, std::int64_t n, F slope) {
+  chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) g[i] = slope(g[i], y[i]);
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -34,11 +42,27 @@ void finish_affine(T* y, std::int64_t rows, std::int64_t columns, const T* bias,
     case Activation::tanh:
       return finish(y, rows, columns, bias, [](T z) { return kernels::tanh(z); });
     case Activation::relu:
-      return finish(y, rows, columns, bias, [](T z) { return z <= 0 ? T{0} : z; });
+      return finish(y, rows, columns, bias, [](T z) { return kernels::relu(z); });
+  }
+}
+
+template <class T>
+void scale_by_slope(T* g, const T* y, std::int64_t n, Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return;
+    case Activation::sigmoid:
+      return scale(g, y, n, [](T a, T b) { return sigmoid_slope(a, b); });
+    case Activation::tanh:
+      return scale(g, y, n, [](T a, T b) { return tanh_slope(a, b); });
+    case Activation::relu:
+      return scale(g, y, n, [](T a, T b) { return relu_slope(a, b); });
   }
 }
 
 template void finish_affine(float*, std::int64_t, std::int64_t, const float*, Activation);
 template void finish_affine(double*, std::int64_t, std::int64_t, const double*, Activation);
+template void scale_by_slope(float*, const float*, std::int64_t, Activation);
+template void scale_by_slope(double*, const double*, std::int64_t, Activation);
 
 }  // namespace chainrule::kernels

@@ -73,6 +73,26 @@ TEST_CASE("linear: a weight used twice has its gradients added up") {
   CHECK(max(abs(grad(z, w) - (z_parts[0] + z_parts[1]))).item() <= 1e-9);
 }
 
+TEST_CASE("linear: a gradient that others see is not written to") {
+  Generator generator(10);
+  const Tensor x = randn({4, 3}, generator, f64);
+  const Tensor w = randn({5, 3}, generator, f64).requires_grad_();
+  const Tensor seed = ones({4, 5}, f64);
+  const Tensor y = linear(x, w, {}, Activation::sigmoid);
+  const auto gradient = [&] {
+    return grad(std::vector{y}, std::vector{seed}, std::vector{w}, {.retain_graph = true})[0];
+  };
+  const std::vector<double> first = gradient().to_vector<double>();
+  CHECK(gradient().to_vector<double>() == first);
+  CHECK(seed.to_vector<double>() == std::vector<double>(20, 1.0));
+  // The sum hands one gradient to both of its operands.
+  const Tensor z = linear(x, w, {}, Activation::tanh);
+  const auto both = grad(sum(square(y + z)), {y, z, w});
+  const Tensor g = 2.0 * (y + z);
+  CHECK(max(abs(both[0] - g)).item() <= 1e-14);
+  CHECK(max(abs(both[1] - g)).item() <= 1e-14);
+}
+
 TEST_CASE("linear: what does not fit is named") {
   const Tensor x = zeros({5, 3}).named("x"), w = zeros({4, 3}).named("W");
   CHECK(error_of<ShapeError>([&] { linear(x, w.T()); }) ==
