@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
 
 namespace chainrule::kernels {
@@ -14,6 +15,18 @@ constexpr std::int64_t block = 1024;
 // Columns, and rows that are summed one after the other, of the weight's gradient.
 constexpr std::int64_t column_block = 256;
 constexpr std::int64_t row_block = 64;
+
+// Elements that are worth a thread.
+constexpr std::int64_t elements_for_thread = 1 << 15;
+
+// f(r) for every row, in parallel where there is enough to do.
+template <class F>
+void for_rows(std::int64_t rows, std::int64_t n, F f) {
+  chainrule::detail::parallel_for(rows, elements_for_thread / n + 1,
+                                  [=](std::int64_t begin, std::int64_t end) {
+                                    for (std::int64_t r = begin; r < end; ++r) f(r);
+                                  });
+}
 
 // The statistics of one row; row(x) is x̂.
 template <class T>
@@ -62,11 +75,13 @@ void with_weight(const T* weight, F f) {
 // two-pass algorithm of T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37 (1983)
 // 242, equation 1.7).
 template <class T>
-void layer_norm(T* __restrict out, RowStatistics<T> statistics, const T* x, const T* weight,
-                const T* bias, double eps, std::int64_t rows, std::int64_t n) {
+void layer_norm(T* to, RowStatistics<T> statistics, const T* all, const T* weight, const T* bias,
+                double eps, std::int64_t rows, std::int64_t n) {
   if (n == 0) return;
   const auto count = static_cast<double>(n);
-  for (std::int64_t r = 0; r < rows; ++r, x += n, out += n) {
+  for_rows(rows, n, [=](std::int64_t r) {
+    const T* x = all + r * n;
+    T* __restrict out = to + r * n;
     const T shift = sum_run(x, n) / static_cast<T>(n);
     const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& deviation, T& square) {
       deviation = x[i] - shift;
@@ -84,15 +99,17 @@ void layer_norm(T* __restrict out, RowStatistics<T> statistics, const T* x, cons
       else
         for (std::int64_t i = 0; i < n; ++i) out[i] = row(x[i]) * w(i);
     });
-  }
+  });
 }
 
 template <class T>
-void layer_norm_slope(T* __restrict out, const T* g, const T* x, const T* weight,
+void layer_norm_slope(T* to, const T* seeds, const T* all, const T* weight,
                       RowStatistics<const T> statistics, std::int64_t rows, std::int64_t n) {
   if (n == 0) return;
   const auto count = static_cast<double>(n);
-  for (std::int64_t r = 0; r < rows; ++r, x += n, g += n, out += n) {
+  for_rows(rows, n, [=](std::int64_t r) {
+    const T *x = all + r * n, *g = seeds + r * n;
+    T* __restrict out = to + r * n;
     const Row<T> row = row_of(statistics, r);
     with_weight(weight, [&](auto w) {
       const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& k, T& product) {
@@ -104,28 +121,31 @@ void layer_norm_slope(T* __restrict out, const T* g, const T* x, const T* weight
       for (std::int64_t i = 0; i < n; ++i)
         out[i] = row.scale * (g[i] * w(i) - mean - row(x[i]) * slope);
     });
-  }
+  });
 }
 
 template <class T>
-void layer_norm_weight_slope(T* __restrict out, const T* g, const T* x,
-                             RowStatistics<const T> statistics, std::int64_t rows, std::int64_t n) {
-  T part[column_block];
-  double sum[column_block];
-  for (std::int64_t column = 0; column < n; column += column_block) {
-    const std::int64_t count = std::min(column_block, n - column);
-    std::fill_n(sum, count, 0.0);
-    for (std::int64_t first = 0; first < rows; first += row_block) {
-      std::fill_n(part, count, T{0});
-      for (std::int64_t r = first; r < std::min(first + row_block, rows); ++r) {
-        const T *from = x + r * n + column, *seed = g + r * n + column;
-        const Row<T> row = row_of(statistics, r);
-        for (std::int64_t j = 0; j < count; ++j) part[j] += seed[j] * row(from[j]);
-      }
-      for (std::int64_t j = 0; j < count; ++j) sum[j] += static_cast<double>(part[j]);
-    }
-    for (std::int64_t j = 0; j < count; ++j) out[column + j] = static_cast<T>(sum[j]);
-  }
+void layer_norm_weight_slope(T* out, const T* g, const T* x, RowStatistics<const T> statistics,
+                             std::int64_t rows, std::int64_t n) {
+  chainrule::detail::parallel_for(
+      n, elements_for_thread / (rows + 1) + 1, [=](std::int64_t begin, std::int64_t end) {
+        T part[column_block];
+        double sum[column_block];
+        for (std::int64_t column = begin; column < end; column += column_block) {
+          const std::int64_t count = std::min(column_block, end - column);
+          std::fill_n(sum, count, 0.0);
+          for (std::int64_t first = 0; first < rows; first += row_block) {
+            std::fill_n(part, count, T{0});
+            for (std::int64_t r = first; r < std::min(first + row_block, rows); ++r) {
+              const T *from = x + r * n + column, *seed = g + r * n + column;
+              const Row<T> row = row_of(statistics, r);
+              for (std::int64_t j = 0; j < count; ++j) part[j] += seed[j] * row(from[j]);
+            }
+            for (std::int64_t j = 0; j < count; ++j) sum[j] += static_cast<double>(part[j]);
+          }
+          for (std::int64_t j = 0; j < count; ++j) out[column + j] = static_cast<T>(sum[j]);
+        }
+      });
 }
 
 #define CHAINRULE_FLOATING_TYPE(T)                                                            \

@@ -1,5 +1,6 @@
 #include <chainrule/ops/kernels/mse.hpp>
 
+#include <chainrule/ops/kernels/loops.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
 
 namespace chainrule::kernels {
@@ -9,14 +10,22 @@ namespace {
 // Elements whose squares are kept in the first cache until they are summed.
 constexpr std::int64_t block = 1024;
 
+// f(i) for every element, in parallel where there is enough to do; it writes to memory of its own.
+template <class F>
+void for_each(std::int64_t n, F f) {
+  chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
 }  // namespace
 
 template <class T>
-void squared_differences(T* __restrict out, const T* y, const T* t, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
+void squared_differences(T* out, const T* y, const T* t, std::int64_t n) {
+  for_each(n, [=](std::int64_t i) {
     const T difference = y[i] - t[i];
     out[i] = difference * difference;
-  }
+  });
 }
 
 template <class T>
@@ -32,15 +41,13 @@ T sum_squared_differences(const T* y, const T* t, std::int64_t n) {
 }
 
 template <class T>
-void scaled_differences(T* __restrict out, const T* y, const T* t, const T* g, std::int64_t g_step,
-                        T scale, std::int64_t n) {
+void scaled_differences(T* out, const T* y, const T* t, const T* g, std::int64_t g_step, T scale,
+                        std::int64_t n) {
   if (n == 0) return;
-  if (g_step == 0) {
-    const T factor = scale * *g;
-    for (std::int64_t i = 0; i < n; ++i) out[i] = (y[i] - t[i]) * factor;
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) out[i] = (y[i] - t[i]) * (scale * g[i]);
-  }
+  if (g_step == 0)
+    for_each(n, [=, factor = scale * *g](std::int64_t i) { out[i] = (y[i] - t[i]) * factor; });
+  else
+    for_each(n, [=](std::int64_t i) { out[i] = (y[i] - t[i]) * (scale * g[i]); });
 }
 
 #define CHAINRULE_FLOATING_TYPE(T)                                                       \
