@@ -2,7 +2,7 @@
 """Runs the benchmarks of a build directory, prints a table of what they measured, and, after all of
 them, writes bench/RESULTS.md. bench/run calls it.
 
-    bench/report.py BUILD_DIRECTORY [BENCHMARK …]
+    bench/report.py [--no-peers] BUILD_DIRECTORY [BENCHMARK …]
 """
 
 import dataclasses
@@ -26,7 +26,16 @@ BENCHMARKS = [
     "matmul_engines",
     "three_lines",
 ]
-# From another machine and another day, for orientation only; see the text beside them.
+PEERS = [
+    "libtorch_tiny_ops",
+    "libtorch_scalar_chain",
+    "libtorch_perceptron",
+    "libtorch_optimizers",
+    "libtorch_functions",
+]
+
+# From another machine and another day, for orientation only, where libtorch was not measured; see
+# the text beside them.
 EARLIER = """\
 ## libtorch 2.6, measured earlier
 
@@ -49,8 +58,22 @@ ratios taken in one run on one machine are comparisons; what follows is for orie
 """
 
 
+def kernels_of_openblas():
+    """OPENBLAS_CORETYPE for the programs, and why, as (value or None, text)."""
+    told = os.environ.get("OPENBLAS_CORETYPE")
+    if told:
+        return told, f"{told}, as the environment has it"
+    if "avx512f" in grep("/proc/cpuinfo", r"^flags\s*:(.*)").split():
+        return "SkylakeX", "SkylakeX, set here: OpenBLAS does not know every processor with AVX-512"
+    return None, "not set"
+
+
 def run(benchmark, build, figures):
     """Runs one benchmark, showing its output, and returns the output and whether it succeeded."""
+    environment = dict(os.environ)
+    coretype = kernels_of_openblas()[0]
+    if coretype:
+        environment["OPENBLAS_CORETYPE"] = coretype
     if benchmark == "three_lines":
         command = [sys.executable, str(HERE / "three_lines.py"), str(build), str(figures)]
     else:
@@ -58,7 +81,7 @@ def run(benchmark, build, figures):
     print(f"== {benchmark}", flush=True)
     output = []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
@@ -158,6 +181,7 @@ def circumstances(build, load):
         ),
         ("build", " ".join(["buildtype=release (-O3), -march=native, static library", *options])),
         ("threads", "1, where nothing else is said"),
+        ("OPENBLAS_CORETYPE", kernels_of_openblas()[1]),
     ]
 
 
@@ -208,7 +232,7 @@ def write_results(path, facts, figures, outputs):
         "|---|---|---|---|",
         *(figure.row() for figure in everything if figure.target),
         "",
-        EARLIER,
+        *([] if "libtorch_perceptron" in outputs else [EARLIER]),
     ]
     for benchmark, output in outputs.items():
         lines += section(benchmark, figures[benchmark], output)
@@ -229,7 +253,10 @@ def summarize(figures):
 
 def main():
     arguments = sys.argv[1:]
-    available = BENCHMARKS
+    available = BENCHMARKS + PEERS
+    if arguments[:1] == ["--no-peers"]:
+        arguments.pop(0)
+        available = BENCHMARKS
     if not arguments:
         sys.exit(__doc__)
     build = pathlib.Path(arguments[0]).resolve()
