@@ -1,5 +1,6 @@
 #pragma once
 
+#include <malloc.h>
 #include <time.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -19,13 +21,16 @@
 /// ratios of neighbours.
 namespace bench {
 
-/// Seconds that the processor spent on the calling thread, in the program and in the system for it.
-/// While the thread has a processor to itself that is the time on the wall, since nothing measured
-/// here waits; where others take it away in between, that does not count. (What runs on several
-/// threads must be measured by the wall.)
-inline double now() {
+/// Which time is measured: that of a processor on the calling thread, in the program and in the
+/// system for it, or that on the wall. While the thread has a processor to itself they are the
+/// same, since nothing measured here waits; where others take it away in between, that does not
+/// count in the former. What runs on several threads must be measured by the wall.
+enum class Clock { thread, wall };
+
+/// Seconds from some moment on.
+inline double now(Clock clock = Clock::thread) {
   timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(clock == Clock::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
@@ -55,10 +60,10 @@ inline Spread spread(std::vector<double> values) {
 
 /// Seconds for each of `count` calls of f together.
 template <class F>
-double time_of(int count, F&& f) {
-  const double start = now();
+double time_of(int count, F&& f, Clock clock = Clock::thread) {
+  const double start = now(clock);
   for (int i = 0; i < count; ++i) f();
-  return (now() - start) / count;
+  return (now(clock) - start) / count;
 }
 
 /// How often f is to be called to take about `seconds`.
@@ -81,19 +86,46 @@ struct Comparison {
 
 /// Calls a and b in turn, `pairs` times each, about `seconds` long each time.
 template <class A, class B>
-Comparison compare(int pairs, double seconds, A&& a, B&& b) {
+Comparison compare(int pairs, double seconds, A&& a, B&& b, Clock clock = Clock::thread) {
   const int calls_a = calls_for(seconds, a), calls_b = calls_for(seconds, b);
   std::vector<double> times_a, times_b, ratios;
   for (int i = 0; i < pairs; ++i) {
-    times_a.push_back(time_of(calls_a, a));
-    times_b.push_back(time_of(calls_b, b));
+    times_a.push_back(time_of(calls_a, a, clock));
+    times_b.push_back(time_of(calls_b, b, clock));
     ratios.push_back(times_a.back() / times_b.back());
   }
   return {spread(times_a), spread(times_b), spread(ratios)};
 }
 
+/// Makes malloc keep what is freed. By default glibc gives large blocks back to the system, and the
+/// page faults when they are asked for again cost programs that take buffers from it, as libtorch
+/// does in every operation and Eigen in every product, 8 % and more.
+inline void keep_freed_memory() {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+}
+
+/// What a figure should be: nothing in particular, at most a number, or at_least() one.
+struct Target {
+  enum class Kind { none, at_most, at_least };
+  Kind kind = Kind::none;
+  double value = 0;
+
+  Target() = default;
+  Target(double most) : kind(Kind::at_most), value(most) {}
+  bool reached(double figure) const {
+    return kind == Kind::none || (kind == Kind::at_most ? figure <= value : figure >= value);
+  }
+};
+inline Target at_least(double value) {
+  Target target(value);
+  target.kind = Target::Kind::at_least;
+  return target;
+}
+
 /// Where the figures go: to standard output, and to the file named by the only argument, if there
-/// is one, as lines `name <tab> value <tab> unit <tab> target` for bench/run.
+/// is one, as lines `name <tab> value <tab> unit <tab> target <tab> quartiles` for bench/run. A
+/// target is "<= 1.5", ">= 25" or nothing; quartiles are "1.38 … 1.44" or nothing.
 class Report {
  public:
   Report(int argc, char** argv) {
@@ -104,28 +136,43 @@ class Report {
     }
   }
 
-  /// A figure; with a target, which is the most that it may be.
-  void figure(std::string_view name, double value, std::string_view unit, double target = -1) {
-    std::string limit;
-    if (target >= 0) limit = number(target);
-    std::printf("%-58.*s %10s %-10.*s", static_cast<int>(name.size()), name.data(),
-                number(value).c_str(), static_cast<int>(unit.size()), unit.data());
-    if (!limit.empty())
-      std::printf(" target %s%s", limit.c_str(), value <= target ? "" : "  MISSED");
-    std::printf("\n");
-    std::fflush(stdout);
-    if (file_.is_open())
-      file_ << name << '\t' << number(value) << '\t' << unit << '\t' << limit << std::endl;
+  void figure(const std::string& name, double value, const std::string& unit,
+              const Target& target = {}) {
+    write(name, value, unit, target, "");
+  }
+  /// How many times one thing takes as long as another, with the quartiles.
+  void ratio(const std::string& name, const Spread& spread, const Target& target = {}) {
+    write(name, spread.median, "x", target, number(spread.low) + " … " + number(spread.high));
   }
 
  private:
+  void write(const std::string& name, double value, const std::string& unit, const Target& target,
+             const std::string& quartiles) {
+    std::string limit;
+    if (target.kind != Target::Kind::none)
+      limit = (target.kind == Target::Kind::at_most ? "<= " : ">= ") + number(target.value);
+    std::printf("%-66s %8s %-9s", name.c_str(), number(value).c_str(), unit.c_str());
+    if (!quartiles.empty()) std::printf(" (%s)", quartiles.c_str());
+    if (!limit.empty())
+      std::printf(" target %s%s", limit.c_str(), target.reached(value) ? "" : "  MISSED");
+    std::printf("\n");
+    std::fflush(stdout);
+    if (file_.is_open())
+      file_ << name << '\t' << number(value) << '\t' << unit << '\t' << limit << '\t' << quartiles
+            << std::endl;
+  }
+
+  // Three digits, or all those before the point.
   static std::string number(double value) {
-    char text[32];
     const double size = std::abs(value);
-    const int digits = size >= 100 || value == static_cast<int>(value) ? 0 : size >= 10 ? 1 : 2;
+    int digits = 0;
+    if (size != std::floor(size))
+      for (double least = 100; digits < 5 && size < least; least /= 10) ++digits;
+    char text[32];
     std::snprintf(text, sizeof text, "%.*f", digits, value);
     return text;
   }
+
   std::ofstream file_;
 };
 

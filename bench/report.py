@@ -2,9 +2,10 @@
 """Runs the benchmarks of a build directory, prints a table of what they measured, and, after all of
 them, writes bench/RESULTS.md. bench/run calls it.
 
-    bench/report.py BUILD_DIRECTORY [BENCHMARK …]
+    bench/report.py [--no-peers] BUILD_DIRECTORY [BENCHMARK …]
 """
 
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -15,9 +16,26 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHMARKS = ["tiny_ops", "scalar_chain", "perceptron", "matmul_engines", "three_lines"]
+BENCHMARKS = [
+    "tiny_ops",
+    "scalar_chain",
+    "perceptron",
+    "threads",
+    "optimizers",
+    "elementwise",
+    "matmul_engines",
+    "three_lines",
+]
+PEERS = [
+    "libtorch_tiny_ops",
+    "libtorch_scalar_chain",
+    "libtorch_perceptron",
+    "libtorch_optimizers",
+    "libtorch_functions",
+]
 
-# From another machine and another day, for orientation only; see the text beside them.
+# From another machine and another day, for orientation only, where libtorch was not measured; see
+# the text beside them.
 EARLIER = """\
 ## libtorch 2.6, measured earlier
 
@@ -40,15 +58,31 @@ ratios taken in one run on one machine are comparisons; what follows is for orie
 """
 
 
+def kernels_of_openblas():
+    """OPENBLAS_CORETYPE for the programs, and why, as (value or None, text)."""
+    told = os.environ.get("OPENBLAS_CORETYPE")
+    if told:
+        return told, f"{told}, as the environment has it"
+    if "avx512f" in grep("/proc/cpuinfo", r"^flags\s*:(.*)").split():
+        return "SkylakeX", "SkylakeX, set here: OpenBLAS does not know every processor with AVX-512"
+    return None, "not set"
+
+
 def run(benchmark, build, figures):
     """Runs one benchmark, showing its output, and returns the output and whether it succeeded."""
+    environment = dict(os.environ)
+    coretype = kernels_of_openblas()[0]
+    if coretype:
+        environment["OPENBLAS_CORETYPE"] = coretype
     if benchmark == "three_lines":
         command = [sys.executable, str(HERE / "three_lines.py"), str(build), str(figures)]
     else:
         command = [str(build / "bench" / f"bench_{benchmark}"), str(figures)]
     print(f"== {benchmark}", flush=True)
     output = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             output.append(line)
@@ -57,18 +91,47 @@ def run(benchmark, build, figures):
 
 
 def read_figures(path):
-    """(name, value, unit, target or None) of each line."""
+    """The figures of a file, as bench/measure.hpp describes it."""
     figures = []
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
-            name, value, unit, target = line.split("\t")
-            figures.append((name, value, unit, target or None))
+            figures.append(Figure(*line.split("\t")))
     return figures
 
 
-def reached(figure):
-    """Whether a figure with a target is at most that."""
-    return float(figure[1]) <= float(figure[3])
+@dataclasses.dataclass
+class Figure:
+    """A line of such a file."""
+
+    name: str
+    value: str
+    unit: str
+    target: str  # "<= 1.5", ">= 25" or ""
+    quartiles: str  # "1.38 … 1.44" or ""
+
+    def reached(self):
+        """Whether a figure with a target is what it should be."""
+        relation, limit = self.target.split()
+        if relation == ">=":
+            return float(self.value) >= float(limit)
+        return float(self.value) <= float(limit)
+
+    def measured(self):
+        """The value with its unit and its quartiles."""
+        text = f"{self.value} {self.unit}".rstrip()
+        return f"{text} ({self.quartiles})" if self.quartiles else text
+
+    def wanted(self):
+        """The target in words."""
+        return self.target.replace("<=", "at most").replace(">=", "at least")
+
+    def row(self):
+        """The row of a table."""
+        name = self.name.replace("|", "\\|")
+        if not self.target:
+            return f"| {name} | {self.measured()} |"
+        reached = "yes" if self.reached() else "**no**"
+        return f"| {name} | {self.measured()} | {self.wanted()} | {reached} |"
 
 
 def first_line(*command):
@@ -117,86 +180,108 @@ def circumstances(build, load):
             f"fmt {first_line('pkg-config', '--modversion', 'fmt')}",
         ),
         ("build", " ".join(["buildtype=release (-O3), -march=native, static library", *options])),
-        ("threads", "1"),
+        ("threads", "1, where nothing else is said"),
+        ("OPENBLAS_CORETYPE", kernels_of_openblas()[1]),
     ]
 
 
-def row(figure):
-    name, value, unit, target = figure
-    name = name.replace("|", "\\|")
-    if target is None:
-        return f"| {name} | {value} {unit} |"
-    return f"| {name} | {value} {unit} | {target} | {'yes' if reached(figure) else '**no**'} |"
+def settings(outputs):
+    """What the programs said of the libraries that they compare with, each once, as rows."""
+    said = []
+    for output in outputs.values():
+        for text in re.findall(r"^settings: (.*)$", output, re.M):
+            if text not in said:
+                said.append(text)
+    return [("compared with", text) for text in said]
+
+
+def section(benchmark, figures, output):
+    """What one benchmark measured without a target, and what else it printed."""
+    rows = [figure.row() for figure in figures if not figure.target]
+    table = ["| figure | measured (quartiles) |", "|---|---|", *rows, ""] if rows else []
+    names = tuple(figure.name for figure in figures)
+    printed = [
+        line
+        for line in output.splitlines()
+        if line.strip() and not line.startswith((*names, "settings: "))
+    ]
+    text = ["```", *printed, "```", ""] if printed else []
+    return [f"## {benchmark}", "", *table, *text]
 
 
 def write_results(path, facts, figures, outputs):
+    """`figures` and `outputs` of each benchmark."""
+    everything = [figure for of_one in figures.values() for figure in of_one]
     lines = [
         "# What the benchmarks measured",
         "",
-        "Written by `bench/run`. Times are processor time of the measuring thread (that of the",
-        "three-line program is on the wall), medians of repeated samples; comparisons are made in",
-        "one process, in turn (A B A B …), by the median of the ratios of neighbours, after both",
-        "sides were found to compute the same. Inputs are random and change from step to step.",
+        "Written by `bench/run`. Times are processor time of the measuring thread (those of two",
+        "threads and of the three-line program are on the wall), medians of repeated samples;",
+        "comparisons are made in one process, in turn (A B A B …), by the median of the ratios of",
+        "neighbours, with their quartiles, after both sides were found to compute the same. Inputs",
+        "are random and change from step to step. The floor is the same computation written by hand,",
+        "with no framework, with the faster of two libraries for its products.",
         "",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {text} |" for name, text in facts),
+        *(f"| {name} | {text} |" for name, text in facts + settings(outputs)),
         "",
         "## Figures with a target",
         "",
-        "| figure | measured | at most | reached |",
+        "| figure | measured (quartiles) | target | reached |",
         "|---|---|---|---|",
-        *(row(figure) for figure in figures if figure[3] is not None),
+        *(figure.row() for figure in everything if figure.target),
         "",
-        "## Other figures",
-        "",
-        "| figure | measured |",
-        "|---|---|",
-        *(row(figure) for figure in figures if figure[3] is None),
-        "",
-        EARLIER,
-        "## What the programs printed",
-        "",
+        *([] if "libtorch_perceptron" in outputs else [EARLIER]),
     ]
     for benchmark, output in outputs.items():
-        lines += [f"### {benchmark}", "", "```", output.rstrip(), "```", ""]
+        lines += section(benchmark, figures[benchmark], output)
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def summarize(figures):
+    """Prints the figures with a target, and returns how many missed it."""
+    missed = 0
+    print(f"{'figure':<76} {'measured':>12}  target")
+    for figure in figures:
+        if figure.target:
+            mark = "" if figure.reached() else "  MISSED"
+            missed += not figure.reached()
+            print(f"{figure.name:<76} {figure.value:>8} {figure.unit:<5} {figure.target}{mark}")
+    return missed
+
+
 def main():
-    if len(sys.argv) < 2:
+    arguments = sys.argv[1:]
+    available = BENCHMARKS + PEERS
+    if arguments[:1] == ["--no-peers"]:
+        arguments.pop(0)
+        available = BENCHMARKS
+    if not arguments:
         sys.exit(__doc__)
-    build = pathlib.Path(sys.argv[1]).resolve()
-    chosen = sys.argv[2:] or BENCHMARKS
+    build = pathlib.Path(arguments[0]).resolve()
+    chosen = arguments[1:] or available
     for name in chosen:
-        if name not in BENCHMARKS:
-            sys.exit(f"error: no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        if name not in available:
+            sys.exit(f"error: no benchmark {name!r}; there are {', '.join(available)}")
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"warning: the machine is busy (load {load:.1f}); expect noise\n")
     facts = circumstances(build, load)
 
-    figures, outputs, failed = [], {}, []
+    figures, outputs, failed = {}, {}, []
     with tempfile.TemporaryDirectory() as scratch:
         for benchmark in chosen:
             path = pathlib.Path(scratch) / benchmark
             outputs[benchmark], succeeded = run(benchmark, build, path)
-            figures += read_figures(path)
+            figures[benchmark] = read_figures(path)
             if not succeeded:
                 failed.append(benchmark)
 
-    missed = []
-    print(f"{'figure':<72} {'measured':>14} {'at most':>8}")
-    for figure in figures:
-        name, value, unit, target = figure
-        if target is None:
-            continue
-        if not reached(figure):
-            missed.append(name)
-        print(f"{name:<72} {value + ' ' + unit:>14} {target:>8}{'' if reached(figure) else '  MISSED'}")
+    missed = summarize([figure for of_one in figures.values() for figure in of_one])
     for benchmark in failed:
         print(f"error: {benchmark} failed")
-    if chosen == BENCHMARKS and not failed:
+    if chosen == available and not failed:
         write_results(HERE / "RESULTS.md", facts, figures, outputs)
         print("written: bench/RESULTS.md")
     return 1 if missed or failed else 0

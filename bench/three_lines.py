@@ -74,7 +74,8 @@ def main():
     if len(sys.argv) == 3:
         with open(sys.argv[2], "w", encoding="utf-8") as file:
             for name, value, unit, target in lines:
-                file.write(f"{name}\t{value}\t{unit}\t{'' if target is None else target}\n")
+                limit = "" if target is None else f"<= {target}"
+                file.write(f"{name}\t{value}\t{unit}\t{limit}\t\n")
 
 
 if __name__ == "__main__":

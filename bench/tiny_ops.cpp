@@ -176,15 +176,17 @@ void measure(Program& program, bench::Report& report, const std::string& setting
                    "tiny_ops: the gradient died out or overflowed");
     program.zero_grad();
   }
-  const auto print = [&](const char* what, const std::vector<double>& seconds, double target) {
+  const auto print = [&](const char* what, const std::vector<double>& seconds,
+                         const bench::Target& target = {}) {
     report.figure("4x4 chain, " + setting + ": " + what,
-                  bench::spread(seconds).median / operations * 1e9, "ns/op", targets ? target : -1);
+                  bench::spread(seconds).median / operations * 1e9, "ns/op",
+                  targets ? target : bench::Target{});
   };
-  print("without recording", plain, -1);
+  print("without recording", plain);
   print("recorded", recorded, 80);
-  print("freeing of what was recorded", freeing, -1);
+  print("freeing of what was recorded", freeing);
   print("forward + backward", both, 150);
-  print("freeing of what is left after it", rest, -1);
+  print("freeing of what is left after it", rest);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ check  libbenchmark-dev pc:benchmark
 check  clang-format-19  cmd:clang-format-19
 check  python3          cmd:python3
 check  git              cmd:git
+peers  libtorch-dev     header:torch/csrc/api/include/torch/version.h
+peers  libopenblas0-openmp pc:openblas
 '
 
 say() { printf '%s\n' "$*" >&2; }

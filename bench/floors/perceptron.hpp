@@ -1,53 +1,77 @@
 #pragma once
 
-#include <Eigen/Core>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-/// The training step of a multilayer perceptron written by hand with Eigen: what a program without
-/// any framework does. The buffers are allocated once, products write into them without
-/// temporaries, and what is elementwise is one vectorised pass.
+#include <chainrule/bench/floors/products.hpp>
+
+/// The training step of a multilayer perceptron written by hand: what a program without any
+/// framework does. The buffers are allocated once, products write into them without temporaries,
+/// and what is elementwise is one vectorised pass.
 namespace floors {
 
-/// Sigmoid layers, softmax and cross-entropy, mean over the batch, SGD; f32. Samples are columns:
-/// a column-major (features, batch) of Eigen is a row-major (batch, features) in memory.
+/// Of the hidden layers.
+enum class Activation { sigmoid, relu };
+enum class Optimizer { sgd, adam };
+
+/// Softmax and cross-entropy at the output, mean over the batch; f32. Samples are rows, weights
+/// (inputs, units), all row-major.
 class Perceptron {
  public:
   /// `sizes`: inputs, units of each hidden layer, classes.
-  Perceptron(std::span<const int> sizes, int batch);
+  Perceptron(std::span<const int> sizes, int batch, Activation activation, Optimizer optimizer,
+             float rate, Engine engine);
 
-  /// The formulas of the derivation for one batch x (features, batch), with a class for each
-  /// sample: fills the gradients and returns the loss.
+  /// The formulas of the derivation for one batch x (batch, inputs), with a class for each sample:
+  /// fills the gradients and returns the loss.
   float gradients(const float* x, const std::int64_t* labels);
-  /// W ← W − rate dW, b ← b − rate db.
-  void update(float rate);
-  /// Both, with the update of W as part of the product that makes dW, which is never stored. Faster
-  /// or slower than the two above, as the batch may be.
-  float fused_step(const float* x, const std::int64_t* labels, float rate);
+  /// gradients(), and a step of the optimizer.
+  float step(const float* x, const std::int64_t* labels);
+  /// The same with SGD, where the update of a weight is part of the product that makes its
+  /// gradient, which is never stored.
+  float fused_step(const float* x, const std::int64_t* labels);
 
-  std::size_t layers() const noexcept { return weights_.size(); }
-  /// (units, inputs), column-major.
-  Eigen::MatrixXf& weight(std::size_t layer) { return weights_[layer]; }
-  Eigen::VectorXf& bias(std::size_t layer) { return biases_[layer]; }
-  const Eigen::MatrixXf& weight_gradient(std::size_t layer) const {
-    return weight_gradients_[layer];
+  std::size_t layers() const noexcept { return layers_.size(); }
+  std::vector<float>& weight(std::size_t layer) { return layers_[layer].weight.value; }
+  std::vector<float>& bias(std::size_t layer) { return layers_[layer].bias.value; }
+  const std::vector<float>& weight_gradient(std::size_t layer) const {
+    return layers_[layer].weight.gradient;
   }
-  const Eigen::VectorXf& bias_gradient(std::size_t layer) const { return bias_gradients_[layer]; }
+  const std::vector<float>& bias_gradient(std::size_t layer) const {
+    return layers_[layer].bias.gradient;
+  }
+  /// Of all its buffers.
+  std::size_t bytes() const;
 
  private:
-  using Input = Eigen::Map<const Eigen::MatrixXf>;
-  float forward(const Input& x, const std::int64_t* labels);
-  template <class H>
-  void multiply(std::size_t layer, const H& input, float scale, Eigen::MatrixXf& to);
+  struct Parameter {
+    std::vector<float> value, gradient;
+    std::vector<float> m, v;  // Adam's
+  };
+  struct Layer {
+    int inputs, units;
+    Parameter weight, bias;
+    std::vector<float> h;   // (batch, units); logits less their maximum in the last layer
+    std::vector<float> dz;  // (batch, units)
+  };
+
+  float forward(const float* x, const std::int64_t* labels);
+  float softmax(const std::int64_t* labels);
   void slopes(std::size_t layer);
-  void bias_sums(std::size_t layer);
+  void bias_sums(Layer& layer) const;
+  const float* input_of(std::size_t layer, const float* x) const {
+    return layer == 0 ? x : layers_[layer - 1].h.data();
+  }
 
   int batch_;
-  std::vector<Eigen::MatrixXf> weights_, weight_gradients_;
-  std::vector<Eigen::VectorXf> biases_, bias_gradients_;
-  std::vector<Eigen::MatrixXf> h_;   // of each layer; softmax in the last
-  std::vector<Eigen::MatrixXf> dz_;  // (units, batch) of each layer
+  Activation activation_;
+  Optimizer optimizer_;
+  float rate_;
+  Engine engine_;
+  int steps_ = 0;
+  std::vector<Layer> layers_;
 };
 
 }  // namespace floors

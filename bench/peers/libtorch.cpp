@@ -1,0 +1,301 @@
+#include <chainrule/bench/peers/libtorch.hpp>
+
+#include <ATen/Config.h>
+#include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
+#include <dlfcn.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <cstdlib>
+#include <map>
+
+namespace peers {
+
+namespace {
+
+using torch::Tensor;
+using Variables = std::vector<Tensor>;
+
+std::vector<float> numbers(const Tensor& tensor) {
+  const Tensor flat = tensor.detach().contiguous().view(-1);
+  return {flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel()};
+}
+
+// A copy, as parameters are.
+Tensor tensor_of(const std::vector<float>& from, at::IntArrayRef shape) {
+  return torch::from_blob(const_cast<float*>(from.data()), shape).clone();
+}
+
+// What zero_grad(set_to_none) of later versions does.
+void remove_gradients(const Variables& of) {
+  for (const Tensor& each : of) each.mutable_grad().reset();
+}
+
+// The program of a function of some inputs, whose result meets a seed, or is a scalar.
+Program program(const Variables& inputs, const std::function<Tensor()>& f,
+                const Tensor& seed = {}) {
+  for (const Tensor& each : inputs) each.requires_grad_();
+  Program result;
+  result.forward = [=] {
+    const c10::InferenceMode guard;
+    bench::keep(f());
+  };
+  result.recorded = [=] { bench::keep(f()); };
+  result.backward = [=] {
+    remove_gradients(inputs);
+    f().backward(seed);
+  };
+  result.result = [=] {
+    const torch::NoGradGuard guard;
+    return numbers(f());
+  };
+  result.gradients = [=] {
+    std::vector<std::vector<float>> all;
+    for (const Tensor& each : inputs) all.push_back(numbers(each.grad()));
+    return all;
+  };
+  return result;
+}
+
+// What a function of the BLAS library says of itself, if libtorch brought one that has it.
+std::string blas_says(const char* function) {
+  using Says = char* (*)();
+  const auto says = reinterpret_cast<Says>(dlsym(RTLD_DEFAULT, function));
+  return says ? says() : "unknown";
+}
+
+// The allocator that libtorch has anyway, with a count of what is live.
+class Counting final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) const override {
+    auto block = std::make_unique<Block>(Block{inner_->allocate(bytes), bytes});
+    live += static_cast<std::int64_t>(bytes);
+    peak = std::max(peak, live);
+    void* data = block->memory.get();
+    return {data, block.release(), &release, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+
+  // Of one thread, as all that is measured here.
+  static inline std::int64_t live = 0, peak = 0;
+
+ private:
+  struct Block {
+    c10::DataPtr memory;
+    std::size_t bytes;
+  };
+  static void release(void* context) {
+    const std::unique_ptr<Block> block(static_cast<Block*>(context));
+    live -= static_cast<std::int64_t>(block->bytes);
+  }
+  c10::Allocator* inner_ = c10::GetCPUAllocator();
+};
+
+void count() {
+  static Counting counting;
+  static const bool once = [] {
+    c10::SetCPUAllocator(&counting, 1);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+}  // namespace
+
+std::string libtorch_settings() {
+  const char* told = std::getenv("OPENBLAS_CORETYPE");
+  const std::string by = told ? std::string("OPENBLAS_CORETYPE=") + told : "as it detects";
+  return std::string("libtorch ") + TORCH_VERSION +
+         ", threads: " + std::to_string(at::get_num_threads()) +
+         "; BLAS: " + blas_says("openblas_get_config") + ", kernels of " +
+         blas_says("openblas_get_corename") + " (" + by +
+         "); inference mode where nothing is recorded, inputs taken once, gradients set to none, "
+         "torch::optim (1.13 has no fused or foreach optimizer for the CPU in C++), malloc keeps "
+         "what is freed";
+}
+
+void set_libtorch_threads(int count) { at::set_num_threads(count); }
+
+LiveBytes libtorch_bytes() {
+  count();
+  return {Counting::live, Counting::peak};
+}
+
+void reset_libtorch_peak() {
+  count();
+  Counting::peak = Counting::live;
+}
+
+Program tiny_chain(int side, int rounds, const std::vector<std::vector<float>>& x,
+                   const std::vector<float>& b, const std::vector<float>& m,
+                   const std::vector<float>& w) {
+  Variables starts;
+  for (const std::vector<float>& each : x) starts.push_back(tensor_of(each, {side, side}));
+  const Variables inputs = {tensor_of(b, {side, side}), tensor_of(m, {side, side}),
+                            tensor_of(w, {side, side})};
+  const auto chain = [=, next = std::size_t{0}]() mutable {
+    Tensor h = starts[next++ % starts.size()];
+    for (int i = 0; i < rounds; ++i)
+      h = torch::sigmoid((h + inputs[0]) * inputs[1]).matmul(inputs[2]);
+    return h;
+  };
+  return program(inputs, chain, torch::ones({side, side}));
+}
+
+Program scalar_chain(int length, float start, float factor) {
+  const Variables inputs = {torch::full({}, start), torch::full({}, factor)};
+  return program(inputs, [=] {
+    Tensor h = inputs[0];
+    for (int i = 0; i < length; ++i) h = h * inputs[1];
+    return h;
+  });
+}
+
+Program fan_out(int width, float x, float factor) {
+  const Variables inputs = {torch::full({}, x), torch::full({}, factor)};
+  return program(inputs, [=] {
+    Tensor sum = inputs[0] * inputs[1];
+    for (int i = 1; i < width; ++i) sum = sum + inputs[0] * inputs[1];
+    return sum;
+  });
+}
+
+Program function(const std::string& name, int rows, int columns,
+                 const std::vector<std::vector<float>>& inputs, const std::vector<float>& seed) {
+  using Function = Tensor (*)(const Variables&);
+  static const std::map<std::string, Function> functions = {
+      {"exp", [](const Variables& v) { return v[0].exp(); }},
+      {"tanh", [](const Variables& v) { return v[0].tanh(); }},
+      {"sigmoid", [](const Variables& v) { return v[0].sigmoid(); }},
+      {"mul, add", [](const Variables& v) { return v[0] * v[1] + v[2]; }},
+      {"tanh, mul, add, sigmoid",
+       [](const Variables& v) { return (v[0].tanh() * v[1] + v[2]).sigmoid(); }},
+      {"softmax over rows", [](const Variables& v) { return v[0].softmax(-1); }},
+      {"softmax over columns", [](const Variables& v) { return v[0].softmax(0); }},
+      {"log_softmax over rows", [](const Variables& v) { return v[0].log_softmax(-1); }},
+      {"layer_norm",
+       [](const Variables& v) { return torch::layer_norm(v[0], {v[0].size(1)}, v[1], v[2]); }},
+      {"sum over rows", [](const Variables& v) { return v[0].sum(1); }},
+      {"sum over columns", [](const Variables& v) { return v[0].sum(0); }},
+      {"mean over rows", [](const Variables& v) { return v[0].mean(1); }},
+      {"mean over columns", [](const Variables& v) { return v[0].mean(0); }},
+      {"max over rows", [](const Variables& v) { return v[0].amax(1); }},
+      {"max over columns", [](const Variables& v) { return v[0].amax(0); }},
+  };
+  Variables tensors;
+  for (const std::vector<float>& each : inputs) {
+    const bool matrix =
+        each.size() == static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+    tensors.push_back(matrix ? tensor_of(each, {rows, columns})
+                             : tensor_of(each, {static_cast<std::int64_t>(each.size())}));
+  }
+  const Function f = functions.at(name);
+  const Tensor shaped = f(tensors);
+  return program(tensors, [=] { return f(tensors); }, tensor_of(seed, shaped.sizes()));
+}
+
+struct Perceptron::State {
+  Variables x, labels;
+  torch::nn::Sequential model;
+  Variables parameters;
+  std::unique_ptr<torch::optim::Optimizer> optimizer;
+  Variables direction, product;
+
+  Tensor loss(std::size_t i) {
+    return torch::nn::functional::cross_entropy(model->forward(x[i]), labels[i]);
+  }
+};
+
+Perceptron::Perceptron(const workloads::Network& network, const workloads::Data& data,
+                       const workloads::Start& start)
+    : state_(std::make_unique<State>()) {
+  const torch::NoGradGuard guard;
+  for (std::size_t i = 0; i < workloads::Data::batches; ++i) {
+    state_->x.push_back(
+        torch::from_blob(const_cast<float*>(data.x_at(i)), {data.batch, data.inputs}));
+    state_->labels.push_back(
+        torch::from_blob(const_cast<std::int64_t*>(data.labels_at(i)), {data.batch}, torch::kLong));
+  }
+  torch::nn::Sequential& model = state_->model;
+  for (std::size_t l = 0; l < network.layers(); ++l) {
+    const int inputs = network.sizes[l], units = network.sizes[l + 1];
+    torch::nn::Linear linear(inputs, units);
+    linear->weight.copy_(tensor_of(start.weights[l], {inputs, units}).t());
+    linear->bias.copy_(tensor_of(start.biases[l], {units}));
+    model->push_back(linear);
+    if (l + 1 == network.layers()) break;
+    if (network.relu)
+      model->push_back(torch::nn::ReLU());
+    else
+      model->push_back(torch::nn::Sigmoid());
+  }
+  state_->parameters = model->parameters();
+  const auto rate = static_cast<double>(network.rate());
+  if (network.adam)
+    state_->optimizer = std::make_unique<torch::optim::Adam>(state_->parameters, rate);
+  else
+    state_->optimizer = std::make_unique<torch::optim::SGD>(state_->parameters, rate);
+}
+
+Perceptron::Perceptron(Perceptron&&) noexcept = default;
+Perceptron::~Perceptron() = default;
+
+float Perceptron::gradients(std::size_t i) {
+  const Tensor loss = state_->loss(i);
+  remove_gradients(state_->parameters);
+  loss.backward();
+  return loss.item<float>();
+}
+
+float Perceptron::step(std::size_t i) {
+  const float loss = gradients(i);
+  state_->optimizer->step();
+  return loss;
+}
+
+std::vector<float> Perceptron::gradient(std::size_t layer) const {
+  std::vector<float> all = numbers(state_->parameters[2 * layer].grad().t());
+  const std::vector<float> db = numbers(state_->parameters[2 * layer + 1].grad());
+  all.insert(all.end(), db.begin(), db.end());
+  return all;
+}
+
+void Perceptron::set_direction(const std::vector<std::vector<float>>& direction) {
+  state_->direction.clear();
+  for (std::size_t i = 0; i < direction.size(); ++i)
+    state_->direction.push_back(tensor_of(direction[i], state_->parameters[i].sizes()));
+}
+
+void Perceptron::hessian_vector(std::size_t i) {
+  using torch::autograd::grad;
+  const Variables& parameters = state_->parameters;
+  const Variables gradients = grad({state_->loss(i)}, parameters, {}, c10::nullopt, true);
+  state_->product = grad(gradients, parameters, state_->direction);
+}
+
+std::vector<std::vector<float>> Perceptron::last_product() const {
+  std::vector<std::vector<float>> all;
+  for (const Tensor& each : state_->product) all.push_back(numbers(each));
+  return all;
+}
+
+OptimizerProgram optimizer(bool adam, float rate, const std::vector<std::vector<float>>& parameters,
+                           const std::vector<std::vector<float>>& gradients) {
+  Variables all;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto size = static_cast<std::int64_t>(parameters[i].size());
+    all.push_back(tensor_of(parameters[i], {size}).requires_grad_());
+    all.back().mutable_grad() = tensor_of(gradients[i], {size});
+  }
+  const auto lr = static_cast<double>(rate);
+  std::shared_ptr<torch::optim::Optimizer> optimizer;
+  if (adam)
+    optimizer = std::make_shared<torch::optim::Adam>(all, lr);
+  else
+    optimizer =
+        std::make_shared<torch::optim::SGD>(all, torch::optim::SGDOptions(lr).momentum(0.9));
+  return {[=] { optimizer->step(); }, [=] { return numbers(all[0]); }};
+}
+
+}  // namespace peers
