@@ -98,9 +98,7 @@ const Ref<Value>& Node::grad_value() const noexcept {
   return extra_ ? extra_->grad_value : no_value;
 }
 
-const Ref<Node>& Node::grad_node() const noexcept {
-  return extra_ ? extra_->grad_node : no_node;
-}
+const Ref<Node>& Node::grad_node() const noexcept { return extra_ ? extra_->grad_node : no_node; }
 
 void Node::set_grad(Ref<Value> value, Ref<Node> node) {
   if (!extra_ && !value) return;
@@ -110,11 +108,16 @@ void Node::set_grad(Ref<Value> value, Ref<Node> node) {
 }
 
 void Node::release_saved() noexcept {
-  if (released_) return;
   released_ = true;
   Value** saved = saved_array();
   for (std::size_t i = 0; i < saved_count(); ++i)
     Ref<Value>::adopt(std::exchange(saved[i], nullptr));
+}
+
+void Node::release_saved_output() noexcept {
+  if (!(saved_mask_ & output)) return;
+  released_ = true;
+  Ref<Value>::adopt(std::exchange(saved_array()[slot(output)], nullptr));
 }
 
 void Node::free_block(Node* node) noexcept {

@@ -85,6 +85,8 @@ class Node {
 
   /// Drops the saved values; the gradient rule cannot run any more.
   void release_saved() noexcept;
+  /// Drops the saved output alone, for a rule that has read it for the last time.
+  void release_saved_output() noexcept;
   bool released() const noexcept { return released_; }
 
   /// The gradient that backward() left at a leaf.

@@ -70,6 +70,9 @@ class Vjp : public Application {
   virtual const Tensor& g() const noexcept = 0;
   /// The same handed over, for a rule that may write into its memory; g() is undefined afterwards.
   virtual Tensor take_g() noexcept = 0;
+  /// Says that out() will not be read again: its memory is free for what follows, unless the graph
+  /// is kept.
+  virtual void drop_out() noexcept = 0;
   /// True when somebody wants the gradient of input i.
   virtual bool needs(std::size_t i) const noexcept = 0;
   /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.

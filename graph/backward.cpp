@@ -22,6 +22,7 @@ struct Sweep {
   Gradients& gradients;
   std::span<const Tensor> targets;
   bool recorded;
+  bool release;  // saved values, once a node was passed
 };
 
 class Rule final : public Vjp {
@@ -29,11 +30,15 @@ class Rule final : public Vjp {
   Rule(const Sweep& sweep, std::size_t i, Tensor& g)
       : Vjp(sweep.traversal.node(i), sweep.recorded),
         sweep_(sweep),
+        i_(i),
         edges_(sweep.traversal.edges(i)),
         g_(g) {}
 
   const Tensor& g() const noexcept override { return g_; }
   Tensor take_g() noexcept override { return std::move(g_); }
+  void drop_out() noexcept override {
+    if (sweep_.release) sweep_.traversal.node(i_).release_saved_output();
+  }
   bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
     if (!wanted(i)) return;
@@ -64,6 +69,7 @@ class Rule final : public Vjp {
   bool wanted(std::size_t i) const noexcept { return edges_[i] != Traversal::none; }
 
   const Sweep& sweep_;
+  std::size_t i_;
   std::span<const std::uint32_t> edges_;
   Tensor& g_;
 };
@@ -85,7 +91,7 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
 // Passes every node once, outputs first. at_end(i, gradient) receives the gradients of targets, or,
 // without targets, of leaves.
 template <class AtEnd>
-void run(const Sweep& sweep, bool release, AtEnd&& at_end) {
+void run(const Sweep& sweep, AtEnd&& at_end) {
   const Traversal& traversal = sweep.traversal;
   const bool has_targets = !sweep.targets.empty();
   detail::Mode mode{.recording = sweep.recorded, .provenance = sweep.recorded};
@@ -102,7 +108,7 @@ void run(const Sweep& sweep, bool release, AtEnd&& at_end) {
         node.op()->vjp(rule);
       }
     }
-    if (release && !node.is_leaf()) node.release_saved();
+    if (sweep.release && !node.is_leaf()) node.release_saved();
   }
 }
 
@@ -155,9 +161,10 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   gradients[traversal.output(0)] = seed;
   // Leaves get their gradients together at the end: an exception leaves all of them as they were.
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.
-  const Sweep sweep{traversal, gradients, {}, recorded};
+  const bool release = !options.retain_graph && !recorded;
+  const Sweep sweep{traversal, gradients, {}, recorded, release};
   std::vector<std::uint32_t, memory::Pool<std::uint32_t>> leaves;
-  run(sweep, !options.retain_graph && !recorded, [&](std::size_t i, const Tensor& g) {
+  run(sweep, [&](std::size_t i, const Tensor& g) {
     leaves.push_back(static_cast<std::uint32_t>(i));
     gradients[i] = g;
   });
@@ -230,13 +237,13 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   Gradients gradients(traversal.size());
   for (std::size_t i = 0; i < outputs.size(); ++i)
     accumulate(gradients[traversal.output(i)], seeds[i], options.create_graph);
-  const Sweep sweep{traversal, gradients, inputs, options.create_graph};
+  const bool release = !options.retain_graph && !options.create_graph;
+  const Sweep sweep{traversal, gradients, inputs, options.create_graph, release};
   std::vector<Tensor> results(inputs.size());
-  run(sweep, !options.retain_graph && !options.create_graph,
-      [&](std::size_t node, const Tensor& g) {
-        for (std::size_t i = 0; i < inputs.size(); ++i)
-          if (traversal.target(i) == node) results[i] = g;
-      });
+  run(sweep, [&](std::size_t node, const Tensor& g) {
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (traversal.target(i) == node) results[i] = g;
+  });
   const auto is_callers_seed = [&](const Tensor& result) {
     if (whose == Seeds::ours) return false;
     const Value* elements = result.value_ref()->owner();

@@ -105,6 +105,7 @@ class Linear final : public Op {
     Tensor dz = r.take_g();
     if (activation != Activation::none)
       dz = slope(activation, std::move(dz), r.out(), r.node().where());
+    r.drop_out();
     if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.node().where()));
     if (r.needs(1)) detail::give_product(r, 1, rows(dz), true, rows(r.in(0)), false);
     if (r.input_count() > 2 && r.needs(2)) r.give(2, dz);
