@@ -108,15 +108,16 @@ void Node::set_grad(Ref<Value> value, Ref<Node> node) {
 }
 
 void Node::release_saved() noexcept {
-  released_ = true;
+  if (saved_ == Saved::none) return;
+  saved_ = Saved::none;
   Value** saved = saved_array();
   for (std::size_t i = 0; i < saved_count(); ++i)
     Ref<Value>::adopt(std::exchange(saved[i], nullptr));
 }
 
 void Node::release_saved_output() noexcept {
-  if (!(saved_mask_ & output)) return;
-  released_ = true;
+  if (!(saved_mask_ & output) || saved_ != Saved::all) return;
+  saved_ = Saved::some;
   Ref<Value>::adopt(std::exchange(saved_array()[slot(output)], nullptr));
 }
 

@@ -87,7 +87,7 @@ class Node {
   void release_saved() noexcept;
   /// Drops the saved output alone, for a rule that has read it for the last time.
   void release_saved_output() noexcept;
-  bool released() const noexcept { return released_; }
+  bool released() const noexcept { return saved_ != Saved::all; }
 
   /// The gradient that backward() left at a leaf.
   const Ref<Value>& grad_value() const noexcept;
@@ -172,7 +172,8 @@ class Node {
   std::uint8_t rank_ = 0;
   DType dtype_ = DType::f32;
   bool requires_grad_ = false;
-  bool released_ = false;
+  enum class Saved : std::uint8_t { all, some, none };
+  Saved saved_ = Saved::all;
 };
 
 /// How many nodes there are, over all threads.

@@ -8,16 +8,24 @@ namespace chainrule::kernels {
 
 namespace {
 
+// row = φ(row + bias) for a bias of its length or none.
+template <bool with_bias, class T, class F>
+[[gnu::noinline]] void finish_row(T* __restrict row, const T* bias, std::int64_t n, F phi) {
+  for (std::int64_t j = 0; j < n; ++j)
+    if constexpr (with_bias)
+      row[j] = phi(row[j] + bias[j]);
+    else
+      row[j] = phi(row[j]);
+}
+
 template <class T, class F>
 void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi) {
   if (columns == 0) return;
   const std::int64_t grain = (elementwise_grain + columns - 1) / columns;
   chainrule::detail::parallel_for(rows, grain, [=](std::int64_t begin, std::int64_t end) {
-    for (T* __restrict row = y + begin * columns; row != y + end * columns; row += columns)
-      if (bias)
-        for (std::int64_t j = 0; j < columns; ++j) row[j] = phi(row[j] + bias[j]);
-      else
-        for (std::int64_t j = 0; j < columns; ++j) row[j] = phi(row[j]);
+    if (!bias) return finish_row<false>(y + begin * columns, bias, (end - begin) * columns, phi);
+    for (std::int64_t r = begin; r < end; ++r)
+      finish_row<true>(y + r * columns, bias, columns, phi);
   });
 }
 

@@ -17,7 +17,7 @@ constexpr std::int64_t column_block = 256;
 constexpr std::int64_t row_block = 64;
 
 // Elements that are worth a thread.
-constexpr std::int64_t elements_for_thread = 1 << 15;
+constexpr std::int64_t elements_for_thread = 1 << 16;
 
 // f(r) for every row, in parallel where there is enough to do.
 template <class F>

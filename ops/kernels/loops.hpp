@@ -9,8 +9,8 @@
 /// Loops of elementwise kernels over operands of any strides.
 namespace chainrule::kernels {
 
-/// Elements that are worth a thread.
-inline constexpr std::int64_t elementwise_grain = 1 << 15;
+/// Elements that are worth a thread: a team takes some 10 µs to begin and to end.
+inline constexpr std::int64_t elementwise_grain = 1 << 17;
 
 /// The common iteration space of a row-major result and N operands that broadcast to it, with
 /// neighbouring axes merged wherever all operands allow it.
@@ -69,64 +69,87 @@ struct Space {
   std::int64_t inner_stride(std::size_t k) const noexcept { return strides[k][rank - 1]; }
 };
 
-/// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`.
+// The loops stand in functions of their own: all in one, GCC 12 runs out of registers in them.
+
+// out[i] = f(a[i]).
 template <class R, class A, class F>
-void map(Value& out, const Value& a, F f) {
-  R* to = out.data<R>();
-  const A* from = a.data<A>();
-  if (a.contiguous()) {
-    chainrule::detail::parallel_for(out.numel(), elementwise_grain,
-                                    [=](std::int64_t begin, std::int64_t end) {
-                                      for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
-                                    });
-    return;
-  }
+[[gnu::noinline]] void map_run(R* __restrict out, const A* a, std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[i]);
+}
+
+template <class R, class A, class F>
+[[gnu::noinline]] void map_strided(Value& out, const Value& a, F f) {
   const Space<1> space(out, {&a});
   const std::int64_t step = space.inner_stride(0);
   space.for_each_row([&](std::int64_t n, std::int64_t position, const auto& offset) {
-    const A* x = from + offset[0];
-    for (std::int64_t i = 0; i < n; ++i) to[position + i] = f(x[i * step]);
+    const A* x = a.data<A>() + offset[0];
+    R* to = out.data<R>() + position;
+    if (step == 1)
+      map_run(to, x, n, f);
+    else
+      for (std::int64_t i = 0; i < n; ++i) to[i] = f(x[i * step]);
+  });
+}
+
+/// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`.
+template <class R, class A, class F>
+void map(Value& out, const Value& a, F f) {
+  if (!a.contiguous()) return map_strided<R, A>(out, a, f);
+  chainrule::detail::parallel_for(
+      out.numel(), elementwise_grain,
+      [f, to = out.data<R>(), from = a.data<A>()](std::int64_t i, std::int64_t end) {
+        map_run(to + i, from + i, end - i, f);
+      });
+}
+
+// out[i] = f(a[i · p], b[i · q]) for steps of 0 and 1.
+template <int p, int q, class R, class A, class B, class F>
+[[gnu::noinline]] void map_run(R* __restrict out, const A* a, const B* b, std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i]);
+}
+
+template <class R, class A, class B, class F>
+[[gnu::noinline]] void map_strided(Value& out, const Value& a, const Value& b, F f) {
+  const Space<2> space(out, {&a, &b});
+  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);
+  space.for_each_row([&](std::int64_t count, std::int64_t position, const auto& offset) {
+    const A* x = a.data<A>() + offset[0];
+    const B* y = b.data<B>() + offset[1];
+    R* z = out.data<R>() + position;
+    if (p == 1 && q == 1)
+      map_run<1, 1>(z, x, y, count, f);
+    else if (p == 1 && q == 0)
+      map_run<1, 0>(z, x, y, count, f);
+    else if (p == 0 && q == 1)
+      map_run<0, 1>(z, x, y, count, f);
+    else
+      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i * p], y[i * q]);
   });
 }
 
 /// out[i] = f(a[i], b[i]), where `out` is row-major and `a` and `b` broadcast to its shape.
 template <class R, class A, class B, class F>
 void map(Value& out, const Value& a, const Value& b, F f) {
-  R* __restrict to = out.data<R>();
+  const std::int64_t n = out.numel();
+  const bool whole_a = a.numel() == n, whole_b = b.numel() == n;
+  if (n == 0 || !a.contiguous() || !b.contiguous() ||
+      !((whole_a || a.numel() == 1) && (whole_b || b.numel() == 1)))
+    return map_strided<R, A, B>(out, a, b, f);
+  R* to = out.data<R>();
   const A* left = a.data<A>();
   const B* right = b.data<B>();
-  const std::int64_t n = out.numel();
-  if (a.contiguous() && b.contiguous()) {
-    const auto run = [n, to](auto&& element) {
-      chainrule::detail::parallel_for(n, elementwise_grain,
-                                      [&](std::int64_t begin, std::int64_t end) {
-                                        R* __restrict result = to;
-                                        for (std::int64_t i = begin; i < end; ++i)
-                                          result[i] = element(i);
-                                      });
-    };
-    if (a.numel() == n && b.numel() == n)
-      return run([=](std::int64_t i) { return f(left[i], right[i]); });
-    if (n != 0 && b.numel() == 1)
-      return run([=, y = *right](std::int64_t i) { return f(left[i], y); });
-    if (n != 0 && a.numel() == 1)
-      return run([=, x = *left](std::int64_t i) { return f(x, right[i]); });
-  }
-  const Space<2> space(out, {&a, &b});
-  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);
-  space.for_each_row([&](std::int64_t count, std::int64_t position, const auto& offset) {
-    const A* x = left + offset[0];
-    const B* y = right + offset[1];
-    R* __restrict z = to + position;
-    if (p == 1 && q == 1)
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i], y[i]);
-    else if (p == 1 && q == 0)
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i], *y);
-    else if (p == 0 && q == 1)
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(*x, y[i]);
-    else
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i * p], y[i * q]);
-  });
+  if (whole_a && whole_b)
+    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
+      map_run<1, 1>(to + i, left + i, right + i, end - i, f);
+    });
+  else if (whole_a)
+    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
+      map_run<1, 0>(to + i, left + i, right, end - i, f);
+    });
+  else
+    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
+      map_run<0, 1>(to + i, left, right + i, end - i, f);
+    });
 }
 
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.

@@ -18,7 +18,7 @@ constexpr std::int64_t row_block = 64;
 constexpr std::int64_t column_block = 512;
 
 // Elements that are worth a thread.
-constexpr std::int64_t elements_for_thread = 1 << 16;
+constexpr std::int64_t elements_for_thread = 1 << 18;
 
 // The axes of a reduction, by falling stride, with neighbours merged; extents of 1 are gone.
 struct Plan {
