@@ -87,12 +87,10 @@ struct ExpParts {
 };
 
 template <class T>
-[[gnu::always_inline]] inline ExpParts<T> exp_parts(T x, T least) {
+[[gnu::always_inline]] inline ExpParts<T> exp_parts_within(T y) {
   using F = Format<T>;
   // Adding 1.5 · 2^mantissa rounds to an integer, in the lowest bits.
   constexpr T magic = T{3} * static_cast<T>(Bits<T>{1} << (F::mantissa - 1));
-  T y = x > F::exp_most ? F::exp_most : x;
-  y = y < least ? least : y;
   const T shifted = y * F::log2_e + magic;
   const T k = shifted - magic;
   const T high = y - k * F::ln2;
@@ -100,6 +98,13 @@ template <class T>
   const T rest = (high - r) - k * F::ln2_rest;
   return {bits_of(shifted) - bits_of(magic) + 2 * F::bias, r,
           r * r * polynomial(F::exp_terms, r) + rest};
+}
+
+// The same for any x: above exp_most and below `least` as there.
+template <class T>
+[[gnu::always_inline]] inline ExpParts<T> exp_parts(T x, T least) {
+  const T y = x > Format<T>::exp_most ? Format<T>::exp_most : x;
+  return exp_parts_within(y < least ? least : y);
 }
 
 // 2^k in two factors, of which neither is denormal or infinite.
@@ -195,9 +200,14 @@ template <class T>
 /// tanh x, from t = e²ˣ − 1: t / (t + 2), or 1 − 2 / (t + 2) where that is the larger half.
 template <class T>
 [[gnu::always_inline]] inline T tanh(T x) {
-  constexpr T most = detail::Format<T>::tanh_most;
+  using F = detail::Format<T>;
+  constexpr T most = F::tanh_most;
   const T size = std::abs(x);
-  const T t = kernels::expm1(2 * (size > most ? most : size));
+  // expm1() where neither 2^k nor its inverse leaves the normal numbers.
+  const auto parts = detail::exp_parts_within(2 * (size > most ? most : size));
+  const T power = std::bit_cast<T>((parts.k - F::bias) << F::mantissa);
+  const T inverse = std::bit_cast<T>((3 * F::bias - parts.k) << F::mantissa);
+  const T t = ((parts.r + parts.remainder) + (1 - inverse)) * power;
   const bool large = t > 2;
   const T q = (large ? T{2} : t) / (t + 2);
   return std::copysign(large ? 1 - q : q, x);
