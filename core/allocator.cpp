@@ -23,8 +23,8 @@ namespace {
 constexpr std::size_t slab_bytes = 1 << 20;
 constexpr std::size_t large_alignment = 64;
 
-// Large sizes are rounded up to steps of a 64th of a power of two: at most 1.6 % is lost, and
-// blocks whose sizes differ a little can serve for each other.
+// Large sizes are rounded up to steps of a 64th of a power of two: at most 1.6 % is lost, 6 % below
+// 4 KiB, and blocks of nearly the same size can serve for each other.
 constexpr std::size_t steps = 64;
 
 std::size_t round_large(std::size_t bytes) {
@@ -43,10 +43,11 @@ constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 void* system_allocate(std::size_t bytes) {
   if (!pooled || bytes < 2 * huge_page) return std::aligned_alloc(large_alignment, bytes);
-  void* block = std::aligned_alloc(huge_page, bytes);
+  void* block = nullptr;
+  if (posix_memalign(&block, huge_page, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
   // Only a wish: what it returns does not matter.
-  if (block) madvise(block, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+  madvise(block, bytes / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
   return block;
 }

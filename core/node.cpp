@@ -13,11 +13,11 @@ thread_local constinit std::uint64_t next_sequence __attribute__((tls_model("ini
 
 // Nodes whose last reference is gone, while one of them is being freed further down the stack.
 thread_local constinit Node* dead_nodes __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) = false;
+
 // What grad_value() and grad_node() refer to without a gradient.
 const Ref<Value> no_value;
 const Ref<Node> no_node;
-
-thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) = false;
 
 }  // namespace
 

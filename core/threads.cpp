@@ -12,6 +12,8 @@ namespace chainrule {
 
 namespace {
 
+constexpr int most_threads = 1024;  // more would end the program when they cannot be made
+
 std::atomic<int> chosen{0};  // 0: nobody has said
 
 }  // namespace
@@ -26,9 +28,10 @@ int num_threads() noexcept {
 }
 
 void set_num_threads(int count, Where where) {
-  if (count < 1)
-    throw ValueError(fmt::format("set_num_threads: {} threads, but there is at least one", count),
-                     where);
+  if (count < 1 || count > most_threads)
+    throw ValueError(
+        fmt::format("set_num_threads: {} threads; there can be from 1 to {}", count, most_threads),
+        where);
   chosen.store(count, std::memory_order_relaxed);
 }
 
@@ -47,7 +50,7 @@ PoolSize::~PoolSize() {
 }
 
 void run_parts(int parts, void (*part)(const void*, int), const void* context) noexcept {
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
+#pragma omp parallel for num_threads(std::min(parts, team_size())) schedule(static, 1)
   for (int i = 0; i < parts; ++i) part(context, i);
 }
 

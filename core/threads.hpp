@@ -5,8 +5,9 @@
 
 #include <chainrule/core/error.hpp>
 
-/// The threads inside of operations: those of one OpenMP pool, which oneDNN uses, too. Small work
-/// stays on the calling thread.
+/// The threads inside of operations: those of OpenMP's pool, which oneDNN uses, too. Small work
+/// stays on the calling thread. (Several threads of a program that compute at the same time have a
+/// pool each.)
 
 namespace chainrule {
 
@@ -15,14 +16,17 @@ namespace chainrule {
 int num_threads() noexcept;
 
 /// Sets it, for all threads of the process; no other user of OpenMP notices. Throws ValueError
-/// unless positive. Results of different numbers of threads agree within rounding; elementwise
-/// operations and reductions give the same bits.
+/// unless it is from 1 to 1024. Results of different numbers of threads agree within rounding;
+/// elementwise operations and reductions give the same bits.
 void set_num_threads(int count, Where where = Where::current());
 
 namespace detail {
 
 /// num_threads(), or 1 on a thread of an OpenMP team, which is parallel already.
 int team_size() noexcept;
+
+/// Elements that are worth a thread: a team takes some 10 µs to begin and to end.
+inline constexpr std::int64_t elements_for_thread = 1 << 17;
 
 /// In how many parts of at least `grain` units `work` units are worth doing; at most team_size().
 inline int threads_for(std::int64_t work, std::int64_t grain) noexcept {
@@ -46,10 +50,10 @@ class PoolSize {
 void run_parts(int parts, void (*part)(const void* context, int i), const void* context) noexcept;
 
 /// Calls f(begin, end) for parts of 0 … count − 1 that together are all of it, in parallel where
-/// there are enough of at least `grain`. Parts begin at multiples of 64. f must not throw, and give
-/// results that do not depend on where the parts begin.
+/// there are enough of at least `grain`. Parts begin at multiples of `alignment`. f must not throw,
+/// and give results that do not depend on where the parts begin.
 template <class F>
-void parallel_for(std::int64_t count, std::int64_t grain, const F& f) {
+void parallel_for(std::int64_t count, std::int64_t grain, const F& f, std::int64_t alignment = 64) {
   const int parts = threads_for(count, grain);
   if (parts <= 1) {
     f(std::int64_t{0}, count);
@@ -59,7 +63,8 @@ void parallel_for(std::int64_t count, std::int64_t grain, const F& f) {
     const F& f;
     std::int64_t count, step;
   };
-  const Context context{f, count, ((count + parts - 1) / parts + 63) / 64 * 64};
+  const Context context{f, count,
+                        ((count + parts - 1) / parts + alignment - 1) / alignment * alignment};
   run_parts(
       parts,
       [](const void* data, int i) {
@@ -69,6 +74,12 @@ void parallel_for(std::int64_t count, std::int64_t grain, const F& f) {
         if (begin < end) c.f(begin, end);
       },
       &context);
+}
+
+/// The same for rows of so many elements each, which are worked on one by one.
+template <class F>
+void parallel_rows(std::int64_t rows, std::int64_t elements_each, const F& f) {
+  parallel_for(rows, elements_for_thread / (elements_each + 1) + 1, f, 1);
 }
 
 }  // namespace detail

@@ -12,7 +12,8 @@ namespace {
 
 template <class T>
 struct Coefficients {
-  T fresh_m;    // 1 − β₁
+  T fresh_m;  // 1 − β₁
+  T beta2;
   T fresh_v;    // 1 − β₂
   T decay;      // λ, of the gradient
   T keep;       // 1 − η λ, of the weights
@@ -26,6 +27,7 @@ Coefficients<T> coefficients(const AdamOptions& options, double rate, std::int64
   const auto [beta1, beta2] = options.betas;
   const auto t = static_cast<double>(updates);
   return {.fresh_m = static_cast<T>(1 - beta1),
+          .beta2 = static_cast<T>(beta2),
           .fresh_v = static_cast<T>(1 - beta2),
           .decay = static_cast<T>(options.weight_decay),
           .keep = static_cast<T>(1 - rate * options.weight_decay),
@@ -46,7 +48,7 @@ void sweep_as(std::int64_t n, T* w, const T* gradient, T* __restrict m, T* __res
     if constexpr (decay == Decay::decoupled) x *= c.keep;
     // β m + (1 − β) g, with one rounded constant instead of two that do not add up to 1.
     const T mean = m[i] + c.fresh_m * (g - m[i]);
-    T square = v[i] + c.fresh_v * (g * g - v[i]);
+    T square = c.beta2 * v[i] + c.fresh_v * (g * g);  // stays infinite where it overflowed
     m[i] = mean;
     v[i] = square;
     if constexpr (amsgrad) {
@@ -62,7 +64,7 @@ void sweep_as(std::int64_t n, T* w, const T* gradient, T* __restrict m, T* __res
 template <Decay decay, class T>
 void sweep(std::int64_t n, T* w, const T* gradient, T* m, T* v, T* largest_v, Coefficients<T> c) {
   chainrule::detail::parallel_for(
-      n, kernels::elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+      n, chainrule::detail::elements_for_thread, [=](std::int64_t begin, std::int64_t end) {
         const std::int64_t count = end - begin;
         if (largest_v)
           sweep_as<decay, true>(count, w + begin, gradient + begin, m + begin, v + begin,

@@ -36,7 +36,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, LinearOption
 
 Tensor Linear::forward(const Tensor& x) { return activated(x, Activation::none); }
 
-Tensor Linear::operator()(const Tensor& x, Activation activation, Where where) {
+Tensor Linear::call_with(const Tensor& x, Activation activation, const Where& where) {
   return call({&x}, where, [&] { return activated(x, activation); });
 }
 

@@ -30,10 +30,6 @@ class Linear : public Module {
   /// Throws ShapeError, naming this layer, for another number of features; DTypeError for another
   /// dtype.
   Tensor forward(const Tensor& x) override;
-  /// The same with an activation of every element, in one operation: Sequential calls a layer in
-  /// front of an activation like this.
-  Tensor operator()(const Tensor& x, Activation activation, Where where = Where::current());
-  using Module::operator();
   /// "Linear(64, 32)"
   std::string description() const override;
 
@@ -44,6 +40,9 @@ class Linear : public Module {
   Parameter bias;    ///< (out), or undefined
 
  private:
+  friend class Sequential;
+  /// The call of this layer together with the activation behind it, in one operation.
+  Tensor call_with(const Tensor& x, Activation activation, const Where& where);
   Tensor activated(const Tensor& x, Activation activation) const;
 };
 

@@ -103,7 +103,12 @@ void Optimizer::step(Where where) {
       copies.resize(parameters_.size());
       copies[i] = contiguous(Tensor(gradient), where).value_ref();
     }
-    prepare(i, *parameters_[i].value_ref());
+    try {
+      prepare(i, *parameters_[i].value_ref());
+    } catch (const MemoryError&) {
+      throw MemoryError(
+          fmt::format("{}: no memory for the state of {}", name_, describe_parameter(i)), where);
+    }
   }
   ++step_count_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {

@@ -30,7 +30,7 @@ Activation activation_of(const Module& module) {
 // A layer and the activation behind it are one operation. But a sigmoid at the end stays by itself:
 // who takes the logarithm of the result is to get its stable form.
 void Sequential::plan() {
-  steps_.clear();
+  std::vector<Step> steps;
   for (std::size_t i = 0; i < modules_.size(); ++i) {
     Step step{modules_[i].get(), nullptr, Activation::none};
     if (i + 1 < modules_.size() && typeid(*step.module) == typeid(Linear)) {
@@ -41,15 +41,16 @@ void Sequential::plan() {
         ++i;
       }
     }
-    steps_.push_back(step);
+    steps.push_back(step);
   }
+  steps_ = std::move(steps);
 }
 
 Tensor Sequential::forward(const Tensor& x) {
   const Where here = where();
   Tensor y = x;
   for (const Step& step : steps_)
-    y = step.linear ? (*step.linear)(y, step.activation, here) : (*step.module)(y, here);
+    y = step.linear ? step.linear->call_with(y, step.activation, here) : (*step.module)(y, here);
   return y;
 }
 

@@ -34,7 +34,7 @@ void sweep_part(std::int64_t n, T* w, const T* gradient, [[maybe_unused]] T* v, 
 template <Velocity velocity, bool nesterov, bool decay, class T>
 void sweep(std::int64_t n, T* w, const T* gradient, T* v, Coefficients<T> c) {
   chainrule::detail::parallel_for(
-      n, kernels::elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
+      n, chainrule::detail::elements_for_thread, [=](std::int64_t begin, std::int64_t end) {
         sweep_part<velocity, nesterov, decay>(end - begin, w + begin, gradient + begin,
                                               v ? v + begin : v, c);
       });

@@ -104,7 +104,7 @@ class LayerNormSlope final : public Op {
     const Ref<Value> seed = kernels::contiguous(g.value_ref());
     const Ref<Value> in = kernels::contiguous(x.value_ref());
     const Optional weight(w);
-    Ref<Value> out = Value::make_like(in->dtype(), *in);
+    Ref<Value> out = make_result_like(name(), in->dtype(), *in, where);
     visit_floating(in->dtype(), [&](auto zero) {
       using T = decltype(zero);
       const Value& s = *statistics.value_ref();
@@ -173,7 +173,7 @@ class LayerNormWeightSlope final : public Op {
                     const Where& where) const {
     const Ref<Value> seed = kernels::contiguous(g.value_ref());
     const Ref<Value> in = kernels::contiguous(x.value_ref());
-    Ref<Value> out = Value::make(in->dtype(), normalized_shape(*in, p));
+    Ref<Value> out = make_result(name(), in->dtype(), normalized_shape(*in, p), where);
     visit_floating(in->dtype(), [&](auto zero) {
       using T = decltype(zero);
       const Value& s = *statistics.value_ref();

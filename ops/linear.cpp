@@ -53,10 +53,18 @@ Tensor slope(Activation activation, Tensor g, const Tensor& y, const Where& wher
   }
 }
 
+// The number of samples in x (…, features).
+std::int64_t sample_count(const Value& x) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) count *= x.dims()[axis];
+  return count;
+}
+
 // Samples in rows, whatever axes they had.
 Tensor rows(const Tensor& x) {
-  const Shape shape = x.shape();
-  return shape.rank() == 2 ? x : reshape(x, {shape.rank() == 1 ? 1 : -1, shape.back()});
+  const Value& value = *x.value_ref();
+  if (value.rank() == 2) return x;
+  return reshape(x, {sample_count(value), value.dims()[value.rank() - 1]});
 }
 
 class Linear final : public Op {
@@ -70,7 +78,7 @@ class Linear final : public Op {
     const std::int64_t in = w.dims()[1], units = w.dims()[0];
     // Matrices of any strides, or the rows of more axes.
     const Ref<Value> adjacent = x.rank() == 2 ? x.value_ref() : kernels::contiguous(x.value_ref());
-    const std::int64_t count = in == 0 ? rows_of(*adjacent) : adjacent->numel() / in;
+    const std::int64_t count = sample_count(*adjacent);
     Ref<Value> out;
     if (x.rank() == 2) {
       const std::int64_t dims[] = {count, units};
@@ -138,6 +146,10 @@ class Linear final : public Op {
             {"more axes", {cube, w, b}, plain},
             {"no samples", {zeros({0, 3}, f64), w, b}, plain},
             {"no features", {zeros({2, 0}, f64), zeros({4, 0}, f64), b}, plain},
+            {"no features, more axes", {zeros({2, 3, 0}, f64), zeros({4, 0}, f64), b}, plain},
+            {"no units, more axes",
+             {cube, zeros({0, 3}, f64)},
+             [](Inputs in) { return linear(in[0], in[1]); }},
             {"sigmoid",
              {x, w, b},
              [](Inputs in) { return linear(in[0], in[1], in[2], Activation::sigmoid); }},
@@ -153,11 +165,6 @@ class Linear final : public Op {
   }
 
  private:
-  static std::int64_t rows_of(const Value& x) {
-    std::int64_t count = 1;
-    for (int axis = 0; axis + 1 < x.rank(); ++axis) count *= x.dims()[axis];
-    return count;
-  }
   void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Where& where) const {
     const Value &in = x.value(where), &w = weight.value(where);
     check_dtypes(name(), x, weight, false, where);

@@ -56,7 +56,7 @@ class MseSlope final : public Op {
     const Ref<Value> y = kernels::contiguous(prediction.value_ref());
     const Ref<Value> t = kernels::contiguous(target.value_ref());
     const Ref<Value> seed = kernels::contiguous(g.value_ref());
-    Ref<Value> out = Value::make_like(y->dtype(), *y);
+    Ref<Value> out = make_result_like(name(), y->dtype(), *y, where);
     visit_floating(y->dtype(), [&](auto zero) {
       using T = decltype(zero);
       kernels::scaled_differences(out->template data<T>(), y->template data<T>(),

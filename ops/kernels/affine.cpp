@@ -21,8 +21,7 @@ template <bool with_bias, class T, class F>
 template <class T, class F>
 void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi) {
   if (columns == 0) return;
-  const std::int64_t grain = (elementwise_grain + columns - 1) / columns;
-  chainrule::detail::parallel_for(rows, grain, [=](std::int64_t begin, std::int64_t end) {
+  chainrule::detail::parallel_rows(rows, columns, [=](std::int64_t begin, std::int64_t end) {
     if (!bias) return finish_row<false>(y + begin * columns, bias, (end - begin) * columns, phi);
     for (std::int64_t r = begin; r < end; ++r)
       finish_row<true>(y + r * columns, bias, columns, phi);
@@ -31,9 +30,11 @@ void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi)
 
 template <class T, class F>
 void scale(T* g, const T* y, std::int64_t n, F slope) {
-  chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) g[i] = slope(g[i], y[i]);
-  });
+  chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
+                                  [=](std::int64_t begin, std::int64_t end) {
+                                    for (std::int64_t i = begin; i < end; ++i)
+                                      g[i] = slope(g[i], y[i]);
+                                  });
 }
 
 }  // namespace

@@ -16,16 +16,12 @@ constexpr std::int64_t block = 1024;
 constexpr std::int64_t column_block = 256;
 constexpr std::int64_t row_block = 64;
 
-// Elements that are worth a thread.
-constexpr std::int64_t elements_for_thread = 1 << 16;
-
 // f(r) for every row, in parallel where there is enough to do.
 template <class F>
 void for_rows(std::int64_t rows, std::int64_t n, F f) {
-  chainrule::detail::parallel_for(rows, elements_for_thread / n + 1,
-                                  [=](std::int64_t begin, std::int64_t end) {
-                                    for (std::int64_t r = begin; r < end; ++r) f(r);
-                                  });
+  chainrule::detail::parallel_rows(rows, n, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) f(r);
+  });
 }
 
 // The statistics of one row; row(x) is x̂.
@@ -128,7 +124,8 @@ template <class T>
 void layer_norm_weight_slope(T* out, const T* g, const T* x, RowStatistics<const T> statistics,
                              std::int64_t rows, std::int64_t n) {
   chainrule::detail::parallel_for(
-      n, elements_for_thread / (rows + 1) + 1, [=](std::int64_t begin, std::int64_t end) {
+      n, chainrule::detail::elements_for_thread / (rows + 1) + 1,
+      [=](std::int64_t begin, std::int64_t end) {
         T part[column_block];
         double sum[column_block];
         for (std::int64_t column = begin; column < end; column += column_block) {

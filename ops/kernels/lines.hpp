@@ -30,9 +30,8 @@ inline Lines lines_along(const Value& x, int axis) noexcept { return lines_along
 template <class F>
 void in_parts(const Lines& lines, const F& f) {
   const std::int64_t lines_each = lines.inner, elements_each = lines.length * lines.inner;
-  constexpr std::int64_t elements = 1 << 16;  // that are worth a thread
-  chainrule::detail::parallel_for(
-      lines.outer, elements / (elements_each + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+  chainrule::detail::parallel_rows(
+      lines.outer, elements_each, [&](std::int64_t begin, std::int64_t end) {
         f(Lines{end - begin, lines.length, lines.inner}, begin * elements_each, begin * lines_each);
       });
 }

@@ -10,7 +10,7 @@ void add_in_place(Value& a, const Value& b) {
     using T = decltype(zero);
     T* to = a.data<T>();
     const T* from = b.data<T>();
-    chainrule::detail::parallel_for(a.numel(), elementwise_grain,
+    chainrule::detail::parallel_for(a.numel(), chainrule::detail::elements_for_thread,
                                     [=](std::int64_t begin, std::int64_t end) {
                                       for (std::int64_t i = begin; i < end; ++i) {
                                         if constexpr (std::is_same_v<T, bool>)
@@ -29,17 +29,15 @@ template <class T>
 void copy_columns(T* to, const T* from, std::int64_t rows, std::int64_t columns,
                   std::int64_t step) {
   constexpr std::int64_t block = 32;
-  chainrule::detail::parallel_for(
-      rows, elementwise_grain / (columns + 1) + 1, [=](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; i += block)
-          for (std::int64_t j = 0; j < columns; j += block) {
-            const std::int64_t last_row = std::min(i + block, end);
-            const std::int64_t last_column = std::min(j + block, columns);
-            for (std::int64_t r = i; r < last_row; ++r)
-              for (std::int64_t c = j; c < last_column; ++c)
-                to[r * columns + c] = from[c * step + r];
-          }
-      });
+  chainrule::detail::parallel_rows(rows, columns, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += block)
+      for (std::int64_t j = 0; j < columns; j += block) {
+        const std::int64_t last_row = std::min(i + block, end);
+        const std::int64_t last_column = std::min(j + block, columns);
+        for (std::int64_t r = i; r < last_row; ++r)
+          for (std::int64_t c = j; c < last_column; ++c) to[r * columns + c] = from[c * step + r];
+      }
+  });
 }
 
 }  // namespace

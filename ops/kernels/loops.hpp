@@ -9,9 +9,6 @@
 /// Loops of elementwise kernels over operands of any strides.
 namespace chainrule::kernels {
 
-/// Elements that are worth a thread: a team takes some 10 µs to begin and to end.
-inline constexpr std::int64_t elementwise_grain = 1 << 17;
-
 /// The common iteration space of a row-major result and N operands that broadcast to it, with
 /// neighbouring axes merged wherever all operands allow it.
 template <std::size_t N>
@@ -96,7 +93,7 @@ template <class R, class A, class F>
 void map(Value& out, const Value& a, F f) {
   if (!a.contiguous()) return map_strided<R, A>(out, a, f);
   chainrule::detail::parallel_for(
-      out.numel(), elementwise_grain,
+      out.numel(), chainrule::detail::elements_for_thread,
       [f, to = out.data<R>(), from = a.data<A>()](std::int64_t i, std::int64_t end) {
         map_run(to + i, from + i, end - i, f);
       });
@@ -139,17 +136,20 @@ void map(Value& out, const Value& a, const Value& b, F f) {
   const A* left = a.data<A>();
   const B* right = b.data<B>();
   if (whole_a && whole_b)
-    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
-      map_run<1, 1>(to + i, left + i, right + i, end - i, f);
-    });
+    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
+                                    [=](std::int64_t i, std::int64_t end) {
+                                      map_run<1, 1>(to + i, left + i, right + i, end - i, f);
+                                    });
   else if (whole_a)
-    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
-      map_run<1, 0>(to + i, left + i, right, end - i, f);
-    });
+    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
+                                    [=](std::int64_t i, std::int64_t end) {
+                                      map_run<1, 0>(to + i, left + i, right, end - i, f);
+                                    });
   else
-    chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t i, std::int64_t end) {
-      map_run<0, 1>(to + i, left, right + i, end - i, f);
-    });
+    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
+                                    [=](std::int64_t i, std::int64_t end) {
+                                      map_run<0, 1>(to + i, left, right + i, end - i, f);
+                                    });
 }
 
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.

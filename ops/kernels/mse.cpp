@@ -13,9 +13,10 @@ constexpr std::int64_t block = 1024;
 // f(i) for every element, in parallel where there is enough to do; it writes to memory of its own.
 template <class F>
 void for_each(std::int64_t n, F f) {
-  chainrule::detail::parallel_for(n, elementwise_grain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) f(i);
-  });
+  chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
+                                  [=](std::int64_t begin, std::int64_t end) {
+                                    for (std::int64_t i = begin; i < end; ++i) f(i);
+                                  });
 }
 
 }  // namespace

@@ -17,9 +17,6 @@ using namespace folds;
 constexpr std::int64_t row_block = 64;
 constexpr std::int64_t column_block = 512;
 
-// Elements that are worth a thread.
-constexpr std::int64_t elements_for_thread = 1 << 18;
-
 // The axes of a reduction, by falling stride, with neighbours merged; extents of 1 are gone.
 struct Plan {
   int kept = 0, reduced = 0;
@@ -112,11 +109,14 @@ class Reducer {
     std::int64_t each = 1;
     for (int axis = 0; axis < plan_.reduced; ++axis) each *= plan_.dims[axis];
     for (int axis = 1; axis < plan_.kept; ++axis) each *= plan_.kept_dims[axis];
-    chainrule::detail::parallel_for(plan_.kept_dims[0], elements_for_thread / each + 1,
-                                    [&](std::int64_t begin, std::int64_t end) {
-                                      run(out + begin * plan_.out_steps[0],
-                                          x + begin * plan_.kept_steps[0], end - begin);
-                                    });
+    // Columns are folded in blocks, which must stay as wide as they are on one thread.
+    const bool by_columns = plan_.kept == 1 && std::abs(plan_.kept_steps[0]) < plan_.steps[last_];
+    chainrule::detail::parallel_for(
+        plan_.kept_dims[0], chainrule::detail::elements_for_thread / (each + 1) + 1,
+        [&](std::int64_t begin, std::int64_t end) {
+          run(out + begin * plan_.out_steps[0], x + begin * plan_.kept_steps[0], end - begin);
+        },
+        by_columns ? 64 : 1);
   }
 
  private:
@@ -251,7 +251,7 @@ class Reducer {
 template <class F, class T>
 T fold_in_parallel(const T* x, std::int64_t n) {
   constexpr std::size_t most = 16;
-  const int threads = chainrule::detail::threads_for(n, elements_for_thread);
+  const int threads = chainrule::detail::threads_for(n, chainrule::detail::elements_for_thread);
   if (threads == 1) return fold_run<F>(x, n);
   struct Run {
     const T* x;

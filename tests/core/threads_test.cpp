@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -9,13 +10,19 @@
 #include <chainrule/core/threads.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/nn/activations.hpp>
+#include <chainrule/nn/adam.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/losses.hpp>
 #include <chainrule/nn/sequential.hpp>
+#include <chainrule/nn/sgd.hpp>
 #include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/cross_entropy.hpp>
 #include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/layer_norm.hpp>
+#include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/mse.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/ops/softmax.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -44,8 +51,9 @@ TEST_CASE("threads: a number that is set is what there is; zero and less are ref
   CHECK(num_threads() == 2);
 #endif
   CHECK(error_of<ValueError>([] { set_num_threads(0); }) ==
-        "set_num_threads: 0 threads, but there is at least one\n  at HERE");
+        "set_num_threads: 0 threads; there can be from 1 to 1024\n  at HERE");
   CHECK_THROWS_AS(set_num_threads(-3), ValueError);
+  CHECK_THROWS_AS(set_num_threads(100000), ValueError);
 }
 
 TEST_CASE("threads: parts cover everything once") {
@@ -82,6 +90,65 @@ TEST_CASE("threads: other users of OpenMP notice nothing, and a team is not spli
   CHECK(omp_get_max_threads() == theirs);
 }
 #endif
+
+TEST_CASE("threads: rows are shared out evenly, and to no more threads than were set") {
+  const Threads three(3);
+  for (const std::int64_t rows : {2, 3, 32, 65, 100}) {
+    std::atomic<std::int64_t> parts{0}, largest{0}, covered{0};
+    detail::parallel_rows(rows, std::int64_t{1} << 20, [&](std::int64_t begin, std::int64_t end) {
+      ++parts;
+      covered += end - begin;
+      std::int64_t seen = largest;
+      while (end - begin > seen && !largest.compare_exchange_weak(seen, end - begin)) {
+      }
+    });
+    CHECK(covered == rows);
+    CHECK(parts <= 3);
+#ifdef _OPENMP
+    CHECK(largest == (rows + 2) / 3);
+    CHECK(parts == std::min<std::int64_t>(rows, 3));
+#endif
+  }
+#ifdef _OPENMP
+  static std::atomic<int> team{0};
+  detail::run_parts(
+      8, [](const void*, int) { team = std::max(team.load(), omp_get_num_threads()); }, nullptr);
+  CHECK(team <= 3);
+#endif
+}
+
+TEST_CASE("threads: fused operations and optimizers give the same bits") {
+  Generator generator(7);
+  const Tensor x = randn({600, 700}, generator).requires_grad_();
+  const Tensor w = randn({700}, generator).requires_grad_(), b = randn({700}, generator);
+  const Tensor labels = randint(0, 700, {600}, generator), t = randn({600, 700}, generator);
+  const Tensor narrow = randn({50000, 16}, generator), few = randn({4, 300000}, generator);
+  const auto all = [&] {
+    std::vector<Tensor> results = {layer_norm(x, {700}, w, b), sum(narrow, 0), sum(few, 1),
+                                   softmax(few), contiguous(x.T())};
+    for (const Tensor& each : grad(sum(layer_norm(x, {700}, w, b) * t), {x, w}))
+      results.push_back(each);
+    results.push_back(grad(cross_entropy(x, labels), x));
+    results.push_back(grad(mse_loss(x, t), x));
+    results.push_back(grad(sum(square(x)), x));
+    Tensor parameter = (x.detach() * 1.0F).requires_grad_();
+    parameter.set_grad(t);
+    nn::Adam({parameter}, 0.1).step();
+    nn::SGD({parameter}, 0.1, {.momentum = 0.9}).step();
+    results.push_back(parameter);
+    std::vector<std::vector<float>> numbers;
+    for (const Tensor& each : results) numbers.push_back(each.to_vector<float>());
+    return numbers;
+  };
+  const auto alone = [&] {
+    const Threads one(1);
+    return all();
+  }();
+  for (const int count : {2, 3}) {
+    const Threads some(count);
+    CHECK(all() == alone);
+  }
+}
 
 TEST_CASE("threads: elementwise operations and reductions give the same bits") {
   Generator generator(5);

@@ -255,4 +255,15 @@ TEST_CASE("adam: memory for its state is asked for once, and given back with it"
   CHECK(memory_stats().live_bytes == before);
 }
 
+TEST_CASE("adam: a square that overflowed stays infinite, and stops its weight") {
+  Tensor w = tensor({1.0F, 1.0F}).requires_grad_();
+  nn::Adam adam({w}, 0.1);
+  for (const float g : {1e20F, 1.0F, 1.0F}) {
+    w.set_grad(tensor({g, 1.0F}));
+    adam.step();
+    CHECK(w.at({0}) == 1.0);
+  }
+  CHECK(w.at({1}) == doctest::Approx(0.7).epsilon(1e-5));  // three steps of the rate
+}
+
 TEST_SUITE_END();
