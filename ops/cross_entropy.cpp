@@ -194,13 +194,12 @@ class CrossEntropySlope final : public Op {
     const Tensor target = r.in(1), k = per_line(r.in(3), a);
     const Tensor p = softmax(r.in(0), a.axis, where);
     Tensor out;
-    const auto add = [&](const Tensor& part) { out = out.defined() ? out + part : part; };
     if (r.has(0)) {
       const Tensor slope = detail::softmax_slope(r.tangent(0), p, a.axis, where) * k;
-      add(has_labels(target) ? slope : slope * sum_along(target, a.axis, where));
+      add_to(out, has_labels(target) ? slope : slope * sum_along(target, a.axis, where));
     }
-    if (r.has(1)) add((p * sum_along(r.tangent(1), a.axis, where) - r.tangent(1)) * k);
-    if (r.has(3)) add(residual(p, target, a.axis, where) * per_line(r.tangent(3), a));
+    if (r.has(1)) add_to(out, (p * sum_along(r.tangent(1), a.axis, where) - r.tangent(1)) * k);
+    if (r.has(3)) add_to(out, residual(p, target, a.axis, where) * per_line(r.tangent(3), a));
     return out;
   }
   std::vector<Sample> samples() const override;

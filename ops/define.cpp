@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include <chainrule/ops/arithmetic.hpp>
+
 namespace chainrule {
 
 Tensor Operand::as_tensor(const char* op, DType dtype) const {
@@ -73,6 +75,8 @@ Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Wh
   }
   return out;
 }
+
+void add_to(Tensor& sum, const Tensor& part) { sum = sum.defined() ? sum + part : part; }
 
 int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
                    const Where& where) {

@@ -81,6 +81,9 @@ inline Ref<Value> make_broadcast(const char* op, DType dtype, const Tensor& a, c
 
 inline bool needs_grad(const Tensor& x) noexcept { return x.requires_grad(); }
 
+/// Adds a part of a tangent to those before it, of which there may be none.
+void add_to(Tensor& sum, const Tensor& part);
+
 /// An elementwise op of one operand. `Self` gives
 ///
 ///     static constexpr bool integers = …;                // whether it takes i64, too

@@ -133,13 +133,12 @@ class LayerNormSlope final : public Op {
     const Where& where = r.node().where();
     const Tensor x = r.in(1), statistics = r.in(2), w = weight_of(r);
     Tensor out;
-    const auto add = [&](const Tensor& part) { out = out.defined() ? out + part : part; };
-    if (r.has(0)) add((*this)(r.tangent(0), x, statistics, w, p, where));
+    if (r.has(0)) add_to(out, (*this)(r.tangent(0), x, statistics, w, p, where));
     if (r.has(1)) {
       const Tensor t = r.tangent(1), by_t = (*this)(t, x, statistics, {}, p, where);
-      add(curvature(t, by_t, r.in(0), x, statistics, w, p, where));
+      add_to(out, curvature(t, by_t, r.in(0), x, statistics, w, p, where));
     }
-    if (r.has(3)) add((*this)(r.in(0), x, statistics, r.tangent(3), p, where));
+    if (r.has(3)) add_to(out, (*this)(r.in(0), x, statistics, r.tangent(3), p, where));
     return out;
   }
   std::vector<Sample> samples() const override;
@@ -235,13 +234,12 @@ class LayerNorm final : public Op {
     const auto& p = r.parameters<Parameters>();
     const Where& where = r.node().where();
     Tensor out;
-    const auto add = [&](const Tensor& part) { out = out.defined() ? out + part : part; };
     if (r.has(0)) {
       const Tensor moved = slope_op(r.tangent(0), r.in(0), r.in(2), {}, p, where);
-      add(r.node().saves_input(1) ? moved * r.in(1) : moved);
+      add_to(out, r.node().saves_input(1) ? moved * r.in(1) : moved);
     }
-    if (r.has(1)) add(normalized(r.in(0), r.tangent(1), p, where));
-    if (r.has(3)) add(r.tangent(3));
+    if (r.has(1)) add_to(out, normalized(r.in(0), r.tangent(1), p, where));
+    if (r.has(3)) add_to(out, r.tangent(3));
     return out;
   }
   std::vector<Sample> samples() const override;

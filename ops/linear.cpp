@@ -121,10 +121,9 @@ class Linear final : public Op {
   Tensor jvp(Jvp& r) const override {
     const Where& where = r.node().where();
     Tensor t;
-    const auto add = [&t](Tensor part) { t = t.defined() ? t + part : std::move(part); };
-    if (r.has(0)) add(linear(r.tangent(0), r.in(1), {}, Activation::none, where));
-    if (r.has(1)) add(linear(r.in(0), r.tangent(1), {}, Activation::none, where));
-    if (r.input_count() > 2 && r.has(2)) add(r.tangent(2));
+    if (r.has(0)) add_to(t, linear(r.tangent(0), r.in(1), {}, Activation::none, where));
+    if (r.has(1)) add_to(t, linear(r.in(0), r.tangent(1), {}, Activation::none, where));
+    if (r.input_count() > 2 && r.has(2)) add_to(t, r.tangent(2));
     const Activation activation = r.parameters<Activation>();
     if (activation == Activation::none) return t;
     if (t.shape() != r.node().shape()) t = expand(t, r.node().shape());

@@ -84,10 +84,9 @@ class MseSlope final : public Op {
     const auto& p = r.parameters<Parameters>();
     const Where& where = r.node().where();
     Tensor out;
-    const auto add = [&](const Tensor& part) { out = out.defined() ? out + part : part; };
-    if (r.has(0)) add(r.tangent(0) * r.in(2) * p.scale());
-    if (r.has(1)) add(-(r.tangent(1) * r.in(2) * p.scale()));
-    if (r.has(2)) add((*this)(r.in(0), r.in(1), r.tangent(2), p, where));
+    if (r.has(0)) add_to(out, r.tangent(0) * r.in(2) * p.scale());
+    if (r.has(1)) add_to(out, -(r.tangent(1) * r.in(2) * p.scale()));
+    if (r.has(2)) add_to(out, (*this)(r.in(0), r.in(1), r.tangent(2), p, where));
     return out;
   }
   std::vector<Sample> samples() const override;

@@ -43,6 +43,20 @@ struct Threads {
   int before;
 };
 
+// What f() gives with two and three threads against one.
+template <class F>
+void check_same_bits(F f) {
+  const auto with = [&](int threads) {
+    const Threads some(threads);
+    std::vector<std::vector<float>> numbers;
+    for (const Tensor& each : f()) numbers.push_back(each.to_vector<float>());
+    return numbers;
+  };
+  const auto alone = with(1);
+  CHECK(with(2) == alone);
+  CHECK(with(3) == alone);
+}
+
 }  // namespace
 
 TEST_CASE("threads: a number that is set is what there is; zero and less are refused") {
@@ -123,7 +137,7 @@ TEST_CASE("threads: fused operations and optimizers give the same bits") {
   const Tensor w = randn({700}, generator).requires_grad_(), b = randn({700}, generator);
   const Tensor labels = randint(0, 700, {600}, generator), t = randn({600, 700}, generator);
   const Tensor narrow = randn({50000, 16}, generator), few = randn({4, 300000}, generator);
-  const auto all = [&] {
+  check_same_bits([&] {
     std::vector<Tensor> results = {layer_norm(x, {700}, w, b), sum(narrow, 0), sum(few, 1),
                                    softmax(few), contiguous(x.T())};
     for (const Tensor& each : grad(sum(layer_norm(x, {700}, w, b) * t), {x, w}))
@@ -136,40 +150,20 @@ TEST_CASE("threads: fused operations and optimizers give the same bits") {
     nn::Adam({parameter}, 0.1).step();
     nn::SGD({parameter}, 0.1, {.momentum = 0.9}).step();
     results.push_back(parameter);
-    std::vector<std::vector<float>> numbers;
-    for (const Tensor& each : results) numbers.push_back(each.to_vector<float>());
-    return numbers;
-  };
-  const auto alone = [&] {
-    const Threads one(1);
-    return all();
-  }();
-  for (const int count : {2, 3}) {
-    const Threads some(count);
-    CHECK(all() == alone);
-  }
+    return results;
+  });
 }
 
 TEST_CASE("threads: elementwise operations and reductions give the same bits") {
   Generator generator(5);
   const Tensor x = randn({700, 1001}, generator), y = randn({700, 1001}, generator);
   const Tensor row = randn({1001}, generator);
-  const auto all = [&] {
+  check_same_bits([&] {
     std::vector<Tensor> results = {x + y,      x * row,       exp(x),         sigmoid(x.T()),
                                    sum(x),     sum(x, 0),     sum(x, 1),      max(x, 0),
                                    softmax(x), softmax(x, 0), log_softmax(x), mean(x, 1)};
-    std::vector<std::vector<float>> numbers;
-    for (const Tensor& each : results) numbers.push_back(each.to_vector<float>());
-    return numbers;
-  };
-  const auto alone = [&] {
-    const Threads one(1);
-    return all();
-  }();
-  for (const int count : {2, 3}) {
-    const Threads some(count);
-    CHECK(all() == alone);
-  }
+    return results;
+  });
 }
 
 TEST_CASE("threads: gradients of a network agree within rounding") {
