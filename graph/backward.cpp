@@ -15,6 +15,7 @@ namespace chainrule {
 namespace {
 
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
+using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 
 // One reverse sweep over a traversal: gradients[i] is what has come together for node i so far.
 struct Sweep {
@@ -152,42 +153,62 @@ Tensor owned(Tensor&& gradient, bool recorded) {
   return copied(gradient);
 }
 
+// While a backward runs, the gradients that leaves already have and that nobody else sees are the
+// sums to which the rules add; put back in any case.
+class LentGradients {
+ public:
+  LentGradients(const Traversal& traversal, Gradients& gradients, bool recorded)
+      : traversal_(traversal), gradients_(gradients) {
+    if (recorded) return;
+    for (std::size_t i = 0; i < traversal.size(); ++i) {
+      const Node& leaf = traversal.node(i);
+      if (!leaf.is_leaf() || !leaf.grad_value() || leaf.grad_node()) continue;
+      if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous())
+        lent_.push_back(static_cast<std::uint32_t>(i));
+    }
+    for (std::uint32_t i : lent_) {  // nothing here can fail
+      gradients[i] = Tensor(traversal.node(i).grad_value());
+      traversal.node(i).set_grad({}, {});
+    }
+  }
+  LentGradients(const LentGradients&) = delete;
+  LentGradients& operator=(const LentGradients&) = delete;
+  ~LentGradients() {
+    for (std::uint32_t i : lent_) traversal_.node(i).set_grad(gradients_[i].value_ref(), {});
+  }
+
+ private:
+  const Traversal& traversal_;
+  Gradients& gradients_;
+  Leaves lent_;
+};
+
 void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions options,
                    const Where& where) {
   const bool recorded = options.create_graph;
   const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
   check_not_released(traversal, "backward", where);
   Gradients gradients(traversal.size());
-  gradients[traversal.output(0)] = seed;
-  // Leaves get their gradients together at the end: an exception leaves all of them as they were.
-  // Parked where they were found, since nobody adds to a node's gradient once it was passed.
+  const LentGradients lent(traversal, gradients, recorded);
+  accumulate(gradients[traversal.output(0)], seed, recorded);
+  // Leaves get their gradients together at the end. They are parked where they were found, since
+  // nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
   const Sweep sweep{traversal, gradients, {}, recorded, release};
-  std::vector<std::uint32_t, memory::Pool<std::uint32_t>> leaves;
+  Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
-    leaves.push_back(static_cast<std::uint32_t>(i));
     gradients[i] = g;
+    leaves.push_back(static_cast<std::uint32_t>(i));
   });
   // First what may fail for want of memory, then what cannot.
-  const auto added_in_place = [&](const Node& leaf, const Tensor& gradient) {
-    return leaf.grad_value() && !recorded && !leaf.grad_node() && leaf.grad_value()->exclusive() &&
-           gradient.value_ref()->contiguous();
-  };
   for (std::uint32_t i : leaves) {
     const Node& leaf = traversal.node(i);
-    Tensor& gradient = gradients[i];
-    if (added_in_place(leaf, gradient)) continue;
     if (leaf.grad_value())
-      accumulate(gradient, Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
-    gradient = owned(std::move(gradient), recorded);
+      accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
+    gradients[i] = owned(std::move(gradients[i]), recorded);
   }
-  for (std::uint32_t i : leaves) {
-    Node& leaf = traversal.node(i);
-    if (added_in_place(leaf, gradients[i]))
-      kernels::add_in_place(*leaf.grad_value(), *gradients[i].value_ref());
-    else
-      leaf.set_grad(gradients[i].value_ref(), gradients[i].node_ref());
-  }
+  for (std::uint32_t i : leaves)
+    traversal.node(i).set_grad(gradients[i].value_ref(), gradients[i].node_ref());
 }
 
 }  // namespace

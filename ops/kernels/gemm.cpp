@@ -48,9 +48,15 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   switch (engine_for(m, n, k, a, b)) {
     case Engine::registers: {
       if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
-      std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(m * n));
-      multiply_in_registers(m, n, k, a, b, product.data());
-      for (std::int64_t i = 0; i < m * n; ++i) c[i] += product[static_cast<std::size_t>(i)];
+      // So many rows at a time that their product is still in the cache when it is added.
+      const std::int64_t panel = std::max<std::int64_t>((1 << 13) / n, 8);
+      std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(std::min(panel, m) * n));
+      for (std::int64_t i = 0; i < m; i += panel) {
+        const std::int64_t rows = std::min(panel, m - i);
+        multiply_in_registers(rows, n, k, {a.data + i * a.row, a.row, a.column}, b, product.data());
+        for (std::int64_t j = 0; j < rows * n; ++j)
+          c[i * n + j] += product[static_cast<std::size_t>(j)];
+      }
       return;
     }
     case Engine::onednn:

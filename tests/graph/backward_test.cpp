@@ -8,6 +8,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
 #include <chainrule/ops/reduction.hpp>
@@ -267,17 +268,57 @@ struct Misshapen final : Op {
 
 }  // namespace
 
-TEST_CASE("an exception in the middle of a backward leaves grad() as it was") {
+TEST_CASE("a gradient that is there already is added to in place, unless somebody else sees it") {
+  const Tensor x = tensor({{1.0, 2.0}, {-1.0, 0.5}, {3.0, 1.0}}, f64);
+  Tensor w = tensor({{0.5, -1.0}, {2.0, 1.5}}, f64).requires_grad_();
+  const Tensor v = tensor({0.25, -0.5}, f64).requires_grad_();
+  const auto step = [&] { sum(linear(x, w, v) * v).backward(); };
+  step();
+  // d/dw_ij = Σ over samples of v_i·x_j; d/dv_i = Σ over samples of w_i·x + 2·v_i, v being the bias
+  // and a factor.
+  const auto dw = [](double times) {
+    return std::vector<double>{0.75 * times, 0.875 * times, -1.5 * times, -1.75 * times};
+  };
+  const auto dv = [](double times) { return std::vector<double>{-0.5 * times, 8.25 * times}; };
+  CHECK(w.grad().to_vector<double>() == dw(1));
+  CHECK(v.grad().to_vector<double>() == dv(1));
+  const void* memory = w.grad().value_ref()->data<double>();
+  step();
+  CHECK(w.grad().value_ref()->data<double>() == memory);
+  CHECK(w.grad().to_vector<double>() == dw(2));
+  CHECK(v.grad().to_vector<double>() == dv(2));
+
+  const Tensor kept = w.grad();
+  step();
+  CHECK(kept.to_vector<double>() == dw(2));
+  CHECK(w.grad().to_vector<double>() == dw(3));
+  CHECK(v.grad().to_vector<double>() == dv(3));
+
+  // A parameter as the output itself, and one whose gradient was set as a view.
+  const Tensor p = full({}, 3.0, f64).requires_grad_();
+  p.backward();
+  p.backward();
+  CHECK(p.grad().item<double>() == 2.0);
+  w.set_grad(expand(tensor({1.0, 2.0}, f64), {2, 2}));
+  step();
+  CHECK(w.grad().to_vector<double>() == std::vector<double>{1.75, 2.875, -0.5, 0.25});
+}
+
+TEST_CASE("an exception in the middle of a backward leaves nothing broken") {
   const std::int64_t before = live_nodes();
   {
     const Failing failing;
     const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
-    const Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
+    Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
     sum(w * 2.0).backward();
     const Tensor bad = record(failing, x.value_ref(), {&x}, 0, Where::current());
     CHECK_THROWS_AS(sum(bad * w).backward(), std::runtime_error);
-    CHECK(w.grad().to_vector<double>() == std::vector<double>{2.0, 2.0});
+    CHECK(w.grad().to_vector<double>() == std::vector<double>{3.0, 4.0});  // its part was given
     CHECK_FALSE(x.grad().defined());
+    w.zero_grad();
+    CHECK_THROWS_AS(sum(record(failing, x.value_ref(), {&x}, 0, Where::current()) * w).backward(),
+                    std::runtime_error);
+    CHECK_FALSE(w.grad().defined());
     CHECK(is_recording());
     sum(w * x).backward();
     CHECK(x.grad().to_vector<double>() == std::vector<double>{1.0, 2.0});
