@@ -5,6 +5,7 @@
 
 #include <chainrule/core/threads.hpp>
 #include <chainrule/core/value.hpp>
+#include <chainrule/ops/kernels/stream.hpp>
 
 /// Loops of elementwise kernels over operands of any strides.
 namespace chainrule::kernels {
@@ -88,15 +89,30 @@ template <class R, class A, class F>
   });
 }
 
+// Shares run(to, i, count), which writes elements i … of `out`, out among the threads.
+template <class R, class Run>
+void parallel_runs(Value& out, Run run) {
+  chainrule::detail::parallel_for(
+      out.numel(), chainrule::detail::elements_for_thread,
+      [run, to = out.data<R>(), past_caches = out.byte_count() >= streamed_bytes](
+          std::int64_t begin, std::int64_t end) {
+        const auto from_begin = [&](R* at, std::int64_t i, std::int64_t count) {
+          run(at, begin + i, count);
+        };
+        if (past_caches)
+          streamed(to + begin, end - begin, from_begin);
+        else
+          from_begin(to + begin, 0, end - begin);
+      });
+}
+
 /// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`.
 template <class R, class A, class F>
 void map(Value& out, const Value& a, F f) {
   if (!a.contiguous()) return map_strided<R, A>(out, a, f);
-  chainrule::detail::parallel_for(
-      out.numel(), chainrule::detail::elements_for_thread,
-      [f, to = out.data<R>(), from = a.data<A>()](std::int64_t i, std::int64_t end) {
-        map_run(to + i, from + i, end - i, f);
-      });
+  parallel_runs<R>(out, [f, x = a.data<A>()](R* to, std::int64_t i, std::int64_t count) {
+    map_run(to, x + i, count, f);
+  });
 }
 
 // out[i] = f(a[i · p], b[i · q]) for steps of 0 and 1.
@@ -132,24 +148,20 @@ void map(Value& out, const Value& a, const Value& b, F f) {
   if (n == 0 || !a.contiguous() || !b.contiguous() ||
       !((whole_a || a.numel() == 1) && (whole_b || b.numel() == 1)))
     return map_strided<R, A, B>(out, a, b, f);
-  R* to = out.data<R>();
-  const A* left = a.data<A>();
-  const B* right = b.data<B>();
+  const A* x = a.data<A>();
+  const B* y = b.data<B>();
   if (whole_a && whole_b)
-    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
-                                    [=](std::int64_t i, std::int64_t end) {
-                                      map_run<1, 1>(to + i, left + i, right + i, end - i, f);
-                                    });
+    parallel_runs<R>(out, [=](R* to, std::int64_t i, std::int64_t count) {
+      map_run<1, 1>(to, x + i, y + i, count, f);
+    });
   else if (whole_a)
-    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
-                                    [=](std::int64_t i, std::int64_t end) {
-                                      map_run<1, 0>(to + i, left + i, right, end - i, f);
-                                    });
+    parallel_runs<R>(out, [=](R* to, std::int64_t i, std::int64_t count) {
+      map_run<1, 0>(to, x + i, y, count, f);
+    });
   else
-    chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
-                                    [=](std::int64_t i, std::int64_t end) {
-                                      map_run<0, 1>(to + i, left, right + i, end - i, f);
-                                    });
+    parallel_runs<R>(out, [=](R* to, std::int64_t i, std::int64_t count) {
+      map_run<0, 1>(to, x, y + i, count, f);
+    });
 }
 
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.

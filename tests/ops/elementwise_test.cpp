@@ -11,6 +11,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/reduction.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -90,6 +91,24 @@ TEST_CASE("elementwise: views of any strides") {
     CHECK(y.to_vector<double>()[i] == doctest::Approx(want[i]).epsilon(1e-15));
   CHECK(sqrt(expand(tensor(4.0, f64), {2, 2})).to_vector<double>() == Numbers{2, 2, 2, 2});
   CHECK(exp(zeros({0, 3})).shape() == Shape{0, 3});
+}
+
+TEST_CASE("elementwise: large results, which are written past the caches") {
+  // 48 MiB and some elements more than a block.
+  const std::int64_t n = (std::int64_t{3} << 22) + 77;
+  const Tensor x = to(arange(n), f32) * 0.25F, y = to(arange(n - 1, -1, -1), f32);
+  const std::vector<float> scaled = (x * 2.0F).to_vector<float>();
+  const std::vector<float> reversed = (3.0F - y).to_vector<float>();
+  const std::vector<float> sums = (x + y).to_vector<float>();
+  const std::vector<float> roots = sqrt(x).to_vector<float>();
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const float xi = static_cast<float>(i) * 0.25F, yi = static_cast<float>(n - 1 - i);
+    wrong += scaled[at] != xi * 2.0F || reversed[at] != 3.0F - yi || sums[at] != xi + yi ||
+             roots[at] != std::sqrt(xi);
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("elementwise: gradients at kinks and ends of the domain") {
