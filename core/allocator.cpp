@@ -4,6 +4,9 @@
 #if __has_include(<sys/mman.h>)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <bit>
@@ -280,6 +283,9 @@ void trim_memory() {
   memory::Store& shared = memory::store();
   const std::lock_guard lock(shared.mutex);
   shared.release_large();
+#if defined(__GLIBC__)
+  malloc_trim(0);  // free() keeps what is not at the end of its heap
+#endif
 }
 
 }  // namespace chainrule

@@ -16,7 +16,7 @@ struct MemoryStats {
   std::int64_t live_bytes = 0;    ///< in use by tensors, nodes and traversals
   std::int64_t peak_bytes = 0;    ///< the largest live_bytes since reset_peak_memory(); exact when
                                   ///< one thread computes, else within 64 KiB for each thread
-  std::int64_t cached_bytes = 0;  ///< large blocks kept for reuse
+  std::int64_t cached_bytes = 0;  ///< large blocks kept for reuse: at most peak_bytes or 64 MiB
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 
@@ -26,7 +26,9 @@ MemoryStats memory_stats();
 /// Makes the live bytes of now the peak.
 void reset_peak_memory();
 
-/// Gives the large blocks that are kept for reuse back to the system.
+/// Gives the large blocks (of more than 1 KiB) that are kept for reuse back to the system, so that
+/// the resident memory of the process falls; small ones stay. The next step of a training loop asks
+/// for its memory anew.
 void trim_memory();
 
 namespace memory {

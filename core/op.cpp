@@ -81,6 +81,10 @@ const Tensor& Application::in(std::size_t i) const {
 }
 
 const Tensor& Application::out() const {
+  if (out_forgotten_)
+    throw GradError(
+        fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
+        node_.where(), "call drop_out() behind the last use of the output");
   return lend(node_.saved_output(), Node::output, const_cast<Node*>(&node_), output_);
 }
 

@@ -26,7 +26,7 @@ class Application {
   /// Input i, which the op saved; valid while the rule runs, a copy of the tensor for longer.
   /// Throws GradError when it was written to since.
   const Tensor& in(std::size_t i) const;
-  /// The output, which the op saved; the same holds.
+  /// The output, which the op saved; the same holds. Throws GradError after Vjp::drop_out().
   const Tensor& out() const;
   /// The shape of input i, saved or not. Only for an input that has a node.
   Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
@@ -36,14 +36,22 @@ class Application {
     return node_.parameters<P>();
   }
 
+ protected:
+  /// From now on out() throws, and what it gave is undefined.
+  void forget_out() noexcept {
+    out_forgotten_ = true;
+    output_.take_back();
+  }
+
  private:
   // Handles of what the node owns anyway: they share its references instead of counting their own.
   class Loan {
    public:
     Loan() noexcept = default;
-    ~Loan() { tensor_.forget(); }
+    ~Loan() { take_back(); }
+    void take_back() noexcept { tensor_.forget(); }
     const Tensor& lend(Value* value, Node* node) noexcept {
-      tensor_.forget();
+      take_back();
       tensor_ = Tensor(Ref<Value>::adopt(value), Ref<Node>::adopt(node));
       return tensor_;
     }
@@ -56,6 +64,7 @@ class Application {
   const Tensor& lend(Value* value, Node::SavedMask which, Node* node, Loan& loan) const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
+  bool out_forgotten_ = false;
   mutable Loan inputs_[quick_loans];
   mutable Loan output_;
   mutable std::unique_ptr<Loan[]> more_;  // of inputs behind the first ones
@@ -70,8 +79,9 @@ class Vjp : public Application {
   virtual const Tensor& g() const noexcept = 0;
   /// The same handed over, for a rule that may write into its memory; g() is undefined afterwards.
   virtual Tensor take_g() noexcept = 0;
-  /// Says that out() will not be read again: its memory is free for what follows, unless the graph
-  /// is kept.
+  /// Says that the output will not be read again: its memory is free for what follows, unless the
+  /// graph is kept. In either case out() throws from now on, and the tensor that it gave is
+  /// undefined; only a copy of that tensor stays, and keeps the memory.
   virtual void drop_out() noexcept = 0;
   /// True when somebody wants the gradient of input i.
   virtual bool needs(std::size_t i) const noexcept = 0;

@@ -38,6 +38,7 @@ class Rule final : public Vjp {
   const Tensor& g() const noexcept override { return g_; }
   Tensor take_g() noexcept override { return std::move(g_); }
   void drop_out() noexcept override {
+    forget_out();
     if (sweep_.release) sweep_.traversal.node(i_).release_saved_output();
   }
   bool needs(std::size_t i) const noexcept override { return wanted(i); }

@@ -15,7 +15,7 @@ struct LayerNormOptions {
   DType dtype = f32;
 };
 
-/// layer_norm() over the trailing axes of x (…, normalized_shape), with its gradients and errors:
+/// layer_norm() over the trailing axes of x (…, normalized_shape), with its gradients:
 /// mean 0 and variance 1, then times a weight, which begins with ones, plus a bias, which begins
 /// with zeros.
 class LayerNorm : public Module {
@@ -29,6 +29,7 @@ class LayerNorm : public Module {
                      Where where = Where::current())
       : LayerNorm(Shape{features}, options, where) {}
 
+  /// Throws as layer_norm(), naming this layer.
   Tensor forward(const Tensor& x) override;
   /// "LayerNorm(64)"
   std::string description() const override;
@@ -37,6 +38,8 @@ class LayerNorm : public Module {
   double eps() const noexcept { return eps_; }
 
  private:
+  void check_input(const Tensor& x, const Where& where) const;
+
   Shape shape_;
   double eps_;
 

@@ -260,6 +260,11 @@ std::string Module::path() const {
   return "";
 }
 
+std::string Module::description_with_path() const {
+  const std::string at = path();
+  return at.empty() ? description() : fmt::format("{} {}", description(), at);
+}
+
 void Module::train(bool on) {
   training_ = on;
   for (const NamedModule& child : children_) child.module->train(on);

@@ -140,6 +140,9 @@ class Module {
   template <class F>
   auto call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f);
 
+  /// What errors call this module: "LayerNorm(64) encoder.norm", or without a path the description
+  /// alone.
+  std::string description_with_path() const;
   /// The name of a class without its namespaces, for messages.
   static std::string class_name(const std::type_info& type);
 

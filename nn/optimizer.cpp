@@ -29,7 +29,11 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
   std::unordered_set<const Node*> seen;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& parameter = parameters_[i];
-    const Value& value = parameter.value(where);
+    if (!parameter.defined())
+      throw ValueError(fmt::format("{}: parameter {} is undefined", name, i), where,
+                       "a layer without a bias has an undefined one; model.parameters() leaves it "
+                       "out");
+    const Value& value = *parameter.value_ref();
     if (!parameter.requires_grad() || !parameter.is_leaf())
       throw GradError(
           fmt::format("{}: {} {}", name, describe_parameter(i),

@@ -18,7 +18,9 @@ namespace chainrule::nn {
 ///       optimizer.step();
 ///     }
 ///
-/// An optimizer writes into the parameters, in place and unrecorded, and moves their versions.
+/// An optimizer writes into the parameters, in place and unrecorded, and moves their versions. Its
+/// options hold for all of its parameters: where some are to have others (no weight decay for
+/// biases, say, or a smaller learning rate), give each group an optimizer of its own.
 class Optimizer {
  public:
   Optimizer(const Optimizer&) = delete;
@@ -42,9 +44,10 @@ class Optimizer {
   void set_learning_rate(double rate, Where where = Where::current());
 
  protected:
-  /// `name` is for messages. Throws ValueError without parameters, for one given twice, for memory
-  /// that must not be written and for a view that is not row-major, and unless the learning rate is
-  /// positive and finite; GradError for a tensor that does not require gradients.
+  /// `name` is for messages. Throws ValueError without parameters, for one undefined or given
+  /// twice, for memory that must not be written and for a view that is not row-major, and unless
+  /// the learning rate is positive and finite; GradError for a tensor that does not require
+  /// gradients.
   Optimizer(const char* name, std::vector<Tensor> parameters, double learning_rate,
             bool allow_missing, const Where& where);
   Optimizer(Optimizer&&) noexcept = default;

@@ -63,7 +63,8 @@ std::string usual_mistake(const Shape& logits, const Shape& target, bool labels,
 }
 
 void check_target(const Tensor& logits, const Tensor& target, int axis, const Where& where) {
-  const DType dtype = target.dtype(where);
+  if (!target.defined()) detail::throw_undefined("cross_entropy", "target", where);
+  const DType dtype = target.dtype();
   if (dtype != i64 && dtype != logits.dtype())
     throw DTypeError(
         fmt::format("cross_entropy: target {} is {}, logits {} are {}", describe(target),
@@ -247,7 +248,8 @@ class CrossEntropy final : public Op {
 
   Tensor operator()(const Tensor& z, const Tensor& target, Reduction reduction, int axis,
                     const Where& where) const {
-    const Value& in = z.value(where);
+    if (!z.defined()) detail::throw_undefined(name(), "tensor of logits", where);
+    const Value& in = *z.value_ref();
     check_dtype(name(), z, false, where);
     Parameters p{0, normalize_axis(name(), axis, in.rank(), z, where), reduction};
     check_target(z, target, p.axis, where);

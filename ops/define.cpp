@@ -32,13 +32,22 @@ void detail::throw_dtype(const char* op, const Tensor& x, bool integers, const W
                    where, "convert it: to(x, f32)");
 }
 
-void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
+void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where,
+                          const char* a_is, const char* b_is) {
   const DType left = a.dtype(), right = b.dtype();
-  throw DTypeError(
-      fmt::format("{}: dtypes differ: {} is {}, {} is {}", op, describe(a), name_of(left),
-                  describe(b), name_of(right)),
-      where,
-      fmt::format("convert one of them: to(x, {})", name_of(is_floating(left) ? left : right)));
+  const auto operand = [](const char* what, const Tensor& x) {
+    return fmt::format("{}{}{} is {}", what, *what ? " " : "", describe(x), name_of(x.dtype()));
+  };
+  const char* converted = is_floating(left) ? b_is : a_is;
+  throw DTypeError(fmt::format("{}: dtypes differ: {}, {}", op, operand(a_is, a), operand(b_is, b)),
+                   where,
+                   fmt::format("convert one of them: to({}, {})", *converted ? converted : "x",
+                               name_of(is_floating(left) ? left : right)));
+}
+
+void detail::throw_undefined(const char* op, const char* which, const Where& where) {
+  throw ValueError(fmt::format("{}: the {} is undefined", op, which), where,
+                   "it was default-constructed, or is the grad() of a tensor that has none");
 }
 
 void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, const Where& where) {

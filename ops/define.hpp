@@ -13,8 +13,9 @@ namespace chainrule {
 namespace detail {
 
 [[noreturn]] void throw_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
-[[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b,
-                               const Where& where);
+[[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where,
+                               const char* a_is = "", const char* b_is = "");
+[[noreturn]] void throw_undefined(const char* op, const char* which, const Where& where);
 [[noreturn]] void rethrow_result(const char* op, DType dtype, const Shape& shape,
                                  const Where& where);
 
@@ -33,6 +34,17 @@ inline void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool 
                          const Where& where) {
   if (a.value_ref()->dtype() != b.value_ref()->dtype()) detail::throw_dtypes(op, a, b, where);
   check_dtype(op, a, integers, where);
+}
+
+/// The same for operands that messages call by what they are to the op, "prediction" and "target".
+/// Throws ValueError when one is no tensor at all.
+inline void check_operands(const char* op, const char* a_is, const Tensor& a, const char* b_is,
+                           const Tensor& b, const Where& where) {
+  if (!a.defined()) detail::throw_undefined(op, a_is, where);
+  if (!b.defined()) detail::throw_undefined(op, b_is, where);
+  if (a.value_ref()->dtype() != b.value_ref()->dtype())
+    detail::throw_dtypes(op, a, b, where, a_is, b_is);
+  check_dtype(op, a, false, where);
 }
 
 /// The shape that a and b broadcast to: aligned at the last axis, extents equal or 1. Throws

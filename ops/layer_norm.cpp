@@ -270,7 +270,8 @@ class LayerNorm final : public Op {
 
   void check(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias,
              double eps, const Where& where) const {
-    const Value& in = x.value(where);
+    if (!x.defined()) detail::throw_undefined(name(), "input", where);
+    const Value& in = *x.value_ref();
     check_dtype(name(), x, false, where);
     if (shape.empty())
       throw ShapeError(fmt::format("{}: the normalized shape has no axis", name()), where);
@@ -293,7 +294,7 @@ class LayerNorm final : public Op {
   void check_affine(const char* what, const Tensor& x, const Shape& shape, const Tensor& given,
                     const Where& where) const {
     if (!given.defined()) return;
-    check_dtypes(name(), x, given, false, where);
+    check_operands(name(), "input", x, what, given, where);
     if (given.shape() != shape)
       throw ShapeError(fmt::format("{}: the {} {} has not the normalized shape {}", name(), what,
                                    describe(given), to_string(shape)),

@@ -165,12 +165,12 @@ class Linear final : public Op {
 
  private:
   void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Where& where) const {
-    const Value &in = x.value(where), &w = weight.value(where);
-    check_dtypes(name(), x, weight, false, where);
+    check_operands(name(), "input", x, "weight", weight, where);
+    const Value &in = *x.value_ref(), &w = *weight.value_ref();
     if (w.rank() != 2 || in.rank() == 0 || in.dims()[in.rank() - 1] != w.dims()[1])
       bad_shapes(x, weight, where);
     if (!bias.defined()) return;
-    check_dtypes(name(), bias, weight, false, where);
+    check_operands(name(), "weight", weight, "bias", bias, where);
     const Value& b = *bias.value_ref();
     if (b.rank() != 1 || b.dims()[0] != w.dims()[0])
       throw ShapeError(fmt::format("linear: the bias {} has not one element for each unit of the "

@@ -118,8 +118,8 @@ class MseLoss final : public Op {
 
   Tensor operator()(const Tensor& prediction, const Tensor& target, Reduction reduction,
                     const Where& where) const {
-    const Value &in = prediction.value(where), &wanted = target.value(where);
-    check_dtypes(name(), prediction, target, false, where);
+    check_operands(name(), "prediction", prediction, "target", target, where);
+    const Value &in = *prediction.value_ref(), &wanted = *target.value_ref();
     if (!in.same_shape(wanted))
       throw ShapeError(fmt::format("{}: the shapes differ: prediction {} and target {}", name(),
                                    describe(prediction), describe(target)),

@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -91,6 +93,27 @@ TEST_CASE("allocator: large blocks are kept until they are trimmed") {
   const Tensor again = zeros({mebibyte});
   CHECK(again.at({mebibyte - 1}) == 0);
 }
+
+#if defined(__GLIBC__)
+TEST_CASE("allocator: what is trimmed is resident no more") {
+  if (!memory::pooled) return;
+  const auto resident = [] {
+    std::ifstream file("/proc/self/statm");
+    std::int64_t all = 0, pages = 0;
+    file >> all >> pages;
+    return pages * sysconf(_SC_PAGESIZE);
+  };
+  trim_memory();
+  {
+    std::vector<Tensor> tensors;  // too small for malloc to map each for itself
+    for (int i = 0; i < 640; ++i) tensors.push_back(ones({mebibyte / 64}));
+  }
+  const std::int64_t before = resident();
+  CHECK(memory_stats().cached_bytes >= 40 * mebibyte);
+  trim_memory();
+  CHECK(before - resident() >= 30 * mebibyte);  // pages with a part that is in use stay
+}
+#endif
 
 TEST_CASE("allocator: blocks are aligned, apart, and wholly usable") {
   struct Block {

@@ -151,6 +151,48 @@ TEST_CASE("a second backward names the option that would allow it") {
   CHECK_THROWS_AS(kept.backward(), GradError);
 }
 
+namespace {
+
+// x itself, with a rule that needs the output after it said that it does not. Lives only as long as
+// its test, so that it is in no list of the library's ops.
+class Forgetful final : public Op {
+ public:
+  explicit Forgetful(bool keeps_handle) : Op("forgetful"), keeps_handle_(keeps_handle) {}
+  Tensor operator()(const Tensor& x, Where where = Where::current()) const {
+    return record(*this, x.value_ref(), {&x}, Node::output, where);
+  }
+  void vjp(Vjp& r) const override {
+    const Tensor& y = r.out();
+    const Tensor copy = y;
+    r.drop_out();
+    CHECK_FALSE(y.defined());
+    r.give(0, keeps_handle_ ? r.g() * copy : r.g() * r.out());
+  }
+  std::vector<Sample> samples() const override { return {}; }
+
+ private:
+  bool keeps_handle_;
+};
+
+}  // namespace
+
+TEST_CASE("a rule that reads its output after drop_out() is told so, whether or not it is there") {
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Forgetful forgetful(false), careful(true);
+  for (const BackwardOptions options : {BackwardOptions{}, {.retain_graph = true}}) {
+    Tensor y;
+    CHECK(error_of<GradError>([&] {
+            y = sum(forgetful(x));
+            y.backward(options);
+          }) ==
+          "forgetful: the gradient rule reads out() after drop_out()\n  at HERE\n  hint: call "
+          "drop_out() behind the last use of the output");
+    CHECK_FALSE(x.grad().defined());
+  }
+  sum(careful(x)).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{1.0, 2.0});
+}
+
 TEST_CASE("a saved value that was written to is refused, with versions and the line") {
   Tensor w = tensor({1.0, 2.0}).named("W1").requires_grad_();
   const Tensor x = tensor({3.0, 4.0}).requires_grad_();

@@ -6,6 +6,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/nn/activations.hpp>
 #include <chainrule/nn/layer_norm.hpp>
 #include <chainrule/nn/linear.hpp>
 #include <chainrule/nn/sequential.hpp>
@@ -56,11 +57,21 @@ TEST_CASE("LayerNorm: options") {
 
 TEST_CASE("LayerNorm: what does not fit") {
   nn::LayerNorm norm(4);
-  CHECK(
-      error_of<ShapeError>([&] { norm(ones({4, 3}).named("x")); }) ==
-      "layer_norm: x (4, 3) does not end in the normalized shape (4,)\n  at HERE\n  hint: samples "
-      "stand in rows, (batch, features): pass x.T()");
-  CHECK_THROWS_AS(norm(ones({3, 4}, f64)), DTypeError);
+  CHECK(error_of<ShapeError>([&] { norm(ones({4, 3}).named("x")); }) ==
+        "LayerNorm(4): the input x (4, 3) does not end in the normalized shape (4,)\n  at HERE\n  "
+        "hint: "
+        "samples stand in rows, (batch, features): pass x.T()");
+  CHECK(error_of<DTypeError>([&] { norm(ones({3, 4}, f64)); }) ==
+        "LayerNorm(4): the input (3, 4) is f64, but the weight is f32\n  at HERE\n  hint: convert "
+        "it: "
+        "to(x, f32), or make the layer with {.dtype = f64}");
+  CHECK(error_of<ValueError>([&] { norm(Tensor()); }) ==
+        "LayerNorm(4): the input is undefined\n  at HERE");
+  CHECK_THROWS_AS(norm(tensor(1.0)), ShapeError);
+  CHECK_THROWS_AS(nn::LayerNorm(4, {.affine = false})(ones({3, 4}, i64)), DTypeError);
+  nn::Sequential model(nn::Linear(3, 5), nn::Sequential(nn::ReLU(), nn::LayerNorm(4)));
+  CHECK(error_of<ShapeError>([&] { model(ones({2, 3})); }) ==
+        "LayerNorm(4) 1.1: the input (2, 5) does not end in the normalized shape (4,)\n  at HERE");
   CHECK(error_of<ShapeError>([] { nn::LayerNorm(Shape{}); }) ==
         "LayerNorm: the normalized shape has no axis\n  at HERE");
   CHECK(error_of<ValueError>([] { nn::LayerNorm(0); }) ==
