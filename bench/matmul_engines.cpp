@@ -103,9 +103,8 @@ Point measure(const Product& product, std::mt19937& random) {
     kernels::multiply_with_eigen<T>(rows, columns, depth, a, b, to, kernels::Result::overwritten);
   };
   constexpr double never = std::numeric_limits<double>::infinity();
-  Point point = {
-      {never, never, never},
-      static_cast<int>(kernels::engine_for(m, n, k, operands.left(0), operands.right(0)))};
+  Point point = {{never, never, never},
+                 static_cast<int>(kernels::engine_for(m, n, k, operands.right(0)))};
   // In turn with Eigen, whose time is taken as that of its first pairing.
   if (form != Form::nt || n * k <= kernels::largest_packed) {
     const auto both =

@@ -21,8 +21,7 @@ bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
 // f64: Eigen. OpenBLAS, the other candidate, is linked by Debian to threads of its own beside the
 // OpenMP pool, and takes a processor that it does not know for an old one.
 template <class T>
-Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>&,
-                  const MatrixView<T>& b) noexcept {
+Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
   const bool in_registers = fits_registers(m, n, k, b);
   if constexpr (sizeof(T) == sizeof(float)) {
     // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
@@ -45,7 +44,7 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   // A matrix times a vector is the vector times the transposed matrix.
   if (n == 1 && m != 1)
     return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c, result);
-  switch (engine_for(m, n, k, a, b)) {
+  switch (engine_for(m, n, k, b)) {
     case Engine::registers: {
       if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
       // So many rows at a time that their product is still in the cache when it is added.
@@ -68,10 +67,10 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   }
 }
 
-#define CHAINRULE_FOR(T)                                                                     \
-  template Engine engine_for(std::int64_t, std::int64_t, std::int64_t, const MatrixView<T>&, \
-                             const MatrixView<T>&) noexcept;                                 \
-  template void gemm(std::int64_t, std::int64_t, std::int64_t, const MatrixView<T>&,         \
+#define CHAINRULE_FOR(T)                                                             \
+  template Engine engine_for(std::int64_t, std::int64_t, std::int64_t,               \
+                             const MatrixView<T>&) noexcept;                         \
+  template void gemm(std::int64_t, std::int64_t, std::int64_t, const MatrixView<T>&, \
                      const MatrixView<T>&, T*, Result)
 CHAINRULE_FOR(float);
 CHAINRULE_FOR(double);

@@ -15,8 +15,7 @@ enum class Engine { registers, eigen, onednn };
 /// The engine that gemm() takes: the only place where this is decided, from what
 /// bench/matmul_engines measured.
 template <class T>
-Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
-                  const MatrixView<T>& b) noexcept;
+Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept;
 
 /// c in registers over the whole inner dimension, without blocking. Where the rows of b are not
 /// adjacent, n·k is at most largest_packed. Overwrites c.
