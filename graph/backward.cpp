@@ -163,30 +163,33 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
   const Sweep sweep{traversal, gradients, {}, recorded, release};
-  std::vector<std::uint32_t, memory::Pool<std::uint32_t>> leaves;
+  struct Leaf {
+    std::uint32_t position;
+    bool added_in_place;  // decided once: a gradient that was added to may look as if it could be
+  };
+  std::vector<Leaf, memory::Pool<Leaf>> leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
-    leaves.push_back(static_cast<std::uint32_t>(i));
+    leaves.push_back({static_cast<std::uint32_t>(i), false});
     gradients[i] = g;
   });
   // First what may fail for want of memory, then what cannot.
-  const auto added_in_place = [&](const Node& leaf, const Tensor& gradient) {
-    return leaf.grad_value() && !recorded && !leaf.grad_node() && leaf.grad_value()->exclusive() &&
-           gradient.value_ref()->contiguous();
-  };
-  for (std::uint32_t i : leaves) {
-    const Node& leaf = traversal.node(i);
-    Tensor& gradient = gradients[i];
-    if (added_in_place(leaf, gradient)) continue;
+  for (Leaf& each : leaves) {
+    const Node& leaf = traversal.node(each.position);
+    Tensor& gradient = gradients[each.position];
+    each.added_in_place = leaf.grad_value() && !recorded && !leaf.grad_node() &&
+                          leaf.grad_value()->exclusive() && gradient.value_ref()->contiguous();
+    if (each.added_in_place) continue;
     if (leaf.grad_value())
       accumulate(gradient, Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
     gradient = owned(std::move(gradient), recorded);
   }
-  for (std::uint32_t i : leaves) {
-    Node& leaf = traversal.node(i);
-    if (added_in_place(leaf, gradients[i]))
-      kernels::add_in_place(*leaf.grad_value(), *gradients[i].value_ref());
+  for (const Leaf& each : leaves) {
+    Node& leaf = traversal.node(each.position);
+    const Tensor& gradient = gradients[each.position];
+    if (each.added_in_place)
+      kernels::add_in_place(*leaf.grad_value(), *gradient.value_ref());
     else
-      leaf.set_grad(gradients[i].value_ref(), gradients[i].node_ref());
+      leaf.set_grad(gradient.value_ref(), gradient.node_ref());
   }
 }
 
