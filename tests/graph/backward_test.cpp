@@ -237,6 +237,16 @@ TEST_CASE("grad() gives results that may be written to, also where the seed goes
   }
 }
 
+TEST_CASE("grad() gives results that share no memory with each other") {
+  const Tensor a = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor b = tensor({3.0, 4.0}, f64).requires_grad_();
+  auto grads = grad(sum((a + b) * 2.0), {a, b, a});
+  grads[0].mutable_data<double>()[0] = 100;
+  CHECK(grads[0].to_vector<double>() == std::vector<double>{100, 2});
+  CHECK(grads[1].to_vector<double>() == std::vector<double>{2, 2});
+  CHECK(grads[2].to_vector<double>() == std::vector<double>{2, 2});
+}
+
 TEST_CASE("grad() of an input that the output does not depend on") {
   const Tensor x = tensor(3.0).named("x").requires_grad_();
   const Tensor other = tensor({1.0, 2.0}).named("other").requires_grad_();
