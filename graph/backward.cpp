@@ -232,7 +232,8 @@ void Tensor::backward(BackwardOptions options, Where where) const {
 
 namespace {
 
-// A result may be written to; a seed that the caller keeps must not change with it.
+// A result may be written to; a seed that the caller keeps, and the other results, must not change
+// with it.
 enum class Seeds { callers, ours };
 
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
@@ -266,15 +267,17 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (traversal.target(i) == node) results[i] = g;
   });
-  const auto is_callers_seed = [&](const Tensor& result) {
-    if (whose == Seeds::ours) return false;
-    const Value* elements = result.value_ref()->owner();
-    return std::ranges::any_of(
-        seeds, [&](const Tensor& seed) { return seed.value_ref()->owner() == elements; });
+  const auto is_shared = [&](std::size_t i) {
+    const Value* elements = results[i].value_ref()->owner();
+    const auto same = [elements](const Tensor& other) {
+      return other.defined() && other.value_ref()->owner() == elements;
+    };
+    return (whose == Seeds::callers && std::ranges::any_of(seeds, same)) ||
+           std::ranges::any_of(std::span(results).first(i), same);
   };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (results[i].defined()) {
-      if (!options.create_graph && is_callers_seed(results[i])) results[i] = copied(results[i]);
+      if (!options.create_graph && is_shared(i)) results[i] = copied(results[i]);
       continue;
     }
     if (!options.allow_unused)

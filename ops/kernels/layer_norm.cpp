@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
@@ -55,6 +56,23 @@ Sums sum_two(std::int64_t n, F f) {
   return sums;
 }
 
+// The statistics of a row whose squares are too large or too small for T: long double holds them.
+template <class T>
+Row<T> row_of_extremes(const T* x, double eps, std::int64_t n) {
+  using Real = long double;
+  Real mean = 0, squares = 0;
+  for (std::int64_t i = 0; i < n; ++i) mean += static_cast<Real>(x[i]);
+  mean /= static_cast<Real>(n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Real deviation = static_cast<Real>(x[i]) - mean;
+    squares += deviation * deviation;
+  }
+  const T shift = static_cast<T>(mean);
+  const Real variance = squares / static_cast<Real>(n);
+  return {shift, static_cast<T>(mean - static_cast<Real>(shift)),
+          static_cast<T>(1 / std::sqrt(variance + static_cast<Real>(eps)))};
+}
+
 // f(what gives the weight of element i), chosen outside of the loops.
 template <class T, class F>
 void with_weight(const T* weight, F f) {
@@ -85,8 +103,13 @@ void layer_norm(T* to, RowStatistics<T> statistics, const T* all, const T* weigh
     });
     const double off = sums.first / count;
     const double variance = std::max(sums.second / count - off * off, 0.0);
-    const Row<T> row{shift, static_cast<T>(off), static_cast<T>(1 / std::sqrt(variance + eps))};
-    statistics.shift[r] = shift;
+    // Below this, deviations were lost of which the squares are less than the smallest number.
+    constexpr double least = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    const bool held = std::isfinite(sums.second) && variance + eps >= least;
+    const Row<T> row =
+        held ? Row<T>{shift, static_cast<T>(off), static_cast<T>(1 / std::sqrt(variance + eps))}
+             : row_of_extremes(x, eps, n);
+    statistics.shift[r] = row.shift;
     statistics.rest[r] = row.rest;
     statistics.scale[r] = row.scale;
     with_weight(weight, [&](auto w) {

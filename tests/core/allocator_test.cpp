@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/allocator.hpp>
@@ -169,6 +170,51 @@ TEST_CASE("allocator: many threads at once") {
   for (std::thread& thread : threads) thread.join();
   CHECK(wrong == 0);
   CHECK(memory_stats().live_bytes == before);
+}
+
+TEST_CASE("allocator: the figures agree with each other, over blocks of all sizes and threads") {
+  const std::int64_t before = memory_stats().live_bytes;
+  reset_peak_memory();
+  std::int64_t asked = 0, most = 0;
+  std::vector<std::pair<void*, std::size_t>> held;
+  std::uint32_t state = 7;
+  for (int i = 0; i < 4000; ++i) {
+    state = state * 1664525u + 1013904223u;
+    if (held.size() > 40 || (!held.empty() && (state >> 20) % 5 < 2)) {
+      const std::size_t at = (state >> 8) % held.size();
+      memory::deallocate(held[at].first, held[at].second);
+      asked -= static_cast<std::int64_t>(held[at].second);
+      held[at] = held.back();
+      held.pop_back();
+    } else {
+      // From 1 byte to 1 MiB, all powers of two alike.
+      const std::size_t size = (std::size_t{1} << (state >> 27) % 20) + (state >> 9) % 100;
+      held.emplace_back(memory::allocate(size), size);
+      asked += static_cast<std::int64_t>(size);
+      most = std::max(most, asked);
+    }
+    if (i % 16 != 0) continue;
+    const MemoryStats now = memory_stats();
+    const std::int64_t live = now.live_bytes - before;
+    CHECK(live >= asked);
+    // A small block may be twice what was asked and 16 bytes; a large one has 6 % or 64 bytes more.
+    CHECK(live <= asked * 17 / 16 + 41 * 64);
+    CHECK(now.peak_bytes >= now.live_bytes);
+    CHECK(now.cached_bytes >= 0);
+  }
+  const std::int64_t peak = memory_stats().peak_bytes - before;
+  CHECK(peak >= most);
+  CHECK(peak <= most * 17 / 16 + 41 * 64);
+  // Freed by another thread, and counted all the same.
+  std::thread([&] {
+    for (const auto& [block, size] : held) memory::deallocate(block, size);
+  }).join();
+  CHECK(memory_stats().live_bytes == before);
+  trim_memory();
+  const MemoryStats after = memory_stats();
+  CHECK(after.live_bytes == before);
+  CHECK(after.cached_bytes == 0);
+  CHECK(after.peak_bytes == before + peak);
 }
 
 TEST_CASE("allocator: what the system does not give is an error") {

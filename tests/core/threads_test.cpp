@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -20,6 +22,7 @@
 #include <chainrule/ops/cross_entropy.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/layer_norm.hpp>
+#include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
 #include <chainrule/ops/mse.hpp>
@@ -152,6 +155,39 @@ TEST_CASE("threads: fused operations and optimizers give the same bits") {
     results.push_back(parameter);
     return results;
   });
+}
+
+TEST_CASE("threads: the number is set while others compute") {
+  const Threads one(1);
+  Generator generator(8);
+  const Tensor large = randn({600, 1001}, generator);
+  const Tensor x = randn({200, 300}, generator), w = randn({256, 300}, generator);
+  const auto step = [&] {
+    const Tensor weight = w.detach().requires_grad_();
+    sum(linear(x, weight, {}, Activation::tanh)).backward();
+    return weight.grad().to_vector<float>();
+  };
+  const std::vector<float> total = sum(exp(large), 1).to_vector<float>(), gradient = step();
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  std::thread setter([&] {
+    for (int i = 0; !done; ++i) set_num_threads(1 + i % 4);
+  });
+  std::vector<std::thread> others;
+  for (int t = 0; t < 2; ++t)
+    others.emplace_back([&] {
+      for (int round = 0; round < 8; ++round) {
+        wrong += sum(exp(large), 1).to_vector<float>() != total;
+        const std::vector<float> other = step();
+        // Sums of 200 products of size 1, in another order where oneDNN has other threads.
+        for (std::size_t i = 0; i < other.size(); ++i)
+          wrong += !(std::abs(other[i] - gradient[i]) <= 1e-4F);
+      }
+    });
+  for (std::thread& each : others) each.join();
+  done = true;
+  setter.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("threads: elementwise operations and reductions give the same bits") {

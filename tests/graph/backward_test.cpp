@@ -76,6 +76,30 @@ TEST_CASE("backward adds to grad(); handles of an earlier grad() keep their numb
   CHECK_FALSE(x.grad().defined());
 }
 
+TEST_CASE("backward adds once to grad(), whatever the strides of the gradient") {
+  // The gradient of a sum is expanded, that of a transpose turned: neither is row-major.
+  const Tensor x = tensor({{1.0, 2.0, 3.0}, {4.0, 5.0, 6.0}}, f64).requires_grad_();
+  const Tensor w = tensor({{1.0, 4.0}, {2.0, 5.0}, {3.0, 6.0}}, f64);
+  for (int round = 1; round <= 4; ++round) {
+    sum(x).backward();
+    sum(x.T() * w).backward();
+    for (std::int64_t i = 0; i < 6; ++i)
+      CHECK(x.grad().at({i / 3, i % 3}) == round * (1.0 + static_cast<double>(i + 1)));
+  }
+}
+
+TEST_CASE("backward adds once to a gradient that was given to two parameters") {
+  Tensor a = tensor({1.0, 2.0}, f64).requires_grad_(), b = tensor({3.0, 4.0}, f64).requires_grad_();
+  {
+    const Tensor both = tensor({10.0, 20.0}, f64);
+    a.set_grad(both);
+    b.set_grad(both);
+  }
+  sum(a * 3.0 + b * 5.0).backward();
+  CHECK(a.grad().to_vector<double>() == std::vector<double>{13, 23});
+  CHECK(b.grad().to_vector<double>() == std::vector<double>{15, 25});
+}
+
 TEST_CASE("gradients of two parameters never share memory") {
   Tensor a = tensor({1.0, 2.0}).requires_grad_(), b = tensor({3.0, 4.0}).requires_grad_();
   sum(a + b).backward();
@@ -254,6 +278,16 @@ TEST_CASE("grad() gives results that may be written to, also where the seed goes
     result.mutable_data<double>()[0] = 100;
     CHECK(seed.to_vector<double>() == std::vector<double>{3, 4});
   }
+}
+
+TEST_CASE("grad() gives results that share no memory with each other") {
+  const Tensor a = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor b = tensor({3.0, 4.0}, f64).requires_grad_();
+  auto grads = grad(sum((a + b) * 2.0), {a, b, a});
+  grads[0].mutable_data<double>()[0] = 100;
+  CHECK(grads[0].to_vector<double>() == std::vector<double>{100, 2});
+  CHECK(grads[1].to_vector<double>() == std::vector<double>{2, 2});
+  CHECK(grads[2].to_vector<double>() == std::vector<double>{2, 2});
 }
 
 TEST_CASE("grad() of an input that the output does not depend on") {

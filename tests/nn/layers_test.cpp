@@ -9,6 +9,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/nn/activations.hpp>
 #include <chainrule/nn/linear.hpp>
@@ -214,6 +215,47 @@ TEST_CASE("sequential: calls its modules in order") {
   CHECK(nested.size() == 4);
   CHECK(nested.named_parameters()[0].name == "0.0.weight");
   CHECK(nested(ones({1, 2})).shape() == Shape{1, 3});
+}
+
+TEST_CASE("sequential: moved, and appended to, after a forward") {
+  Generator generator(13);
+  const nn::LinearOptions options{.dtype = f64, .generator = &generator};
+  const Tensor x = randn({5, 3}, generator, f64);
+  nn::Sequential model(nn::Linear(3, 4, options), nn::Sigmoid());
+  const std::vector<double> first = model(x).to_vector<double>();
+  auto& layer = model.get<nn::Linear>(0);
+  CHECK(first == sigmoid(layer(x)).to_vector<double>());
+
+  nn::Sequential moved(std::move(model));
+  CHECK(moved(x).to_vector<double>() == first);
+  CHECK(&moved.get<nn::Linear>(0) == &layer);
+  // What was moved from is empty, and can be filled again.
+  CHECK(model.size() == 0);
+  CHECK(model(x).to_vector<double>() == x.to_vector<double>());
+  model.append(nn::Tanh());
+  CHECK(model(x).to_vector<double>() == tanh(x).to_vector<double>());
+
+  // The sigmoid is not the last any more, and joins the layer before it.
+  moved.append(nn::Linear(4, 2, options)).append(nn::ReLU());
+  const std::int64_t before = live_nodes();
+  const Tensor y = moved(x);
+  CHECK(live_nodes() - before == 2);
+  auto& last = moved.get<nn::Linear>(2);
+  CHECK(y.to_vector<double>() ==
+        relu(last(sigmoid(moved.get<nn::Linear>(0)(x)))).to_vector<double>());
+  sum(y).backward();
+  const auto want =
+      grad(sum(relu(last(sigmoid(layer(x))))), {layer.weight, layer.bias, last.weight, last.bias});
+  const std::vector<Tensor> parameters = moved.parameters();
+  REQUIRE(parameters.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i)
+    check_close(parameters[i].grad(), want[i].to_vector<double>());
+
+  // One that is part of another one is moved with it.
+  std::vector<nn::Sequential> held;
+  held.emplace_back(nn::Sequential(std::move(moved), nn::Tanh()));
+  held.emplace_back(nn::Sequential(nn::Linear(2, 2, options)));  // moves the first
+  CHECK(held[0](x).to_vector<double>() == tanh(y).to_vector<double>());
 }
 
 TEST_CASE("sequential: errors") {

@@ -178,6 +178,42 @@ TEST_CASE("sgd: a missing gradient is reported, and nothing changes") {
   CHECK(error_of<GradError>([&] { lenient.step(); }).starts_with("SGD: no parameter has"));
 }
 
+TEST_CASE("sgd: a gradient that is missing in some steps, the first among them") {
+  for (const bool nesterov : {false, true}) {
+    const nn::SGDOptions options{.momentum = 0.9, .weight_decay = 0.1, .nesterov = nesterov};
+    Tensor a = tensor({1.0, -2.0}, f64).requires_grad_(), b = tensor({3.0}, f64).requires_grad_();
+    Reference of_a({1, -2}, 0.05L, options), of_b({3}, 0.05L, options);
+    nn::SGDOptions allowing = options;
+    allowing.allow_missing = true;
+    nn::SGD sgd({a, b}, 0.05, allowing);
+    for (int step = 0; step < 10; ++step) {
+      sgd.zero_grad();
+      a.set_grad(tensor({0.3 * step, 1.0 - step}, f64));
+      of_a.step({0.3L * step, 1.0L - step});
+      if (step % 3 == 1) {
+        b.set_grad(tensor({2.0 - step}, f64));
+        of_b.step({2.0L - step});
+      }
+      const auto version = b.version();
+      sgd.step();
+      CHECK(b.version() == version + (step % 3 == 1 ? 1 : 0));
+      // Ten steps of numbers of the size of 10.
+      for (const int i : {0, 1})
+        CHECK(std::abs(a.at({i}) - static_cast<double>(of_a.w[static_cast<std::size_t>(i)])) <=
+              1e-13);
+      CHECK(std::abs(b.at({0}) - static_cast<double>(of_b.w[0])) <= 1e-13);
+    }
+  }
+}
+
+TEST_CASE("sgd: a parameter that is its own gradient") {
+  // As after backward() of ½|w|² with a rule that hands on what it saved.
+  Tensor w = tensor({1.0, -2.0, 4.0}, f64).requires_grad_();
+  w.set_grad(w.detach());
+  nn::SGD({w}, 0.25).step();
+  CHECK(w.to_vector<double>() == std::vector<double>{0.75, -1.5, 3});
+}
+
 TEST_CASE("optimizer: what fails for one parameter leaves all of them as they were") {
   // SGD with a rate of 1 whose state cannot be made for the second parameter.
   class Failing : public nn::Optimizer {

@@ -120,6 +120,41 @@ TEST_CASE("layer_norm: constant rows are zeros, whatever their size") {
   }
 }
 
+TEST_CASE("layer_norm: rows whose squares overflow or underflow") {
+  struct Case {
+    DType dtype;
+    double size, eps;
+  };
+  const Case cases[] = {{f32, 1e30, 1e-5}, {f32, 1e37, 1e-5},   {f32, 0x1p64, 0},
+                        {f32, 1e-30, 0},   {f32, 1e-36, 1e-80}, {f64, 1e160, 1e-5},
+                        {f64, 1e300, 0},   {f64, 1e-200, 0},    {f64, 1e-300, 0}};
+  Generator generator(6);
+  for (const Case& c : cases)
+    for (const std::int64_t n : {4, 1500}) {
+      CAPTURE(name_of(c.dtype));
+      CAPTURE(c.size);
+      CAPTURE(n);
+      const Tensor numbers = randn({3, n}, generator, f64) + 0.5;
+      const Tensor x = to(numbers * c.size, c.dtype).detach().requires_grad_();
+      const Tensor w = randn({n}, generator, c.dtype).requires_grad_();
+      const Tensor b = zeros({n}, c.dtype), g = randn({3, n}, generator, c.dtype);
+      const Definition want(array_of(x), array_of(w), array_of(b), array_of(g), c.eps);
+      const Tensor out = layer_norm(x, {n}, w, b, c.eps);
+      const Real tolerance = c.dtype == f64 ? 1e-14L : 1e-5L;
+      CHECK(compare("out", out, want.out, tolerance) == "");
+      const Tensor inputs[] = {x, w};
+      const std::vector<Tensor> grads = grad(std::span(&out, 1), std::span(&g, 1), inputs);
+      CHECK(compare("gradient for w", grads[1], want.by_w, tolerance * 4) == "");
+      // Of the size of 1 / x: compared as multiples of that.
+      const Real size = c.size;
+      const auto scaled = [&](Array a) {
+        return reference::map(a, [&](Real e) { return e * size; });
+      };
+      CHECK(compare("gradient for x", scaled(array_of(grads[0])), scaled(want.by_x),
+                    tolerance * 4) == "");
+    }
+}
+
 TEST_CASE("layer_norm: NaN and infinity stay in their rows") {
   const double infinity = std::numeric_limits<double>::infinity();
   const double not_a_number = std::numeric_limits<double>::quiet_NaN();
