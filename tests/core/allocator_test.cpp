@@ -74,6 +74,43 @@ TEST_CASE("allocator: a peak of small blocks is counted") {
   CHECK(memory_stats().peak_bytes == highest);
 }
 
+TEST_CASE("allocator: a peak that nobody looked at is counted, too") {
+  const auto peak_of = [](std::int64_t count, bool looked_at) {
+    reset_peak_memory();
+    const std::int64_t before = memory_stats().live_bytes;
+    std::vector<Tensor> held;
+    held.reserve(100);
+    for (std::int64_t i = 0; i < count; ++i) held.push_back(zeros({8}));
+    if (looked_at) CHECK(memory_stats().peak_bytes == memory_stats().live_bytes);
+    held.clear();
+    CHECK(memory_stats().live_bytes == before);
+    return memory_stats().peak_bytes - before;
+  };
+  for (const std::int64_t count : {1, 10, 100}) {
+    const std::int64_t peak = peak_of(count, true);
+    CHECK(peak >= count * 32);
+    CHECK(peak_of(count, false) == peak);
+  }
+}
+
+TEST_CASE("allocator: what is freed is cached, in full, until it is used again") {
+  if (!memory::pooled) return;
+  trim_memory();
+  for (const std::size_t size : {1100, 5000, 70001, 3000001}) {
+    const std::int64_t before = memory_stats().live_bytes;
+    void* block = memory::allocate(size);
+    const std::int64_t held = memory_stats().live_bytes - before;
+    CHECK(held >= static_cast<std::int64_t>(size));
+    memory::deallocate(block, size);
+    CHECK(memory_stats().cached_bytes == held);
+    void* again = memory::allocate(size - 1);  // of the same class
+    CHECK(again == block);
+    CHECK(memory_stats().cached_bytes == 0);
+    memory::deallocate(again, size - 1);
+    trim_memory();
+  }
+}
+
 TEST_CASE("allocator: a loop of constant shapes makes no request to the system") {
   if (!memory::pooled) return;  // under AddressSanitizer every block comes from the system
   for (int i = 0; i < 3; ++i) step();
