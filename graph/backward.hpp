@@ -11,9 +11,9 @@ namespace chainrule {
 /// Gradients of the scalar `output` for every parameter (leaf that requires gradients) that it
 /// depends on, added in place to their grad(). If an exception leaves, parameters without a grad()
 /// still have none, but one that was there may have got some of its parts: zero_grad(), and again.
-/// The saved values of the graph are released unless options.retain_graph (or create_graph). Throws GradError when output is not a scalar, has no graph, or its graph is
-/// released.
-/// Threads that share parameters use grad() instead: backward() writes into the parameters.
+/// The saved values of the graph are released unless options.retain_graph (or create_graph). Throws
+/// GradError when output is not a scalar, has no graph, or its graph is released. Threads that
+/// share parameters use grad() instead: backward() writes into the parameters.
 void backward(const Tensor& output, BackwardOptions options = {}, Where where = Where::current());
 
 /// The same for an output of any shape: the gradients of ⟨seed, output⟩.
