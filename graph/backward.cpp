@@ -44,6 +44,10 @@ class Rule final : public Vjp {
   bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
     if (!wanted(i)) return;
+    if (!gradient.defined())
+      throw GradError(fmt::format("{}: its vjp rule gives an undefined gradient for input {}",
+                                  node().op()->name(), i),
+                      node().where());
     const Node& input = *node().inputs()[i];
     if (gradient.value_ref()->dtype() != input.dtype())
       throw DTypeError(

@@ -128,6 +128,9 @@ Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
     if (!rule.any()) continue;
     detail::mode.rule_of = &node.where();
     Tensor tangent = node.op()->jvp(rule);
+    if (!tangent.defined())
+      throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", node.op()->name()),
+                      node.where());
     found[i] = node.same_shape(*tangent.value_ref()) ? tangent : expand(tangent, node.shape());
   }
   const std::uint32_t at = traversal.output(0);

@@ -7,6 +7,7 @@
 #include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/manipulation.hpp>
@@ -342,6 +343,17 @@ struct Misshapen final : Op {
   std::vector<Sample> samples() const override { return {}; }
 };
 
+// An op whose rules give nothing where something is wanted: g() after it was taken, and no tangent.
+struct Empty final : Op {
+  Empty() : Op("empty") {}
+  void vjp(Vjp& r) const override {
+    r.give(0, r.take_g());
+    r.give(1, r.g());
+  }
+  Tensor jvp(Jvp&) const override { return {}; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
 }  // namespace
 
 TEST_CASE("a gradient that is there already is added to in place, unless somebody else sees it") {
@@ -378,6 +390,22 @@ TEST_CASE("a gradient that is there already is added to in place, unless somebod
   w.set_grad(expand(tensor({1.0, 2.0}, f64), {2, 2}));
   step();
   CHECK(w.grad().to_vector<double>() == std::vector<double>{1.75, 2.875, -0.5, 0.25});
+}
+
+TEST_CASE("rules that give undefined tensors are named") {
+  const Empty empty;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor y = tensor({3.0, 4.0}, f64).requires_grad_();
+  const auto apply = [&](std::span<const Tensor> in) {
+    return record(empty, in[0].value_ref(), {&in[0], &in[1]}, 0, Where::current());
+  };
+  const Tensor both[] = {x, y};
+  CHECK(error_of<GradError>([&] { sum(apply(both)).backward(); }, 20)
+            .starts_with("empty: its vjp rule gives an undefined gradient for input 1\n  at "));
+  CHECK_FALSE(x.grad().defined());
+  const Tensor points[] = {x.detach(), y.detach()};
+  CHECK(error_of<GradError>([&] { jvp(Function(apply), points, points); }, 20)
+            .starts_with("empty: its jvp rule gives an undefined tangent\n  at "));
 }
 
 TEST_CASE("an exception in the middle of a backward leaves nothing broken") {
