@@ -29,6 +29,7 @@ class Node {
   /// output.
   using SavedMask = std::uint32_t;
   static constexpr SavedMask output = SavedMask{1} << 31;
+  static constexpr std::size_t most_saved_inputs = 31;
   static constexpr SavedMask input(std::size_t i) noexcept { return SavedMask{1} << i; }
 
   /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it.

@@ -40,6 +40,21 @@ Tensor Op::jvp(Jvp& r) const {
   throw GradError(fmt::format("{}: the op has no jvp rule", name_), r.node().where());
 }
 
+std::string Op::written(const Node& node) const {
+  if (*notation_) return notation_;
+  std::string call = std::string(name_) + "(";
+  for (std::size_t i = 0; i < node.inputs().size(); ++i)
+    call += fmt::format("{}{{{}}}", i == 0 ? "" : ", ", i);
+  return call + ")";
+}
+
+Tensor Op::replay(const Node& node, std::span<const Tensor>) const {
+  throw GradError(fmt::format("{}: the op cannot be computed again from other inputs", name_),
+                  node.where(), "override replay(); see docs/adding_an_op.md");
+}
+
+Tensor Op::written_out(const Node&, std::span<const Tensor>) const { return {}; }
+
 std::vector<const Op*> all_ops() {
   const std::lock_guard lock(registry().mutex);
   std::vector<const Op*> ops = registry().ops;
@@ -90,9 +105,22 @@ const Tensor& Application::out() const {
 
 namespace detail {
 
+void observe(const Op& op, const Ref<Value>& out, std::span<const Tensor* const> inputs,
+             std::span<const std::byte> parameters, const Where& where) {
+  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), 0, parameters, *out,
+                              mode.rule_of ? *mode.rule_of : where);
+  node->fill([](std::size_t) { return nullptr; }, [](std::size_t) { return nullptr; }, nullptr);
+  mode.observer->applied(std::move(node), inputs, out);
+}
+
 Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
                    Node::SavedMask saved, std::span<const std::byte> parameters,
                    const Where& where) {
+  // Besides what the rules read, the values that no node computes: with them the graph can be
+  // computed again. Most of them are kept by others anyway: parameters, and the user's data.
+  for (std::size_t i = 0; i < inputs.size() && i < Node::most_saved_inputs; ++i)
+    if (inputs[i]->defined() && (!inputs[i]->requires_grad() || inputs[i]->node()->is_leaf()))
+      saved |= input(i);
   Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters,
                               *out, mode.rule_of ? *mode.rule_of : where);
   node->fill([&](std::size_t i) { return inputs[i]->node(); },
@@ -106,6 +134,7 @@ Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<con
                          Node::SavedMask saved, const Where& where,
                          std::span<const std::byte> parameters) {
   const std::span all(inputs.begin(), inputs.size());
+  if (detail::mode.observer) detail::observe(op, out, all, parameters, where);
   bool requires_grad = false;
   for (const Tensor* input : all) requires_grad |= input->requires_grad();
   if (detail::mode.recording && requires_grad)

@@ -125,6 +125,10 @@ class Op {
 
   const char* name() const noexcept { return name_; }
   const char* notation() const noexcept { return notation_; }
+  /// True when element i of the result depends on element i of the operand alone.
+  virtual bool elementwise() const noexcept { return false; }
+  /// How a formula shows one application of the op: the notation, with what its parameters say.
+  virtual std::string written(const Node& node) const;
   /// False for ops whose results have no gradient (comparisons, argmax …); they are not recorded.
   virtual bool differentiable() const noexcept { return true; }
 
@@ -134,6 +138,13 @@ class Op {
   /// Jacobian-vector product: the tangent of the output, of the output's shape or one that
   /// broadcasts to it. At least one input has a tangent.
   virtual Tensor jvp(Jvp& r) const;
+  /// The op once more, as `node` was computed: with its parameters, but other inputs of the same
+  /// shapes. An operand that node was computed without is undefined here, too. This is how a
+  /// recorded graph is computed again, for derivations and their checks.
+  virtual Tensor replay(const Node& node, std::span<const Tensor> inputs) const;
+  /// The same as replay() in simpler operations, for an op that does in one pass what a formula
+  /// shows as several; undefined for others.
+  virtual Tensor written_out(const Node& node, std::span<const Tensor> inputs) const;
   /// Inputs for the tests of the op's value, rules, broadcasting and views.
   virtual std::vector<Sample> samples() const = 0;
 
@@ -145,6 +156,33 @@ class Op {
 /// Every op there is, in the order of their names.
 std::vector<const Op*> all_ops();
 
+/// Is told of the operations of a thread while `Observing` lives, in their order. An operation that
+/// is made of others inside is one.
+class Observer {
+ public:
+  /// `application` is a node without edges that has the op, its parameters, the shape of the output
+  /// and the line.
+  virtual void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
+                       const Ref<Value>& out) = 0;
+
+ protected:
+  ~Observer() = default;
+};
+
+/// Turns an observer on for the calling thread, until it goes.
+class Observing {
+ public:
+  explicit Observing(Observer& observer) noexcept : scope_(with(observer)) {}
+
+ private:
+  static detail::Mode with(Observer& observer) noexcept {
+    detail::Mode mode = detail::mode;
+    mode.observer = &observer;
+    return mode;
+  }
+  detail::ModeScope scope_;
+};
+
 namespace detail {
 
 /// Node's, for files that define many ops.
@@ -154,6 +192,9 @@ inline constexpr Node::SavedMask output = Node::output;
 Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
                    Node::SavedMask saved, std::span<const std::byte> parameters,
                    const Where& where);
+
+void observe(const Op& op, const Ref<Value>& out, std::span<const Tensor* const> inputs,
+             std::span<const std::byte> parameters, const Where& where);
 
 template <class P>
 std::span<const std::byte> bytes_of(const P& parameters) noexcept {
@@ -169,6 +210,8 @@ std::span<const std::byte> bytes_of(const P& parameters) noexcept {
 inline Tensor record(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
                      Node::SavedMask saved, const Where& where,
                      std::span<const std::byte> parameters = {}) {
+  if (detail::mode.observer) [[unlikely]]
+    detail::observe(op, out, inputs, parameters, where);
   if (detail::mode.recording)
     for (const Tensor* input : inputs)
       if (input->requires_grad())

@@ -5,6 +5,8 @@
 
 namespace chainrule {
 
+class Observer;
+
 namespace detail {
 
 /// What the operations of the calling thread leave behind.
@@ -13,6 +15,7 @@ struct Mode {
   bool provenance = true;  // where a softmax, sigmoid or exp came from, so that log() is stable
   // In a gradient rule: the line of the operation that it differentiates, for the nodes it leaves.
   const std::source_location* rule_of = nullptr;
+  Observer* observer = nullptr;  // is told of every operation
 };
 
 extern thread_local constinit Mode mode __attribute__((tls_model("initial-exec")));

@@ -54,6 +54,9 @@ struct SigmoidSlope final : BinaryOp<SigmoidSlope> {
   static Tensor by_s(const Application& r, const Tensor& h) {
     return h * r.in(0) * (1 - 2 * r.in(1));
   }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (inputs[1] * (1 - inputs[1]));
+  }
   std::vector<Sample> samples() const override {
     return slope_samples([](Inputs in) { return detail::sigmoid_slope(in[0], in[1]); });
   }
@@ -99,6 +102,9 @@ struct TanhSlope final : BinaryOp<TanhSlope> {
     return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
   }
   static Tensor by_t(const Application& r, const Tensor& h) { return -2 * h * r.in(0) * r.in(1); }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (1 - inputs[1] * inputs[1]);
+  }
   std::vector<Sample> samples() const override {
     return slope_samples([](Inputs in) { return detail::tanh_slope(in[0], in[1]); });
   }

@@ -27,6 +27,14 @@ class Axes {
       axes_[i] = axes[i];
   }
 
+  /// The axes whose bits are set.
+  static Axes of_mask(std::uint32_t mask) noexcept {
+    Axes axes{std::span<const std::int64_t>()};
+    for (int axis = 0; axis < max_rank; ++axis)
+      if (mask >> axis & 1) axes.axes_[axes.count_++] = axis;
+    return axes;
+  }
+
   bool all() const noexcept { return count_ < 0; }
 
   /// Bit i for every axis i of x that is meant. Throws IndexError for an axis out of range,

@@ -55,6 +55,9 @@ struct To final : Op {
   Tensor jvp(Jvp& r) const override {
     return (*this)(r.tangent(0), r.node().dtype(), r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.dtype(), node.where());
+  }
   std::vector<Sample> samples() const override {
     const auto to_f64 = [](Inputs in) { return to(in[0], f64); };
     const auto to_f32 = [](Inputs in) { return to(in[0], f32); };
@@ -91,6 +94,8 @@ struct To final : Op {
 const To to_op;
 
 }  // namespace
+
+bool detail::is_conversion(const Node& node) noexcept { return node.op() == &to_op; }
 
 Tensor to(const Tensor& x, DType dtype, Where where) { return to_op(x, dtype, where); }
 

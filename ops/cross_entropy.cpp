@@ -147,11 +147,23 @@ Tensor reduce_lines(const Tensor& lines, const Parameters& p, const Where& where
 Tensor make_logits() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64); }
 Tensor make_probabilities() { return tensor({{0.2, 0.3, 0.5}, {0.6, 0.3, 0.2}}, f64); }
 
+Ref<Value> make_normalizers(const Value& x, int axis) {
+  const kernels::Lines lines = kernels::lines_along(x, axis);
+  const std::int64_t dims[] = {2, lines.outer * lines.inner};
+  Ref<Value> out = Value::make(x.dtype(), dims, 2);
+  visit_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* m = out->template data<T>();
+    kernels::normalizers(m, m + dims[1], x.data<T>(), lines);
+  });
+  return out;
+}
+
 // (softmax(z) Σq − q) g · scale, the gradient for the logits in one pass. Inputs: logits z, target,
 // the lines' normalizers, and the gradient g of the result.
 class CrossEntropySlope final : public Op {
  public:
-  CrossEntropySlope() : Op("cross_entropy_slope", "(softmax({0}) − {1}) {3}") {}
+  CrossEntropySlope() : Op("cross_entropy_slope", "(softmax({0}) − {1}) ⊗ {3}") {}
 
   Tensor operator()(const Tensor& z, const Tensor& target, const Tensor& normalizers,
                     const Tensor& g, const Parameters& p, const Where& where) const {
@@ -203,21 +215,20 @@ class CrossEntropySlope final : public Op {
     if (r.has(3)) add_to(out, residual(p, target, a.axis, where) * per_line(r.tangent(3), a));
     return out;
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Tensor normalizers(make_normalizers(*kernels::contiguous(inputs[0].value_ref()), p.axis));
+    return (*this)(inputs[0], inputs[1], normalizers, inputs[3], p, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Tensor slope =
+        residual(softmax(inputs[0], p.axis, node.where()), inputs[1], p.axis, node.where());
+    return slope * (per_line(inputs[3], p));
+  }
   std::vector<Sample> samples() const override;
 };
 const CrossEntropySlope slope_op;
-
-Ref<Value> make_normalizers(const Value& x, int axis) {
-  const kernels::Lines lines = kernels::lines_along(x, axis);
-  const std::int64_t dims[] = {2, lines.outer * lines.inner};
-  Ref<Value> out = Value::make(x.dtype(), dims, 2);
-  visit_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T* m = out->template data<T>();
-    kernels::normalizers(m, m + dims[1], x.data<T>(), lines);
-  });
-  return out;
-}
 
 std::vector<Sample> CrossEntropySlope::samples() const {
   const Tensor z = make_logits(), q = make_probabilities();
@@ -300,6 +311,10 @@ class CrossEntropy final : public Op {
       lines = r.has(0) ? lines - by_q : -by_q;
     }
     return reduce_lines(lines, p, where);
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    return (*this)(inputs[0], inputs[1], p.reduction, p.axis, node.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor z = make_logits(), q = make_probabilities();

@@ -119,6 +119,10 @@ class UnaryOp : public Op {
     if (r.needs(0)) r.give(0, Self::slope(r, r.g()));
   }
   Tensor jvp(Jvp& r) const final { return Self::slope(r, r.tangent(0)); }
+  bool elementwise() const noexcept final { return true; }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const final {
+    return static_cast<const Self&>(*this)(inputs[0], node.where());
+  }
 
  protected:
   Ref<Value> evaluate(const Tensor& x, const Where& where) const {
@@ -157,6 +161,10 @@ class BinaryOp : public Op {
     if (!b.is_number())
       return apply(a.as_tensor(name(), b.tensor().dtype(where)), b.tensor(), where);
     return apply(a.as_tensor(name(), f32), b.as_tensor(name(), f32), where);
+  }
+
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const final {
+    return apply(inputs[0], inputs[1], node.where());
   }
 
  private:

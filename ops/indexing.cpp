@@ -71,6 +71,9 @@ struct SliceOp final : Op {
   Tensor jvp(Jvp& r) const override {
     return (*this)(r.tangent(0), r.parameters<Plan>(), r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.parameters<Plan>(), node.where());
+  }
   std::vector<Sample> samples() const override;
 };
 const SliceOp slice_op;
@@ -91,6 +94,9 @@ struct SliceScatter final : Op {
   }
   Tensor jvp(Jvp& r) const override {
     return (*this)(r.tangent(0), r.parameters<Plan>(), r.node().shape(), r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.parameters<Plan>(), node.shape(), node.where());
   }
   std::vector<Sample> samples() const override;
 };

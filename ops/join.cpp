@@ -128,6 +128,9 @@ struct Concat final : Op {
     }
     return (*this)(tangents, axis, r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs, static_cast<int>(node.parameters<std::int64_t>()), node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const Tensor b = tensor({{1.2, 0.8, -1.7}}, f64);
@@ -172,6 +175,9 @@ struct Stack final : Op {
     for (std::size_t i = 0; i < r.input_count(); ++i)
       tangents.push_back(r.has(i) ? r.tangent(i) : zeros(shape, r.node().dtype()));
     return (*this)(tangents, axis, r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs, static_cast<int>(node.parameters<std::int64_t>()), node.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);

@@ -87,6 +87,9 @@ Tensor normalized(const Tensor& x, const Tensor& w, const Parameters& p, const W
   return layer_norm(x, normalized_shape(*x.value_ref(), p), w, {}, p.eps, where);
 }
 
+// The statistics of the rows of x.
+Tensor statistics_at(const Tensor& x, const Parameters& p, const Where& where);
+
 // 1 / √(σ² + ε) of every row.
 Tensor row_scale(const Tensor& x, const Parameters& p, const Where& where) {
   const Tensor deviation = x - row_mean(x, p, where);
@@ -140,6 +143,11 @@ class LayerNormSlope final : public Op {
     }
     if (r.has(3)) add_to(out, (*this)(r.in(0), x, statistics, r.tangent(3), p, where));
     return out;
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Tensor statistics = statistics_at(inputs[1], p, node.where());
+    return (*this)(inputs[0], inputs[1], statistics, inputs[3], p, node.where());
   }
   std::vector<Sample> samples() const override;
 
@@ -202,6 +210,11 @@ class LayerNormWeightSlope final : public Op {
     const Tensor by_x = sum_rows(r.in(0) * moved, p, where);
     return out.defined() ? out + by_x : by_x;
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    return (*this)(inputs[0], inputs[1], statistics_at(inputs[1], p, node.where()), p,
+                   node.where());
+  }
   std::vector<Sample> samples() const override;
 };
 const LayerNormWeightSlope weight_slope_op;
@@ -241,6 +254,11 @@ class LayerNorm final : public Op {
     if (r.has(1)) add_to(out, normalized(r.in(0), r.tangent(1), p, where));
     if (r.has(3)) add_to(out, r.tangent(3));
     return out;
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Shape shape = normalized_shape(*inputs[0].value_ref(), p);
+    return (*this)(inputs[0], shape, inputs[1], inputs[3], p.eps, node.where());
   }
   std::vector<Sample> samples() const override;
 
@@ -302,6 +320,10 @@ class LayerNorm final : public Op {
   }
 };
 const LayerNorm the_layer_norm;
+
+Tensor statistics_at(const Tensor& x, const Parameters& p, const Where& where) {
+  return the_layer_norm.evaluate(kernels::contiguous(x.value_ref()), {}, {}, p, where).statistics;
+}
 
 // --- samples ---
 

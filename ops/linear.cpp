@@ -130,6 +130,10 @@ class Linear final : public Op {
     return slope(activation, t, r.out(), where);
   }
 
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const Tensor bias = inputs.size() > 2 ? inputs[2] : Tensor();
+    return (*this)(inputs[0], inputs[1], bias, node.parameters<Activation>(), node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const Tensor w =

@@ -68,23 +68,15 @@ Origin origin_of(const Tensor& x) {
           {Form::sum_exp, node->parameters<ReduceParameters>()}};
 }
 
-Axes axes_of(std::uint32_t mask, std::span<std::int64_t, max_rank> axes) {
-  std::size_t count = 0;
-  for (int axis = 0; axis < max_rank; ++axis)
-    if (mask >> axis & 1) axes[count++] = axis;
-  return Axes(std::span<const std::int64_t>(axes.data(), count));
-}
-
 Tensor stable_value(const Tensor& z, const StableParameters& p, const Where& where) {
   const detail::ModeScope scope({.recording = false, .provenance = false});
-  std::int64_t axes[max_rank];
   switch (p.form) {
     case Form::softmax:
       return log_softmax(z, __builtin_ctz(p.axes.mask), where);
     case Form::sigmoid:
       return log_sigmoid(z, where);
     default:
-      return logsumexp(z, axes_of(p.axes.mask, axes), p.axes.keepdim, where);
+      return logsumexp(z, Axes::of_mask(p.axes.mask), p.axes.keepdim, where);
   }
 }
 
@@ -92,8 +84,7 @@ Tensor stable_value(const Tensor& z, const StableParameters& p, const Where& whe
 Tensor weights(const Tensor& z, std::uint32_t mask) {
   if (mask != 0 && (mask & (mask - 1)) == 0) return softmax(z, __builtin_ctz(mask));
   if (z.numel() == 0) return zeros_like(z);
-  std::int64_t axes[max_rank];
-  const Tensor e = exp(z - max(z.detach(), axes_of(mask, axes), true));
+  const Tensor e = exp(z - max(z.detach(), Axes::of_mask(mask), true));
   return e / detail::sum_mask(e, mask, true, Where::current());
 }
 
@@ -140,6 +131,12 @@ class StableLog final : public Op {
     }
   }
 
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    // Of x, which may have been changed apart from z; of z only where x has no logarithm.
+    if (inputs[0].numel() != 0 && min(inputs[0]).item<double>() > 0)
+      return the_log(inputs[0], node.where());
+    return (*this)(inputs[0], {inputs[1], node.parameters<StableParameters>()}, node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor z = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const auto sigmoids = [](Inputs in) { return log(sigmoid(in[0])); };

@@ -91,6 +91,13 @@ class LogSumExp final : public Op {
     return detail::sum_mask(r.tangent(0) * softmax_over(r.in(0), p), p.mask, p.keepdim,
                             r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<ReduceParameters>();
+    return (*this)(inputs[0], Axes::of_mask(p.mask), p.keepdim, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return name() + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = reduction_sample();
     return {

@@ -40,6 +40,10 @@ struct Transpose final : Op {
     if (r.needs(0)) r.give(0, back(r, r.g()));
   }
   Tensor jvp(Jvp& r) const override { return back(r, r.tangent(0)); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& axes = node.parameters<AxisPair>();
+    return (*this)(inputs[0], axes.first, axes.second, node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"matrix",
              {tensor({{0.5, -1.0, 2.0}, {1.5, 0.1, -0.7}}, f64)},
@@ -83,12 +87,15 @@ struct Permute final : Op {
   }
   void vjp(Vjp& r) const override {
     if (!r.needs(0)) return;
-    const Shape axes = order_of(r);
+    const Shape axes = order_of(r.node());
     Shape inverse = axes;
     for (int i = 0; i < axes.rank(); ++i) inverse[static_cast<int>(axes[i])] = i;
     r.give(0, permute(r.g(), inverse));
   }
-  Tensor jvp(Jvp& r) const override { return permute(r.tangent(0), order_of(r)); }
+  Tensor jvp(Jvp& r) const override { return permute(r.tangent(0), order_of(r.node())); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], order_of(node), node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"cube, axes 1 2 0",
              {sample_cube()},
@@ -102,9 +109,9 @@ struct Permute final : Op {
   }
 
  private:
-  static Shape order_of(const Application& r) {
-    const auto rank = r.node().parameter_size() / sizeof(std::int64_t);
-    return Shape(std::span(&r.parameters<std::int64_t>(), rank));
+  static Shape order_of(const Node& node) {
+    const auto rank = node.parameter_size() / sizeof(std::int64_t);
+    return Shape(std::span(&node.parameters<std::int64_t>(), rank));
   }
 };
 const Permute permute_op;
@@ -156,6 +163,9 @@ struct Reshape final : Op {
     if (r.needs(0)) r.give(0, reshape(r.g(), r.shape_of(0)));
   }
   Tensor jvp(Jvp& r) const override { return reshape(r.tangent(0), r.node().shape()); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.shape(), node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"cube to (4, 3)",
              {sample_cube()},
@@ -224,6 +234,9 @@ struct Expand final : Op {
     if (r.needs(0)) r.give(0, r.g());
   }
   Tensor jvp(Jvp& r) const override { return r.tangent(0); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.shape(), node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"row to (2, 3)",
              {tensor({0.5, -1.0, 2.0}, f64)},
@@ -266,6 +279,9 @@ struct Contiguous final : Op {
     if (r.needs(0)) r.give(0, r.g());
   }
   Tensor jvp(Jvp& r) const override { return r.tangent(0); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"transposed cube",
              {sample_cube()},
@@ -288,6 +304,9 @@ struct Alias final : Op {
     if (r.needs(0)) r.give(0, r.g());
   }
   Tensor jvp(Jvp& r) const override { return r.tangent(0); }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.where());
+  }
   std::vector<Sample> samples() const override {
     return {{"cube", {sample_cube()}, [](std::span<const Tensor> in) {
                return detail::alias(in[0], Where::current());

@@ -227,6 +227,9 @@ struct Matmul final : Op {
     if (!r.has(1)) return times(r.tangent(0), r.in(1));
     return times(r.tangent(0), r.in(1)) + times(r.in(0), r.tangent(1));
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
+  }
   std::vector<Sample> samples() const override {
     return matmul_samples<a_transposed, b_transposed>();
   }
@@ -276,6 +279,9 @@ struct Dot final : Op {
     if (!r.has(1)) return dot(r.tangent(0), r.in(1));
     return dot(r.tangent(0), r.in(1)) + dot(r.in(0), r.tangent(1));
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
+  }
   std::vector<Sample> samples() const override {
     const auto apply = [](std::span<const Tensor> in) { return dot(in[0], in[1]); };
     return {{"three", {tensor({-0.6, 1.4, 0.9}, f64), tensor({1.1, 0.2, -0.7}, f64)}, apply},
@@ -312,6 +318,9 @@ struct Outer final : Op {
     if (!r.has(0)) return outer(r.in(0), r.tangent(1));
     if (!r.has(1)) return outer(r.tangent(0), r.in(1));
     return outer(r.tangent(0), r.in(1)) + outer(r.in(0), r.tangent(1));
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](std::span<const Tensor> in) { return outer(in[0], in[1]); };

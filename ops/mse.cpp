@@ -49,7 +49,7 @@ Tensor make_target() { return tensor({{1.2, 0.8, 2.4}, {0.3, -0.9, 1.1}}, f64); 
 // target t, and the gradient g of the result.
 class MseSlope final : public Op {
  public:
-  MseSlope() : Op("mse_slope", "2 ({0} − {1}) {2}") {}
+  MseSlope() : Op("mse_slope", "2 ({0} − {1}) ⊗ {2}") {}
 
   Tensor operator()(const Tensor& prediction, const Tensor& target, const Tensor& g,
                     const Parameters& p, const Where& where) const {
@@ -88,6 +88,12 @@ class MseSlope final : public Op {
     if (r.has(1)) add_to(out, -(r.tangent(1) * r.in(2) * p.scale()));
     if (r.has(2)) add_to(out, (*this)(r.in(0), r.in(1), r.tangent(2), p, where));
     return out;
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], inputs[2], node.parameters<Parameters>(), node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    return (inputs[0] - inputs[1]) * (inputs[2] * node.parameters<Parameters>().scale());
   }
   std::vector<Sample> samples() const override;
 };
@@ -156,6 +162,9 @@ class MseLoss final : public Op {
                            : !r.has(0) ? -r.tangent(1)
                                        : r.tangent(0) - r.tangent(1);
     return reduced((r.in(0) - r.in(1)) * tangent, p, r.node().where()) * p.scale();
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.parameters<Parameters>().reduction, node.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor y = make_prediction(), t = make_target(), none = zeros({0, 3}, f64);

@@ -31,6 +31,9 @@ Tensor with_axes(const Tensor& reduced, const Shape& shape, const detail::Reduce
 /// The same, broadcast to `shape`.
 Tensor spread(const Tensor& reduced, const Shape& shape, const detail::ReduceParameters& p);
 
+/// The axes of a mask as subscripts, "₀₂"; "" when the node reduced all axes.
+std::string axes_text(const Node& node, const detail::ReduceParameters& p);
+
 /// Throws ShapeError when a result would have no elements to be made of.
 void check_not_empty(const char* op, const Tensor& x, std::uint32_t mask, const Where& where);
 

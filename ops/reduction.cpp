@@ -63,6 +63,16 @@ Tensor spread(const Tensor& reduced, const Shape& shape, const ReduceParameters&
   return expand(with_axes(reduced, shape, p), shape);
 }
 
+std::string axes_text(const Node& node, const ReduceParameters& p) {
+  const int reduced = __builtin_popcount(p.mask);
+  const int rank = node.rank() + (p.keepdim ? 0 : reduced);
+  std::string text;
+  if (reduced == rank) return text;
+  for (int axis = 0; axis < rank; ++axis)
+    if (p.mask >> axis & 1) text += std::string("₀₁₂₃₄₅₆₇₈₉").substr(3 * (axis % 10), 3);
+  return text;
+}
+
 void check_not_empty(const char* op, const Tensor& x, std::uint32_t mask, const Where& where) {
   const Value& in = *x.value_ref();
   if (in.numel() != 0) return;
@@ -117,6 +127,13 @@ class Sum final : public Op {
     const auto& p = r.parameters<ReduceParameters>();
     return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<ReduceParameters>();
+    return (*this)(inputs[0], p.mask, p.keepdim, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return "Σ" + axes_text(node, node.parameters<ReduceParameters>()) + " {0}";
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = reduction_sample();
     return {
@@ -164,6 +181,13 @@ class Mean final : public Op {
   Tensor jvp(Jvp& r) const override {
     const auto& p = r.parameters<ReduceParameters>();
     return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<ReduceParameters>();
+    return (*this)(inputs[0], p.mask, p.keepdim, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return "mean" + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
   }
   std::vector<Sample> samples() const override {
     const Tensor x = reduction_sample();

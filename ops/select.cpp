@@ -147,6 +147,9 @@ class Choose final : public Op {
     if (!r.has(1)) return chainrule::where(condition, 0, r.tangent(2));
     return chainrule::where(condition, r.tangent(1), r.tangent(2));
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], inputs[2], node.where());
+  }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return chainrule::where(in[0], in[1], in[2]); };
     const Tensor condition = tensor({{true, false, true}, {false, false, true}});
@@ -225,6 +228,10 @@ class Clamp final : public Op {
   }
   Tensor jvp(Jvp& r) const override { return where(inside(r), r.tangent(0), 0); }
 
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& bounds = node.parameters<Bounds>();
+    return (*this)(inputs[0], bounds.low, bounds.high, node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const auto apply = [](Inputs in) { return clamp(in[0], -0.5, 1.5); };

@@ -48,7 +48,7 @@ Tensor second_sample() { return tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64
 // p ⊗ (g − Σ p⊗g). Symmetric in g and a second cotangent: ⟨h, slope(g, p)⟩ = ⟨g, slope(h, p)⟩.
 class SoftmaxSlope final : public Op {
  public:
-  SoftmaxSlope() : Op("softmax_slope", "{1} ⊗ ({0} − Σ {1}⊗{0})") {}
+  SoftmaxSlope() : Op("softmax_slope", "{1} ⊗ ({0} − Σ({1} ⊗ {0}))") {}
 
   Tensor operator()(const Tensor& g, const Tensor& p, int axis, const Where& where) const {
     const Ref<Value> at = kernels::contiguous(p.value_ref());
@@ -80,6 +80,14 @@ class SoftmaxSlope final : public Op {
     const Tensor g = r.in(0), t = r.tangent(1);
     const Tensor by_p = t * (g - sum_along(p * g, axis, where)) - p * sum_along(t * g, axis, where);
     return r.has(0) ? by_p + (*this)(r.tangent(0), p, axis, where) : by_p;
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.parameters<SoftmaxParameters>().axis, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const Tensor &g = inputs[0], &p = inputs[1];
+    const int axis = node.parameters<SoftmaxParameters>().axis;
+    return p * (g - sum_along(p * g, axis, node.where()));
   }
   std::vector<Sample> samples() const override {
     const Tensor g = make_sample(), p = softmax(second_sample(), 1).detach();
@@ -115,6 +123,9 @@ class Softmax final : public Op {
   Tensor jvp(Jvp& r) const override {
     return slope_op(r.tangent(0), r.out(), axis_of(r), r.node().where());
   }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.parameters<SoftmaxParameters>().axis, node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = make_sample();
     const auto last = [](std::span<const Tensor> in) { return softmax(in[0]); };
@@ -133,7 +144,7 @@ const Softmax the_softmax;
 // g − exp(l) Σ g, where l is a log_softmax.
 class LogSoftmaxSlope final : public Op {
  public:
-  LogSoftmaxSlope() : Op("log_softmax_slope", "{0} − exp({1}) Σ {0}") {}
+  LogSoftmaxSlope() : Op("log_softmax_slope", "{0} − exp({1}) ⊗ Σ {0}") {}
 
   Tensor operator()(const Tensor& g, const Tensor& l, int axis, const Where& where) const {
     const Ref<Value> at = kernels::contiguous(l.value_ref());
@@ -159,6 +170,13 @@ class LogSoftmaxSlope final : public Op {
     if (!r.has(1)) return (*this)(r.tangent(0), r.in(1), axis, where);
     const Tensor by_l = -(exp(r.in(1)) * r.tangent(1) * sum_along(r.in(0), axis, where));
     return r.has(0) ? by_l + (*this)(r.tangent(0), r.in(1), axis, where) : by_l;
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.parameters<SoftmaxParameters>().axis, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const Tensor &g = inputs[0], &l = inputs[1];
+    return g - exp(l) * sum_along(g, node.parameters<SoftmaxParameters>().axis, node.where());
   }
   std::vector<Sample> samples() const override;
 };
@@ -194,6 +212,9 @@ class LogSoftmax final : public Op {
   Tensor jvp(Jvp& r) const override {
     const Tensor t = r.tangent(0);
     return t - sum_along(exp(r.out()) * t, axis_of(r), r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.parameters<SoftmaxParameters>().axis, node.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor x = make_sample();

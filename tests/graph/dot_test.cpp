@@ -31,7 +31,7 @@ TEST_CASE("names, ops, shapes and dtypes of a small graph") {
   CHECK(count(text, "label=\"x\\nconstant\\n(3, 1) f64\"") == 1);
   CHECK(count(text, "label=\"matmul\\n(2, 1) f64\"") == 1);
   CHECK(count(text, "label=\"z\\\"1\\nadd\\n(2, 1) f64\"") == 1);
-  CHECK(count(text, "label=\"constant\"") == 1);  // the 1.0
+  CHECK(count(text, "label=\"constant\\n()\"") == 1);  // the 1.0
   CHECK(count(text, " -> ") == 4);
   CHECK(count(text, "dot_test.cpp:") == 4);
 }

@@ -1,0 +1,116 @@
+#include <chainrule/graph/replay.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/ops/convert.hpp>
+
+namespace chainrule {
+
+namespace {
+
+Tensor in_f64(const Tensor& x) { return is_floating(x.dtype()) ? to(x, f64) : x; }
+
+// The value of operand k as the node keeps it; undefined when there is none.
+Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& where) {
+  Value* value = node.saved_input(k);
+  if (!value) return {};
+  const Node::SavedMask which = Node::input(k);
+  if (node.saved_version(which) != value->version()) {
+    const Node* input = node.inputs()[k];
+    const std::string_view name = input ? input->name() : std::string_view();
+    throw GradError(
+        fmt::format("{}: operand {} of {} at {}:{}, {}{}{}, was written to since: recorded at "
+                    "version {}, now {}",
+                    caller, k, node.op()->name(), node.where().file_name(), node.where().line(),
+                    name, name.empty() ? "" : " ", to_string(value->shape()),
+                    node.saved_version(which), value->version()),
+        where, "ask before the optimizer's step or any other write");
+  }
+  return Tensor(Ref<Value>::share(value));
+}
+
+}  // namespace
+
+bool Replay::computed(std::uint32_t i) const noexcept {
+  const Node& node = traversal_.node(i);
+  return !node.is_leaf() && node.requires_grad();
+}
+
+Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
+               const Where& where)
+    : traversal_(traversal), values_(traversal.size()), constants_(traversal.size()) {
+  const NoGrad guard;
+  for (std::size_t k = 0; k < outputs.size(); ++k)
+    if (const std::uint32_t at = traversal.output(k); at != Traversal::none && !computed(at))
+      values_[at] = in_f64(outputs[k].detach());
+  for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+    if (!computed(i)) continue;
+    const Node& node = traversal.node(i);
+    if (node.released())
+      throw GradError(fmt::format("{}: the graph was released by an earlier backward: {} {} of "
+                                  "{}:{} has no saved values any more",
+                                  caller, node.op()->name(), to_string(node.shape()),
+                                  node.where().file_name(), node.where().line()),
+                      where, "ask before backward(), or pass it {.retain_graph = true}");
+    const auto edges = traversal.edges(i);
+    constants_[i].resize(edges.size());
+    for (std::size_t k = 0; k < edges.size(); ++k) {
+      const bool has_node = edges[k] != Traversal::none;
+      if (has_node && (computed(edges[k]) || values_[edges[k]].defined())) continue;
+      const Tensor value = kept(node, k, caller, where);
+      if (!value.defined()) {
+        if (!has_node) continue;  // the operation was done without this operand
+        throw GradError(
+            fmt::format("{}: {} at {}:{} does not keep its operand {}", caller, node.op()->name(),
+                        node.where().file_name(), node.where().line(), k),
+            where);
+      }
+      (has_node ? values_[edges[k]] : constants_[i][k]) = in_f64(value);
+    }
+  }
+  values_ = from(values_);
+}
+
+const Tensor& Replay::operand(std::uint32_t i, std::size_t k) const {
+  const std::uint32_t edge = traversal_.edges(i)[k];
+  return edge != Traversal::none ? values_[edge] : constants_[i][k];
+}
+
+Tensor Replay::compute(std::uint32_t i, const std::vector<Tensor>& values) const {
+  const Node& node = traversal_.node(i);
+  const auto edges = traversal_.edges(i);
+  std::vector<Tensor> inputs;
+  for (std::size_t k = 0; k < edges.size(); ++k)
+    inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
+  if (detail::is_conversion(node)) return inputs[0];
+  return node.op()->replay(node, inputs);
+}
+
+std::vector<Tensor> Replay::from(std::vector<Tensor> leaves) const {
+  const NoGrad guard;
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
+    if (computed(i))
+      leaves[i] = compute(i, leaves);
+    else if (!leaves[i].defined())
+      leaves[i] = values_[i];
+  }
+  return leaves;
+}
+
+std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value) const {
+  const NoGrad guard;
+  std::vector<Tensor> values = values_;
+  std::vector<bool> moved(traversal_.size());
+  values[at] = value;
+  moved[at] = true;
+  for (std::uint32_t i = at + 1; i < traversal_.size(); ++i) {
+    if (!computed(i)) continue;
+    for (const std::uint32_t edge : traversal_.edges(i))
+      if (edge != Traversal::none && moved[edge]) moved[i] = true;
+    if (moved[i]) values[i] = compute(i, values);
+  }
+  return values;
+}
+
+}  // namespace chainrule

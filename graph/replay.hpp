@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <chainrule/core/tensor.hpp>
+#include <chainrule/graph/traversal.hpp>
+
+namespace chainrule {
+
+/// A recorded graph computed again, in f64: the values of all its nodes as recorded, and what they
+/// become when some are changed. Results of operations that have no gradient (comparisons, masks)
+/// and everything else that was not recorded stay as they were.
+class Replay {
+ public:
+  /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError, which
+  /// begins with `caller`, when the graph was released, a value that it was computed from was
+  /// written to since, or an op cannot be computed again.
+  Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
+         const Where& where);
+
+  /// The value of node i.
+  const Tensor& value(std::uint32_t i) const { return values_[i]; }
+  /// The value of operand k of node i, whether a node computed it or not; undefined when the
+  /// operation was done without it.
+  const Tensor& operand(std::uint32_t i, std::size_t k) const;
+
+  /// All values with node `at` changed to `value` (f64, of its shape).
+  std::vector<Tensor> changed(std::uint32_t at, const Tensor& value) const;
+  /// All values computed from other leaves: those of `leaves` that are defined take the place of
+  /// the recorded ones.
+  std::vector<Tensor> from(std::vector<Tensor> leaves) const;
+
+ private:
+  Tensor compute(std::uint32_t i, const std::vector<Tensor>& values) const;
+  bool computed(std::uint32_t i) const noexcept;
+
+  const Traversal& traversal_;
+  std::vector<Tensor> values_;
+  std::vector<std::vector<Tensor>> constants_;  // of each node: the operands that no node computes
+};
+
+}  // namespace chainrule

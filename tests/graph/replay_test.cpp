@@ -1,0 +1,102 @@
+#include <chainrule/graph/replay.hpp>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/activations.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/convert.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/reduction.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+#include <chainrule/tests/ops/samples.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+// The result is what the op itself gives for changed inputs: the sample's own call is the
+// reference.
+TEST_CASE("replay: every op on its samples, as recorded and on changed inputs") {
+  samples::for_each_differentiable([](const Op&, const Sample& sample) -> std::string {
+    const samples::Tensors leaves = samples::leaves_of(sample.inputs);
+    const Tensor out = sample.apply(leaves);
+    if (!out.requires_grad()) return "";
+    const Traversal traversal(std::span(&out, 1), Traversal::Visit::everything);
+    const Replay replay(traversal, std::span(&out, 1), "test", Where::current());
+    const std::uint32_t at = traversal.output(0);
+    if (out.dtype() == f32 || leaves[0].dtype() == f32) return "";  // f64 differs by rounding
+    std::string problem = samples::compare("recorded", replay.value(at), out.detach(), 1e-14L);
+
+    std::vector<Tensor> changed(traversal.size());
+    samples::Tensors moved;
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      moved.push_back(leaves[i].detach());
+      if (!leaves[i].requires_grad()) continue;
+      const NoGrad guard;
+      moved.back() = leaves[i] * 1.25;
+      for (std::uint32_t n = 0; n < traversal.size(); ++n)
+        if (&traversal.node(n) == leaves[i].node()) changed[n] = moved.back();
+    }
+    if (problem.empty())
+      problem = samples::compare("changed", replay.from(changed)[at], sample.apply(moved).detach(),
+                                 1e-13L);
+    return problem;
+  });
+}
+
+TEST_CASE("written_out: what fused ops compute, in simpler ones") {
+  int found = 0;
+  samples::for_each_differentiable([&](const Op& op, const Sample& sample) -> std::string {
+    const Tensor out = sample.apply(samples::leaves_of(sample.inputs));
+    if (!out.node() || out.node()->op() != &op) return "";
+    const Traversal traversal(std::span(&out, 1), Traversal::Visit::everything);
+    const Replay replay(traversal, std::span(&out, 1), "test", Where::current());
+    samples::Tensors inputs;
+    for (std::size_t k = 0; k < out.node()->inputs().size(); ++k)
+      inputs.push_back(replay.operand(traversal.output(0), k));
+    const NoGrad guard;
+    const Tensor longer = op.written_out(*out.node(), inputs);
+    if (!longer.defined()) return "";
+    ++found;
+    return samples::compare("written out", longer, out.detach(), 1e-13L);
+  });
+  CHECK(found > 10);
+}
+
+TEST_CASE("replay: constants without names, f32, and one tensor changed") {
+  const Tensor x = tensor({{0.5F, -1.0F}, {2.0F, 0.25F}});
+  const Tensor w = tensor({{1.5F, 0.5F}, {-0.5F, 1.0F}}).requires_grad_();
+  const Tensor z = matmul(w, x) + 1.0F;
+  const Tensor loss = sum(sigmoid(z) * tensor({{1.0F, 2.0F}, {3.0F, 4.0F}}));
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  for (std::uint32_t i = 0; i < traversal.size(); ++i) CHECK(replay.value(i).dtype() == f64);
+  std::uint32_t at = 0;
+  while (&traversal.node(at) != z.node()) ++at;
+  const std::vector<Tensor> values = replay.changed(at, zeros({2, 2}, f64));
+  CHECK(values[traversal.output(0)].item<double>() == 5.0);  // half of 1 + 2 + 3 + 4
+  CHECK(replay.value(traversal.output(0)).item<double>() ==
+        doctest::Approx(loss.item<double>()).epsilon(1e-6));
+}
+
+TEST_CASE("replay: a released graph and a value written to since") {
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  Tensor w = tensor({3.0, 4.0}, f64).named("w").requires_grad_();
+  const Tensor loss = sum(w * x + 1.0);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  w.mutable_data<double>()[0] = 5;
+  CHECK(error_of<GradError>([&] {
+          Replay(traversal, std::span(&loss, 1), "test", Where::current());
+        }).find("w (2,), was written to since: recorded at version 0, now 1") != std::string::npos);
+  loss.backward();
+  CHECK(error_of<GradError>([&] {
+          Replay(traversal, std::span(&loss, 1), "test", Where::current());
+        }).starts_with("test: the graph was released by an earlier backward"));
+}
+
+TEST_SUITE_END();
