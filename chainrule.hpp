@@ -11,6 +11,8 @@
 #include <chainrule/core/tensor.hpp>
 #include <chainrule/core/threads.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/check_derivation.hpp>
+#include <chainrule/graph/derive.hpp>
 #include <chainrule/graph/dot.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>

@@ -94,20 +94,19 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
     }
 }
 
-// Passes every node once, outputs first. at_end(i, gradient) receives the gradients of targets, or,
-// without targets, of leaves.
-template <class AtEnd>
-void run(const Sweep& sweep, AtEnd&& at_end) {
+// Passes every node once, outputs first. at_node(i, gradient) receives the gradients.
+template <class AtNode>
+void run(const Sweep& sweep, AtNode&& at_node) {
   const Traversal& traversal = sweep.traversal;
-  const bool has_targets = !sweep.targets.empty();
   detail::Mode mode{.recording = sweep.recorded, .provenance = sweep.recorded};
+  mode.observer = detail::mode.observer;
   const detail::ModeScope scope(mode);
   for (std::size_t i = traversal.size(); i-- > 0;) {
     if (!traversal.relevant(i)) continue;
     Node& node = traversal.node(i);
     Tensor g = std::move(sweep.gradients[i]);
     if (g.defined()) {
-      if (has_targets ? traversal.is_target(i) : node.is_leaf()) at_end(i, g);
+      at_node(i, g);
       if (!node.is_leaf()) {
         detail::mode.rule_of = &node.where();
         Rule rule(sweep, i, g);
@@ -166,8 +165,9 @@ class LentGradients {
       : traversal_(traversal), gradients_(gradients) {
     if (recorded) return;
     for (std::size_t i = 0; i < traversal.size(); ++i) {
+      if (!traversal.is_leaf(i)) continue;
       const Node& leaf = traversal.node(i);
-      if (!leaf.is_leaf() || !leaf.grad_value() || leaf.grad_node()) continue;
+      if (!leaf.grad_value() || leaf.grad_node()) continue;
       if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous())
         lent_.push_back(static_cast<std::uint32_t>(i));
     }
@@ -202,6 +202,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   const Sweep sweep{traversal, gradients, {}, recorded, release};
   Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
+    if (!traversal.node(i).is_leaf()) return;
     gradients[i] = g;
     leaves.push_back(static_cast<std::uint32_t>(i));
   });
@@ -217,6 +218,18 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
 }
 
 }  // namespace
+
+void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<const Tensor> stops,
+                   const char* caller,
+                   const std::function<void(std::size_t, const Tensor&)>& at_node,
+                   const Where& where) {
+  check_output(output, caller, where);
+  check_scalar(output, caller, where);
+  check_not_released(traversal, caller, where);
+  Gradients gradients(traversal.size());
+  gradients[traversal.output(0)] = ones(output.shape(), output.dtype());
+  run({traversal, gradients, stops, true, false}, at_node);
+}
 
 void backward(const Tensor& output, BackwardOptions options, Where where) {
   check_output(output, "backward", where);
@@ -268,6 +281,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   const Sweep sweep{traversal, gradients, inputs, options.create_graph, release};
   std::vector<Tensor> results(inputs.size());
   run(sweep, [&](std::size_t node, const Tensor& g) {
+    if (!traversal.is_target(node)) return;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (traversal.target(i) == node) results[i] = g;
   });

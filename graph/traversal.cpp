@@ -79,7 +79,8 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
         continue;
       }
       top.node->mark = static_cast<std::uint32_t>(entries_.size());
-      entries_.push_back({top.node, top.first_edge, true, false, top.node->released()});
+      entries_.push_back(
+          {top.node, top.first_edge, true, false, top.node->released(), top.node->is_leaf()});
       stack.pop_back();
     }
   }

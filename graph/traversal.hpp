@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,7 @@ class Traversal {
   /// True for nodes on a path from a target to an output; for all when there are no targets.
   bool relevant(std::size_t i) const noexcept { return entries_[i].relevant; }
   bool is_target(std::size_t i) const noexcept { return entries_[i].target; }
+  bool is_leaf(std::size_t i) const noexcept { return entries_[i].leaf; }
   /// True when the node had lost its saved values before the search.
   bool released(std::size_t i) const noexcept { return entries_[i].released; }
 
@@ -46,6 +48,7 @@ class Traversal {
     bool relevant;
     bool target;
     bool released;
+    bool leaf;  // here, too, for walks over the nodes that need not look at each in memory
   };
   template <class T>
   using Vector = std::vector<T, memory::Pool<T>>;
@@ -60,5 +63,17 @@ class Traversal {
     return node->mark < entries_.size() && entries_[node->mark].node == node;
   }
 };
+
+namespace detail {
+
+/// One reverse sweep from a scalar that records what the rules compute and keeps the graph:
+/// at_node(i, gradient) for every node that gets one, outputs first. No rule steps over `stops`.
+/// Throws GradError as backward() does. In backward.cpp.
+void sweep(const Traversal& traversal, const Tensor& output, std::span<const Tensor> stops,
+           const char* caller,
+           const std::function<void(std::size_t i, const Tensor& gradient)>& at_node,
+           const Where& where);
+
+}  // namespace detail
 
 }  // namespace chainrule

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <fmt/core.h>
+
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/tensor.hpp>
+
+namespace chainrule {
+
+/// A gradient as a person derived it: its name, the tensor that it is the gradient for (a leaf or
+/// an intermediate result of the graph), and what the formula gives.
+struct Formula {
+  std::string name;
+  Tensor of;
+  Tensor by_hand;
+};
+
+struct CheckOptions {
+  /// The largest difference that counts as rounding, in units of the largest element of the
+  /// gradient; 0 for 1e-10 in f64 and 1e-4 in f32. Where f32 rounds a gradient by more than that,
+  /// the difference between f32 and f64 counts.
+  double tolerance = 0;
+};
+
+/// What check_derivation() found for one formula.
+struct FormulaVerdict {
+  std::string name;
+  Shape expected;             ///< the shape of the tensor
+  Shape given;                ///< the shape of the formula's value
+  bool ok = false;            ///< agrees with autograd
+  bool inherited = false;     ///< not ok, but only because of an earlier one that is wrong
+  bool autograd_ok = false;   ///< autograd agrees with central differences, in a random direction
+  double absolute_error = 0;  ///< the largest |by hand − by autograd|; NaN where shapes differ
+  double relative_error = 0;  ///< the same in units of the largest element of the gradient
+  double ulps = 0;            ///< the largest difference in units in the last place of the dtype
+  Shape worst;                ///< the index of the largest difference
+  double by_hand = 0, by_autograd = 0, by_differences = 0;  ///< the three numbers there
+  std::string derived;    ///< the formula that the chain rule gives, "dz3·(h2)ᵀ"
+  std::string diagnosis;  ///< what is wrong, if it was found out
+};
+
+/// The verdicts of check_derivation(), in the order of the formulas.
+class DerivationReport {
+ public:
+  const std::vector<FormulaVerdict>& verdicts() const noexcept { return verdicts_; }
+  /// True when every formula agrees with autograd, and autograd with differences.
+  bool ok() const noexcept;
+  /// The earliest formula in the backward chain that is wrong by itself; null when there is none.
+  const FormulaVerdict* first_wrong() const noexcept;
+
+  /// A table for a terminal, and a line for each formula that is wrong.
+  std::string text(bool colour = false) const;
+  std::string markdown() const;
+  std::string json() const;
+
+ private:
+  friend class DerivationChecker;
+  std::vector<FormulaVerdict> verdicts_;
+  std::size_t first_wrong_ = static_cast<std::size_t>(-1);
+};
+
+/// Compares formulas for gradients of `loss` with autograd and with central differences in f64. A
+/// formula that is wrong, also one of another shape, is a verdict, not an exception. Throws
+/// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
+/// tensor; ValueError for an undefined tensor, no formulas, or two for one tensor.
+/// Formulas count in f64 or in the dtype of their tensor. Ask before backward() releases the graph.
+DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
+                                  CheckOptions options = {}, Where where = Where::current());
+DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,
+                                  CheckOptions options = {}, Where where = Where::current());
+
+}  // namespace chainrule
+
+template <>
+struct fmt::formatter<chainrule::DerivationReport> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  auto format(const chainrule::DerivationReport& report, fmt::format_context& context) const {
+    auto out = context.out();
+    for (const char c : report.text()) *out++ = c;
+    return out;
+  }
+};

@@ -1,0 +1,44 @@
+#include <chainrule/graph/derivation/build.hpp>
+
+#include <chainrule/ops/kernels/loops.hpp>
+
+namespace chainrule::derivation {
+
+Tensor Builder::value(const Expr& expression) {
+  const auto found = values_.find(expression.get());
+  if (found != values_.end()) return found->second;
+  Tensor value = evaluate(expression, environment_);
+  // Two expressions may have one value; each gets its own place.
+  if (known_.contains(value.value_ref().get())) {
+    Ref<Value> copy = Value::make(value.dtype(), value.shape());
+    kernels::copy(*copy, *value.value_ref());
+    value = Tensor(std::move(copy));
+  }
+  known_[value.value_ref().get()] = expression;
+  held_.push_back(value.value_ref());
+  expressions_.push_back(expression);
+  values_[expression.get()] = value;
+  return value;
+}
+
+void Builder::applied(Ref<Node> application, std::span<const Tensor* const> inputs,
+                      const Ref<Value>& out) {
+  if (known_.contains(out.get())) return;
+  std::vector<Expr> operands;
+  for (const Tensor* input : inputs)
+    operands.push_back(input->defined() ? expression(*input) : nullptr);
+  const Expr result = operation_expression(std::move(application), std::move(operands));
+  known_[out.get()] = result;
+  held_.push_back(out);
+}
+
+Expr Builder::expression(const Tensor& value) {
+  const auto found = known_.find(value.value_ref().get());
+  if (found != known_.end()) return found->second;
+  const Expr constant = constant_expression(value);
+  known_[value.value_ref().get()] = constant;
+  held_.push_back(value.value_ref());
+  return constant;
+}
+
+}  // namespace chainrule::derivation

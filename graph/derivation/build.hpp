@@ -1,0 +1,42 @@
+#pragma once
+
+#include <unordered_map>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/expression.hpp>
+
+namespace chainrule::derivation {
+
+/// Makes expressions by computing: an operation on values of known expressions gives a value whose
+/// expression is known, too. So what is built has the right shapes, and its value to compare.
+class Builder final : public Observer {
+ public:
+  /// Values are those at the environment, which outlives this.
+  explicit Builder(const Environment& environment) : environment_(environment) {}
+
+  /// The value that stands for an expression from now on.
+  Tensor value(const Expr& expression);
+  /// The expression of a value that f() computes from values that value() gave.
+  template <class F>
+  Expr build(F&& f) {
+    const Tensor result = [&] {
+      const NoGrad guard;
+      const Observing observing(*this);
+      return f();
+    }();
+    return expression(result);
+  }
+
+ private:
+  void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
+               const Ref<Value>& out) override;
+  Expr expression(const Tensor& value);
+
+  const Environment& environment_;
+  std::unordered_map<const Value*, Expr> known_;
+  std::unordered_map<const Expression*, Tensor> values_;
+  std::vector<Ref<Value>> held_;  // so that no other value gets their places
+  std::vector<Expr> expressions_;
+};
+
+}  // namespace chainrule::derivation

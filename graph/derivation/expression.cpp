@@ -1,0 +1,139 @@
+#include <chainrule/graph/derivation/expression.hpp>
+
+#include <cstring>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/convert.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+// Whether all elements are the same number, and which.
+bool uniform(const Tensor& x, double& number) {
+  if (x.numel() == 0 || !is_floating(x.dtype())) return false;
+  bool same = true;
+  visit_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const std::vector<T> elements = x.to_vector<T>();
+    for (const T element : elements) same = same && element == elements[0];
+    number = static_cast<double>(elements[0]);
+  });
+  return same;
+}
+
+Expr make(Expression expression) {
+  return std::make_shared<const Expression>(std::move(expression));
+}
+
+// φ'(x) for an elementwise op: its own reverse rule, with ones.
+Tensor slope_at(const Node& application, const Tensor& x) {
+  const EnableGrad guard;
+  const Tensor at = x.detach().requires_grad_();
+  return grad(sum(application.op()->replay(application, std::span(&at, 1))), at).detach();
+}
+
+}  // namespace
+
+bool Expression::is_op(const char* name) const noexcept {
+  return kind == Kind::operation && std::strcmp(op()->name(), name) == 0;
+}
+
+Expr tensor_expression(std::uint32_t node, const Shape& shape) {
+  return make({.kind = Expression::Kind::tensor, .shape = shape, .node = node});
+}
+
+Expr gradient_expression(std::uint32_t node, const Shape& shape) {
+  return make({.kind = Expression::Kind::gradient, .shape = shape, .node = node});
+}
+
+Expr number_expression(double number, const Shape& shape) {
+  return make({.kind = Expression::Kind::number, .shape = shape, .number = number});
+}
+
+Expr constant_expression(const Tensor& value) {
+  double number = 0;
+  if (uniform(value, number)) return number_expression(number, value.shape());
+  return make({.kind = Expression::Kind::constant,
+               .shape = value.shape(),
+               .value = is_floating(value.dtype()) ? to(value.detach(), f64) : value});
+}
+
+Expr operation_expression(Ref<Node> application, std::vector<Expr> operands) {
+  const Shape shape = application->shape();
+  return make({.kind = Expression::Kind::operation,
+               .shape = shape,
+               .application = std::move(application),
+               .operands = std::move(operands)});
+}
+
+Expr slope_expression(Ref<Node> application, Expr at) {
+  const Shape shape = at->shape;
+  return make({.kind = Expression::Kind::slope,
+               .shape = shape,
+               .application = std::move(application),
+               .operands = {std::move(at)}});
+}
+
+void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f) {
+  struct Step {
+    Expr at;
+    std::size_t next;
+  };
+  std::unordered_set<const Expression*> seen{expression.get()};
+  std::vector<Step> path{{expression, 0}};
+  while (!path.empty()) {
+    Step& top = path.back();
+    if (top.next == top.at->operands.size()) {
+      f(top.at);
+      path.pop_back();
+      continue;
+    }
+    const Expr& operand = top.at->operands[top.next++];
+    if (operand && seen.insert(operand.get()).second) path.push_back({operand, 0});
+  }
+}
+
+Tensor evaluate(const Expr& expression, const Environment& environment) {
+  const NoGrad guard;
+  std::unordered_map<const Expression*, Tensor> values;
+  visit_parts(expression, [&](const Expr& part) {
+    Tensor value;
+    switch (part->kind) {
+      case Expression::Kind::tensor:
+        value = environment.tensors[part->node];
+        break;
+      case Expression::Kind::gradient:
+        value = environment.gradients[part->node];
+        if (!value.defined()) throw GradError("derive: a gradient is used before it is known");
+        break;
+      case Expression::Kind::constant:
+        value = part->value;
+        break;
+      case Expression::Kind::number:
+        value = full(part->shape, part->number, f64);
+        break;
+      case Expression::Kind::slope:
+        value = slope_at(*part->application, values.at(part->operands[0].get()));
+        break;
+      case Expression::Kind::operation: {
+        std::vector<Tensor> operands;
+        for (const Expr& operand : part->operands)
+          operands.push_back(operand ? values.at(operand.get()) : Tensor());
+        value = detail::is_conversion(*part->application)
+                    ? operands[0]
+                    : part->op()->replay(*part->application, operands);
+      }
+    }
+    values[part.get()] = std::move(value);
+  });
+  return values.at(expression.get());
+}
+
+}  // namespace chainrule::derivation

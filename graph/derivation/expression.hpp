@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <chainrule/core/node.hpp>
+#include <chainrule/core/tensor.hpp>
+
+/// Formulas over the tensors of a recorded graph and their gradients.
+namespace chainrule::derivation {
+
+struct Expression;
+/// Immutable and shared: a common part of two formulas is one expression.
+using Expr = std::shared_ptr<const Expression>;
+
+struct Expression {
+  enum class Kind : std::uint8_t {
+    tensor,     ///< node `node` of the graph
+    gradient,   ///< the gradient of the loss for it
+    constant,   ///< `value`, which has no node
+    number,     ///< `number`, in every element
+    operation,  ///< the op of `application` applied to `operands`
+    slope,      ///< the derivative of the elementwise op of `application` at operand 0
+  };
+  Kind kind;
+  Shape shape;
+  std::uint32_t node = 0;
+  double number = 0;
+  Tensor value{};           ///< of a constant; floating ones in f64
+  Ref<Node> application{};  ///< without edges: the op, its parameters, the output's shape, the line
+  std::vector<Expr> operands{};  ///< null: the operation was done without this one
+
+  const Op* op() const noexcept { return application ? application->op() : nullptr; }
+  bool is_op(const char* name) const noexcept;
+};
+
+Expr tensor_expression(std::uint32_t node, const Shape& shape);
+Expr gradient_expression(std::uint32_t node, const Shape& shape);
+/// A number where all elements are equal, else a constant.
+Expr constant_expression(const Tensor& value);
+Expr number_expression(double number, const Shape& shape);
+Expr operation_expression(Ref<Node> application, std::vector<Expr> operands);
+Expr slope_expression(Ref<Node> application, Expr at);
+
+/// What stands for the tensors and the gradients, in f64, by node.
+struct Environment {
+  std::vector<Tensor> tensors;
+  std::vector<Tensor> gradients;
+};
+
+/// The value of an expression, in f64. Throws GradError when a gradient that it needs is undefined.
+Tensor evaluate(const Expr& expression, const Environment& environment);
+
+/// Calls f(expression) for every part of an expression and itself, operands first, each once.
+/// Iterative, so that long chains do no harm.
+void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f);
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,220 @@
+#include <chainrule/graph/derivation/mutate.hpp>
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/matmul.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// More symbols of one kind than this are not tried in pairs.
+constexpr std::size_t most_pairs = 4000;
+
+// `expression` with another part in the place of each of `parts`; unchanged parts are shared.
+Expr replaced(const Expr& expression, const std::unordered_map<const Expression*, Expr>& parts) {
+  std::unordered_map<const Expression*, Expr> done;
+  visit_parts(expression, [&](const Expr& e) {
+    if (const auto other = parts.find(e.get()); other != parts.end()) {
+      done[e.get()] = other->second;
+      return;
+    }
+    bool changed = false;
+    Expression copy = *e;
+    for (Expr& operand : copy.operands) {
+      if (!operand) continue;
+      const Expr& now = done.at(operand.get());
+      changed |= now != operand;
+      operand = now;
+    }
+    done[e.get()] = changed ? std::make_shared<const Expression>(std::move(copy)) : e;
+  });
+  return done.at(expression.get());
+}
+
+bool is_product(const Expression& e) {
+  return e.is_op("matmul") || e.is_op("matmul_tn") || e.is_op("matmul_nt") || e.is_op("matmul_tt");
+}
+
+bool is_symbol(const Expression& e) { return e.kind == Kind::tensor || e.kind == Kind::gradient; }
+
+class Mutations {
+ public:
+  Mutations(const Trace& trace, const Expr& right, const Environment& point,
+            const std::function<bool(const Mutant&)>& f)
+      : trace_(trace), right_(right), point_(point), f_(f) {
+    visit_parts(right, [&](const Expr& e) { parts_.push_back(e); });
+  }
+
+  bool run() {
+    for (const Expr& e : parts_)
+      if (operations(e)) return true;
+    for (const Expr& e : parts_)
+      if (is_symbol(*e) && symbols(e)) return true;
+    for (const Expr& e : parts_)
+      if (products(e)) return true;
+    return pairs();
+  }
+
+ private:
+  bool try_parts(const std::unordered_map<const Expression*, Expr>& parts, std::string mistake) {
+    return f_({replaced(right_, parts), std::move(mistake)});
+  }
+  bool try_part(const Expr& part, Expr other, std::string mistake) {
+    return try_parts({{part.get(), std::move(other)}}, std::move(mistake));
+  }
+  // The same with an operation that f() computes from the values of expressions.
+  template <class F>
+  bool try_built(const Expr& part, std::string mistake, F f) {
+    Expr other;
+    try {
+      Builder builder(point_);
+      other = builder.build([&] { return f(builder); });
+    } catch (const Error&) {
+      return false;
+    }
+    return try_part(part, std::move(other), std::move(mistake));
+  }
+
+  // Parts left out, in the wrong order, or with the wrong sign.
+  bool operations(const Expr& e) {
+    if (e->kind == Kind::slope) {
+      const std::string name = e->op()->name();
+      const std::string called = name == "sigmoid" ? "σ'" : name + "'";
+      if (try_part(e, number_expression(1, e->shape), called + " is missing")) return true;
+      for (std::uint32_t i = 0; i < trace_.size(); ++i)
+        if (is_other(i, e->operands[0]) &&
+            try_part(e, slope_expression(e->application, tensor_expression(i, e->shape)),
+                     called + " is taken at another tensor"))
+          return true;
+    }
+    if (e->kind != Kind::operation) return false;
+    if (e->is_op("sub")) {
+      const Expr &a = e->operands[0], &b = e->operands[1];
+      if (try_built(e, "the difference is the wrong way round",
+                    [&](Builder& builder) { return builder.value(b) - builder.value(a); }))
+        return true;
+      if (try_part(e, a, "the subtrahend is missing")) return true;
+    }
+    if (e->is_op("add"))
+      for (const Expr& operand : e->operands)
+        if (try_part(e, operand, "a term is missing")) return true;
+    if (e->is_op("mul") || e->is_op("div"))
+      for (std::size_t k = 0; k < (e->is_op("div") ? 1U : 2U); ++k) {
+        const Expr& left_out = e->operands[1 - k];
+        const std::string what =
+            left_out->kind == Kind::number ? "a factor that is a number" : "a factor";
+        if (try_part(e, e->operands[k], what + " is missing")) return true;
+      }
+    if (e->is_op("neg") && try_part(e, e->operands[0], "the sign is wrong")) return true;
+    if (e->is_op("sum") && try_part(e, e->operands[0], "the sum is missing")) return true;
+    return false;
+  }
+
+  // A tensor of another layer, or the gradient of one.
+  bool symbols(const Expr& e) {
+    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+      if (!is_other(i, e)) continue;
+      if (try_part(e, same_kind(e, i), "of the wrong layer")) return true;
+    }
+    return false;
+  }
+
+  bool products(const Expr& e) {
+    if (!is_product(*e) && !e->is_op("outer")) return false;
+    const Expr &a = e->operands[0], &b = e->operands[1];
+    const auto both = [&](const char* mistake, auto f) {
+      return try_built(e, mistake,
+                       [&](Builder& builder) { return f(builder.value(a), builder.value(b)); });
+    };
+    if (e->is_op("outer"))
+      return both("the outer product is the wrong way round",
+                  [](const Tensor& x, const Tensor& y) { return outer(y, x); });
+    const bool tn = e->is_op("matmul_tn"), nt = e->is_op("matmul_nt");
+    // With the transposes that the operation has, swapped; and with one more or less.
+    if (both(nt ? "the outer product is the wrong way round" : "the operands are swapped",
+             [&](const Tensor& x, const Tensor& y) {
+               return nt ? matmul(y, x.T()) : tn ? matmul(y.T(), x) : matmul(y, x);
+             }))
+      return true;
+    if (both("the operands are swapped", [&](const Tensor& x, const Tensor& y) {
+          return nt ? matmul(y.T(), x) : tn ? matmul(y, x.T()) : matmul(y, x);
+        }))
+      return true;
+    if (both(tn || nt ? "a transpose is missing" : "an operand is transposed",
+             [&](const Tensor& x, const Tensor& y) {
+               return tn || nt ? matmul(x, y) : matmul(x.T(), y);
+             }))
+      return true;
+    if (both("an operand is transposed",
+             [](const Tensor& x, const Tensor& y) { return matmul(x, y.T()); }))
+      return true;
+    return both("an elementwise product in the place of a matrix product",
+                [](const Tensor& x, const Tensor& y) { return x * y; });
+  }
+
+  // Two symbols of wrong layers at once.
+  bool pairs() {
+    std::vector<Expr> symbols;
+    std::unordered_set<const Expression*> seen;
+    for (const Expr& e : parts_)
+      if ((is_symbol(*e) || (e->kind == Kind::slope && is_symbol(*e->operands[0]))) &&
+          seen.insert(e.get()).second)
+        symbols.push_back(e);
+    std::size_t tried = 0;
+    for (std::size_t a = 0; a < symbols.size(); ++a)
+      for (std::size_t b = a + 1; b < symbols.size(); ++b)
+        for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+          if (!is_other(i, symbols[a])) continue;
+          for (std::uint32_t j = 0; j < trace_.size(); ++j) {
+            if (!is_other(j, symbols[b])) continue;
+            if (++tried > most_pairs) return false;
+            if (try_parts({{symbols[a].get(), same_kind(symbols[a], i)},
+                           {symbols[b].get(), same_kind(symbols[b], j)}},
+                          "of the wrong layers"))
+              return true;
+          }
+        }
+    return false;
+  }
+
+  // Whether node i may stand in the place of a symbol: of its shape, known by a name, another.
+  bool is_other(std::uint32_t i, const Expr& symbol) const {
+    const Expression& e = symbol->kind == Kind::slope ? *symbol->operands[0] : *symbol;
+    if (!is_symbol(e) || i == e.node) return false;
+    if (trace_.node(i).name().empty() && !trace_.node(i).is_leaf()) return false;
+    if (e.kind == Kind::gradient &&
+        (!point_.gradients[i].defined() || trace_.gradient(i)->kind == Kind::gradient))
+      return false;  // db = dz goes by the name of dz
+    const Tensor& value = e.kind == Kind::gradient ? point_.gradients[i] : trace_.replay().value(i);
+    return value.defined() && value.shape() == e.shape;
+  }
+  static Expr same_kind(const Expr& symbol, std::uint32_t i) {
+    if (symbol->kind == Kind::slope)
+      return slope_expression(symbol->application, tensor_expression(i, symbol->shape));
+    return symbol->kind == Kind::gradient ? gradient_expression(i, symbol->shape)
+                                          : tensor_expression(i, symbol->shape);
+  }
+
+  const Trace& trace_;
+  const Expr& right_;
+  const Environment& point_;
+  const std::function<bool(const Mutant&)>& f_;
+  std::vector<Expr> parts_;
+};
+
+}  // namespace
+
+bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+                     const std::function<bool(const Mutant&)>& f) {
+  return Mutations(trace, right, point, f).run();
+}
+
+}  // namespace chainrule::derivation

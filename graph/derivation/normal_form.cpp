@@ -1,0 +1,381 @@
+#include <chainrule/graph/derivation/normal_form.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <unordered_map>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduction.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// Products of sums with more terms than this are not multiplied out.
+constexpr std::size_t most_terms = 24;
+// Nested deeper than this, a formula stays as it is.
+constexpr int most_depth = 200;
+
+void multiply_into(Term& term, const Factor& factor) {
+  for (Factor& mine : term.factors)
+    if (mine.key == factor.key) {
+      mine.exponent += factor.exponent;
+      return;
+    }
+  term.factors.push_back(factor);
+}
+
+void drop_ones(Term& term) {
+  std::erase_if(term.factors, [](const Factor& f) { return f.exponent == 0; });
+}
+
+bool same_factors(const Term& a, const Term& b) {
+  if (a.factors.size() != b.factors.size()) return false;
+  return std::ranges::all_of(a.factors, [&](const Factor& f) {
+    return std::ranges::any_of(
+        b.factors, [&](const Factor& g) { return f.key == g.key && f.exponent == g.exponent; });
+  });
+}
+
+void add_into(Polynomial& sum, const Polynomial& more, double factor = 1) {
+  for (Term term : more.terms) {
+    term.coefficient *= factor;
+    const auto like =
+        std::ranges::find_if(sum.terms, [&](const Term& t) { return same_factors(t, term); });
+    if (like == sum.terms.end())
+      sum.terms.push_back(std::move(term));
+    else
+      like->coefficient += term.coefficient;
+  }
+  std::erase_if(sum.terms, [](const Term& t) { return t.coefficient == 0; });
+}
+
+Polynomial product(const Polynomial& a, const Polynomial& b) {
+  Polynomial result;
+  for (const Term& x : a.terms)
+    for (const Term& y : b.terms) {
+      Term term = x;
+      term.coefficient *= y.coefficient;
+      for (const Factor& factor : y.factors) multiply_into(term, factor);
+      drop_ones(term);
+      add_into(result, {{term}});
+    }
+  return result;
+}
+
+Polynomial number(double x) { return x == 0 ? Polynomial{} : Polynomial{{{x, {}}}}; }
+
+std::string parameters_key(const Node& node) {
+  std::string key;
+  const auto* bytes = &node.parameters<unsigned char>();
+  for (std::size_t i = 0; i < node.parameter_size(); ++i) key += fmt::format("{:02x}", bytes[i]);
+  return key;
+}
+
+}  // namespace
+
+std::string key_of(const Expr& expression) {
+  std::unordered_map<const Expression*, std::string> keys;
+  visit_parts(expression, [&](const Expr& e) {
+    std::string key;
+    switch (e->kind) {
+      case Kind::tensor:
+        key = fmt::format("t{}", e->node);
+        break;
+      case Kind::gradient:
+        key = fmt::format("g{}", e->node);
+        break;
+      case Kind::constant:
+        key = fmt::format("c{}", static_cast<const void*>(e->value.value_ref().get()));
+        break;
+      case Kind::number:
+        key = fmt::format("{}", e->number);
+        break;
+      default:
+        key = fmt::format("{}{}{}{}(", e->kind == Kind::slope ? "'" : "", e->op()->name(),
+                          parameters_key(*e->application), to_string(e->shape));
+        for (const Expr& operand : e->operands)
+          key += (operand ? keys.at(operand.get()) : "none") + ",";
+        key += ")";
+    }
+    keys[e.get()] = std::move(key);
+  });
+  return keys.at(expression.get());
+}
+
+int size_of(const Expr& expression) {
+  std::unordered_map<const Expression*, int> sizes;
+  visit_parts(expression, [&](const Expr& e) {
+    int size = 1;
+    const auto add = [&](const Expr& operand) {
+      size = std::min(size + (operand ? sizes.at(operand.get()) : 0), 1'000'000);
+    };
+    if (e->kind == Kind::operation) {
+      // As often as the formula shows them.
+      const std::string text = e->op()->written(*e->application);
+      for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1))
+        add(e->operands[static_cast<std::size_t>(std::stoi(text.substr(at + 1)))]);
+    } else {
+      for (const Expr& operand : e->operands) add(operand);
+    }
+    sizes[e.get()] = size;
+  });
+  return sizes.at(expression.get());
+}
+
+void Algebra::add_reason(std::string reason) {
+  if (std::ranges::find(reasons_, reason) == reasons_.end()) reasons_.push_back(std::move(reason));
+}
+
+Polynomial Algebra::atom(Expr expression, int exponent) {
+  std::string key = key_of(expression);
+  return {{{1, {{std::move(expression), std::move(key), exponent}}}}};
+}
+
+Polynomial Algebra::polynomial(const Expr& e) {
+  switch (e->kind) {
+    case Kind::number:
+      return number(e->number);
+    case Kind::gradient: {
+      const bool known = trace_.gradient(e->node) != nullptr;
+      // A parameter's gradient is an end, and a long chain is not put in whole.
+      if (!rules_.substitute_gradients || !known || trace_.node(e->node).is_leaf()) return atom(e);
+      const Expr& formula = trace_.gradient(e->node);
+      bool ends = true;
+      visit_parts(formula, [&](const Expr& part) { ends &= part->kind != Kind::gradient; });
+      if (!ends) return atom(e);
+      add_reason(fmt::format("the formula of d{}", trace_.node(e->node).name()));
+      return polynomial(formula);
+    }
+    case Kind::operation:
+      return operation(e);
+    default:
+      return atom(e);
+  }
+}
+
+// Slopes of activations from their fused form g ⊗ φ'(z), given by y = φ(z).
+Polynomial Algebra::slope_of(const Expr& e) {
+  const std::string_view name = e->op()->name();
+  const Expr& y = e->operands[1];
+  if (!rules_.slopes_written_out && y->kind == Kind::tensor) {
+    const Expr& origin = trace_.forward(y->node);
+    if (origin && origin->op()->elementwise() &&
+        name == std::string(origin->op()->name()) + "_slope")
+      return product(polynomial(e->operands[0]),
+                     atom(slope_expression(origin->application, origin->operands[0])));
+  }
+  return {};
+}
+
+Polynomial Algebra::operation(const Expr& e) {
+  if (depth_ > most_depth) return atom(e);
+  ++depth_;
+  struct Leave {
+    int& depth;
+    ~Leave() { --depth; }
+  } leave{depth_};
+  const auto operand = [&](std::size_t k) { return polynomial(e->operands[k]); };
+
+  if (e->is_op("add") || e->is_op("sub")) {
+    Polynomial sum = operand(0);
+    add_into(sum, operand(1), e->is_op("add") ? 1 : -1);
+    return sum;
+  }
+  if (e->is_op("neg")) return product(number(-1), operand(0));
+  if (e->is_op("expand") || e->is_op("alias") || e->is_op("contiguous")) return operand(0);
+  if (e->is_op("mul") || e->is_op("square")) {
+    const Polynomial a = operand(0), b = e->is_op("mul") ? operand(1) : a;
+    if (a.terms.size() * b.terms.size() <= most_terms) return product(a, b);
+    return atom(rebuilt(e));
+  }
+  if (e->is_op("div") || e->is_op("reciprocal")) {
+    const Polynomial divisor = operand(e->is_op("div") ? 1 : 0);
+    Polynomial inverse;
+    if (divisor.terms.size() == 1) {
+      Term term = divisor.terms[0];
+      term.coefficient = 1 / term.coefficient;
+      for (Factor& factor : term.factors) factor.exponent = -factor.exponent;
+      inverse = {{std::move(term)}};
+    } else {
+      inverse = atom(expression_of(divisor, e->operands.back()->shape), -1);
+    }
+    return e->is_op("div") ? product(operand(0), inverse) : inverse;
+  }
+  if (e->is_op("exp") && e->operands[0]->kind == Kind::tensor) {
+    // exp(log p) where the graph has p.
+    const Expr& origin = trace_.forward(e->operands[0]->node);
+    if (origin && (origin->is_op("log") || origin->is_op("stable_log")))
+      return atom(origin->operands[0]);
+  }
+  if (e->is_op("sum") || e->is_op("mean")) return sum_of(e, operand(0));
+  if (std::string_view(e->op()->name()).ends_with("_slope") && e->operands.size() == 2)
+    if (Polynomial with_slope = slope_of(e); !with_slope.terms.empty()) return with_slope;
+  Builder builder(trace_.environment());
+  std::vector<Tensor> values;
+  for (const Expr& part : e->operands) values.push_back(part ? builder.value(part) : Tensor());
+  bool any = false;
+  const Expr longer = builder.build([&] {
+    const Tensor result = e->op()->written_out(*e->application, values);
+    any = result.defined();
+    return any ? result : values[0];
+  });
+  if (any) return polynomial(longer);
+  return atom(rebuilt(e));
+}
+
+// Σ over axes: numbers come out of it, and sums of data that are the same number everywhere.
+Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
+  const Shape from = e->operands[0]->shape;
+  const double count = static_cast<double>(from.numel()) /
+                       static_cast<double>(std::max<std::int64_t>(e->shape.numel(), 1));
+  const double scale = e->is_op("mean") ? 1 / count : 1;
+  Polynomial result;
+  for (const Term& term : inside.terms) {
+    if (term.factors.empty()) {
+      add_into(result, number(term.coefficient * scale * count));
+      continue;
+    }
+    Term bare = term;
+    bare.coefficient = 1;
+    const Expr summand = expression_of({{bare}}, from);
+    Builder builder(trace_.environment());
+    const Tensor value = builder.value(summand);
+    const Expr sum = builder.build([&] {
+      const Node& node = *e->application;
+      return e->op()->replay(node, std::span(&value, 1));
+    });
+    const Expr known = constant_expression(evaluate(sum, trace_.environment()));
+    const bool data =
+        term.factors.size() == 1 && term.factors[0].exponent == 1 &&
+        (summand->kind == Kind::constant ||
+         (summand->kind == Kind::tensor && !trace_.node(summand->node).requires_grad()));
+    const Tensor sums = evaluate(sum, trace_.environment());
+    const double first = sums.numel() > 0 ? sums.to_vector<double>()[0] : 0;
+    const double nearest = std::round(first);
+    bool whole = data && sums.numel() > 0 && nearest != 0;
+    for (const double s : sums.to_vector<double>()) whole = whole && std::abs(s - nearest) < 1e-9;
+    if (whole) {
+      const std::string_view name =
+          summand->kind == Kind::tensor ? trace_.node(summand->node).name() : std::string_view();
+      add_reason(fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest));
+      add_into(result, number(term.coefficient * scale * nearest));
+    } else {
+      add_into(result, atom(sum), term.coefficient * (e->is_op("mean") ? 1 : scale));
+    }
+  }
+  return result;
+}
+
+// An operation that the algebra does not look into, on simpler operands.
+Expr Algebra::rebuilt(const Expr& e) {
+  std::vector<Expr> operands;
+  bool changed = false;
+  for (const Expr& operand : e->operands) {
+    Expr simpler = operand;
+    if (operand && is_floating(operand->application ? operand->application->dtype() : f64) &&
+        operand->kind == Kind::operation)
+      simpler = simplify(operand);
+    changed |= simpler != operand;
+    operands.push_back(std::move(simpler));
+  }
+  if (!changed) return e;
+  return operation_expression(e->application, std::move(operands));
+}
+
+Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
+  if (sum.terms.empty()) return number_expression(0, shape);
+  // Factors that all terms share go in front: numbers of one size, and powers.
+  Polynomial rest = sum;
+  Term common;
+  if (rest.terms.size() > 1) {
+    const double size = std::abs(rest.terms[0].coefficient);
+    if (std::ranges::all_of(rest.terms,
+                            [&](const Term& t) { return std::abs(t.coefficient) == size; }))
+      common.coefficient = size;
+    for (const Factor& factor : sum.terms[0].factors) {
+      int exponent = factor.exponent;
+      for (const Term& term : sum.terms) {
+        const auto mine = std::ranges::find(term.factors, factor.key, &Factor::key);
+        const int e = mine == term.factors.end() ? 0 : mine->exponent;
+        exponent = e > 0 && exponent > 0   ? std::min(exponent, e)
+                   : e < 0 && exponent < 0 ? std::max(exponent, e)
+                                           : 0;
+      }
+      if (exponent != 0) common.factors.push_back({factor.base, factor.key, exponent});
+    }
+    for (Term& term : rest.terms) {
+      term.coefficient /= common.coefficient;
+      for (Factor factor : common.factors) {
+        factor.exponent = -factor.exponent;
+        multiply_into(term, factor);
+      }
+      drop_ones(term);
+    }
+    std::ranges::stable_partition(rest.terms, [](const Term& t) { return t.coefficient > 0; });
+  }
+
+  Builder builder(trace_.environment());
+  const auto power = [&](const Factor& factor) {
+    Tensor x = builder.value(factor.base);
+    const int times = std::abs(factor.exponent);
+    if (times == 2) return square(x);
+    Tensor result = x;
+    for (int i = 1; i < times; ++i) result = result * x;
+    return result;
+  };
+  // numerator ⊘ denominator ⊗ coefficient; undefined for a bare number.
+  const auto apply_factors = [&](Tensor start, const Term& term, bool with_coefficient) {
+    Tensor above = std::move(start), below;
+    for (const Factor& factor : term.factors) {
+      Tensor& side = factor.exponent > 0 ? above : below;
+      const Tensor x = power(factor);
+      side = side.defined() ? side * x : x;
+    }
+    const double c = term.coefficient;
+    if (below.defined())
+      above = above.defined() ? above / below : (with_coefficient ? c : 1.0) / below;
+    const bool used = below.defined() && term.factors.size() == 1 && term.factors[0].exponent < 0;
+    if (!with_coefficient || c == 1 || used || !above.defined()) return above;
+    return c == -1 ? -above : above * c;
+  };
+  return builder.build([&] {
+    Tensor total;
+    for (const Term& term : rest.terms) {
+      Term positive = term;
+      const bool subtracted = total.defined() && term.coefficient < 0;
+      if (subtracted) positive.coefficient = -positive.coefficient;
+      Tensor value = apply_factors({}, positive, true);
+      if (!value.defined()) {  // a number
+        const double c = positive.coefficient;
+        if (!total.defined() && rest.terms.size() == 1)
+          value = builder.value(number_expression(c, shape));
+        else
+          value = builder.value(number_expression(c, {}));
+      }
+      if (!total.defined())
+        total = value;
+      else
+        total = subtracted ? total - value : total + value;
+    }
+    if (rest.terms.size() > 1 && (!common.factors.empty() || common.coefficient != 1))
+      total = apply_factors(total, common, true);
+    if (total.shape() != shape) total = expand(total, shape);
+    return total;
+  });
+}
+
+Expr Algebra::simplify(const Expr& expression) {
+  return expression_of(polynomial(expression), expression->shape);
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// A power of something that elementwise algebra does not look into.
+struct Factor {
+  Expr base;
+  std::string key;  // equal for equal expressions
+  int exponent;
+};
+
+struct Term {
+  double coefficient = 1;
+  std::vector<Factor> factors;  // in the order in which they came, no base twice
+};
+
+/// A sum of elementwise products, which broadcast.
+struct Polynomial {
+  std::vector<Term> terms;
+};
+
+/// How an expression is taken apart.
+struct Rules {
+  /// Put the formula of a gradient in its place.
+  bool substitute_gradients = false;
+  /// σ(z) ⊗ (1 − σ(z)) instead of σ'(z).
+  bool slopes_written_out = false;
+};
+
+/// Elementwise algebra on expressions: sums and products multiplied out, equal terms collected,
+/// factors that cancel dropped, sums of data that are known numbers replaced by them.
+class Algebra {
+ public:
+  Algebra(const Trace& trace, Rules rules) : trace_(trace), rules_(rules) {}
+
+  /// The expression rebuilt from its normal form, with common factors in front.
+  Expr simplify(const Expr& expression);
+  /// What was used on the way: "Σ y = 1", "the formula of dp".
+  const std::vector<std::string>& reasons() const noexcept { return reasons_; }
+
+ private:
+  Polynomial polynomial(const Expr& expression);
+  Polynomial operation(const Expr& expression);
+  Polynomial sum_of(const Expr& expression, const Polynomial& inside);
+  Polynomial slope_of(const Expr& expression);
+  Polynomial atom(Expr expression, int exponent = 1);
+  Expr expression_of(const Polynomial& polynomial, const Shape& shape);
+  Expr rebuilt(const Expr& operation);
+  void add_reason(std::string reason);
+
+  const Trace& trace_;
+  Rules rules_;
+  std::vector<std::string> reasons_;
+  int depth_ = 0;
+};
+
+/// A string that is the same for equal expressions.
+std::string key_of(const Expr& expression);
+
+/// How many operations and symbols a reader sees.
+int size_of(const Expr& expression);
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,141 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/graph/check_derivation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+constexpr const char* columns[] = {"",     "formula",  "shape",   "absolute", "relative",
+                                   "ulps", "worst at", "by hand", "autograd", "differences"};
+using Row = std::vector<std::string>;
+
+std::string mark_of(const FormulaVerdict& v) {
+  return v.ok ? (v.autograd_ok ? "✓" : "?") : v.inherited ? "↳" : "✗";
+}
+
+Row cells(const FormulaVerdict& v) {
+  const bool shapes = v.given == v.expected;
+  const auto number = [&](double x, const char* format) {
+    return shapes ? fmt::format(fmt::runtime(format), x) : std::string("–");
+  };
+  return {mark_of(v),
+          v.name,
+          shapes ? to_string(v.given)
+                 : fmt::format("{} not {}", to_string(v.given), to_string(v.expected)),
+          number(v.absolute_error, "{:.1e}"),
+          number(v.relative_error, "{:.1e}"),
+          number(v.ulps, "{:.3g}"),
+          to_string(v.worst),
+          number(v.by_hand, "{:.6g}"),
+          fmt::format("{:.6g}", v.by_autograd),
+          fmt::format("{:.6g}", v.by_differences)};
+}
+
+std::size_t width_of(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// What there is to say about a formula beside its numbers.
+std::string remark(const FormulaVerdict& v) {
+  if (v.ok && v.autograd_ok) return "";
+  if (v.ok)
+    return fmt::format(
+        "{}: formula and autograd agree, but not with differences: the loss may have "
+        "a kink here",
+        v.name);
+  if (v.inherited)
+    return fmt::format("{}: right in itself, but it builds on a formula that is wrong", v.name);
+  return fmt::format(
+      "{}: {}", v.name,
+      v.diagnosis.empty() ? "wrong; the chain rule gives " + v.derived : v.diagnosis);
+}
+
+std::string json_string(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
+std::string json_shape(const Shape& shape) {
+  std::string out;
+  for (const std::int64_t extent : shape)
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", extent);
+  return "[" + out + "]";
+}
+
+}  // namespace
+
+std::string DerivationReport::text(bool colour) const {
+  std::vector<Row> rows{Row(std::begin(columns), std::end(columns))};
+  for (const FormulaVerdict& v : verdicts_) rows.push_back(cells(v));
+  std::string out;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t c = 0; c < rows[r].size(); ++c) {
+      std::size_t width = 0;
+      for (const Row& row : rows) width = std::max(width, width_of(row[c]));
+      const std::string space(width - width_of(rows[r][c]), ' ');
+      line += (c == 0 ? "" : "  ") + (c < 3 ? rows[r][c] + space : space + rows[r][c]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    if (colour && r > 0)
+      line = fmt::format("\x1b[{}m{}\x1b[0m", verdicts_[r - 1].ok ? 32 : 31, line);
+    out += line + '\n';
+  }
+  if (const FormulaVerdict* first = first_wrong())
+    out += fmt::format("the first wrong step is {}\n", first->name);
+  for (const FormulaVerdict& v : verdicts_)
+    if (const std::string text = remark(v); !text.empty()) out += text + '\n';
+  return out;
+}
+
+std::string DerivationReport::markdown() const {
+  std::string out = "|", rule = "|";
+  for (const char* column : columns) {
+    out += fmt::format(" {} |", column);
+    rule += "---|";
+  }
+  out += '\n' + rule + '\n';
+  for (const FormulaVerdict& v : verdicts_) {
+    out += '|';
+    for (const std::string& cell : cells(v)) out += fmt::format(" {} |", cell);
+    out += '\n';
+  }
+  for (const FormulaVerdict& v : verdicts_)
+    if (const std::string text = remark(v); !text.empty()) out += "\n- " + text;
+  return out + '\n';
+}
+
+std::string DerivationReport::json() const {
+  std::string out = fmt::format("{{\"ok\": {}, \"first_wrong\": {}, \"formulas\": [", ok(),
+                                first_wrong() ? json_string(first_wrong()->name) : "null");
+  for (std::size_t k = 0; k < verdicts_.size(); ++k) {
+    const FormulaVerdict& v = verdicts_[k];
+    out += fmt::format(
+        "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"autograd_ok\": {}, "
+        "\"shape\": {}, \"expected_shape\": {}, \"absolute_error\": {}, \"relative_error\": {}, "
+        "\"ulps\": {}, \"worst\": {}, \"by_hand\": {}, \"by_autograd\": {}, "
+        "\"by_differences\": {}, \"derived\": {}, \"diagnosis\": {}}}",
+        k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.autograd_ok,
+        json_shape(v.given), json_shape(v.expected), json_number(v.absolute_error),
+        json_number(v.relative_error), json_number(v.ulps), json_shape(v.worst),
+        json_number(v.by_hand), json_number(v.by_autograd), json_number(v.by_differences),
+        json_string(v.derived), json_string(v.diagnosis));
+  }
+  return out + "]}\n";
+}
+
+}  // namespace chainrule

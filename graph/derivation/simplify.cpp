@@ -1,0 +1,59 @@
+#include <chainrule/graph/derivation/simplify.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/graph/derivation/normal_form.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+// Rounding of some hundred operations in f64.
+constexpr double tolerance = 1e-9;
+
+bool equal(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return false;
+  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
+  double scale = 0;
+  for (const double element : x) scale = std::max(scale, std::abs(element));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (!(std::abs(x[i] - y[i]) <= tolerance * scale)) return false;
+  return true;
+}
+
+bool certified(const Expr& a, const Expr& b, const Trace& trace,
+               const std::vector<Environment>& points) {
+  const auto same_at = [&](const Environment& point) {
+    return equal(evaluate(a, point), evaluate(b, point));
+  };
+  return same_at(trace.environment()) && std::ranges::all_of(points, same_at);
+}
+
+std::string joined(const std::vector<std::string>& reasons) {
+  std::string text;
+  for (const std::string& reason : reasons) text += (text.empty() ? "" : ", ") + reason;
+  return text;
+}
+
+}  // namespace
+
+std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
+                             const std::vector<Environment>& points) {
+  std::vector<Form> forms{{trace.gradient(i), ""}};
+  // Simple rules first; others only where they give something shorter.
+  constexpr Rules attempts[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+  for (const Rules& rules : attempts) {
+    Algebra algebra(trace, rules);
+    const Expr simpler = algebra.simplify(trace.gradient(i));
+    const bool first = forms.size() == 1;
+    const int before = size_of(forms.back().expression), after = size_of(simpler);
+    if (first ? after > before + 1 : after >= before) continue;
+    if (key_of(simpler) == key_of(forms.back().expression)) continue;
+    if (certified(trace.gradient(i), simpler, trace, points))
+      forms.push_back({simpler, joined(algebra.reasons())});
+  }
+  return forms;
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// One form of a gradient on the way from the rule to the textbook, and why it equals the form
+/// before.
+struct Form {
+  Expr expression;
+  std::string reason;
+};
+
+/// The gradient of node i, first as the rules give it, last in the simplest form found. Every form
+/// has been compared with the one before at the recorded point and at `points`; one that differs is
+/// not among them.
+std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
+                             const std::vector<Environment>& points);
+
+}  // namespace chainrule::derivation

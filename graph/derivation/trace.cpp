@@ -1,0 +1,152 @@
+#include <chainrule/graph/derivation/trace.hpp>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace chainrule::derivation {
+
+// Knows an expression for every value that the rules can meet: those that the graph saved, and
+// those that they make. Holds what it knows, so that no other value gets the same place in memory.
+class Trace::Watcher final : public Observer {
+ public:
+  explicit Watcher(const Trace& trace) {
+    const Traversal& traversal = trace.traversal_;
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      if (!trace.forward_[i]) continue;
+      const Node& node = traversal.node(i);
+      for (std::size_t k = 0; k < node.inputs().size(); ++k) {
+        Value* value = node.saved_input(k);
+        if (!value) continue;
+        know(Ref<Value>::share(value), trace.forward_[i]->operands[k]);
+      }
+      if (Value* value = node.saved_output())
+        know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
+    }
+  }
+
+  void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
+               const Ref<Value>& out) override {
+    if (known_.contains(out.get())) return;  // a view of all of it
+    std::vector<Expr> operands;
+    for (const Tensor* input : inputs)
+      operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
+    know(out, operation_expression(std::move(application), std::move(operands)));
+  }
+
+  Expr of(const Ref<Value>& value) {
+    const auto found = known_.find(value.get());
+    if (found != known_.end()) return found->second;
+    Expr constant = constant_expression(Tensor(value));
+    know(value, constant);
+    return constant;
+  }
+
+  void name(const Ref<Value>& value, Expr expression) {
+    known_[value.get()] = std::move(expression);
+  }
+
+ private:
+  void know(Ref<Value> value, Expr expression) {
+    if (known_.emplace(value.get(), std::move(expression)).second)
+      held_.push_back(std::move(value));
+  }
+
+  std::unordered_map<const Value*, Expr> known_;
+  std::vector<Ref<Value>> held_;
+};
+
+Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
+             const Where& where)
+    : traversal_(std::span(&loss, 1), Traversal::Visit::everything),
+      replay_(traversal_, std::span(&loss, 1), caller, where),
+      forward_(size()),
+      gradients_(size()),
+      named_(size()) {
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const Node& node = traversal_.node(i);
+    if (node.is_leaf() || !node.requires_grad()) continue;
+    std::vector<Expr> operands;
+    const auto edges = traversal_.edges(i);
+    for (std::size_t k = 0; k < edges.size(); ++k) {
+      const Tensor& value = replay_.operand(i, k);
+      if (edges[k] != Traversal::none)
+        operands.push_back(tensor_expression(edges[k], value.shape()));
+      else
+        operands.push_back(value.defined() ? constant_expression(value) : nullptr);
+    }
+    Ref<Node> application = Ref<Node>::share(const_cast<Node*>(&node));
+    forward_[i] = operation_expression(std::move(application), std::move(operands));
+  }
+
+  std::vector<Tensor> stops;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    Node& node = traversal_.node(i);
+    if (!node.requires_grad() || i == traversal_.output(0)) continue;
+    named_[i] = node.is_leaf() || !node.name().empty();
+    for (const Tensor& tensor : asked) named_[i] = named_[i] || tensor.node() == &node;
+    if (named_[i]) stops.push_back(Tensor(Ref<Value>(), Ref<Node>::share(&node)));
+  }
+
+  Watcher watcher(*this);
+  const Traversal differentiable(std::span(&loss, 1), Traversal::Visit::differentiable);
+  std::unordered_map<const Node*, std::uint32_t> places;
+  for (std::uint32_t i = 0; i < size(); ++i) places[&traversal_.node(i)] = i;
+  {
+    const Observing observing(watcher);
+    detail::sweep(
+        differentiable, loss, stops, caller,
+        [&](std::size_t at, const Tensor& g) {
+          const std::uint32_t i = places.at(&differentiable.node(at));
+          passed_.push_back(i);
+          gradients_[i] = watcher.of(g.value_ref());
+          const Expression::Kind kind = gradients_[i]->kind;
+          if (named_[i] && kind != Expression::Kind::gradient && kind != Expression::Kind::number)
+            watcher.name(g.value_ref(), gradient_expression(i, g.shape()));
+        },
+        where);
+  }
+  std::vector<Tensor> tensors;
+  for (std::uint32_t i = 0; i < size(); ++i) tensors.push_back(replay_.value(i));
+  environment_ = at(std::move(tensors));
+}
+
+Environment Trace::at(std::vector<Tensor> tensors) const {
+  Environment environment{std::move(tensors), std::vector<Tensor>(size())};
+  for (const std::uint32_t i : passed_)
+    if (named_[i]) environment.gradients[i] = evaluate(gradients_[i], environment);
+  return environment;
+}
+
+std::vector<std::uint32_t> Trace::order() const {
+  // A leaf is done when the first operation that used it has been passed.
+  std::vector<std::uint32_t> used_at(size(), Traversal::none);
+  for (std::uint32_t i = 0; i < size(); ++i)
+    for (const std::uint32_t edge : traversal_.edges(i))
+      if (edge != Traversal::none && used_at[edge] == Traversal::none) used_at[edge] = i;
+  std::vector<std::uint32_t> order = passed_;
+  // Weights before biases: of those that belong together, the larger first.
+  const auto key = [&](std::uint32_t i) { return node(i).is_leaf() ? used_at[i] : i; };
+  std::ranges::stable_sort(order, [&](std::uint32_t a, std::uint32_t b) {
+    return key(a) != key(b) ? key(a) > key(b) : node(b).is_leaf() && !node(a).is_leaf();
+  });
+  // Leaves between two named results form a group.
+  for (auto begin = order.begin(); begin != order.end();) {
+    const auto is_break = [&](std::uint32_t i) { return !node(i).is_leaf() && named_[i]; };
+    const auto end = std::find_if(begin, order.end(), is_break);
+    const auto leaves =
+        std::stable_partition(begin, end, [&](std::uint32_t i) { return !node(i).is_leaf(); });
+    std::stable_sort(leaves, end, [&](std::uint32_t a, std::uint32_t b) {
+      return node(a).shape().numel() > node(b).shape().numel();
+    });
+    begin = end == order.end() ? end : end + 1;
+  }
+  return order;
+}
+
+std::uint32_t Trace::find(const Tensor& tensor) const {
+  for (std::uint32_t i = 0; tensor.node() && i < size(); ++i)
+    if (&traversal_.node(i) == tensor.node()) return i;
+  return Traversal::none;
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/replay.hpp>
+#include <chainrule/graph/traversal.hpp>
+
+namespace chainrule::derivation {
+
+/// What a recorded graph computed and what its gradient rules did with it, as formulas. The rules
+/// run once, and are watched.
+class Trace {
+ public:
+  /// Throws GradError, beginning with `caller`, where backward() would, and where the graph cannot
+  /// be computed again. Gradients of nodes with a name, of leaves and of `asked` get a name.
+  Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller, const Where& where);
+
+  const Traversal& traversal() const noexcept { return traversal_; }
+  const Replay& replay() const noexcept { return replay_; }
+  std::uint32_t loss() const noexcept { return traversal_.output(0); }
+  std::size_t size() const noexcept { return traversal_.size(); }
+  const Node& node(std::uint32_t i) const noexcept { return traversal_.node(i); }
+
+  /// What node i was computed from: an operation on tensors; null for leaves.
+  const Expr& forward(std::uint32_t i) const { return forward_[i]; }
+  /// The gradient of node i in terms of tensors and other gradients, as the rules gave it; null
+  /// when the loss does not depend on it. Where it has a name, others refer to it.
+  const Expr& gradient(std::uint32_t i) const { return gradients_[i]; }
+  /// Whether gradients of others refer to that of node i by name.
+  bool is_named(std::uint32_t i) const { return named_[i]; }
+  /// Nodes with a gradient, in the order in which a person derives them: each parameter directly
+  /// behind what it was used for.
+  std::vector<std::uint32_t> order() const;
+  /// Where a tensor is; Traversal::none when the loss was not computed from it.
+  std::uint32_t find(const Tensor& tensor) const;
+
+  /// The recorded point: the tensors' values, and the gradients by the formulas.
+  const Environment& environment() const noexcept { return environment_; }
+  /// The gradients by the formulas, for other values of the tensors.
+  Environment at(std::vector<Tensor> tensors) const;
+
+ private:
+  class Watcher;
+  Traversal traversal_;
+  Replay replay_;
+  std::vector<Expr> forward_;
+  std::vector<Expr> gradients_;
+  std::vector<bool> named_;
+  std::vector<std::uint32_t> passed_;  // nodes in the order of the sweep
+  Environment environment_;
+};
+
+}  // namespace chainrule::derivation
