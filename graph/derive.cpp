@@ -60,17 +60,27 @@ class DerivationBuilder {
     Derivation result;
     for (const std::uint32_t i : order_) {
       if (!shown_[i]) continue;
-      Derivation::Step step{names_.gradient(i), names_.tensor(i), trace_.node(i).shape(), {}};
+      Derivation::Step step{in_all_formats(derivation::gradient_expression(i, {})),
+                            names_.tensor(i),
+                            trace_.node(i).shape(),
+                            {}};
       for (const derivation::Form& form : forms_.at(i))
-        step.forms.push_back({names_.text(form.expression), form.reason});
+        step.forms.push_back({in_all_formats(form.expression), form.reason});
       result.steps_.push_back(std::move(step));
     }
-    for (auto& [name, formula] : names_.definitions())
-      result.definitions_.push_back({std::move(name), std::move(formula)});
+    for (const std::uint32_t i : names_.abbreviated())
+      result.definitions_.push_back({in_all_formats(derivation::tensor_expression(i, {})),
+                                     in_all_formats(trace_.forward(i))});
     return result;
   }
 
  private:
+  Derivation::Formula in_all_formats(const Expr& expression) {
+    using derivation::Format;
+    return {names_.text(expression, Format::unicode), names_.text(expression, Format::latex),
+            names_.text(expression, Format::mathml)};
+  }
+
   // Which gradients are shown: those that are wanted, as far as the formulas of parameters and of
   // what was asked for need them.
   void choose() {
@@ -102,27 +112,6 @@ class DerivationBuilder {
   std::vector<Environment> points_;
   std::map<std::uint32_t, std::vector<derivation::Form>> forms_;
 };
-
-std::string Derivation::text(bool in_full) const {
-  std::size_t width = 0;
-  for (const Step& step : steps_) width = std::max(width, step.gradient.size());
-  std::string text;
-  for (const Step& step : steps_) {
-    text += fmt::format("{:<{}} = {}", step.gradient, width,
-                        in_full ? step.forms.front().formula : step.formula());
-    if (in_full)
-      for (std::size_t k = 1; k < step.forms.size(); ++k) {
-        const Form& form = step.forms[k];
-        text += fmt::format("\n{:<{}} = {}{}", "", width, form.formula,
-                            form.reason.empty() ? "" : "    since " + form.reason);
-      }
-    text += '\n';
-  }
-  for (std::size_t k = 0; k < definitions_.size(); ++k)
-    text += fmt::format("{} {} = {}\n", k == 0 ? "where" : "     ", definitions_[k].name,
-                        definitions_[k].formula);
-  return text;
-}
 
 Derivation derive(const Tensor& loss, Where where) {
   return DerivationBuilder(loss, {}, true, where).build();

@@ -16,32 +16,48 @@ namespace chainrule {
 /// what it shows; each simplification was checked with numbers before it was taken.
 class Derivation {
  public:
+  /// A formula in three notations.
+  struct Formula {
+    std::string text;    ///< Unicode: "dz3·(h2)ᵀ"
+    std::string latex;   ///< for math mode, of amsmath
+    std::string mathml;  ///< what stands inside of <math>
+  };
   /// One form of a formula, and why it equals the one before ("Σ y = 1").
   struct Form {
-    std::string formula;
+    Formula formula;
     std::string reason;
   };
   struct Step {
-    std::string gradient;  ///< "dW3"
-    std::string of;        ///< "W3"
+    Formula gradient;  ///< dW3
+    std::string of;    ///< "W3"
     Shape shape;
     std::vector<Form> forms;  ///< from what the rules gave to the simplest one found
 
-    const std::string& formula() const noexcept { return forms.back().formula; }
+    const Formula& formula() const noexcept { return forms.back().formula; }
   };
-  /// What a formula abbreviates: "t1", "W·x + b".
+  /// What a formula abbreviates: t1 = W·x + b.
   struct Definition {
-    std::string name;
-    std::string formula;
+    Formula name;
+    Formula formula;
   };
 
   const std::vector<Step>& steps() const noexcept { return steps_; }
   const std::vector<Definition>& definitions() const noexcept { return definitions_; }
-  /// All steps, a line each; with the forms between the first and the last when `in_full`.
+  /// All steps, a line each; with the forms before the last, and reasons, when `in_full`.
   std::string text(bool in_full = false) const;
+  /// An align* environment of amsmath.
+  std::string latex(bool in_full = false) const;
+  /// A table with formulas in LaTeX between dollar signs.
+  std::string markdown(bool in_full = false) const;
+  /// A whole page with formulas in MathML, which needs nothing else.
+  std::string html(bool in_full = true) const;
 
  private:
   friend class DerivationBuilder;
+  // Calls row(left side, right side, reason) for every line.
+  template <class Row>
+  void rows(bool in_full, Row&& row) const;
+
   std::vector<Step> steps_;
   std::vector<Definition> definitions_;
 };

@@ -2,38 +2,24 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
-
 namespace chainrule::derivation {
 
-namespace {
-
-bool is_word(std::string_view name) {
-  return std::ranges::all_of(name, [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80);
-  });
-}
-
-}  // namespace
-
-std::string Naming::text(const Expr& expression) {
-  return text_of(expression, [&](const Expression& e) -> std::string {
-    if (e.kind == Expression::Kind::gradient) return gradient(e.node);
+std::string Naming::text(const Expr& expression, Format format) {
+  const auto name = [&](const Expression& e) -> std::string {
     if (e.kind == Expression::Kind::constant) return constant(e.value);
-    if (trace_.node(e.node).name().empty() && trace_.forward(e.node)) met_.insert(e.node);
+    const bool result = e.kind == Expression::Kind::tensor && trace_.forward(e.node);
+    if (result && trace_.node(e.node).name().empty()) met_.insert(e.node);
     return tensor(e.node);
-  });
+  };
+  return text_of(expression, name, format);
 }
 
-std::vector<std::pair<std::string, std::string>> Naming::definitions() {
-  std::map<std::uint32_t, std::string> formulas;
-  while (formulas.size() < met_.size())
+std::set<std::uint32_t> Naming::abbreviated() {
+  std::set<std::uint32_t> done;
+  while (done.size() < met_.size())
     for (const std::uint32_t i : std::set(met_))
-      if (!formulas.contains(i)) formulas[i] = text(trace_.forward(i));
-  std::vector<std::pair<std::string, std::string>> definitions;
-  for (auto& [i, formula] : formulas) definitions.emplace_back(tensor(i), std::move(formula));
-  return definitions;
+      if (done.insert(i).second) text(trace_.forward(i));
+  return done;
 }
 
 std::string Naming::tensor(std::uint32_t i) {
@@ -42,11 +28,6 @@ std::string Naming::tensor(std::uint32_t i) {
   const auto [at, added] = short_names_.try_emplace(i);
   if (added) at->second = unused(node.is_leaf() ? "w" : "t");
   return at->second;
-}
-
-std::string Naming::gradient(std::uint32_t i) {
-  const std::string of = tensor(i);
-  return is_word(of) ? "d" + of : "d(" + of + ")";
 }
 
 std::string Naming::constant(const Tensor& value) {

@@ -4,8 +4,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
@@ -18,12 +16,9 @@ class Naming {
   explicit Naming(const Trace& trace) : trace_(trace) {}
 
   std::string tensor(std::uint32_t i);
-  /// "dW3"; "d(encoder.weight)" where the name is not a single word.
-  std::string gradient(std::uint32_t i);
-  std::string text(const Expr& expression);
-  /// Short name and formula of the results without names that text() met, and of those that their
-  /// formulas need.
-  std::vector<std::pair<std::string, std::string>> definitions();
+  std::string text(const Expr& expression, Format format = Format::unicode);
+  /// The results without names that text() met, and those that their formulas need.
+  std::set<std::uint32_t> abbreviated();
 
  private:
   std::string constant(const Tensor& value);

@@ -7,12 +7,18 @@
 
 namespace chainrule::derivation {
 
-/// What a formula calls a tensor, a gradient or a constant; empty to write a tensor by what it was
-/// computed from.
+/// How a formula is written down.
+enum class Format : std::uint8_t { unicode, latex, mathml };
+
+/// What a formula calls a tensor (or the tensor of a gradient), or a constant.
 using Names = std::function<std::string(const Expression&)>;
 
-/// An expression as Unicode text in the notation of textbooks: products of matrices ·, elementwise
-/// ⊗ and ⊘, transposes ᵀ, derivatives σ'. Parentheses only where they are needed.
-std::string text_of(const Expr& expression, const Names& names);
+/// An expression in the notation of textbooks: products of matrices ·, elementwise ⊗ and ⊘,
+/// transposes ᵀ, derivatives σ'. Parentheses only where they are needed. Iterative.
+std::string text_of(const Expr& expression, const Names& names, Format format);
+
+/// The symbol of a tensor, and that of its gradient: W3 and dW3.
+std::string symbol_text(std::string_view name, Format format);
+std::string gradient_text(std::string_view name, Format format);
 
 }  // namespace chainrule::derivation

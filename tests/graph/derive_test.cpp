@@ -44,9 +44,9 @@ TEST_CASE("derive: the steps from the rules to the textbook have reasons") {
   const TextbookNetwork net({4, 3, 2}, 1);
   const Derivation derivation = derive(net.loss);
   const Derivation::Step& dz2 = derivation.steps().front();
-  CHECK(dz2.gradient == "dz2");
-  CHECK(dz2.forms.front().formula == "p ⊗ (dp − Σ(p ⊗ dp))");
-  CHECK(dz2.formula() == "p − y");
+  CHECK(dz2.gradient.text == "dz2");
+  CHECK(dz2.forms.front().formula.text == "p ⊗ (dp − Σ(p ⊗ dp))");
+  CHECK(dz2.formula().text == "p − y");
   CHECK(dz2.forms.back().reason.find("Σ y = 1") != std::string::npos);
 }
 

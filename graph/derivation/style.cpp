@@ -1,0 +1,220 @@
+#include <chainrule/graph/derivation/style.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace chainrule::derivation {
+
+namespace {
+
+bool is_word(std::string_view name) {
+  return std::ranges::all_of(name, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80);
+  });
+}
+
+// "W3" is W and 3; other names are one.
+std::pair<std::string_view, std::string_view> split(std::string_view name) {
+  std::size_t letter = 1;
+  while (letter < name.size() && (name[letter] & 0xC0) == 0x80) ++letter;
+  const std::string_view rest = name.substr(std::min(letter, name.size()));
+  const bool digits =
+      std::ranges::all_of(rest, [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
+  return digits ? std::pair(name.substr(0, letter), rest) : std::pair(name, std::string_view());
+}
+
+bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
+
+struct Replacement {
+  std::string_view from, to;
+};
+
+class Unicode final : public Style {
+ public:
+  std::string symbol(std::string_view name) const override { return std::string(name); }
+  std::string gradient(std::string_view name) const override {
+    return is_word(name) ? "d" + std::string(name) : "d(" + std::string(name) + ")";
+  }
+  std::string number(std::string_view digits) const override { return std::string(digits); }
+  std::string literal(std::string_view text) const override { return std::string(text); }
+  std::string parenthesized(const std::string& inside) const override { return "(" + inside + ")"; }
+  std::string raised(const std::string& base, const std::string& above) const override {
+    return base + (above == "ᵀ" || above == "²" ? above : "^" + above);
+  }
+};
+
+class Latex final : public Style {
+ public:
+  std::string symbol(std::string_view name) const override {
+    const auto [letter, index] = split(name);
+    std::string base = letter.size() == 1 || (letter[0] & 0x80)
+                           ? greek(letter)
+                           : "\\mathrm{" + escaped(letter) + "}";
+    return index.empty() ? base : base + "_{" + std::string(index) + "}";
+  }
+  std::string gradient(std::string_view name) const override {
+    return "\\mathrm{d}" + symbol(name);
+  }
+  std::string number(std::string_view digits) const override {
+    std::string text = literal(digits);
+    if (const std::size_t e = text.find('e'); e != std::string::npos) {
+      const int exponent = std::stoi(text.substr(e + 1));
+      text = text.substr(0, e) + " \\cdot 10^{" + std::to_string(exponent) + "}";
+    }
+    return text;
+  }
+  std::string literal(std::string_view text) const override {
+    static constexpr Replacement signs[] = {
+        {"⊗", "\\odot"},  {"⊘", "\\oslash"}, {"·", "\\,"},    {"−", "-"},      {"Σ", "\\sum"},
+        {"√", "\\surd "}, {"σ", "\\sigma"},  {"¬", "\\neg "}, {"…", "\\dots"}, {"≥", "\\ge"},
+        {"≤", "\\le"},    {"≠", "\\ne"},     {"₀", "_{0}"},   {"₁", "_{1}"},   {"₂", "_{2}"},
+        {"₃", "_{3}"},    {"₄", "_{4}"},     {"₅", "_{5}"},   {"₆", "_{6}"},   {"₇", "_{7}"},
+        {"₈", "_{8}"},    {"₉", "_{9}"},     {"′", "'"},      {"{", "\\{"},    {"}", "\\}"}};
+    std::string out;
+    while (!text.empty()) {
+      const auto* sign = std::ranges::find_if(
+          signs, [&](const Replacement& r) { return text.starts_with(r.from); });
+      if (sign != std::end(signs)) {
+        out += sign->to;
+        text.remove_prefix(sign->from.size());
+      } else if (is_letter(text[0])) {
+        std::size_t end = 0;
+        while (end < text.size() &&
+               (is_letter(text[end]) || std::isdigit(static_cast<unsigned char>(text[end]))))
+          ++end;
+        if (end == 1 && text[0] == 'e')
+          out += "e";  // of a number
+        else
+          out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
+        text.remove_prefix(end);
+      } else {
+        out += text[0];
+        text.remove_prefix(1);
+      }
+    }
+    return out;
+  }
+  std::string parenthesized(const std::string& inside) const override {
+    return "\\left(" + inside + "\\right)";
+  }
+  std::string raised(const std::string& base, const std::string& above) const override {
+    const std::string exponent = above == "ᵀ" ? "\\top" : above == "²" ? "2" : above;
+    return "{" + base + "}^{" + exponent + "}";
+  }
+
+ private:
+  static std::string escaped(std::string_view name) {
+    std::string out;
+    for (const char c : name) {
+      if (c == '_' || c == '%' || c == '#' || c == '&' || c == '$' || c == '{' || c == '}')
+        out += '\\';
+      if (c == '\\')
+        out += "\\backslash ";
+      else if (c == '^' || c == '~')
+        out += std::string("\\") + c + "{}";
+      else
+        out += c;
+    }
+    return out;
+  }
+  static std::string greek(std::string_view letter) {
+    static constexpr Replacement letters[] = {
+        {"α", "\\alpha"},      {"β", "\\beta"},   {"γ", "\\gamma"}, {"δ", "\\delta"},
+        {"ε", "\\varepsilon"}, {"ζ", "\\zeta"},   {"η", "\\eta"},   {"θ", "\\theta"},
+        {"κ", "\\kappa"},      {"λ", "\\lambda"}, {"μ", "\\mu"},    {"ν", "\\nu"},
+        {"ξ", "\\xi"},         {"π", "\\pi"},     {"ρ", "\\rho"},   {"σ", "\\sigma"},
+        {"τ", "\\tau"},        {"φ", "\\varphi"}, {"χ", "\\chi"},   {"ψ", "\\psi"},
+        {"ω", "\\omega"},      {"Γ", "\\Gamma"},  {"Δ", "\\Delta"}, {"Θ", "\\Theta"},
+        {"Λ", "\\Lambda"},     {"Σ", "\\Sigma"},  {"Φ", "\\Phi"},   {"Ψ", "\\Psi"},
+        {"Ω", "\\Omega"}};
+    for (const Replacement& each : letters)
+      if (letter == each.from) return std::string(each.to);
+    return (letter[0] & 0x80) ? "\\text{" + std::string(letter) + "}" : escaped(letter);
+  }
+};
+
+class MathMl final : public Style {
+ public:
+  std::string symbol(std::string_view name) const override {
+    const auto [letter, index] = split(name);
+    const std::string base = "<mi>" + escaped(letter) + "</mi>";
+    return index.empty() ? base : "<msub>" + base + "<mn>" + std::string(index) + "</mn></msub>";
+  }
+  std::string gradient(std::string_view name) const override {
+    return "<mrow><mi mathvariant=\"normal\">d</mi>" + symbol(name) + "</mrow>";
+  }
+  std::string number(std::string_view digits) const override {
+    if (digits.starts_with("−"))
+      return "<mo>−</mo>" + number(digits.substr(std::string_view("−").size()));
+    return "<mn>" + escaped(digits) + "</mn>";
+  }
+  std::string literal(std::string_view text) const override {
+    std::string out;
+    while (!text.empty()) {
+      if (text[0] == ' ') {
+        text.remove_prefix(1);
+        continue;
+      }
+      std::size_t end = 0;
+      while (end < text.size() && is_letter(text[end])) ++end;
+      const bool word = end > 0;
+      if (!word) {
+        end = 1;
+        while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+      }
+      const std::string_view part = text.substr(0, end);
+      const bool digit = std::isdigit(static_cast<unsigned char>(part[0]));
+      const char* tag = word || part == "σ" ? "mi" : digit ? "mn" : "mo";
+      out += std::string("<") + tag + ">" + escaped(part == "·" ? "⋅" : part) + "</" + tag + ">";
+      text.remove_prefix(end);
+    }
+    return out;
+  }
+  std::string parenthesized(const std::string& inside) const override {
+    return "<mrow><mo>(</mo>" + inside + "<mo>)</mo></mrow>";
+  }
+  std::string raised(const std::string& base, const std::string& above) const override {
+    const std::string exponent = above == "ᵀ"   ? "<mo>⊤</mo>"
+                                 : above == "²" ? "<mn>2</mn>"
+                                                : "<mrow>" + above + "</mrow>";
+    return "<msup><mrow>" + base + "</mrow>" + exponent + "</msup>";
+  }
+
+ private:
+  static std::string escaped(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+      if (c == '<')
+        out += "&lt;";
+      else if (c == '>')
+        out += "&gt;";
+      else if (c == '&')
+        out += "&amp;";
+      else
+        out += c;
+    }
+    return out;
+  }
+};
+
+}  // namespace
+
+const Style& style_of(Format format) {
+  static const Unicode unicode;
+  static const Latex latex;
+  static const MathMl mathml;
+  if (format == Format::latex) return latex;
+  if (format == Format::mathml) return mathml;
+  return unicode;
+}
+
+std::string symbol_text(std::string_view name, Format format) {
+  return style_of(format).symbol(name);
+}
+
+std::string gradient_text(std::string_view name, Format format) {
+  return style_of(format).gradient(name);
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <chainrule/graph/derivation/text.hpp>
+
+namespace chainrule::derivation {
+
+/// How one format writes the parts of a formula.
+class Style {
+ public:
+  virtual ~Style() = default;
+  virtual std::string symbol(std::string_view name) const = 0;
+  virtual std::string gradient(std::string_view name) const = 0;
+  virtual std::string number(std::string_view digits) const = 0;
+  /// What stands between the operands of a notation: signs, brackets, names of functions.
+  virtual std::string literal(std::string_view text) const = 0;
+  virtual std::string parenthesized(const std::string& inside) const = 0;
+  /// A base with what stands above it: "ᵀ", "²", or an exponent that was written in this format.
+  virtual std::string raised(const std::string& base, const std::string& above) const = 0;
+};
+
+const Style& style_of(Format format);
+
+}  // namespace chainrule::derivation
