@@ -16,6 +16,7 @@
 #include <chainrule/graph/dot.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>
+#include <chainrule/graph/picture.hpp>
 #include <chainrule/nn/activations.hpp>
 #include <chainrule/nn/adam.hpp>
 #include <chainrule/nn/init.hpp>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -57,6 +58,12 @@ class DerivationBuilder {
     Generator generator(0x5eed);
     for (int k = 0; k < certifying_points; ++k) points_.push_back(random_point(trace_, generator));
     choose();
+    // What the last forms need first; what the others need besides is for the full text alone.
+    for (const std::uint32_t i : order_)
+      if (shown_[i]) names_.text(forms_.at(i).back().expression);
+    const std::set<std::uint32_t> needed = names_.abbreviated();
+    const std::size_t needed_data = names_.data().size();
+
     Derivation result;
     for (const std::uint32_t i : order_) {
       if (!shown_[i]) continue;
@@ -70,7 +77,14 @@ class DerivationBuilder {
     }
     for (const std::uint32_t i : names_.abbreviated())
       result.definitions_.push_back({in_all_formats(derivation::tensor_expression(i, {})),
-                                     in_all_formats(trace_.forward(i))});
+                                     in_all_formats(trace_.forward(i)), !needed.contains(i)});
+    for (std::size_t k = 0; k < names_.data().size(); ++k) {
+      const Expr data = names_.data()[k];
+      const std::string what = fmt::format("data {}", to_string(data->shape));
+      result.definitions_.push_back({in_all_formats(data),
+                                     {what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"},
+                                     k >= needed_data});
+    }
     return result;
   }
 

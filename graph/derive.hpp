@@ -39,6 +39,7 @@ class Derivation {
   struct Definition {
     Formula name;
     Formula formula;
+    bool only_in_full = false;  ///< only forms before the last ones need it
   };
 
   const std::vector<Step>& steps() const noexcept { return steps_; }

@@ -134,6 +134,19 @@ class Linear final : public Op {
     const Tensor bias = inputs.size() > 2 ? inputs[2] : Tensor();
     return (*this)(inputs[0], inputs[1], bias, node.parameters<Activation>(), node.where());
   }
+  std::string written(const Node& node) const override {
+    const char* inside = node.inputs().size() > 2 ? "{0}·{1}ᵀ + {2}" : "{0}·{1}ᵀ";
+    switch (node.parameters<Activation>()) {
+      case Activation::sigmoid:
+        return fmt::format("σ({})", inside);
+      case Activation::tanh:
+        return fmt::format("tanh({})", inside);
+      case Activation::relu:
+        return fmt::format("relu({})", inside);
+      default:
+        return inside;
+    }
+  }
   std::vector<Sample> samples() const override {
     const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const Tensor w =

@@ -47,6 +47,19 @@ std::string forward_formulas(int layers) {
                             layers, last);
 }
 
+// The chain as it was derived by hand, beside what the library derives from the recorded program.
+std::string derivations(const by_hand::Network& network, const examples::Digits& train) {
+  const by_hand::Columns columns = by_hand::columns(train.pick(cr::arange(1)));
+  const by_hand::Pass pass = forward(network, columns.x);
+  const cr::Derivation derived = cr::derive(by_hand::loss(pass.p, columns.y.named("y")));
+  examples::Table table({{"", true}, {"by hand", true}, {"derived from the program", true}});
+  for (const auto& [of, gradient, text, compute] :
+       by_hand::backward_chain(network.layers(), by_hand::Samples::one))
+    for (const cr::Derivation::Step& step : derived.steps())
+      if (step.gradient.text == gradient) table.add({gradient, text, step.formula().text});
+  return table.to_string();
+}
+
 // Checks the chain for the first `count` training images, and prints the table.
 bool check(const by_hand::Network& network, const examples::Digits& train, std::int64_t count,
            by_hand::Samples samples) {
@@ -76,6 +89,8 @@ int main_program(const examples::Options& options) {
 
   fmt::print("The network {} in {}\n\n{}\n", options.layers_text(), name_of(options.dtype),
              forward_formulas(network.layers()));
+  fmt::print("The chain rule, from the output to the input\n\n{}\n",
+             derivations(network, digits.train));
   fmt::print("1. One image, the digit {}: how far autograd is at most\n\n",
              digits.train.labels.at<std::int64_t>({0}));
   bool ok = check(network, digits.train, 1, by_hand::Samples::one);

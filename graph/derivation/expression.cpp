@@ -1,7 +1,6 @@
 #include <chainrule/graph/derivation/expression.hpp>
 
 #include <cstring>
-#include <unordered_map>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
@@ -65,6 +64,13 @@ Expr constant_expression(const Tensor& value) {
                .value = is_floating(value.dtype()) ? to(value.detach(), f64) : value});
 }
 
+Ref<Node> make_application(const Op& op, std::uint32_t operands, const Value& like,
+                           const Where& where) {
+  Ref<Node> node = Node::make(op, operands, 0, {}, like, where);
+  node->fill([](std::size_t) { return nullptr; }, [](std::size_t) { return nullptr; }, nullptr);
+  return node;
+}
+
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands) {
   const Shape shape = application->shape();
   return make({.kind = Expression::Kind::operation,
@@ -98,6 +104,26 @@ void visit_parts(const Expr& expression, const std::function<void(const Expr&)>&
     const Expr& operand = top.at->operands[top.next++];
     if (operand && seen.insert(operand.get()).second) path.push_back({operand, 0});
   }
+}
+
+Expr replaced(const Expr& expression, const Replacements& parts) {
+  std::unordered_map<const Expression*, Expr> done;
+  visit_parts(expression, [&](const Expr& e) {
+    if (const auto other = parts.find(e.get()); other != parts.end()) {
+      done[e.get()] = other->second;
+      return;
+    }
+    bool changed = false;
+    Expression copy = *e;
+    for (Expr& operand : copy.operands) {
+      if (!operand) continue;
+      const Expr& now = done.at(operand.get());
+      changed |= now != operand;
+      operand = now;
+    }
+    done[e.get()] = changed ? std::make_shared<const Expression>(std::move(copy)) : e;
+  });
+  return done.at(expression.get());
 }
 
 Tensor evaluate(const Expr& expression, const Environment& environment) {

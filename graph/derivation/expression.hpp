@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include <chainrule/core/node.hpp>
@@ -41,6 +42,9 @@ Expr gradient_expression(std::uint32_t node, const Shape& shape);
 /// A number where all elements are equal, else a constant.
 Expr constant_expression(const Tensor& value);
 Expr number_expression(double number, const Shape& shape);
+/// What an Expression keeps of an application of an op without parameters: `like` says the shape.
+Ref<Node> make_application(const Op& op, std::uint32_t operands, const Value& like,
+                           const Where& where);
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands);
 Expr slope_expression(Ref<Node> application, Expr at);
 
@@ -52,6 +56,10 @@ struct Environment {
 
 /// The value of an expression, in f64. Throws GradError when a gradient that it needs is undefined.
 Tensor evaluate(const Expr& expression, const Environment& environment);
+
+/// The expression with others in the place of some of its parts; what does not change is shared.
+using Replacements = std::unordered_map<const Expression*, Expr>;
+Expr replaced(const Expr& expression, const Replacements& parts);
 
 /// Calls f(expression) for every part of an expression and itself, operands first, each once.
 /// Iterative, so that long chains do no harm.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <chainrule/graph/derive.hpp>
 
@@ -75,9 +76,12 @@ std::string Derivation::text(bool in_full) const {
     text += reason.empty() ? right.text : padded(right.text, longest) + "    since " + reason;
     text += '\n';
   });
-  for (std::size_t k = 0; k < definitions_.size(); ++k)
-    text += fmt::format("{} {} = {}\n", k == 0 ? "where" : "     ", definitions_[k].name.text,
-                        definitions_[k].formula.text);
+  const char* where = "where";
+  for (const Definition& definition : definitions_) {
+    if (definition.only_in_full && !in_full) continue;
+    text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.name.text,
+                        definition.formula.text);
+  }
   return text;
 }
 
@@ -90,7 +94,8 @@ std::string Derivation::latex(bool in_full) const {
     end = " \\\\\n";
   });
   for (const Definition& definition : definitions_)
-    text += end + fmt::format("  {} &= {}", definition.name.latex, definition.formula.latex);
+    if (in_full || !definition.only_in_full)
+      text += end + fmt::format("  {} &= {}", definition.name.latex, definition.formula.latex);
   return text + "\n\\end{align*}\n";
 }
 
@@ -103,10 +108,11 @@ std::string Derivation::markdown(bool in_full) const {
     if (in_full) text += reason.empty() ? " |" : fmt::format(" {} |", reason);
     text += '\n';
   });
-  if (!definitions_.empty()) text += "\nwhere\n";
+  std::string list;
   for (const Definition& definition : definitions_)
-    text += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
-  return text + (definitions_.empty() ? "" : "\n");
+    if (in_full || !definition.only_in_full)
+      list += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
+  return list.empty() ? text : text + "\nwhere\n" + list + "\n";
 }
 
 std::string Derivation::html(bool in_full) const {
@@ -127,10 +133,11 @@ std::string Derivation::html(bool in_full) const {
                         reason.empty() ? "" : "since " + escaped(reason));
   });
   for (const Definition& definition : definitions_)
-    text += fmt::format(
-        "<tr><td>{}</td><td>=</td><td>{}</td><td class=\"since\">abbreviation</td>"
-        "</tr>\n",
-        math(definition.name.mathml), math(definition.formula.mathml));
+    if (in_full || !definition.only_in_full)
+      text += fmt::format(
+          "<tr><td>{}</td><td>=</td><td>{}</td><td class=\"since\">abbreviation</td>"
+          "</tr>\n",
+          math(definition.name.mathml), math(definition.formula.mathml));
   return text +
          "</table>\n<p>Valid for the program that ran: other branches of it may have other "
          "derivatives.</p>\n</html>\n";

@@ -1,6 +1,5 @@
 #include <chainrule/graph/derivation/mutate.hpp>
 
-#include <unordered_map>
 #include <unordered_set>
 
 #include <chainrule/core/op.hpp>
@@ -17,27 +16,6 @@ using Kind = Expression::Kind;
 
 // More symbols of one kind than this are not tried in pairs.
 constexpr std::size_t most_pairs = 4000;
-
-// `expression` with another part in the place of each of `parts`; unchanged parts are shared.
-Expr replaced(const Expr& expression, const std::unordered_map<const Expression*, Expr>& parts) {
-  std::unordered_map<const Expression*, Expr> done;
-  visit_parts(expression, [&](const Expr& e) {
-    if (const auto other = parts.find(e.get()); other != parts.end()) {
-      done[e.get()] = other->second;
-      return;
-    }
-    bool changed = false;
-    Expression copy = *e;
-    for (Expr& operand : copy.operands) {
-      if (!operand) continue;
-      const Expr& now = done.at(operand.get());
-      changed |= now != operand;
-      operand = now;
-    }
-    done[e.get()] = changed ? std::make_shared<const Expression>(std::move(copy)) : e;
-  });
-  return done.at(expression.get());
-}
 
 bool is_product(const Expression& e) {
   return e.is_op("matmul") || e.is_op("matmul_tn") || e.is_op("matmul_nt") || e.is_op("matmul_tt");
@@ -64,7 +42,7 @@ class Mutations {
   }
 
  private:
-  bool try_parts(const std::unordered_map<const Expression*, Expr>& parts, std::string mistake) {
+  bool try_parts(const Replacements& parts, std::string mistake) {
     return f_({replaced(right_, parts), std::move(mistake)});
   }
   bool try_part(const Expr& part, Expr other, std::string mistake) {

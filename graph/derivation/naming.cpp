@@ -6,7 +6,7 @@ namespace chainrule::derivation {
 
 std::string Naming::text(const Expr& expression, Format format) {
   const auto name = [&](const Expression& e) -> std::string {
-    if (e.kind == Expression::Kind::constant) return constant(e.value);
+    if (e.kind == Expression::Kind::constant) return constant(e);
     const bool result = e.kind == Expression::Kind::tensor && trace_.forward(e.node);
     if (result && trace_.node(e.node).name().empty()) met_.insert(e.node);
     return tensor(e.node);
@@ -30,9 +30,12 @@ std::string Naming::tensor(std::uint32_t i) {
   return at->second;
 }
 
-std::string Naming::constant(const Tensor& value) {
-  const auto [at, added] = constants_.try_emplace(value.value_ref().get());
-  if (added) at->second = unused("c");
+std::string Naming::constant(const Expression& constant) {
+  const auto [at, added] = constants_.try_emplace(constant.value.value_ref().get());
+  if (added) {
+    at->second = unused("c");
+    data_.push_back(std::make_shared<const Expression>(constant));
+  }
   return at->second;
 }
 

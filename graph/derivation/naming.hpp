@@ -19,9 +19,11 @@ class Naming {
   std::string text(const Expr& expression, Format format = Format::unicode);
   /// The results without names that text() met, and those that their formulas need.
   std::set<std::uint32_t> abbreviated();
+  /// The data without names that text() met: expressions of kind constant.
+  const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
-  std::string constant(const Tensor& value);
+  std::string constant(const Expression& constant);
   std::string unused(const char* letter);
 
   const Trace& trace_;
@@ -29,6 +31,7 @@ class Naming {
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
   std::set<std::uint32_t> met_;
+  std::vector<Expr> data_;
 };
 
 }  // namespace chainrule::derivation

@@ -38,6 +38,13 @@ void drop_ones(Term& term) {
   std::erase_if(term.factors, [](const Factor& f) { return f.exponent == 0; });
 }
 
+Term denominator_of(const Term& term) {
+  Term below;
+  for (const Factor& factor : term.factors)
+    if (factor.exponent < 0) below.factors.push_back(factor);
+  return below;
+}
+
 bool same_factors(const Term& a, const Term& b) {
   if (a.factors.size() != b.factors.size()) return false;
   return std::ranges::all_of(a.factors, [&](const Factor& f) {
@@ -70,6 +77,43 @@ Polynomial product(const Polynomial& a, const Polynomial& b) {
       add_into(result, {{term}});
     }
   return result;
+}
+
+// a / b where a is a multiple of b: long division by the term of b with the most factors.
+std::optional<Polynomial> divided(Polynomial a, const Polynomial& b) {
+  const Term& lead =
+      *std::ranges::max_element(b.terms, {}, [](const Term& t) { return t.factors.size(); });
+  const auto divides = [&](const Term& term) {
+    return std::ranges::all_of(lead.factors, [&](const Factor& f) {
+      const auto mine = std::ranges::find(term.factors, f.key, &Factor::key);
+      return mine != term.factors.end() && mine->exponent >= f.exponent;
+    });
+  };
+  const auto power_of_lead = [&](const Term& term) {
+    int power = 0;
+    for (const Factor& f : term.factors)
+      if (std::ranges::find(lead.factors, f.key, &Factor::key) != lead.factors.end())
+        power += f.exponent;
+    return power;
+  };
+  Polynomial quotient;
+  for (std::size_t step = 0; !a.terms.empty(); ++step) {
+    // Of the terms that it divides, the one of the highest power.
+    const Term* next = nullptr;
+    for (const Term& term : a.terms)
+      if (divides(term) && (!next || power_of_lead(term) > power_of_lead(*next))) next = &term;
+    if (!next || step > most_terms) return std::nullopt;
+    Term part = *next;
+    part.coefficient /= lead.coefficient;
+    for (Factor factor : lead.factors) {
+      factor.exponent = -factor.exponent;
+      multiply_into(part, factor);
+    }
+    drop_ones(part);
+    add_into(quotient, {{part}});
+    add_into(a, product({{part}}, b), -1);
+  }
+  return quotient;
 }
 
 Polynomial number(double x) { return x == 0 ? Polynomial{} : Polynomial{{{x, {}}}}; }
@@ -122,8 +166,10 @@ int size_of(const Expr& expression) {
     if (e->kind == Kind::operation) {
       // As often as the formula shows them.
       const std::string text = e->op()->written(*e->application);
-      for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1))
-        add(e->operands[static_cast<std::size_t>(std::stoi(text.substr(at + 1)))]);
+      for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1)) {
+        const auto k = static_cast<std::size_t>(std::stoi(text.substr(at + 1)));
+        if (k < e->operands.size()) add(e->operands[k]);
+      }
     } else {
       for (const Expr& operand : e->operands) add(operand);
     }
@@ -158,9 +204,87 @@ Polynomial Algebra::polynomial(const Expr& e) {
     }
     case Kind::operation:
       return operation(e);
+    case Kind::tensor:
+      return is_inline(e) ? polynomial(trace_.forward(e->node)) : atom(e);
+    case Kind::constant:
+      return constant(e);
     default:
       return atom(e);
   }
+}
+
+// Whether a tensor is shown by what it was computed from: one without a name, and little.
+bool Algebra::is_inline(const Expr& tensor) const {
+  const Expr& forward = trace_.forward(tensor->node);
+  if (!forward || !trace_.node(tensor->node).name().empty()) return false;
+  static constexpr const char* small[] = {"add", "sub", "neg", "mul", "div", "transpose", "square"};
+  if (std::ranges::none_of(small, [&](const char* op) { return forward->is_op(op); })) return false;
+  return std::ranges::all_of(forward->operands, [&](const Expr& operand) {
+    return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
+           !trace_.node(operand->node).name().empty() || is_inline(operand);
+  });
+}
+
+// Data that a program computes from named data without recording: 1 − y.
+Polynomial Algebra::constant(const Expr& e) {
+  const NoGrad guard;
+  const std::vector<double> mine =
+      is_floating(e->value.dtype()) ? e->value.to_vector<double>() : std::vector<double>();
+  for (std::uint32_t i = 0; i < trace_.size() && !mine.empty(); ++i) {
+    const Node& node = trace_.node(i);
+    if (!node.is_leaf() || node.requires_grad() || node.name().empty()) continue;
+    if (node.shape() != e->shape || !is_floating(node.dtype())) continue;
+    const std::vector<double> data = trace_.replay().value(i).to_vector<double>();
+    if (std::ranges::equal(mine, data, [](double c, double y) { return c == 1 - y; })) {
+      Polynomial difference = number(1);
+      add_into(difference, atom(tensor_expression(i, e->shape)), -1);
+      return difference;
+    }
+  }
+  return atom(e);
+}
+
+// A product of matrices: numbers stand in front of it.
+Polynomial Algebra::matrix_product(const Expr& e) {
+  double factor = 1;
+  std::vector<Expr> operands;
+  for (const Expr& operand : e->operands) {
+    Polynomial sum = polynomial(operand);
+    if (sum.terms.empty()) return {};
+    const double size = std::abs(sum.terms[0].coefficient);
+    const bool common = std::ranges::all_of(
+        sum.terms, [&](const Term& t) { return std::abs(t.coefficient) == size; });
+    const double outside = !common ? 1 : sum.terms.size() == 1 ? sum.terms[0].coefficient : size;
+    for (Term& term : sum.terms) term.coefficient /= outside;
+    factor *= outside;
+    operands.push_back(expression_of(sum, operand->shape));
+  }
+  return product(number(factor), atom(without_double_transposes(e, std::move(operands))));
+}
+
+// (Wᵀ)ᵀ·x is W·x: the product of the same kind on what was transposed.
+Expr Algebra::without_double_transposes(const Expr& e, std::vector<Expr> operands) {
+  std::string_view name = e->op()->name();
+  bool transposed[] = {name == "matmul_tn" || name == "matmul_tt",
+                       name == "matmul_nt" || name == "matmul_tt"};
+  bool changed = false;
+  for (std::size_t k = 0; k < 2; ++k)
+    while (operands[k]->is_op("transpose") && operands[k]->shape.rank() == 2 && name != "outer") {
+      operands[k] = operands[k]->operands[0];
+      transposed[k] = !transposed[k];
+      changed = true;
+    }
+  Ref<Node> application = e->application;
+  if (changed) {
+    static constexpr const char* names[2][2] = {{"matmul", "matmul_nt"},
+                                                {"matmul_tn", "matmul_tt"}};
+    name = names[transposed[0]][transposed[1]];
+    for (const Op* op : all_ops())
+      if (op->name() == name)
+        application = make_application(*op, 2, *evaluate(e, trace_.environment()).value_ref(),
+                                       e->application->where());
+  }
+  return operation_expression(std::move(application), std::move(operands));
 }
 
 // Slopes of activations from their fused form g ⊗ φ'(z), given by y = φ(z).
@@ -217,6 +341,9 @@ Polynomial Algebra::operation(const Expr& e) {
     if (origin && (origin->is_op("log") || origin->is_op("stable_log")))
       return atom(origin->operands[0]);
   }
+  if (e->op()->name() == std::string_view("outer") ||
+      std::string_view(e->op()->name()).starts_with("matmul"))
+    return matrix_product(e);
   if (e->is_op("sum") || e->is_op("mean")) return sum_of(e, operand(0));
   if (std::string_view(e->op()->name()).ends_with("_slope") && e->operands.size() == 2)
     if (Polynomial with_slope = slope_of(e); !with_slope.terms.empty()) return with_slope;
@@ -349,33 +476,108 @@ Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
     return c == -1 ? -above : above * c;
   };
   return builder.build([&] {
+    const auto term_value = [&](const Term& term) {
+      const Tensor value = apply_factors({}, term, true);
+      if (value.defined()) return value;
+      const bool alone = rest.terms.size() == 1;  // a bare number
+      return builder.value(number_expression(term.coefficient, alone ? shape : Shape()));
+    };
+    // Terms over one denominator stand over it together.
+    std::vector<bool> done(rest.terms.size());
     Tensor total;
-    for (const Term& term : rest.terms) {
-      Term positive = term;
-      const bool subtracted = total.defined() && term.coefficient < 0;
-      if (subtracted) positive.coefficient = -positive.coefficient;
-      Tensor value = apply_factors({}, positive, true);
-      if (!value.defined()) {  // a number
-        const double c = positive.coefficient;
-        if (!total.defined() && rest.terms.size() == 1)
-          value = builder.value(number_expression(c, shape));
-        else
-          value = builder.value(number_expression(c, {}));
-      }
+    const auto add_to_total = [&](const Tensor& value, bool subtracted) {
       if (!total.defined())
-        total = value;
+        total = subtracted ? -value : value;
       else
         total = subtracted ? total - value : total + value;
+    };
+    for (std::size_t i = 0; i < rest.terms.size(); ++i) {
+      if (done[i]) continue;
+      const Term below = denominator_of(rest.terms[i]);
+      std::vector<Term> group;
+      for (std::size_t j = i; j < rest.terms.size(); ++j)
+        if (!done[j] && same_factors(denominator_of(rest.terms[j]), below)) {
+          done[j] = true;
+          group.push_back(rest.terms[j]);
+        }
+      if (group.size() == 1 || below.factors.empty()) {
+        for (Term& term : group) {
+          const bool subtracted = total.defined() && term.coefficient < 0;
+          if (subtracted) term.coefficient = -term.coefficient;
+          add_to_total(term_value(term), subtracted);
+        }
+        continue;
+      }
+      Polynomial above;
+      for (const Term& term : group) {
+        Term numerator = term;
+        std::erase_if(numerator.factors, [](const Factor& f) { return f.exponent < 0; });
+        above.terms.push_back(std::move(numerator));
+      }
+      const bool subtracted =
+          std::ranges::all_of(above.terms, [](const Term& t) { return t.coefficient < 0; });
+      if (subtracted)
+        for (Term& term : above.terms) term.coefficient = -term.coefficient;
+      Term over = below;
+      add_to_total(apply_factors(builder.value(expression_of(above, shape)), over, true),
+                   subtracted);
     }
-    if (rest.terms.size() > 1 && (!common.factors.empty() || common.coefficient != 1))
-      total = apply_factors(total, common, true);
+    if (rest.terms.size() > 1 && !(common.factors.empty() && common.coefficient == 1)) {
+      Term front, behind = common;
+      behind.factors.clear();
+      for (const Factor& factor : common.factors)
+        (factor.exponent > 0 ? front : behind).factors.push_back(factor);
+      if (!front.factors.empty()) total = apply_factors({}, front, true) * total;
+      total = apply_factors(total, behind, true);
+    }
     if (total.shape() != shape) total = expand(total, shape);
     return total;
   });
 }
 
+// Sums under a fraction line that divide what stands above it: (p − p²) ⊘ (1 − p) is p.
+Polynomial Algebra::without_denominators(Polynomial sum) {
+  std::vector<Factor> denominators;
+  for (const Term& term : sum.terms)
+    for (const Factor& factor : term.factors)
+      if (factor.exponent < 0 &&
+          std::ranges::find(denominators, factor.key, &Factor::key) == denominators.end())
+        denominators.push_back(factor);
+  for (const Factor& denominator : denominators) {
+    const Polynomial divisor = polynomial(denominator.base);
+    if (divisor.terms.size() < 2) continue;
+    int power = 0;
+    const auto exponent_in = [&](const Term& term) {
+      const auto mine = std::ranges::find(term.factors, denominator.key, &Factor::key);
+      return mine == term.factors.end() ? 0 : mine->exponent;
+    };
+    for (const Term& term : sum.terms) power = std::max(power, -exponent_in(term));
+    Polynomial above;
+    for (const Term& term : sum.terms) {
+      Term bare = term;
+      const int times = power + exponent_in(term);
+      std::erase_if(bare.factors, [&](const Factor& f) { return f.key == denominator.key; });
+      Polynomial part{{std::move(bare)}};
+      for (int i = 0; i < times; ++i) part = product(part, divisor);
+      add_into(above, part);
+    }
+    const int before = power;
+    while (power > 0) {
+      const std::optional<Polynomial> quotient = divided(above, divisor);
+      if (!quotient) break;
+      above = *quotient;
+      --power;
+    }
+    if (power == before) continue;
+    Term below;
+    if (power > 0) below.factors.push_back({denominator.base, denominator.key, -power});
+    sum = product(above, {{below}});
+  }
+  return sum;
+}
+
 Expr Algebra::simplify(const Expr& expression) {
-  return expression_of(polynomial(expression), expression->shape);
+  return expression_of(without_denominators(polynomial(expression)), expression->shape);
 }
 
 }  // namespace chainrule::derivation

@@ -49,7 +49,12 @@ class Algebra {
   Polynomial operation(const Expr& expression);
   Polynomial sum_of(const Expr& expression, const Polynomial& inside);
   Polynomial slope_of(const Expr& expression);
+  Polynomial constant(const Expr& expression);
+  Polynomial matrix_product(const Expr& expression);
+  Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
+  bool is_inline(const Expr& tensor) const;
   Polynomial atom(Expr expression, int exponent = 1);
+  Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
   Expr rebuilt(const Expr& operation);
   void add_reason(std::string reason);

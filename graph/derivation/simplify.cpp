@@ -44,11 +44,12 @@ std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
   // Simple rules first; others only where they give something shorter.
   constexpr Rules attempts[] = {{false, false}, {false, true}, {true, false}, {true, true}};
   for (const Rules& rules : attempts) {
+    const bool first = &rules == &attempts[0];
     Algebra algebra(trace, rules);
     const Expr simpler = algebra.simplify(trace.gradient(i));
-    const bool first = forms.size() == 1;
     const int before = size_of(forms.back().expression), after = size_of(simpler);
-    if (first ? after > before + 1 : after >= before) continue;
+    // The first form may be longer than what the rule's own notation hides.
+    if (first ? after > 2 * before + 8 : after >= before) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (certified(trace.gradient(i), simpler, trace, points))
       forms.push_back({simpler, joined(algebra.reasons())});

@@ -83,7 +83,8 @@ class Reader {
     const std::size_t end = rest_.find('}');
     const auto k = static_cast<std::size_t>(std::stoi(std::string(rest_.substr(1, end - 1))));
     rest_.remove_prefix(end + 1);
-    return operands_[k];
+    static const Written missing{"?", atom, true};  // a notation with more operands than there are
+    return k < operands_.size() ? operands_[k] : missing;
   }
 
   void operand(int depth) {

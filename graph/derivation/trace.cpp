@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace chainrule::derivation {
 
@@ -105,9 +106,45 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
         },
         where);
   }
+  name_shared();
   std::vector<Tensor> tensors;
   for (std::uint32_t i = 0; i < size(); ++i) tensors.push_back(replay_.value(i));
   environment_ = at(std::move(tensors));
+}
+
+// Gradients of results without a name that several formulas are made from get one of their own.
+void Trace::name_shared() {
+  std::unordered_map<const Expression*, int> uses;
+  std::unordered_set<const Expression*> seen, named_already;
+  for (const std::uint32_t i : passed_) {
+    if (!named_[i]) continue;
+    ++uses[gradients_[i].get()];
+    visit_parts(gradients_[i], [&](const Expr& part) {
+      if (!seen.insert(part.get()).second) return;
+      for (const Expr& operand : part->operands)
+        if (operand) ++uses[operand.get()];
+    });
+  }
+  for (const std::uint32_t i : passed_)
+    if (named_[i]) named_already.insert(gradients_[i].get());
+  Replacements symbols;
+  for (const std::uint32_t i : passed_) {
+    const Expr formula = gradients_[i];
+    // As it stands in terms of those that were named before.
+    gradients_[i] = replaced(formula, symbols);
+    bool has_symbols = false;
+    visit_parts(formula, [&](const Expr& part) {
+      has_symbols |= part->kind == Expression::Kind::tensor ||
+                     part->kind == Expression::Kind::gradient ||
+                     part->kind == Expression::Kind::constant;
+    });
+    const bool shared =
+        has_symbols && formula->kind == Expression::Kind::operation && uses[formula.get()] > 1;
+    if (!shared || symbols.contains(formula.get()) || named_already.contains(formula.get()))
+      continue;
+    symbols[formula.get()] = gradient_expression(i, formula->shape);
+    named_[i] = true;
+  }
 }
 
 Environment Trace::at(std::vector<Tensor> tensors) const {
@@ -129,9 +166,13 @@ std::vector<std::uint32_t> Trace::order() const {
   std::ranges::stable_sort(order, [&](std::uint32_t a, std::uint32_t b) {
     return key(a) != key(b) ? key(a) > key(b) : node(b).is_leaf() && !node(a).is_leaf();
   });
-  // Leaves between two named results form a group.
+  // W·x + b: the parameters of one layer form a group.
   for (auto begin = order.begin(); begin != order.end();) {
-    const auto is_break = [&](std::uint32_t i) { return !node(i).is_leaf() && named_[i]; };
+    const auto is_break = [&](std::uint32_t i) {
+      if (node(i).is_leaf()) return false;
+      const bool of_one_layer = forward_[i]->is_op("add") || forward_[i]->is_op("matmul");
+      return named_[i] || !of_one_layer;
+    };
     const auto end = std::find_if(begin, order.end(), is_break);
     const auto leaves =
         std::stable_partition(begin, end, [&](std::uint32_t i) { return !node(i).is_leaf(); });

@@ -46,6 +46,7 @@ class Trace {
 
  private:
   class Watcher;
+  void name_shared();
   Traversal traversal_;
   Replay replay_;
   std::vector<Expr> forward_;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/doctest.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/textbook_network.hpp>
 
@@ -68,6 +69,11 @@ TEST_CASE("check_derivation: the textbook's chain is right, for a sample and for
     }
     CHECK(report.verdicts()[1].derived == "dz3·(h2)ᵀ");
   }
+}
+
+TEST_CASE("check_derivation: as an assertion") {
+  const TextbookNetwork net({4, 3, 2}, 1);
+  CHECK_DERIVATION(net.loss, {{"dz2", net.z[2], net.p - net.y}, {"db2", net.b[2], net.p - net.y}});
 }
 
 TEST_CASE("check_derivation: usual mistakes are named") {
