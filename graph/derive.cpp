@@ -72,7 +72,10 @@ class DerivationBuilder {
                             trace_.node(i).shape(),
                             {}};
       for (const derivation::Form& form : forms_.at(i))
-        step.forms.push_back({in_all_formats(form.expression), form.reason});
+        // Forms may differ in what is not written, such as where an expression is broadcast.
+        if (Derivation::Formula formula = in_all_formats(form.expression);
+            step.forms.empty() || step.forms.back().formula.text != formula.text)
+          step.forms.push_back({std::move(formula), form.reason});
       result.steps_.push_back(std::move(step));
     }
     for (const std::uint32_t i : names_.abbreviated())

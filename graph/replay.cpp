@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/convert.hpp>
 
@@ -34,7 +36,10 @@ Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& wh
 
 bool Replay::computed(std::uint32_t i) const noexcept {
   const Node& node = traversal_.node(i);
-  return !node.is_leaf() && node.requires_grad();
+  // Without an edge it only remembers what log() may want to know.
+  return !node.is_leaf() &&
+         (node.requires_grad() ||
+          std::ranges::any_of(node.inputs(), [](const Node* input) { return input != nullptr; }));
 }
 
 Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,

@@ -20,6 +20,8 @@ class Replay {
   Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
          const Where& where);
 
+  /// Whether node i is computed again, from its inputs.
+  bool computed(std::uint32_t i) const noexcept;
   /// The value of node i.
   const Tensor& value(std::uint32_t i) const { return values_[i]; }
   /// The value of operand k of node i, whether a node computed it or not; undefined when the
@@ -34,7 +36,6 @@ class Replay {
 
  private:
   Tensor compute(std::uint32_t i, const std::vector<Tensor>& values) const;
-  bool computed(std::uint32_t i) const noexcept;
 
   const Traversal& traversal_;
   std::vector<Tensor> values_;

@@ -34,7 +34,12 @@ struct Transpose final : Op {
     const int rank = x.value(where).rank();
     const AxisPair axes{normalize_axis(name(), axis0, rank, x, where),
                         normalize_axis(name(), axis1, rank, x, where)};
-    return record(*this, transposed(x.value_ref(), axes), {&x}, 0, where, detail::bytes_of(axes));
+    Ref<Value> out = transposed(x.value_ref(), axes);
+    // The transpose of named data has a place in the graph, too: formulas show it as yᵀ.
+    const Tensor* inputs[] = {&x};
+    if (detail::mode.recording && x.node() && !x.requires_grad())
+      return detail::record_node(*this, std::move(out), inputs, 0, detail::bytes_of(axes), where);
+    return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(axes));
   }
   void vjp(Vjp& r) const override {
     if (r.needs(0)) r.give(0, back(r, r.g()));

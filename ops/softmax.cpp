@@ -6,6 +6,7 @@
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/kernels/softmax.hpp>
 #include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/reduced.hpp>
 #include <chainrule/ops/reduction.hpp>
 
 namespace chainrule {
@@ -17,6 +18,11 @@ using detail::output;
 using detail::SoftmaxParameters;
 
 int axis_of(const Application& r) { return r.parameters<SoftmaxParameters>().axis; }
+
+// The axis as a subscript; "" when it is the only one.
+std::string axis_text(const Node& node) {
+  return axes_text(node, {std::uint32_t{1} << node.parameters<SoftmaxParameters>().axis, true});
+}
 
 // Σ along the axis, which stays with extent 1.
 Tensor sum_along(const Tensor& x, int axis, const Where& where) {
@@ -88,6 +94,9 @@ class SoftmaxSlope final : public Op {
     const Tensor &g = inputs[0], &p = inputs[1];
     const int axis = node.parameters<SoftmaxParameters>().axis;
     return p * (g - sum_along(p * g, axis, node.where()));
+  }
+  std::string written(const Node& node) const override {
+    return "{1} ⊗ ({0} − Σ" + axis_text(node) + "({1} ⊗ {0}))";
   }
   std::vector<Sample> samples() const override {
     const Tensor g = make_sample(), p = softmax(second_sample(), 1).detach();
@@ -177,6 +186,9 @@ class LogSoftmaxSlope final : public Op {
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const Tensor &g = inputs[0], &l = inputs[1];
     return g - exp(l) * sum_along(g, node.parameters<SoftmaxParameters>().axis, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return "{0} − exp({1}) ⊗ Σ" + axis_text(node) + " {0}";
   }
   std::vector<Sample> samples() const override;
 };

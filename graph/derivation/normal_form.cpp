@@ -225,19 +225,24 @@ bool Algebra::is_inline(const Expr& tensor) const {
   });
 }
 
-// Data that a program computes from named data without recording: 1 − y.
+// Data that a program makes from named data without recording: y again, and 1 − y.
 Polynomial Algebra::constant(const Expr& e) {
+  if (!is_floating(e->value.dtype()) || e->value.numel() == 0) return atom(e);
   const NoGrad guard;
-  const std::vector<double> mine =
-      is_floating(e->value.dtype()) ? e->value.to_vector<double>() : std::vector<double>();
-  for (std::uint32_t i = 0; i < trace_.size() && !mine.empty(); ++i) {
+  const std::vector<double> mine = e->value.to_vector<double>();
+  const auto is = [&](const Tensor& data) {
+    return data.shape() == e->shape && data.to_vector<double>() == mine;
+  };
+  for (std::uint32_t i = 0; i < trace_.size(); ++i) {
     const Node& node = trace_.node(i);
     if (!node.is_leaf() || node.requires_grad() || node.name().empty()) continue;
-    if (node.shape() != e->shape || !is_floating(node.dtype())) continue;
-    const std::vector<double> data = trace_.replay().value(i).to_vector<double>();
-    if (std::ranges::equal(mine, data, [](double c, double y) { return c == 1 - y; })) {
+    if (!is_floating(node.dtype())) continue;
+    const Tensor& data = trace_.replay().value(i);
+    const Expr symbol = tensor_expression(i, data.shape());
+    if (is(data)) return atom(symbol);
+    if (is(1 - data)) {
       Polynomial difference = number(1);
-      add_into(difference, atom(tensor_expression(i, e->shape)), -1);
+      add_into(difference, atom(symbol), -1);
       return difference;
     }
   }
@@ -259,7 +264,17 @@ Polynomial Algebra::matrix_product(const Expr& e) {
     factor *= outside;
     operands.push_back(expression_of(sum, operand->shape));
   }
-  return product(number(factor), atom(without_double_transposes(e, std::move(operands))));
+  const Expr simpler = without_double_transposes(e, std::move(operands));
+  // A matrix of one number is that number.
+  const std::string_view name = simpler->op()->name();
+  for (std::size_t k = 0; k < 2; ++k) {
+    const Expr &one = simpler->operands[k], &other = simpler->operands[1 - k];
+    const bool transposed = name == "matmul_tt" || name == (k == 0 ? "matmul_nt" : "matmul_tn");
+    if (one->kind == Kind::number && one->shape.numel() == 1 && !transposed && name != "outer" &&
+        other->shape == e->shape)
+      return product(number(factor * one->number), polynomial(other));
+  }
+  return product(number(factor), atom(simpler));
 }
 
 // (Wᵀ)ᵀ·x is W·x: the product of the same kind on what was transposed.

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
+#include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/normal_form.hpp>
 
 namespace chainrule::derivation {
@@ -30,6 +32,16 @@ bool certified(const Expr& a, const Expr& b, const Trace& trace,
   return same_at(trace.environment()) && std::ranges::all_of(points, same_at);
 }
 
+// Whether gradients or products of matrices stand in a formula.
+bool needs_others(const Expr& expression) {
+  bool found = false;
+  visit_parts(expression, [&](const Expr& part) {
+    found |= part->kind == Expression::Kind::gradient ||
+             (part->op() && std::string_view(part->op()->name()).starts_with("matmul"));
+  });
+  return found;
+}
+
 std::string joined(const std::vector<std::string>& reasons) {
   std::string text;
   for (const std::string& reason : reasons) text += (text.empty() ? "" : ", ") + reason;
@@ -48,8 +60,11 @@ std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
     Algebra algebra(trace, rules);
     const Expr simpler = algebra.simplify(trace.gradient(i));
     const int before = size_of(forms.back().expression), after = size_of(simpler);
-    // The first form may be longer than what the rule's own notation hides.
-    if (first ? after > 2 * before + 8 : after >= before) continue;
+    // The first form may be longer than what the rule's own notation hides; one that needs no
+    // other gradient is worth two symbols.
+    const bool independent =
+        !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
+    if (first ? after > 2 * before + 8 : after >= before + (independent ? 3 : 0)) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (certified(trace.gradient(i), simpler, trace, points))
       forms.push_back({simpler, joined(algebra.reasons())});

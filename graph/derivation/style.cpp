@@ -151,6 +151,7 @@ class MathMl final : public Style {
   }
   std::string literal(std::string_view text) const override {
     std::string out;
+    std::size_t last = 0;  // where the last element begins, to which a subscript belongs
     while (!text.empty()) {
       if (text[0] == ' ') {
         text.remove_prefix(1);
@@ -164,6 +165,14 @@ class MathMl final : public Style {
         while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
       }
       const std::string_view part = text.substr(0, end);
+      if (const std::size_t digit = std::string_view("₀₁₂₃₄₅₆₇₈₉").find(part);
+          part.size() == 3 && digit != std::string_view::npos && digit % 3 == 0) {
+        out = out.substr(0, last) + "<msub><mrow>" + out.substr(last) + "</mrow><mn>" +
+              std::to_string(digit / 3) + "</mn></msub>";
+        text.remove_prefix(end);
+        continue;
+      }
+      last = out.size();
       const bool digit = std::isdigit(static_cast<unsigned char>(part[0]));
       const char* tag = word || part == "σ" ? "mi" : digit ? "mn" : "mo";
       out += std::string("<") + tag + ">" + escaped(part == "·" ? "⋅" : part) + "</" + tag + ">";

@@ -65,7 +65,7 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
       named_(size()) {
   for (std::uint32_t i = 0; i < size(); ++i) {
     const Node& node = traversal_.node(i);
-    if (node.is_leaf() || !node.requires_grad()) continue;
+    if (!replay_.computed(i)) continue;
     std::vector<Expr> operands;
     const auto edges = traversal_.edges(i);
     for (std::size_t k = 0; k < edges.size(); ++k) {

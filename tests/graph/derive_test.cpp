@@ -32,6 +32,14 @@ TEST_CASE("derive: the textbook chain of two hidden layers, one sample") {
         "db1 = dz1\n");
 }
 
+TEST_CASE("derive: the loss as a product of matrices") {
+  const TextbookNetwork net({4, 2}, 1);
+  CHECK(derive(-matmul(net.y.T(), log(net.p))).text() ==
+        "dz1 = p − y\n"
+        "dW1 = dz1·xᵀ\n"
+        "db1 = dz1\n");
+}
+
 TEST_CASE("derive: a batch, with its 1/N and the sums over the samples") {
   const TextbookNetwork net({4, 3, 2}, 5);
   CHECK(derive(net.loss).text() ==
@@ -49,7 +57,7 @@ TEST_CASE("derive: the steps from the rules to the textbook have reasons") {
   const Derivation derivation = derive(net.loss);
   const Derivation::Step& dz2 = derivation.steps().front();
   CHECK(dz2.gradient.text == "dz2");
-  CHECK(dz2.forms.front().formula.text == "p ⊗ (dp − Σ(p ⊗ dp))");
+  CHECK(dz2.forms.front().formula.text == "p ⊗ (dp − Σ₀(p ⊗ dp))");
   CHECK(dz2.formula().text == "p − y");
   CHECK(dz2.forms.back().reason.find("Σ y = 1") != std::string::npos);
 }
