@@ -52,6 +52,8 @@ class Derivation {
   std::string markdown(bool in_full = false) const;
   /// A whole page with formulas in MathML, which needs nothing else.
   std::string html(bool in_full = true) const;
+  /// The table of that page alone, to be put into another.
+  std::string html_table(bool in_full = true) const;
 
  private:
   friend class DerivationBuilder;

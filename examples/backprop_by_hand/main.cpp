@@ -10,6 +10,7 @@
 #include <chainrule/examples/backprop_by_hand/check.hpp>
 #include <chainrule/examples/backprop_by_hand/derivation.hpp>
 #include <chainrule/examples/backprop_by_hand/network.hpp>
+#include <chainrule/examples/backprop_by_hand/page.hpp>
 #include <chainrule/examples/backprop_by_hand/train.hpp>
 #include <chainrule/examples/common/confusion.hpp>
 #include <chainrule/examples/common/options.hpp>
@@ -34,7 +35,8 @@ const examples::Program program = {
         "\n"
         "Exit status: 0; 1 if a formula is off by more than 1e-12 (f64) or 1e-4 (f32) of\n"
         "its gradient's largest element, or by more than 1e-6 from central differences,\n"
-        "which are always taken in f64; 2 for a wrong option or an unusable file."};
+        "which are always taken in f64; 2 for a wrong option or an unusable file.",
+    .page = true};
 
 std::string forward_formulas(int layers) {
   std::string text;
@@ -47,14 +49,17 @@ std::string forward_formulas(int layers) {
                             layers, last);
 }
 
-// The chain as it was derived by hand, beside what the library derives from the recorded program.
-std::string derivations(const by_hand::Network& network, const examples::Digits& train) {
+// The loss of the first training image, to be derived.
+cr::Tensor recorded_loss(const by_hand::Network& network, const examples::Digits& train) {
   const by_hand::Columns columns = by_hand::columns(train.pick(cr::arange(1)));
-  const by_hand::Pass pass = forward(network, columns.x);
-  const cr::Derivation derived = cr::derive(by_hand::loss(pass.p, columns.y.named("y")));
+  return by_hand::loss(forward(network, columns.x).p, columns.y.named("y"));
+}
+
+// The chain as it was derived by hand, beside what the library derives from the recorded program.
+std::string side_by_side(const cr::Derivation& derived, int layers) {
   examples::Table table({{"", true}, {"by hand", true}, {"derived from the program", true}});
   for (const auto& [of, gradient, text, compute] :
-       by_hand::backward_chain(network.layers(), by_hand::Samples::one))
+       by_hand::backward_chain(layers, by_hand::Samples::one))
     for (const cr::Derivation::Step& step : derived.steps())
       if (step.gradient.text == gradient) table.add({gradient, text, step.formula().text});
   return table.to_string();
@@ -70,14 +75,16 @@ bool check(const by_hand::Network& network, const examples::Digits& train, std::
   return report.ok();
 }
 
-void train(by_hand::Network& network, const examples::Split& digits,
-           const examples::Options& options, std::int64_t batch) {
+std::vector<examples::Progress::Epoch> train(by_hand::Network& network,
+                                             const examples::Split& digits,
+                                             const examples::Options& options, std::int64_t batch) {
   fmt::print("3. Training on {} images, in batches of {}, with a learning rate of {}\n\n",
              examples::grouped(digits.train.size()), batch, options.rate);
   examples::Batches batches(digits.train.size(), batch, options.seed);
   examples::Progress progress(options.epochs, digits.train.size());
   by_hand::train(network, digits, batches, options.epochs, options.rate, progress);
   fmt::print("{}\n\n", progress.summary());
+  return progress.history();
 }
 
 int main_program(const examples::Options& options) {
@@ -89,8 +96,10 @@ int main_program(const examples::Options& options) {
 
   fmt::print("The network {} in {}\n\n{}\n", options.layers_text(), name_of(options.dtype),
              forward_formulas(network.layers()));
+  const cr::Tensor loss = recorded_loss(network, digits.train);
+  const cr::Derivation derived = cr::derive(loss);
   fmt::print("The chain rule, from the output to the input\n\n{}\n",
-             derivations(network, digits.train));
+             side_by_side(derived, network.layers()));
   fmt::print("1. One image, the digit {}: how far autograd is at most\n\n",
              digits.train.labels.at<std::int64_t>({0}));
   bool ok = check(network, digits.train, 1, by_hand::Samples::one);
@@ -103,13 +112,18 @@ int main_program(const examples::Options& options) {
       "absolute: max |a − b| over the elements of a gradient; relative: that / max |b|.\n"
       "Differences: central ones of the loss in f64, from four points for each element.\n\n");
 
+  std::vector<examples::Progress::Epoch> history;
   if (options.epochs > 0) {
-    train(network, digits, options, batch);
+    history = train(network, digits, options, batch);
     fmt::print(
         "4. The {} images of the test, which were not trained with\n\n{}",
         examples::grouped(digits.test.size()),
         examples::confusion_matrix(digits.test.labels,
                                    argmax(predict(network, by_hand::columns(digits.test).x), 0)));
+  }
+  if (!options.page.empty()) {
+    by_hand::write_page(options.page, options.layers_text(), derived, cr::graph_svg(loss), history);
+    fmt::print("\nFormulas, graph and training curve: {}\n", options.page);
   }
   if (ok) return 0;
   fmt::print(stderr, "{}: not all formulas agree; see the tables\n", program.name);

@@ -153,6 +153,13 @@ Parsed parse_options(const Program& program, int argc, const char* const* argv) 
         options.data = text;
       });
 
+  if (program.page)
+    add("--page", "FILE", "none", "leave a page there: formulas, graph, training curve",
+        [&](const std::string& text) {
+          if (text.empty()) refuse("--page", text, "the name of a file");
+          options.page = text;
+        });
+
   std::string wrong;
   try {
     app.parse(argc, argv);

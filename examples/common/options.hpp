@@ -19,6 +19,7 @@ struct Options {
   std::uint64_t seed = 1;
   chainrule::DType dtype = chainrule::f64;
   std::string data = default_data();
+  std::string page;  ///< file for a page about the derivation; none if empty
 
   /// The units of all layers, from the pixels to the classes: 64, 32, 16, 10.
   std::vector<std::int64_t> layers() const;
@@ -36,6 +37,7 @@ struct Program {
   std::string name;
   std::string description;  ///< what it does
   std::string notes;        ///< exit status and examples, printed last
+  bool page = false;        ///< whether it takes --page
 };
 
 /// What became of a command line: options to go on with, or else a text to print and the status to

@@ -79,6 +79,7 @@ void Progress::batch(std::int64_t samples, double loss) {
 }
 
 void Progress::epoch(const Score& train, const Score& test) {
+  history_.push_back({train, test});
   const auto percent = [](double part) { return fmt::format("{:.1f} %", 100 * part); };
   std::string text(on_screen_ ? clear_line : "");
   text += fmt::format("{:>5}   {:>8.4f}  {:>10}  {:>8.4f}  {:>10}\n", epoch_, train.loss,

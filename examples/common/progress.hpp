@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace examples {
 
@@ -43,6 +44,11 @@ class Progress {
   /// After each epoch.
   void epoch(const Score& train, const Score& test);
 
+  /// The scores of an epoch that is over.
+  struct Epoch {
+    Score train, test;
+  };
+  const std::vector<Epoch>& history() const noexcept { return history_; }
   std::int64_t samples_done() const noexcept { return done_; }
   /// Since the beginning.
   double seconds_passed() const { return clock_() - begun_; }
@@ -64,6 +70,7 @@ class Progress {
   std::int64_t done_ = 0;
   double loss_ = 0;  // a running mean over the last batches
   bool on_screen_ = false;
+  std::vector<Epoch> history_;
 };
 
 }  // namespace examples

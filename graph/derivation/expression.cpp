@@ -1,5 +1,8 @@
 #include <chainrule/graph/derivation/expression.hpp>
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstring>
 #include <unordered_set>
 
@@ -13,6 +16,8 @@
 namespace chainrule::derivation {
 
 namespace {
+
+using Kind = Expression::Kind;
 
 // Whether all elements are the same number, and which.
 bool uniform(const Tensor& x, double& number) {
@@ -29,6 +34,13 @@ bool uniform(const Tensor& x, double& number) {
 
 Expr make(Expression expression) {
   return std::make_shared<const Expression>(std::move(expression));
+}
+
+std::string parameters_key(const Node& node) {
+  std::string key;
+  const auto* bytes = &node.parameters<unsigned char>();
+  for (std::size_t i = 0; i < node.parameter_size(); ++i) key += fmt::format("{:02x}", bytes[i]);
+  return key;
 }
 
 // φ'(x) for an elementwise op: its own reverse rule, with ones.
@@ -160,6 +172,57 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
     values[part.get()] = std::move(value);
   });
   return values.at(expression.get());
+}
+
+std::string key_of(const Expr& expression) {
+  std::unordered_map<const Expression*, std::string> keys;
+  visit_parts(expression, [&](const Expr& e) {
+    std::string key;
+    switch (e->kind) {
+      case Kind::tensor:
+        key = fmt::format("t{}", e->node);
+        break;
+      case Kind::gradient:
+        key = fmt::format("g{}", e->node);
+        break;
+      case Kind::constant:
+        key = fmt::format("c{}", static_cast<const void*>(e->value.value_ref().get()));
+        break;
+      case Kind::number:
+        key = fmt::format("{}", e->number);
+        break;
+      default:
+        key = fmt::format("{}{}{}{}(", e->kind == Kind::slope ? "'" : "", e->op()->name(),
+                          parameters_key(*e->application), to_string(e->shape));
+        for (const Expr& operand : e->operands)
+          key += (operand ? keys.at(operand.get()) : "none") + ",";
+        key += ")";
+    }
+    keys[e.get()] = std::move(key);
+  });
+  return keys.at(expression.get());
+}
+
+int size_of(const Expr& expression) {
+  std::unordered_map<const Expression*, int> sizes;
+  visit_parts(expression, [&](const Expr& e) {
+    int size = 1;
+    const auto add = [&](const Expr& operand) {
+      size = std::min(size + (operand ? sizes.at(operand.get()) : 0), 1'000'000);
+    };
+    if (e->kind == Kind::operation) {
+      // As often as the formula shows them.
+      const std::string text = e->op()->written(*e->application);
+      for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1)) {
+        const auto k = static_cast<std::size_t>(std::stoi(text.substr(at + 1)));
+        if (k < e->operands.size()) add(e->operands[k]);
+      }
+    } else {
+      for (const Expr& operand : e->operands) add(operand);
+    }
+    sizes[e.get()] = size;
+  });
+  return sizes.at(expression.get());
 }
 
 }  // namespace chainrule::derivation

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -60,6 +61,12 @@ Tensor evaluate(const Expr& expression, const Environment& environment);
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;
 Expr replaced(const Expr& expression, const Replacements& parts);
+
+/// A string that is the same for equal expressions.
+std::string key_of(const Expr& expression);
+
+/// How many operations and symbols a reader sees.
+int size_of(const Expr& expression);
 
 /// Calls f(expression) for every part of an expression and itself, operands first, each once.
 /// Iterative, so that long chains do no harm.

@@ -116,31 +116,32 @@ std::string Derivation::markdown(bool in_full) const {
 }
 
 std::string Derivation::html(bool in_full) const {
-  std::string text =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Derivation</title>\n"
-      "<style>\n"
-      "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
-      "  td { padding: 0.2em 0.6em; vertical-align: baseline; }\n"
-      "  td.since { color: #666; }\n"
-      "</style>\n"
-      "<h1>Derivation</h1>\n<table>\n";
+  return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+         "<title>Derivation</title>\n<style>\n"
+         "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
+         "</style>\n<h1>Derivation</h1>\n" +
+         html_table(in_full) + "</html>\n";
+}
+
+std::string Derivation::html_table(bool in_full) const {
+  std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
   const auto math = [](const std::string& inside) {
     return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
   };
+  const auto line = [&](const Formula& left, const Formula& right, const std::string& remark) {
+    text +=
+        fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
+                    math(left.mathml), math(right.mathml), escaped(remark));
+  };
   rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
-    text += fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td class=\"since\">{}</td></tr>\n",
-                        math(left.mathml), math(right.mathml),
-                        reason.empty() ? "" : "since " + escaped(reason));
+    line(left, right, reason.empty() ? reason : "since " + reason);
   });
   for (const Definition& definition : definitions_)
     if (in_full || !definition.only_in_full)
-      text += fmt::format(
-          "<tr><td>{}</td><td>=</td><td>{}</td><td class=\"since\">abbreviation</td>"
-          "</tr>\n",
-          math(definition.name.mathml), math(definition.formula.mathml));
+      line(definition.name, definition.formula, "abbreviation");
   return text +
          "</table>\n<p>Valid for the program that ran: other branches of it may have other "
-         "derivatives.</p>\n</html>\n";
+         "derivatives.</p>\n";
 }
 
 }  // namespace chainrule

@@ -1,29 +1,12 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
+#include <chainrule/graph/derivation/polynomial.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
-
-/// A power of something that elementwise algebra does not look into.
-struct Factor {
-  Expr base;
-  std::string key;  // equal for equal expressions
-  int exponent;
-};
-
-struct Term {
-  double coefficient = 1;
-  std::vector<Factor> factors;  // in the order in which they came, no base twice
-};
-
-/// A sum of elementwise products, which broadcast.
-struct Polynomial {
-  std::vector<Term> terms;
-};
 
 /// How an expression is taken apart.
 struct Rules {
@@ -64,11 +47,5 @@ class Algebra {
   std::vector<std::string> reasons_;
   int depth_ = 0;
 };
-
-/// A string that is the same for equal expressions.
-std::string key_of(const Expr& expression);
-
-/// How many operations and symbols a reader sees.
-int size_of(const Expr& expression);
 
 }  // namespace chainrule::derivation

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/derivation/expression.hpp>
+
+/// Sums of elementwise products, as algebra on formulas has them.
+namespace chainrule::derivation {
+
+/// A power of something that elementwise algebra does not look into.
+struct Factor {
+  Expr base;
+  std::string key;  // equal for equal expressions
+  int exponent;
+};
+
+struct Term {
+  double coefficient = 1;
+  std::vector<Factor> factors;  // in the order in which they came, no base twice
+};
+
+/// A sum of elementwise products, which broadcast.
+struct Polynomial {
+  std::vector<Term> terms;
+};
+
+/// A product of sums with more terms than this is not multiplied out.
+inline constexpr std::size_t most_terms = 24;
+
+/// The sum of one number; without terms for 0.
+Polynomial number(double x);
+void multiply_into(Term& term, const Factor& factor);
+/// Drops factors to the power 0.
+void drop_ones(Term& term);
+bool same_factors(const Term& a, const Term& b);
+/// The factors below the fraction line.
+Term denominator_of(const Term& term);
+/// sum += factor · more, with equal terms collected.
+void add_into(Polynomial& sum, const Polynomial& more, double factor = 1);
+Polynomial product(const Polynomial& a, const Polynomial& b);
+/// a / b where a is a multiple of b.
+std::optional<Polynomial> divided(Polynomial a, const Polynomial& b);
+
+}  // namespace chainrule::derivation
