@@ -42,7 +42,8 @@ Perceptron::Perceptron(const std::vector<std::int64_t>& units, std::int64_t samp
   if (ending == Ending::softmax)
     y = one_hot_columns(units.back(), samples, random).named("y");
   else if (ending == Ending::two_classes)
-    y = cr::to(cr::uniform(0, 1, {units.back(), samples}, random, cr::f64) > 0.5, cr::f64).named("y");
+    y = cr::to(cr::uniform(0, 1, {units.back(), samples}, random, cr::f64) > 0.5, cr::f64)
+            .named("y");
   else
     y = cr::randn({units.back(), samples}, random, cr::f64).named("y");
   h.push_back(x);
