@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <string_view>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
@@ -36,12 +38,25 @@ Expr make(Expression expression) {
   return std::make_shared<const Expression>(std::move(expression));
 }
 
-std::string parameters_key(const Node& node) {
-  std::string key;
-  const auto* bytes = &node.parameters<unsigned char>();
-  for (std::size_t i = 0; i < node.parameter_size(); ++i) key += fmt::format("{:02x}", bytes[i]);
-  return key;
-}
+// What two expressions have in common only when they are equal: 128 bits of their structure.
+struct Key {
+  std::uint64_t low = 0x9E3779B97F4A7C15U, high = 0xC2B2AE3D27D4EB4FU;
+
+  void add(std::uint64_t x) {
+    low = (low ^ x) * 0xFF51AFD7ED558CCDU;
+    low ^= low >> 32;
+    high = (high + (x << 31 | x >> 33)) * 0xC4CEB9FE1A85EC53U;
+    high ^= high >> 29;
+  }
+  void add(std::string_view text) {
+    add(text.size());
+    for (const char c : text) add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+  }
+  void add(const Key& other) {
+    add(other.low);
+    add(other.high);
+  }
+};
 
 // φ'(x) for an elementwise op: its own reverse rule, with ones.
 Tensor slope_at(const Node& application, const Tensor& x) {
@@ -51,6 +66,18 @@ Tensor slope_at(const Node& application, const Tensor& x) {
 }
 
 }  // namespace
+
+Expression::~Expression() {
+  std::vector<Expr> pending = std::move(operands);
+  while (!pending.empty()) {
+    const Expr part = std::move(pending.back());
+    pending.pop_back();
+    if (!part || part.use_count() > 1) continue;
+    // Nobody else sees it: its operands are taken out before it goes.
+    for (Expr& operand : const_cast<Expression&>(*part).operands)
+      pending.push_back(std::move(operand));
+  }
+}
 
 bool Expression::is_op(const char* name) const noexcept {
   return kind == Kind::operation && std::strcmp(op()->name(), name) == 0;
@@ -99,42 +126,54 @@ Expr slope_expression(Ref<Node> application, Expr at) {
                .operands = {std::move(at)}});
 }
 
-void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f) {
+void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f,
+                 const std::function<bool(const Expr&)>& into) {
   struct Step {
     Expr at;
     std::size_t next;
+    std::size_t end;
+  };
+  const auto step = [&](const Expr& part) {
+    return Step{part, 0, !into || into(part) ? part->operands.size() : 0};
   };
   std::unordered_set<const Expression*> seen{expression.get()};
-  std::vector<Step> path{{expression, 0}};
+  std::vector<Step> path{step(expression)};
   while (!path.empty()) {
     Step& top = path.back();
-    if (top.next == top.at->operands.size()) {
+    if (top.next == top.end) {
       f(top.at);
       path.pop_back();
       continue;
     }
     const Expr& operand = top.at->operands[top.next++];
-    if (operand && seen.insert(operand.get()).second) path.push_back({operand, 0});
+    if (operand && seen.insert(operand.get()).second) path.push_back(step(operand));
   }
 }
 
 Expr replaced(const Expr& expression, const Replacements& parts) {
   std::unordered_map<const Expression*, Expr> done;
-  visit_parts(expression, [&](const Expr& e) {
+  const auto replace = [&](const Expr& e) {
     if (const auto other = parts.find(e.get()); other != parts.end()) {
       done[e.get()] = other->second;
       return;
     }
     bool changed = false;
-    Expression copy = *e;
-    for (Expr& operand : copy.operands) {
+    std::vector<Expr> operands = e->operands;
+    for (Expr& operand : operands) {
       if (!operand) continue;
       const Expr& now = done.at(operand.get());
       changed |= now != operand;
       operand = now;
     }
-    done[e.get()] = changed ? std::make_shared<const Expression>(std::move(copy)) : e;
-  });
+    if (!changed) {
+      done[e.get()] = e;
+      return;
+    }
+    Expression copy = *e;
+    copy.operands = std::move(operands);
+    done[e.get()] = std::make_shared<const Expression>(std::move(copy));
+  };
+  visit_parts(expression, replace, [&](const Expr& e) { return !parts.contains(e.get()); });
   return done.at(expression.get());
 }
 
@@ -175,32 +214,33 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
 }
 
 std::string key_of(const Expr& expression) {
-  std::unordered_map<const Expression*, std::string> keys;
+  std::unordered_map<const Expression*, Key> keys;
   visit_parts(expression, [&](const Expr& e) {
-    std::string key;
+    Key key;
+    key.add(static_cast<std::uint64_t>(e->kind));
     switch (e->kind) {
       case Kind::tensor:
-        key = fmt::format("t{}", e->node);
-        break;
       case Kind::gradient:
-        key = fmt::format("g{}", e->node);
+        key.add(e->node);
         break;
       case Kind::constant:
-        key = fmt::format("c{}", static_cast<const void*>(e->value.value_ref().get()));
+        key.add(reinterpret_cast<std::uintptr_t>(e->value.value_ref().get()));
         break;
       case Kind::number:
-        key = fmt::format("{}", e->number);
+        key.add(std::bit_cast<std::uint64_t>(e->number));
         break;
       default:
-        key = fmt::format("{}{}{}{}(", e->kind == Kind::slope ? "'" : "", e->op()->name(),
-                          parameters_key(*e->application), to_string(e->shape));
-        for (const Expr& operand : e->operands)
-          key += (operand ? keys.at(operand.get()) : "none") + ",";
-        key += ")";
+        key.add(std::string_view(e->op()->name()));
+        key.add(std::string_view(
+            reinterpret_cast<const char*>(&e->application->parameters<unsigned char>()),
+            e->application->parameter_size()));
+        for (const std::int64_t extent : e->shape) key.add(static_cast<std::uint64_t>(extent));
+        for (const Expr& operand : e->operands) key.add(operand ? keys.at(operand.get()) : Key{});
     }
-    keys[e.get()] = std::move(key);
+    keys[e.get()] = key;
   });
-  return keys.at(expression.get());
+  const Key& key = keys.at(expression.get());
+  return fmt::format("{:016x}{:016x}", key.low, key.high);
 }
 
 int size_of(const Expr& expression) {

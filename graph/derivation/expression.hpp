@@ -34,6 +34,8 @@ struct Expression {
   Ref<Node> application{};  ///< without edges: the op, its parameters, the output's shape, the line
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
 
+  /// Iterative: a chain of a million parts is an ordinary expression.
+  ~Expression();
   const Op* op() const noexcept { return application ? application->op() : nullptr; }
   bool is_op(const char* name) const noexcept;
 };
@@ -70,6 +72,8 @@ int size_of(const Expr& expression);
 
 /// Calls f(expression) for every part of an expression and itself, operands first, each once.
 /// Iterative, so that long chains do no harm.
-void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f);
+/// Parts below one for which `into` says no are passed over.
+void visit_parts(const Expr& expression, const std::function<void(const Expr&)>& f,
+                 const std::function<bool(const Expr&)>& into = {});
 
 }  // namespace chainrule::derivation

@@ -22,6 +22,8 @@ using Kind = Expression::Kind;
 
 // Nested deeper than this, a formula stays as it is.
 constexpr int most_depth = 200;
+// Results without names are shown by what they were computed from, not deeper than this.
+constexpr int most_inline = 3;
 
 }  // namespace
 
@@ -49,8 +51,13 @@ Polynomial Algebra::polynomial(const Expr& e) {
       add_reason(fmt::format("the formula of d{}", trace_.node(e->node).name()));
       return polynomial(formula);
     }
-    case Kind::operation:
-      return operation(e);
+    case Kind::operation: {
+      if (const auto known = known_.find(e.get()); known != known_.end())
+        return known->second.second;
+      Polynomial sum = operation(e);
+      known_[e.get()] = {e, sum};
+      return sum;
+    }
     case Kind::tensor:
       return is_inline(e) ? polynomial(trace_.forward(e->node)) : atom(e);
     case Kind::constant:
@@ -61,14 +68,15 @@ Polynomial Algebra::polynomial(const Expr& e) {
 }
 
 // Whether a tensor is shown by what it was computed from: one without a name, and little.
-bool Algebra::is_inline(const Expr& tensor) const {
+bool Algebra::is_inline(const Expr& tensor, int depth) const {
+  if (depth > most_inline) return false;
   const Expr& forward = trace_.forward(tensor->node);
   if (!forward || !trace_.node(tensor->node).name().empty()) return false;
   static constexpr const char* small[] = {"add", "sub", "neg", "mul", "div", "transpose", "square"};
   if (std::ranges::none_of(small, [&](const char* op) { return forward->is_op(op); })) return false;
   return std::ranges::all_of(forward->operands, [&](const Expr& operand) {
     return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
-           !trace_.node(operand->node).name().empty() || is_inline(operand);
+           !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
   });
 }
 
@@ -175,7 +183,7 @@ Polynomial Algebra::operation(const Expr& e) {
   if (e->is_op("add") || e->is_op("sub")) {
     Polynomial sum = operand(0);
     add_into(sum, operand(1), e->is_op("add") ? 1 : -1);
-    return sum;
+    return sum.terms.size() <= most_terms ? sum : atom(e);
   }
   if (e->is_op("neg")) return product(number(-1), operand(0));
   if (e->is_op("expand") || e->is_op("alias") || e->is_op("contiguous")) return operand(0);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <chainrule/graph/derivation/polynomial.hpp>
@@ -35,7 +37,7 @@ class Algebra {
   Polynomial constant(const Expr& expression);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
-  bool is_inline(const Expr& tensor) const;
+  bool is_inline(const Expr& tensor, int depth = 0) const;
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
@@ -46,6 +48,8 @@ class Algebra {
   Rules rules_;
   std::vector<std::string> reasons_;
   int depth_ = 0;
+  // With the expression, so that no other gets its place in memory.
+  std::unordered_map<const Expression*, std::pair<Expr, Polynomial>> known_;
 };
 
 }  // namespace chainrule::derivation

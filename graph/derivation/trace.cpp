@@ -6,6 +6,13 @@
 
 namespace chainrule::derivation {
 
+namespace {
+
+// A formula of more symbols and operations gets parts with names.
+constexpr int largest_without_name = 40;
+
+}  // namespace
+
 // Knows an expression for every value that the rules can meet: those that the graph saved, and
 // those that they make. Holds what it knows, so that no other value gets the same place in memory.
 class Trace::Watcher final : public Observer {
@@ -119,29 +126,32 @@ void Trace::name_shared() {
   for (const std::uint32_t i : passed_) {
     if (!named_[i]) continue;
     ++uses[gradients_[i].get()];
-    visit_parts(gradients_[i], [&](const Expr& part) {
-      if (!seen.insert(part.get()).second) return;
-      for (const Expr& operand : part->operands)
-        if (operand) ++uses[operand.get()];
-    });
+    named_already.insert(gradients_[i].get());
+    visit_parts(
+        gradients_[i],
+        [&](const Expr& part) {
+          if (!seen.insert(part.get()).second) return;
+          for (const Expr& operand : part->operands)
+            if (operand) ++uses[operand.get()];
+        },
+        [&](const Expr& part) { return !seen.contains(part.get()); });
   }
-  for (const std::uint32_t i : passed_)
-    if (named_[i]) named_already.insert(gradients_[i].get());
   Replacements symbols;
   for (const std::uint32_t i : passed_) {
     const Expr formula = gradients_[i];
     // As it stands in terms of those that were named before.
     gradients_[i] = replaced(formula, symbols);
+    if (formula->kind != Expression::Kind::operation || symbols.contains(formula.get()) ||
+        named_already.contains(formula.get()))
+      continue;
     bool has_symbols = false;
-    visit_parts(formula, [&](const Expr& part) {
+    visit_parts(gradients_[i], [&](const Expr& part) {
       has_symbols |= part->kind == Expression::Kind::tensor ||
                      part->kind == Expression::Kind::gradient ||
                      part->kind == Expression::Kind::constant;
     });
-    const bool shared =
-        has_symbols && formula->kind == Expression::Kind::operation && uses[formula.get()] > 1;
-    if (!shared || symbols.contains(formula.get()) || named_already.contains(formula.get()))
-      continue;
+    const bool shared = uses[formula.get()] > 1 && has_symbols;
+    if (!shared && size_of(gradients_[i]) <= largest_without_name) continue;
     symbols[formula.get()] = gradient_expression(i, formula->shape);
     named_[i] = true;
   }

@@ -120,6 +120,22 @@ TEST_CASE("derive: LaTeX, Markdown and HTML") {
   CHECK(html.find("<msup><mrow><mi>x</mi></mrow><mo>⊤</mo></msup>") != std::string::npos);
 }
 
+TEST_CASE("derive: long chains and ladders without names") {
+  const std::int64_t nodes = live_nodes();
+  {
+    const Tensor x = tensor(0.5, f64).named("x").requires_grad_();
+    Tensor y = x;
+    for (int i = 0; i < 60; ++i) y = y + y;
+    CHECK(derive(y).steps().size() >= 1);
+    Tensor z = x;
+    for (int i = 0; i < 20'000; ++i) z = z * 1.0001 + 0.0001;
+    const Derivation chain = derive(sum(z * z));
+    CHECK(chain.steps().back().of == "x");
+    for (const Derivation::Step& step : chain.steps()) CHECK(step.formula().text.size() < 500);
+  }
+  CHECK(live_nodes() == nodes);
+}
+
 TEST_CASE("derive: asked for, and errors") {
   const TextbookNetwork net({4, 3, 2}, 1);
   CHECK(derive(net.loss, {net.p}).text() == "dp = −y ⊘ p\n");
