@@ -89,9 +89,9 @@ template <class R, class A, class F>
   });
 }
 
-// Shares run(to, i, count), which writes elements i … of `out`, out among the threads.
+// The same for results that are worth a thread, or too large for the caches.
 template <class R, class Run>
-void parallel_runs(Value& out, Run run) {
+[[gnu::noinline]] void large_runs(Value& out, Run run) {
   chainrule::detail::parallel_for(
       out.numel(), chainrule::detail::elements_for_thread,
       [run, to = out.data<R>(), past_caches = out.byte_count() >= streamed_bytes](
@@ -104,6 +104,16 @@ void parallel_runs(Value& out, Run run) {
         else
           from_begin(to + begin, 0, end - begin);
       });
+}
+
+// Shares run(to, i, count), which writes elements i … of `out`, out among the threads.
+template <class R, class Run>
+void parallel_runs(Value& out, Run run) {
+  const std::int64_t n = out.numel();
+  if (n <= chainrule::detail::elements_for_thread)
+    run(out.data<R>(), 0, n);
+  else
+    large_runs<R>(out, run);
 }
 
 /// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`.
