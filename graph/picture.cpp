@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
@@ -18,23 +19,6 @@ using derivation::Naming;
 using derivation::Trace;
 
 namespace {
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '&')
-      out += "&amp;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
-}
 
 struct Statistics {
   double least = 0, most = 0, norm = 0;
@@ -184,10 +168,10 @@ class Picture {
     for (const std::string& text : lines_of(i)) {
       out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\"{}>{}</text>",
                          box.centre.x, line, line < y + 19 ? " font-weight=\"bold\"" : "",
-                         escaped(text));
+                         derivation::in_markup(text));
       line += 15;
     }
-    return out + fmt::format("<title>{}</title></g>\n", escaped(details_of(i)));
+    return out + fmt::format("<title>{}</title></g>\n", derivation::in_markup(details_of(i)));
   }
 
   Trace trace_;

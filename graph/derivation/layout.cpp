@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derive.hpp>
 
 namespace chainrule {
@@ -16,21 +17,6 @@ std::size_t width_of(const std::string& text) {
 
 std::string padded(const std::string& text, std::size_t width) {
   return text + std::string(width - std::min(width, width_of(text)), ' ');
-}
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '&')
-      out += "&amp;";
-    else
-      out += c;
-  }
-  return out;
 }
 
 // The words of a reason, for \text.
@@ -131,7 +117,7 @@ std::string Derivation::html_table(bool in_full) const {
   const auto line = [&](const Formula& left, const Formula& right, const std::string& remark) {
     text +=
         fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
-                    math(left.mathml), math(right.mathml), escaped(remark));
+                    math(left.mathml), math(right.mathml), derivation::in_markup(remark));
   };
   rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
     line(left, right, reason.empty() ? reason : "since " + reason);

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <utility>
 
+#include <chainrule/graph/derivation/markup.hpp>
+
 namespace chainrule::derivation {
 
 namespace {
@@ -138,7 +140,7 @@ class MathMl final : public Style {
  public:
   std::string symbol(std::string_view name) const override {
     const auto [letter, index] = split(name);
-    const std::string base = "<mi>" + escaped(letter) + "</mi>";
+    const std::string base = "<mi>" + in_markup(letter) + "</mi>";
     return index.empty() ? base : "<msub>" + base + "<mn>" + std::string(index) + "</mn></msub>";
   }
   std::string gradient(std::string_view name) const override {
@@ -147,7 +149,7 @@ class MathMl final : public Style {
   std::string number(std::string_view digits) const override {
     if (digits.starts_with("−"))
       return "<mo>−</mo>" + number(digits.substr(std::string_view("−").size()));
-    return "<mn>" + escaped(digits) + "</mn>";
+    return "<mn>" + in_markup(digits) + "</mn>";
   }
   std::string literal(std::string_view text) const override {
     std::string out;
@@ -175,7 +177,7 @@ class MathMl final : public Style {
       last = out.size();
       const bool digit = std::isdigit(static_cast<unsigned char>(part[0]));
       const char* tag = word || part == "σ" ? "mi" : digit ? "mn" : "mo";
-      out += std::string("<") + tag + ">" + escaped(part == "·" ? "⋅" : part) + "</" + tag + ">";
+      out += std::string("<") + tag + ">" + in_markup(part == "·" ? "⋅" : part) + "</" + tag + ">";
       text.remove_prefix(end);
     }
     return out;
@@ -188,22 +190,6 @@ class MathMl final : public Style {
                                  : above == "²" ? "<mn>2</mn>"
                                                 : "<mrow>" + above + "</mrow>";
     return "<msup><mrow>" + base + "</mrow>" + exponent + "</msup>";
-  }
-
- private:
-  static std::string escaped(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-      if (c == '<')
-        out += "&lt;";
-      else if (c == '>')
-        out += "&gt;";
-      else if (c == '&')
-        out += "&amp;";
-      else
-        out += c;
-    }
-    return out;
   }
 };
 
