@@ -4,6 +4,11 @@
 
 namespace chainrule::derivation {
 
+Naming::Naming(const Trace& trace) : trace_(trace) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (!trace.node(i).name().empty()) taken_.emplace(trace.node(i).name());
+}
+
 std::string Naming::text(const Expr& expression, Format format) {
   const auto name = [&](const Expression& e) -> std::string {
     if (e.kind == Expression::Kind::constant) return constant(e);
@@ -16,9 +21,17 @@ std::string Naming::text(const Expr& expression, Format format) {
 
 std::set<std::uint32_t> Naming::abbreviated() {
   std::set<std::uint32_t> done;
-  while (done.size() < met_.size())
-    for (const std::uint32_t i : std::set(met_))
-      if (done.insert(i).second) text(trace_.forward(i));
+  std::vector<std::uint32_t> to_do(met_.begin(), met_.end());
+  while (!to_do.empty()) {
+    const std::uint32_t i = to_do.back();
+    to_do.pop_back();
+    if (!done.insert(i).second) continue;
+    // What the formula of one needs was met before, or is met now.
+    met_.clear();
+    text(trace_.forward(i));
+    to_do.insert(to_do.end(), met_.begin(), met_.end());
+  }
+  met_ = done;
   return done;
 }
 
@@ -42,9 +55,7 @@ std::string Naming::constant(const Expression& constant) {
 std::string Naming::unused(const char* letter) {
   while (true) {
     std::string name = fmt::format("{}{}", letter, ++counts_[letter]);
-    bool taken = false;
-    for (std::uint32_t i = 0; i < trace_.size(); ++i) taken |= trace_.node(i).name() == name;
-    if (!taken) return name;
+    if (!taken_.contains(name)) return name;
   }
 }
 

@@ -13,7 +13,7 @@ namespace chainrule::derivation {
 /// What formulas call the tensors of a graph: by their names, and those without by short ones.
 class Naming {
  public:
-  explicit Naming(const Trace& trace) : trace_(trace) {}
+  explicit Naming(const Trace& trace);
 
   std::string tensor(std::uint32_t i);
   std::string text(const Expr& expression, Format format = Format::unicode);
@@ -30,6 +30,7 @@ class Naming {
   std::map<std::uint32_t, std::string> short_names_;
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
+  std::set<std::string> taken_;  // names that tensors have
   std::set<std::uint32_t> met_;
   std::vector<Expr> data_;
 };
