@@ -1,0 +1,80 @@
+#include <chainrule/graph/derivation/chain.hpp>
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/ops/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr int certifying_points = 2;
+
+// Values near those of the parameters; data stays, as formulas may rest on what it is.
+Environment random_point(const Trace& trace, Generator& generator) {
+  std::vector<Tensor> leaves(trace.size());
+  const NoGrad guard;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    if (!node.is_leaf() || !node.requires_grad()) continue;
+    const Tensor noise = uniform(-0.5, 0.5, node.shape(), generator, f64);
+    leaves[i] = trace.replay().value(i) * (1 + noise) + noise * 0.1;
+  }
+  return trace.at(trace.replay().from(std::move(leaves)));
+}
+
+}  // namespace
+
+Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
+    : trace_(loss, {}, caller, where) {
+  choose(std::vector<bool>(trace_.size(), true));
+}
+
+Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
+             const Where& where)
+    : trace_(loss, asked, caller, where) {
+  std::vector<bool> wanted(trace_.size());
+  for (const Tensor& tensor : asked) {
+    const std::uint32_t i = trace_.find(tensor);
+    if (i == Traversal::none || !trace_.gradient(i))
+      throw GradError(fmt::format("{}: the loss does not depend on {}", caller, describe(tensor)),
+                      where);
+    wanted[i] = true;
+  }
+  choose(wanted);
+}
+
+// Which gradients are shown: those that are wanted, as far as the formulas of parameters and of
+// what was asked for need them.
+void Chain::choose(const std::vector<bool>& wanted) {
+  Generator generator(0x5eed);
+  std::vector<Environment> points;
+  for (int k = 0; k < certifying_points; ++k) points.push_back(random_point(trace_, generator));
+
+  const std::vector<std::uint32_t> order = trace_.order();
+  std::vector<std::uint32_t> needed;
+  for (const std::uint32_t i : order)
+    if (wanted[i] && trace_.is_named(i) && trace_.node(i).is_leaf()) needed.push_back(i);
+  for (std::uint32_t i = 0; i < trace_.size(); ++i)
+    if (wanted[i] && trace_.is_named(i) && trace_.gradient(i) && needed.empty())
+      needed.push_back(i);
+  std::map<std::uint32_t, std::vector<Form>> forms;
+  while (!needed.empty()) {
+    const std::uint32_t i = needed.back();
+    needed.pop_back();
+    if (!trace_.gradient(i) || forms.contains(i)) continue;
+    const std::vector<Form>& mine = forms[i] = simplified(trace_, i, points);
+    visit_parts(mine.back().expression, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
+    });
+  }
+  for (const std::uint32_t i : order)
+    if (const auto found = forms.find(i); found != forms.end())
+      links_.push_back({i, std::move(found->second)});
+}
+
+}  // namespace chainrule::derivation

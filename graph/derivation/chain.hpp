@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <chainrule/graph/derivation/simplify.hpp>
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// The gradients that a person would write down for a recorded graph, from the loss backwards, each
+/// in its forms.
+class Chain {
+ public:
+  /// One gradient, first as the rules give it, last in its simplest form.
+  struct Link {
+    std::uint32_t of;
+    std::vector<Form> forms;
+
+    const Expr& formula() const noexcept { return forms.back().expression; }
+  };
+
+  /// Of all parameters and named results, as far as the parameters' formulas need them.
+  Chain(const Tensor& loss, const char* caller, const Where& where);
+  /// Of `asked`, and of what their formulas need. Throws GradError when the loss does not depend
+  /// on one.
+  Chain(const Tensor& loss, std::span<const Tensor> asked, const char* caller, const Where& where);
+
+  const Trace& trace() const noexcept { return trace_; }
+  const std::vector<Link>& links() const noexcept { return links_; }
+
+ private:
+  void choose(const std::vector<bool>& wanted);
+
+  Trace trace_;
+  std::vector<Link> links_;
+};
+
+}  // namespace chainrule::derivation
