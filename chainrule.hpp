@@ -14,6 +14,7 @@
 #include <chainrule/graph/check_derivation.hpp>
 #include <chainrule/graph/derive.hpp>
 #include <chainrule/graph/dot.hpp>
+#include <chainrule/graph/emit.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/graph/picture.hpp>

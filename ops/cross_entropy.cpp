@@ -316,6 +316,14 @@ class CrossEntropy final : public Op {
     const auto& p = node.parameters<Parameters>();
     return (*this)(inputs[0], inputs[1], p.reduction, p.axis, node.where());
   }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Tensor &z = inputs[0], &target = inputs[1];
+    const Tensor q =
+        has_labels(target) ? one_hot_like(*z.value_ref(), *target.value_ref(), p.axis) : target;
+    const Tensor by_q = q * log_softmax(z, p.axis, node.where());
+    return reduce_lines(-sum_along(by_q, p.axis, node.where()), p, node.where());
+  }
   std::vector<Sample> samples() const override {
     const Tensor z = make_logits(), q = make_probabilities();
     const Tensor deep = tensor({{{0.3, -0.9}, {1.4, 0.2}, {-0.6, 0.8}}}, f64);

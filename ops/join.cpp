@@ -11,6 +11,7 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/manipulation.hpp>
 
 namespace chainrule {
 
@@ -178,6 +179,12 @@ struct Stack final : Op {
   }
   Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
     return (*this)(inputs, static_cast<int>(node.parameters<std::int64_t>()), node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const int axis = static_cast<int>(node.parameters<std::int64_t>());
+    std::vector<Tensor> parts;
+    for (const Tensor& input : inputs) parts.push_back(unsqueeze(input, axis, node.where()));
+    return concat(parts, axis, node.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);

@@ -90,10 +90,19 @@ Tensor normalized(const Tensor& x, const Tensor& w, const Parameters& p, const W
 // The statistics of the rows of x.
 Tensor statistics_at(const Tensor& x, const Parameters& p, const Where& where);
 
+// x̂ = (x − μ) ⊘ √(σ² + ε), and what it was divided by.
+struct Standardized {
+  Tensor x, deviation;
+};
+Standardized standardized(const Tensor& x, const Parameters& p, const Where& where) {
+  const Tensor centred = x - row_mean(x, p, where);
+  const Tensor deviation = sqrt(row_mean(square(centred, where), p, where) + p.eps, where);
+  return {centred / deviation, deviation};
+}
+
 // 1 / √(σ² + ε) of every row.
 Tensor row_scale(const Tensor& x, const Parameters& p, const Where& where) {
-  const Tensor deviation = x - row_mean(x, p, where);
-  return reciprocal(sqrt(row_mean(square(deviation, where), p, where) + p.eps, where), where);
+  return reciprocal(standardized(x, p, where).deviation, where);
 }
 
 // J k with the (symmetric) Jacobian J of x̂ at x, where k = g ⊗ w: the gradient of layer_norm for x.
@@ -148,6 +157,13 @@ class LayerNormSlope final : public Op {
     const auto& p = node.parameters<Parameters>();
     const Tensor statistics = statistics_at(inputs[1], p, node.where());
     return (*this)(inputs[0], inputs[1], statistics, inputs[3], p, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    const Where& where = node.where();
+    const Tensor k = inputs[3].defined() ? inputs[0] * inputs[3] : inputs[0];
+    const auto [y, s] = standardized(inputs[1], p, where);
+    return (k - row_mean(k, p, where) - y * row_mean(k * y, p, where)) / s;
   }
   std::vector<Sample> samples() const override;
 
@@ -215,6 +231,10 @@ class LayerNormWeightSlope final : public Op {
     return (*this)(inputs[0], inputs[1], statistics_at(inputs[1], p, node.where()), p,
                    node.where());
   }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<Parameters>();
+    return sum_rows(inputs[0] * standardized(inputs[1], p, node.where()).x, p, node.where());
+  }
   std::vector<Sample> samples() const override;
 };
 const LayerNormWeightSlope weight_slope_op;
@@ -259,6 +279,11 @@ class LayerNorm final : public Op {
     const auto& p = node.parameters<Parameters>();
     const Shape shape = normalized_shape(*inputs[0].value_ref(), p);
     return (*this)(inputs[0], shape, inputs[1], inputs[3], p.eps, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    Tensor y = standardized(inputs[0], node.parameters<Parameters>(), node.where()).x;
+    if (inputs[1].defined()) y = y * inputs[1];
+    return inputs[3].defined() ? y + inputs[3] : y;
   }
   std::vector<Sample> samples() const override;
 

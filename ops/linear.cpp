@@ -134,6 +134,20 @@ class Linear final : public Op {
     const Tensor bias = inputs.size() > 2 ? inputs[2] : Tensor();
     return (*this)(inputs[0], inputs[1], bias, node.parameters<Activation>(), node.where());
   }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    Tensor z = matmul(inputs[0], transpose(inputs[1]), node.where());
+    if (inputs.size() > 2) z = z + inputs[2];
+    switch (node.parameters<Activation>()) {
+      case Activation::sigmoid:
+        return sigmoid(z, node.where());
+      case Activation::tanh:
+        return tanh(z, node.where());
+      case Activation::relu:
+        return relu(z, node.where());
+      default:
+        return z;
+    }
+  }
   std::string written(const Node& node) const override {
     const char* inside = node.inputs().size() > 2 ? "{0}·{1}ᵀ + {2}" : "{0}·{1}ᵀ";
     switch (node.parameters<Activation>()) {

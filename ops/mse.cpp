@@ -7,6 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/kernels/mse.hpp>
 #include <chainrule/ops/reduction.hpp>
 
@@ -165,6 +166,17 @@ class MseLoss final : public Op {
   }
   Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
     return (*this)(inputs[0], inputs[1], node.parameters<Parameters>().reduction, node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const Tensor each = square(inputs[0] - inputs[1], node.where());
+    switch (node.parameters<Parameters>().reduction) {
+      case Reduction::none:
+        return each;
+      case Reduction::sum:
+        return sum(each, {}, false, node.where());
+      default:
+        return mean(each, {}, false, node.where());
+    }
   }
   std::vector<Sample> samples() const override {
     const Tensor y = make_prediction(), t = make_target(), none = zeros({0, 3}, f64);

@@ -153,6 +153,12 @@ Parsed parse_options(const Program& program, int argc, const char* const* argv) 
         options.data = text;
       });
 
+  if (program.emit)
+    add("--emit", "FOLDER", "none", "leave the network there as C++ that needs Eigen alone",
+        [&](const std::string& text) {
+          if (text.empty()) refuse("--emit", text, "the name of a folder");
+          options.emit = text;
+        });
   if (program.page)
     add("--page", "FILE", "none", "leave a page there: formulas, graph, training curve",
         [&](const std::string& text) {

@@ -20,6 +20,7 @@ struct Options {
   chainrule::DType dtype = chainrule::f64;
   std::string data = default_data();
   std::string page;  ///< file for a page about the derivation; none if empty
+  std::string emit;  ///< folder for the trained network as C++; none if empty
 
   /// The units of all layers, from the pixels to the classes: 64, 32, 16, 10.
   std::vector<std::int64_t> layers() const;
@@ -38,6 +39,7 @@ struct Program {
   std::string description;  ///< what it does
   std::string notes;        ///< exit status and examples, printed last
   bool page = false;        ///< whether it takes --page
+  bool emit = false;        ///< whether it takes --emit
 };
 
 /// What became of a command line: options to go on with, or else a text to print and the status to

@@ -26,9 +26,21 @@ const examples::Program program = {
         "Examples:\n"
         "  digits_mlp\n"
         "  digits_mlp --hidden 100,50 --batch 16 --epochs 20 --rate 0.5 --dtype f32\n"
+        "  digits_mlp --emit network\n"
         "\n"
         "Exit status: 0; 2 for a wrong option or an unusable file; 1 if anything else\n"
-        "goes wrong."};
+        "goes wrong.",
+    .emit = true};
+
+// The trained network and its derivation, at a few images.
+void emit(nn::Sequential& model, const examples::Digits& images, const std::string& folder) {
+  const std::int64_t few = std::min<std::int64_t>(images.size(), 8);
+  const cr::Tensor x = contiguous(images.pixels[cr::slice(0, few)]).named("x");
+  const cr::Tensor labels = images.labels[cr::slice(0, few)];
+  const cr::Tensor logits = model(x).named("logits");
+  const cr::Tensor loss = cross_entropy(logits, labels);
+  cr::emit_cpp(loss, {.name = "digits", .predict = logits}).write(folder);
+}
 
 int main_program(const examples::Options& options) {
   const examples::Split digits =
@@ -54,6 +66,13 @@ int main_program(const examples::Options& options) {
   fmt::print("The {} images of the test, which were not trained with\n\n{}",
              examples::grouped(digits.test.size()),
              examples::confusion_matrix(digits.test.labels, argmax(logits, 1)));
+  if (!options.emit.empty()) {
+    emit(model, digits.test, options.emit);
+    fmt::print(
+        "\nThe network as C++ that needs Eigen alone: {}/digits.hpp, with its numbers and a\n"
+        "test beside it\n",
+        options.emit);
+  }
   return 0;
 }
 

@@ -16,6 +16,7 @@ class Naming {
   explicit Naming(const Trace& trace);
 
   std::string tensor(std::uint32_t i);
+  std::string constant(const Expression& constant);
   std::string text(const Expr& expression, Format format = Format::unicode);
   /// The results without names that text() met, and those that their formulas need.
   std::set<std::uint32_t> abbreviated();
@@ -23,7 +24,6 @@ class Naming {
   const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
-  std::string constant(const Expression& constant);
   std::string unused(const char* letter);
 
   const Trace& trace_;

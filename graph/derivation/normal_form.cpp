@@ -9,6 +9,7 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/data.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/manipulation.hpp>
@@ -60,8 +61,10 @@ Polynomial Algebra::polynomial(const Expr& e) {
     }
     case Kind::tensor:
       return is_inline(e) ? polynomial(trace_.forward(e->node)) : atom(e);
-    case Kind::constant:
-      return constant(e);
+    case Kind::constant: {
+      const Expr named = in_named_data(trace_, e);
+      return named ? polynomial(named) : atom(e);
+    }
     default:
       return atom(e);
   }
@@ -78,30 +81,6 @@ bool Algebra::is_inline(const Expr& tensor, int depth) const {
     return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
            !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
   });
-}
-
-// Data that a program makes from named data without recording: y again, and 1 − y.
-Polynomial Algebra::constant(const Expr& e) {
-  if (!is_floating(e->value.dtype()) || e->value.numel() == 0) return atom(e);
-  const NoGrad guard;
-  const std::vector<double> mine = e->value.to_vector<double>();
-  const auto is = [&](const Tensor& data) {
-    return data.shape() == e->shape && data.to_vector<double>() == mine;
-  };
-  for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-    const Node& node = trace_.node(i);
-    if (!node.is_leaf() || node.requires_grad() || node.name().empty()) continue;
-    if (!is_floating(node.dtype())) continue;
-    const Tensor& data = trace_.replay().value(i);
-    const Expr symbol = tensor_expression(i, data.shape());
-    if (is(data)) return atom(symbol);
-    if (is(1 - data)) {
-      Polynomial difference = number(1);
-      add_into(difference, atom(symbol), -1);
-      return difference;
-    }
-  }
-  return atom(e);
 }
 
 // A product of matrices: numbers stand in front of it.

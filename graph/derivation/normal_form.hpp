@@ -34,7 +34,6 @@ class Algebra {
   Polynomial operation(const Expr& expression);
   Polynomial sum_of(const Expr& expression, const Polynomial& inside);
   Polynomial slope_of(const Expr& expression);
-  Polynomial constant(const Expr& expression);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_inline(const Expr& tensor, int depth = 0) const;

@@ -1,0 +1,207 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/emission/eigen.hpp>
+#include <chainrule/ops/manipulation.hpp>
+
+namespace chainrule::emission {
+
+namespace {
+
+// Positions first, first + step, … of one axis.
+struct Run {
+  std::int64_t first = 0, count = 1, step = 1;
+  bool is_all_of(std::int64_t extent) const { return first == 0 && step == 1 && count == extent; }
+  std::string text() const {
+    if (count == 1) return fmt::format("{}", first);
+    return step == 1 ? fmt::format("Eigen::seqN({}, {})", first, count)
+                     : fmt::format("Eigen::seqN({}, {}, {})", first, count, step);
+  }
+};
+
+Run run_of(const std::vector<std::int64_t>& positions) {
+  Run run{positions[0], static_cast<std::int64_t>(positions.size()), 1};
+  if (positions.size() > 1 && positions[1] != positions[0]) run.step = positions[1] - positions[0];
+  return run;
+}
+
+// From where each element of a slice comes, or to where each goes: the op itself says, applied to
+// the numbers 1, 2, 3 …
+struct Region {
+  Run rows, columns;
+  bool turned = false;  // a row of the matrix is a column by itself
+};
+
+Tensor counted(const Shape& shape) { return reshape(arange(1, shape.numel() + 1, 1, f64), shape); }
+
+Region region_of(const Expression& e) {
+  const NoGrad guard;
+  const bool scatters = e.is_op("slice_scatter");
+  const Shape& part = scatters ? e.operands[0]->shape : e.shape;
+  const Code whole{"", scatters ? e.shape : e.operands[0]->shape};
+  const Tensor numbers = counted(e.operands[0]->shape);
+  const std::vector<double> moved =
+      e.op()->replay(*e.application, std::span(&numbers, 1)).to_vector<double>();
+  std::vector<std::int64_t> at(static_cast<std::size_t>(part.numel()));
+  for (std::size_t i = 0; i < moved.size(); ++i) {
+    const auto number = static_cast<std::int64_t>(std::lround(moved[i]));
+    if (!scatters)
+      at[i] = number - 1;
+    else if (number > 0)
+      at[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
+  }
+  const std::int64_t columns = whole.columns();
+  std::vector<std::int64_t> row_positions, column_positions;
+  for (const std::int64_t position : at) {
+    const std::int64_t row = position / columns, column = position % columns;
+    if (std::ranges::find(row_positions, row) == row_positions.end()) row_positions.push_back(row);
+    if (std::ranges::find(column_positions, column) == column_positions.end())
+      column_positions.push_back(column);
+  }
+  Region region{run_of(row_positions), run_of(column_positions)};
+  const Code shape{"", part};
+  region.turned = part.numel() > 1 && shape.rows() != region.rows.count;
+  return region;
+}
+
+Code slice(const Expression& e, const Code& x) {
+  if (e.shape.numel() == 0 || x.is_scalar()) return x.materialized(e.shape);
+  const Region region = region_of(e);
+  const Run &rows = region.rows, &columns = region.columns;
+  Code result = x;
+  result.strength = Code::Strength::atom;
+  result.is_vector = result.is_row = false;
+  if (e.shape.numel() == 1) {
+    result.text = fmt::format("{}({}, {})", x.in(Code::Strength::atom), rows.first, columns.first);
+    result.form = Code::Form::matrix;
+    result.shape = e.shape;
+    return result;
+  }
+  result.shape = Shape{rows.count, columns.count};
+  const bool all_rows = rows.is_all_of(x.rows()), all_columns = columns.is_all_of(x.columns());
+  if (all_rows && all_columns) {
+    result = x;
+    result.shape = Shape{rows.count, columns.count};
+  } else if (all_columns && rows.count == 1) {
+    result.text = x.member(fmt::format("row({})", rows.first));
+    result.is_row = true;
+  } else if (all_rows && columns.count == 1) {
+    result.text = x.member(fmt::format("col({})", columns.first));
+    result.is_vector = true;
+  } else if (all_columns && rows.step == 1) {
+    result.text = x.member(fmt::format("middleRows({}, {})", rows.first, rows.count));
+    result.is_vector = x.is_vector;
+  } else if (all_rows && columns.step == 1) {
+    result.text = x.member(fmt::format("middleCols({}, {})", columns.first, columns.count));
+  } else if (x.is_vector) {
+    result.text = fmt::format("{}({})", x.in(Code::Strength::atom), rows.text());
+    result.is_vector = true;
+  } else {
+    result.text =
+        fmt::format("{}({}, {})", x.in(Code::Strength::atom), all_rows ? "Eigen::all" : rows.text(),
+                    all_columns ? "Eigen::all" : columns.text());
+    if (columns.count == 1 || rows.count == 1) result = result.materialized(result.shape);
+  }
+  if (region.turned) result = result.transposed();
+  result.shape = e.shape;
+  return result;
+}
+
+Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
+  const Code whole{"", e.shape};
+  if (e.operands[0]->shape.numel() == 0) return Code{"0.0", {}};
+  const Region region = region_of(e);
+  if ((region.rows.step != 1 && region.rows.count > 1) ||
+      (region.columns.step != 1 && region.columns.count > 1))
+    throw ValueError("emit_cpp: the gradient of a slice with a step has no form in Eigen",
+                     e.application->where(), "take elements that lie side by side");
+  helpers.insert("placed");
+  Code block = part.materialized(e.operands[0]->shape).as_matrix();
+  if (region.turned) block = block.transposed();
+  std::string text = block.text;
+  if (block.is_scalar()) text = fmt::format("MatrixXd::Constant(1, 1, {})", block.text);
+  return {fmt::format("placed({}, {}, {}, {}, {})", text, region.rows.first, region.columns.first,
+                      whole.rows(), whole.columns()),
+          e.shape};
+}
+
+// The operands side by side or one below the other.
+Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
+  const Code whole{"", e.shape};
+  const auto full = [&](std::size_t k) {
+    const Code x = operands[k].materialized(e.operands[k]->shape).as_matrix();
+    return x.is_scalar() ? fmt::format("MatrixXd::Constant(1, 1, {})", x.text) : x.text;
+  };
+  const Code first{"", e.operands[0]->shape};
+  const bool below = first.columns() == whole.columns();
+  const char* name = below ? "above" : "beside";
+  if (operands.size() > 1) helpers.insert(name);
+  std::string text = full(operands.size() - 1);
+  for (std::size_t k = operands.size() - 1; k-- > 0;)
+    text = fmt::format("{}({}, {})", name, full(k), text);
+  return {text, e.shape};
+}
+
+Code reshaped(const Expression& e, const Code& operand) {
+  const Shape& from = e.operands[0]->shape;
+  if (e.shape.numel() == 1 || operand.is_scalar()) {
+    Code same = operand;
+    if (from.numel() != 1) return same;  // a number for all of them
+    same.shape = e.shape;
+    return same;
+  }
+  Code x = operand.materialized(from);
+  const Code is{"", from}, wanted{"", e.shape};
+  if (is.rows() == wanted.rows() && is.columns() == wanted.columns()) {
+    x.shape = e.shape;
+    return x;
+  }
+  const bool line = is.rows() == 1 || is.columns() == 1;
+  if (line && is.rows() == wanted.columns() && is.columns() == wanted.rows()) {
+    x = x.transposed();
+    x.shape = e.shape;
+    return x;
+  }
+  return {
+      x.member(fmt::format("reshaped<Eigen::RowMajor>({}, {})", wanted.rows(), wanted.columns())),
+      e.shape};
+}
+
+// A permutation of two axes: they are exchanged, or stay.
+Code permuted(const Expression& e, const Code& operand) {
+  if (operand.is_scalar() && operand.shape != e.operands[0]->shape) return operand;
+  const Code x = operand.materialized(e.operands[0]->shape);
+  const NoGrad guard;
+  const Tensor numbers = counted(e.operands[0]->shape);
+  const bool same = e.op()->replay(*e.application, std::span(&numbers, 1)).to_vector<double>() ==
+                    numbers.to_vector<double>();
+  Code result = same && e.shape == e.operands[0]->shape ? x : x.transposed();
+  result.shape = e.shape;
+  return result;
+}
+
+constexpr std::string_view moves[] = {"transpose",  "permute", "reshape",       "expand", "alias",
+                                      "contiguous", "slice",   "slice_scatter", "concat"};
+
+}  // namespace
+
+bool is_move(const Expression& e) {
+  return std::ranges::find(moves, std::string_view(e.op()->name())) != std::end(moves);
+}
+
+Code moved(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
+  const std::string_view name = e.op()->name();
+  if (name == "slice") return slice(e, operands[0].materialized(e.operands[0]->shape));
+  if (name == "slice_scatter") return scattered(e, operands[0], helpers);
+  if (name == "concat") return joined(e, operands, helpers);
+  if (name == "reshape") return reshaped(e, operands[0]);
+  if (name == "transpose" || name == "permute") return permuted(e, operands[0]);
+  return operands[0];  // what is broadcast, or copied, stays what it is
+}
+
+}  // namespace chainrule::emission

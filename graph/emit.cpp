@@ -1,0 +1,322 @@
+#include <chainrule/graph/emit.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+#include <fstream>
+#include <string_view>
+
+#include <chainrule/graph/derivation/chain.hpp>
+#include <chainrule/graph/emission/program.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using emission::Code;
+using emission::Program;
+
+constexpr std::size_t width = 100;
+
+std::size_t width_of(std::string_view text) {
+  std::size_t count = 0;
+  for (const char c : text) count += (c & 0xC0) != 0x80;
+  return count;
+}
+
+// Text broken at spaces, where the fewest brackets are open; what follows the first line begins
+// with `indent`.
+std::string wrapped(std::string_view text, const std::string& indent) {
+  std::string out, line(text);
+  std::size_t begin = line.find_first_not_of(' ') + 2;  // behind which it may be broken
+  while (width_of(line) > width) {
+    std::size_t at = std::string::npos, columns = 0;
+    int depth = 0, least = 1000;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      columns += (line[i] & 0xC0) != 0x80;
+      if (columns > width && at != std::string::npos) break;
+      if (line[i] == '(' || line[i] == '[' || line[i] == '{') ++depth;
+      if (line[i] == ')' || line[i] == ']' || line[i] == '}') --depth;
+      const bool far_enough = columns > width / 2 || depth == 0;
+      if (line[i] != ' ' || i <= begin || !far_enough || depth > least) continue;
+      at = i;
+      least = depth;
+    }
+    if (at == std::string::npos) break;
+    out += line.substr(0, at) + '\n';
+    line = indent + line.substr(at + 1);
+    begin = indent.size();
+  }
+  return out + line;
+}
+
+// Whether code has this word in it.
+bool mentions(std::string_view code, std::string_view word) {
+  const auto is_part = [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  for (std::size_t at = code.find(word); at != std::string_view::npos;
+       at = code.find(word, at + 1)) {
+    const bool begins = at == 0 || !is_part(code[at - 1]);
+    const std::size_t end = at + word.size();
+    if (begins && (end == code.size() || !is_part(code[end]))) return true;
+  }
+  return false;
+}
+
+std::string type_of(const Tensor& value) { return emission::type_of(value.shape()); }
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
+  return text;
+}
+
+template <class Variables>
+std::string structure(const char* name, std::string_view comment, const Variables& variables) {
+  std::string text = fmt::format("\n/// {}\nstruct {} {{\n", comment, name);
+  for (const auto& [type, identifier, remark] : variables)
+    text += fmt::format("  {} {};{}\n", type, identifier, remark == "()" ? "" : "  // " + remark);
+  return text + "};\n";
+}
+
+struct Member {
+  std::string type, identifier, remark;
+};
+
+std::vector<Member> members(const std::vector<Program::Variable>& variables) {
+  std::vector<Member> result;
+  for (const Program::Variable& v : variables)
+    result.push_back({type_of(v.value), v.identifier,
+                      v.called == v.identifier
+                          ? to_string(v.value.shape())
+                          : fmt::format("{} {}", v.called, to_string(v.value.shape()))});
+  return result;
+}
+
+std::vector<Member> members(const std::vector<Program::Line>& lines) {
+  std::vector<Member> result;
+  for (const Program::Line& line : lines)
+    if (line.returned)
+      result.push_back({emission::type_of(line.shape), line.identifier, to_string(line.shape)});
+  return result;
+}
+
+// const auto& [W1, b1] = parameters; nothing where the code needs none of them.
+std::string binding(const char* how, const std::vector<Member>& of, const char* from,
+                    const std::vector<Program::Line>& lines) {
+  std::vector<std::string> names;
+  bool used = false;
+  for (const Member& member : of) {
+    names.push_back(member.identifier);
+    for (const Program::Line& line : lines)
+      used = used || line.identifier == member.identifier || mentions(line.code, member.identifier);
+  }
+  if (!used) return "";
+  return wrapped(fmt::format("  {} [{}] = {};", how, joined(names, ", "), from), "      ") + '\n';
+}
+
+// "const Data& data", without a name where it is not used.
+std::string argument(const char* type, const char* name, const std::string& binding) {
+  return binding.empty() ? fmt::format("const {}&", type) : fmt::format("const {}& {}", type, name);
+}
+
+std::string body(const std::vector<Program::Line>& lines, bool assigns) {
+  std::string text;
+  for (const Program::Line& line : lines) {
+    const std::string left =
+        line.returned && assigns
+            ? line.identifier
+            : fmt::format("const {} {}", emission::type_of(line.shape), line.identifier);
+    const std::string code = fmt::format("  {} = {};", left, line.code);
+    if (line.formula.empty())
+      text += wrapped(code, "      ");
+    else if (width_of(code) + 4 + width_of(line.formula) <= width)
+      text += fmt::format("{}  // {}", code, line.formula);
+    else
+      text += wrapped("  // " + line.formula, "  //     ") + '\n' + wrapped(code, "      ");
+    text += '\n';
+  }
+  return text;
+}
+
+std::string header_of(const Program& program, const std::string& name) {
+  const std::vector<Member> parameters = members(program.parameters()),
+                            data = members(program.data()), results = members(program.forward()),
+                            gradients = members(program.gradients());
+  std::string text = fmt::format(
+      "// The program that computed {}, and the chain rule for it, written down by chainrule.\n"
+      "// Needs Eigen 3.4 and C++17. Valid for the program that ran: other branches of it may "
+      "have\n"
+      "// other derivatives.\n#pragma once\n\n#include <Eigen/Dense>\n\n#include <algorithm>\n"
+      "#include <cmath>\n#include <limits>\n\nnamespace {} {{\n\n"
+      "using Eigen::MatrixXd;\nusing Eigen::VectorXd;\n",
+      program.loss().identifier, name);
+  text += structure("Parameters", "What is learned.", parameters);
+  text += structure("Data", "What is given.", data);
+  text += structure("Forward", "What forward() computes, and backward() reads.", results);
+  text += structure("Gradients", "The gradient of the loss for each parameter.", gradients);
+  text += program.functions();
+  const auto function = [&](std::string_view type, std::string_view called,
+                            const std::vector<std::string>& arguments, const std::string& inside) {
+    text += wrapped(fmt::format("\ninline {} {}({}) {{", type, called, joined(arguments, ", ")),
+                    "    ") +
+            '\n' + inside + "}\n";
+  };
+  const auto bound = [&](const std::vector<Program::Line>& lines) {
+    return std::array{binding("const auto&", parameters, "parameters", lines),
+                      binding("const auto&", data, "data", lines),
+                      binding("const auto&", results, "forward", lines)};
+  };
+  {
+    const auto [p, d, f] = bound(program.forward());
+    function("Forward", "forward",
+             {argument("Parameters", "parameters", p), argument("Data", "data", d)},
+             p + d + "  Forward result;\n" +
+                 binding("auto&", results, "result", program.forward()) +
+                 body(program.forward(), true) + "  return result;\n");
+  }
+  {
+    const auto [p, d, f] = bound(program.backward());
+    function("Gradients", "backward",
+             {argument("Parameters", "parameters", p), argument("Data", "data", d),
+              argument("Forward", "forward", f)},
+             p + d + f + "  Gradients result;\n" +
+                 binding("auto&", gradients, "result", program.backward()) +
+                 body(program.backward(), true) + "  return result;\n");
+  }
+  if (!program.prediction().empty()) {
+    const std::string p = bound(program.prediction())[0];
+    std::vector<std::string> arguments{argument("Parameters", "parameters", p)};
+    for (const Member& member : members(program.predicts_from()))
+      arguments.push_back(member.type == "double"
+                              ? fmt::format("double {}", member.identifier)
+                              : fmt::format("const {}& {}", member.type, member.identifier));
+    function(type_of(program.predicted().value), "predict", arguments,
+             p + body(program.prediction(), false) +
+                 fmt::format("  return {};\n", program.predicted().identifier));
+  }
+  return text + fmt::format("\n}}  // namespace {}\n", name);
+}
+
+// A matrix of numbers, as an array of its rows and what makes it one.
+struct Numbers {
+  std::string array;
+  std::string value;
+};
+
+Numbers numbers_of(const Program::Variable& variable) {
+  const Tensor& value = variable.value;
+  const std::vector<double> elements = value.to_vector<double>();
+  const Code extents{"", value.shape()};
+  if (elements.empty())
+    return {"", fmt::format("MatrixXd::Zero({}, {})", extents.rows(), extents.columns())};
+  if (elements.size() == 1) return {"", emission::literal(elements[0])};
+  std::vector<std::string> digits;
+  for (const double element : elements) digits.push_back(emission::literal(element));
+  const std::string name = variable.identifier + "_rows";
+  return {wrapped(fmt::format("  static const double {}[] = {{{}}};", name, joined(digits, ", ")),
+                  "      ") +
+              '\n',
+          fmt::format("matrix({}, {}, {})", name, extents.rows(), extents.columns())};
+}
+
+std::string values_of(const Program& program, const std::string& name) {
+  std::string text = fmt::format(
+      "// The parameters and the data that chainrule recorded for {0}.hpp.\n#pragma once\n\n"
+      "#include \"{0}.hpp\"\n\nnamespace {0} {{\n\n"
+      "/// A matrix from its elements, row by row.\n"
+      "inline MatrixXd matrix(const double* rows_first, Eigen::Index rows, Eigen::Index columns) "
+      "{{\n"
+      "  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;\n"
+      "  return Eigen::Map<const Rows>(rows_first, rows, columns);\n}}\n",
+      name);
+  const auto function = [&](const char* type, const char* called,
+                            const std::vector<Program::Variable>& variables) {
+    text += fmt::format("\ninline {} {}() {{\n  {} result;\n", type, called, type);
+    for (const Program::Variable& variable : variables) {
+      const Numbers numbers = numbers_of(variable);
+      text += numbers.array;
+      text += fmt::format("  result.{} = {};\n", variable.identifier, numbers.value);
+    }
+    text += "  return result;\n}\n";
+  };
+  function("Parameters", "trained_parameters", program.parameters());
+  function("Data", "recorded_data", program.data());
+  return text + fmt::format("\n}}  // namespace {}\n", name);
+}
+
+std::string test_of(const Program& program, const std::string& name) {
+  std::string text = fmt::format(
+      "// Compares {0}.hpp with what chainrule computed. With a main function:\n"
+      "//     g++ -std=c++17 -I /usr/include/eigen3 {0}_test.cpp -o {0}_test && ./{0}_test\n"
+      "#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN\n#include <doctest/doctest.h>\n\n"
+      "#include \"{0}_values.hpp\"\n\nnamespace {0} {{\nnamespace {{\n\n"
+      "// Whether two are equal but for rounding, which is part of the largest element.\n"
+      "[[maybe_unused]] bool equal(const MatrixXd& a, const MatrixXd& b) {{\n"
+      "  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;\n"
+      "  if (a.size() == 0) return true;\n"
+      "  return (a - b).cwiseAbs().maxCoeff() <= 1e-9 * b.cwiseAbs().maxCoeff() + 1e-12;\n}}\n"
+      "[[maybe_unused]] bool equal(double a, double b) {{\n"
+      "  return std::abs(a - b) <= 1e-9 * std::abs(b) + 1e-12;\n}}\n\n",
+      name);
+  const auto check = [&](const std::string& mine, const Program::Variable& theirs) {
+    const Numbers numbers = numbers_of(theirs);
+    text += numbers.array;
+    text += fmt::format("  CHECK(equal({}, {}));\n", mine, numbers.value);
+  };
+  text += fmt::format(
+      "TEST_CASE(\"{}: the loss\") {{\n"
+      "  const Forward results = forward(trained_parameters(), recorded_data());\n",
+      name);
+  check("results." + program.loss().identifier, program.loss());
+  text += fmt::format(
+      "}}\n\nTEST_CASE(\"{}: the gradients\") {{\n"
+      "  const Parameters parameters = trained_parameters();\n"
+      "  const Data data = recorded_data();\n"
+      "  const Gradients gradients = backward(parameters, data, forward(parameters, data));\n",
+      name);
+  for (const Program::Variable& gradient : program.gradients())
+    check("gradients." + gradient.identifier, gradient);
+  text += "}\n\n";
+  if (!program.prediction().empty()) {
+    std::string arguments = "trained_parameters()";
+    for (const Program::Variable& variable : program.predicts_from())
+      arguments += fmt::format(", data.{}", variable.identifier);
+    text += fmt::format(
+        "TEST_CASE(\"{}: the prediction\") {{\n"
+        "  [[maybe_unused]] const Data data = recorded_data();\n",
+        name);
+    check(fmt::format("predict({})", arguments), program.predicted());
+    text += "}\n\n";
+  }
+  return text + fmt::format("}}  // namespace\n}}  // namespace {}\n", name);
+}
+
+}  // namespace
+
+void EmittedCode::write(const std::filesystem::path& folder) const {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const auto put = [&](const std::string& file, const std::string& text) {
+    const std::filesystem::path path = folder / file;
+    std::ofstream out(path);
+    out << text << std::flush;
+    if (!out) throw IoError(fmt::format("emit_cpp: cannot write {}", path.string()));
+  };
+  put(name + ".hpp", header);
+  put(name + "_values.hpp", values);
+  put(name + "_test.cpp", test);
+}
+
+EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options, Where where) {
+  if (!emission::Identifiers::is_valid(options.name))
+    throw ValueError(fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name),
+                     where, "letters, digits and underscores, beginning with a letter");
+  const derivation::Chain chain(loss, "emit_cpp", where);
+  const Program program(chain, options.predict, where);
+  return {options.name, header_of(program, options.name), values_of(program, options.name),
+          test_of(program, options.name)};
+}
+
+}  // namespace chainrule
