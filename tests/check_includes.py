@@ -5,7 +5,8 @@
   bench include what they like, and nobody includes them.
 - Project includes are written <chainrule/...>, name a file that exists, and contain no "..".
 - Of the public headers only core/eigen.hpp includes Eigen, and none includes a header that is not
-  installed. (Those in folders named kernels, detail, derivation or picture are not public; they may be installed.)
+  installed. (Those in folders named kernels, detail, derivation,
+  emission or picture are not public; they may be installed.)
 - Every header says #pragma once.
 - Every source file stands in the list of its folder's meson.build (a test that is not in the list
   never runs), and every public header too (it would not be installed).
@@ -22,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARY = ["core", "ops", "graph", "nn"]
 RANK = {name: i for i, name in enumerate(LIBRARY + ["examples"])}
 RANK.update(bench=5, tests=6)
-INTERNAL = {"kernels", "detail", "derivation", "picture"}
+INTERNAL = {"kernels", "detail", "derivation", "emission", "picture"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 LONG = 500
 
@@ -48,7 +49,10 @@ def build_file(folder):
 
 
 def is_listed(path):
-    """Whether the meson.build of the file's folder names it."""
+    """Whether the meson.build of the file's folder names it, or that of the one it is in."""
+    own = path.parent / "meson.build"
+    if (ROOT / own).exists() and f"'{path.name}'" in build_file(path.parent):
+        return True
     folder = path.parts[0]
     name = path.relative_to(folder).as_posix()
     if f"'{name}'" in build_file(folder):

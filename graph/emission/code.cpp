@@ -72,12 +72,17 @@ Code Code::materialized(const Shape& to) const {
           to, Strength::atom, aligned.form};
 }
 
+Code made(std::string text, const Shape& shape, Code::Strength strength, Code::Form form) {
+  return {std::move(text), shape, strength,
+          shape.numel() == 1 && form == Code::Form::array ? Code::Form::matrix : form};
+}
+
 std::string literal(double number) {
   if (std::isnan(number)) return "std::numeric_limits<double>::quiet_NaN()";
   if (std::isinf(number))
     return number < 0 ? "-std::numeric_limits<double>::infinity()"
                       : "std::numeric_limits<double>::infinity()";
-  std::string text = fmt::format("{}", number);  // the shortest that reads back as the same
+  std::string text = fmt::format("{}", number);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
 }

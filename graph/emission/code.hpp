@@ -41,7 +41,10 @@ struct Code {
   Code materialized(const Shape& shape) const;
 };
 
-/// `digits` as a double of C++.
+/// The code of a result; where that is a double, it is no array.
+Code made(std::string text, const Shape& shape, Code::Strength strength, Code::Form form);
+
+/// A number as a double of C++, in the shortest digits that read back as the same.
 std::string literal(double number);
 /// The type of a variable for a tensor.
 std::string type_of(const Shape& shape);
