@@ -5,6 +5,8 @@
 #include <set>
 
 #include <chainrule/graph/derivation/chain.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
+#include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
 
 namespace chainrule {
@@ -23,12 +25,16 @@ class DerivationBuilder {
     const std::size_t needed_data = names_.data().size();
 
     const derivation::Trace& trace = chain_.trace();
+    const std::vector<std::string> modules = derivation::modules_of(trace.traversal());
     Derivation result;
     for (const Chain::Link& link : chain_.links()) {
       Derivation::Step step{in_all_formats(derivation::gradient_expression(link.of, {})),
                             names_.tensor(link.of),
                             trace.node(link.of).shape(),
-                            {}};
+                            {},
+                            trace.environment().gradients[link.of],
+                            modules[link.of],
+                            in_layer(link)};
       for (const derivation::Form& form : link.forms)
         // Forms may differ in what is not written, such as where an expression is broadcast.
         if (Derivation::Formula formula = in_all_formats(form.expression);
@@ -50,6 +56,25 @@ class DerivationBuilder {
   }
 
  private:
+  std::optional<Derivation::Step::InLayer> in_layer(const Chain::Link& link) {
+    const std::optional<int> k = derivation::layer_of(names_.tensor(link.of));
+    if (!k) return std::nullopt;
+    const auto in_all_formats = [&](const Expr& expression) {
+      const auto format = [&](derivation::Format f) {
+        const auto name = [&](const derivation::Expression& symbol) {
+          return derivation::name_in_layer(names_.symbol(symbol), *k);
+        };
+        return derivation::text_of(expression, name, f);
+      };
+      using derivation::Format;
+      return Derivation::Formula{format(Format::unicode), format(Format::latex),
+                                 format(Format::mathml)};
+    };
+    return Derivation::Step::InLayer{*k,
+                                     in_all_formats(derivation::gradient_expression(link.of, {})),
+                                     in_all_formats(link.formula())};
+  }
+
   Derivation::Formula in_all_formats(const Expr& expression) {
     using derivation::Format;
     return {names_.text(expression, Format::unicode), names_.text(expression, Format::latex),

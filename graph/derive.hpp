@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,19 @@
 #include <chainrule/core/tensor.hpp>
 
 namespace chainrule {
+
+/// How much of a derivation is shown.
+struct DerivationView {
+  bool steps = false;        ///< all forms of each formula, from what the rules gave, with reasons
+  bool shapes = false;       ///< of the gradients
+  bool norms = false;        ///< √Σg² of each gradient at the recorded point
+  bool values = false;       ///< the gradients' elements there
+  bool layers_once = false;  ///< formulas that differ in the layer's number alone once, for layer k
+  /// Instead of all formulas of a module ("encoder" has encoder.0.weight) one line, for modules of
+  /// this many names in a row; 0: of none.
+  int fold_modules = 0;
+  bool limits = true;  ///< a last line that says what it is valid for
+};
 
 /// The chain rule as it was applied to one recorded program: a formula for the gradient of every
 /// parameter and every named result, from the loss backwards. What the gradient rules computed is
@@ -32,6 +46,15 @@ class Derivation {
     std::string of;    ///< "W3"
     Shape shape;
     std::vector<Form> forms;  ///< from what the rules gave to the simplest one found
+    Tensor value;             ///< the gradient at the recorded point, in f64
+    std::string module;       ///< "encoder.0"; "" outside of all
+    /// The formula with numbers of layers relative to its own: dWₖ = dzₖ·(hₖ₋₁)ᵀ for k = 3.
+    struct InLayer {
+      int k;
+      Formula gradient;
+      Formula formula;
+    };
+    std::optional<InLayer> in_layer;  ///< nothing where its name has no number
 
     const Formula& formula() const noexcept { return forms.back().formula; }
   };
@@ -44,22 +67,19 @@ class Derivation {
 
   const std::vector<Step>& steps() const noexcept { return steps_; }
   const std::vector<Definition>& definitions() const noexcept { return definitions_; }
-  /// All steps, a line each; with the forms before the last, and reasons, when `in_full`.
-  std::string text(bool in_full = false) const;
+  /// All steps, a line each.
+  std::string text(const DerivationView& view = {}) const;
   /// An align* environment of amsmath.
-  std::string latex(bool in_full = false) const;
+  std::string latex(const DerivationView& view = {}) const;
   /// A table with formulas in LaTeX between dollar signs.
-  std::string markdown(bool in_full = false) const;
+  std::string markdown(const DerivationView& view = {}) const;
   /// A whole page with formulas in MathML, which needs nothing else.
-  std::string html(bool in_full = true) const;
+  std::string html(const DerivationView& view = {.steps = true}) const;
   /// The table of that page alone, to be put into another.
-  std::string html_table(bool in_full = true) const;
+  std::string html_table(const DerivationView& view = {.steps = true}) const;
 
  private:
   friend class DerivationBuilder;
-  // Calls row(left side, right side, reason) for every line.
-  template <class Row>
-  void rows(bool in_full, Row&& row) const;
 
   std::vector<Step> steps_;
   std::vector<Definition> definitions_;

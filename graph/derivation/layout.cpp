@@ -1,14 +1,140 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
 #include <utility>
 
+#include <chainrule/core/print.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
+#include <chainrule/graph/derivation/modules.hpp>
+#include <chainrule/graph/derivation/value_text.hpp>
 #include <chainrule/graph/derive.hpp>
 
 namespace chainrule {
 
 namespace {
+
+using Formula = Derivation::Formula;
+using Step = Derivation::Step;
+
+// A line of a derivation, whatever the format.
+struct Row {
+  Formula left, right;
+  std::string remark;             // "since Σ y = 1", "for k = 3 … 1"
+  std::vector<const Step*> of{};  // on the last line for them: shapes, norms and values are theirs
+  bool is_summary = false;        // of a module
+};
+
+std::string layers_text(const std::vector<const Step*>& steps) {
+  const int first = steps[0]->in_layer->k, second = steps[1]->in_layer->k;
+  const int last = steps.back()->in_layer->k;
+  const bool by_one = std::abs(first - second) == 1;
+  if (steps.size() == 2) return fmt::format("for k = {}, {}", first, last);
+  if (by_one) return fmt::format("for k = {} … {}", first, last);
+  return fmt::format("for k = {}, {} … {}", first, second, last);
+}
+
+// Steps whose formulas differ in the layer's number alone, and those numbers are evenly spaced:
+// each is found under the first of them.
+std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>& steps) {
+  std::map<std::string, std::vector<const Step*>> alike;
+  for (const Step& step : steps)
+    if (step.in_layer)
+      alike[step.in_layer->gradient.text + " = " + step.in_layer->formula.text].push_back(&step);
+  std::map<const Step*, std::vector<const Step*>> result;
+  for (const auto& [template_text, all] : alike) {
+    const auto k = [&, &all = all](std::size_t i) { return all[i]->in_layer->k; };
+    for (std::size_t begin = 0; begin + 1 < all.size();) {
+      const int apart = k(begin + 1) - k(begin);
+      std::size_t end = begin + 2;
+      while (end < all.size() && k(end) - k(end - 1) == apart) ++end;
+      result[all[begin]] = {all.begin() + static_cast<std::ptrdiff_t>(begin),
+                            all.begin() + static_cast<std::ptrdiff_t>(end)};
+      begin = end;
+    }
+  }
+  return result;
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
+  return text;
+}
+
+// "encoder: 4 gradients, d(encoder.0.weight) …"
+Row folded(std::string_view module, const std::vector<const Step*>& steps) {
+  std::vector<std::string> names;
+  for (const Step* step : steps)
+    if (names.size() < 3) names.push_back(step->gradient.text);
+  const std::string text =
+      fmt::format("{} formula{} in {}: {}{}", steps.size(), steps.size() == 1 ? "" : "s", module,
+                  joined(names, ", "), steps.size() > names.size() ? " …" : "");
+  std::string latex;
+  for (const char c : text)
+    latex += c == '_' || c == '#' || c == '%' ? std::string("\\") + c : std::string(1, c);
+  const Formula summary{text, "\\text{" + latex + "}",
+                        "<mtext>" + derivation::in_markup(text) + "</mtext>"};
+  return {{}, summary, "", {}, true};
+}
+
+std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view) {
+  std::vector<Row> rows;
+  std::map<std::string_view, std::vector<const Step*>> in_module;
+  if (view.fold_modules > 0)
+    for (const Step& step : steps)
+      if (!step.module.empty())
+        in_module[derivation::outer_module(step.module, view.fold_modules)].push_back(&step);
+  std::map<const Step*, std::vector<const Step*>> layers;
+  if (view.layers_once && !view.steps) layers = repeated(steps);
+  std::set<const Step*> done;
+  for (const Step& step : steps) {
+    if (!done.insert(&step).second) continue;
+    if (view.fold_modules > 0 && !step.module.empty()) {
+      const std::string_view module = derivation::outer_module(step.module, view.fold_modules);
+      rows.push_back(folded(module, in_module[module]));
+      done.insert(in_module[module].begin(), in_module[module].end());
+    } else if (const auto same = layers.find(&step); same != layers.end()) {
+      rows.push_back({step.in_layer->gradient, step.in_layer->formula, layers_text(same->second),
+                      same->second});
+      done.insert(same->second.begin(), same->second.end());
+    } else if (!view.steps) {
+      rows.push_back({step.gradient, step.formula(), "", {&step}});
+    } else {
+      for (std::size_t k = 0; k < step.forms.size(); ++k) {
+        const std::string& reason = step.forms[k].reason;
+        rows.push_back({k == 0 ? step.gradient : Formula(),
+                        step.forms[k].formula,
+                        reason.empty() ? reason : "since " + reason,
+                        {}});
+      }
+      rows.back().of = {&step};
+    }
+  }
+  return rows;
+}
+
+double norm_of(const Tensor& value) {
+  double squares = 0;
+  for (const double x : value.to_vector<double>()) squares += x * x;
+  return std::sqrt(squares);
+}
+
+// Shapes and norms of a row's gradients, each once where they are the same.
+std::string shapes_and_norms(const Row& row, const DerivationView& view) {
+  std::vector<std::string> shapes, norms;
+  for (const Step* step : row.of) {
+    const std::string shape = to_string(step->shape);
+    if (view.shapes && (shapes.empty() || shapes.back() != shape)) shapes.push_back(shape);
+    if (view.norms) norms.push_back(fmt::format("{:.4g}", norm_of(step->value)));
+  }
+  std::string text = joined(shapes, ", ");
+  if (!norms.empty())
+    text += (text.empty() ? "" : "  ") + fmt::format("‖·‖ = {}", joined(norms, ", "));
+  return text;
+}
 
 std::size_t width_of(const std::string& text) {
   return static_cast<std::size_t>(
@@ -19,13 +145,17 @@ std::string padded(const std::string& text, std::size_t width) {
   return text + std::string(width - std::min(width, width_of(text)), ' ');
 }
 
-// The words of a reason, for \text.
+// Words for \text.
 std::string in_latex(std::string_view words) {
+  static constexpr std::pair<std::string_view, std::string_view> signs[] = {
+      {"Σ", "$\\textstyle\\sum$"}, {"…", "\\dots"}, {"‖·‖", "$\\lVert\\cdot\\rVert$"}};
   std::string out;
   while (!words.empty()) {
-    if (words.starts_with("Σ")) {
-      out += "$\\textstyle\\sum$";
-      words.remove_prefix(std::string_view("Σ").size());
+    const auto* sign = std::ranges::find_if(
+        signs, [&](const auto& pair) { return words.starts_with(pair.first); });
+    if (sign != std::end(signs)) {
+      out += sign->second;
+      words.remove_prefix(sign->first.size());
       continue;
     }
     if (std::string_view("_%#&${}").find(words[0]) != std::string_view::npos) out += '\\';
@@ -35,99 +165,147 @@ std::string in_latex(std::string_view words) {
   return out;
 }
 
-}  // namespace
-
-template <class Row>
-void Derivation::rows(bool in_full, Row&& row) const {
-  static const Formula nothing;
-  for (const Step& step : steps_) {
-    if (!in_full) {
-      row(step.gradient, step.formula(), std::string());
-      continue;
-    }
-    for (std::size_t k = 0; k < step.forms.size(); ++k)
-      row(k == 0 ? step.gradient : nothing, step.forms[k].formula, step.forms[k].reason);
-  }
+std::string both(const std::string& a, const std::string& b, std::string_view between) {
+  return a.empty() || b.empty() ? a + b : a + std::string(between) + b;
 }
 
-std::string Derivation::text(bool in_full) const {
-  std::size_t width = 0, longest = 0;
-  for (const Step& step : steps_) width = std::max(width, width_of(step.gradient.text));
-  rows(in_full, [&](const Formula&, const Formula& right, const std::string& reason) {
-    if (!reason.empty()) longest = std::max(longest, width_of(right.text));
-  });
+constexpr const char* limits =
+    "Valid for the program that ran: other branches of it may have other derivatives.";
+
+}  // namespace
+
+std::string Derivation::text(const DerivationView& view) const {
+  const std::vector<Row> rows = rows_of(steps_, view);
+  std::size_t left = 0, right = 0, remark = 0;
+  for (const Row& row : rows) {
+    left = std::max(left, width_of(row.left.text));
+    const bool more = !row.remark.empty() || !shapes_and_norms(row, view).empty();
+    if (more) right = std::max(right, width_of(row.right.text));
+    remark = std::max(remark, width_of(row.remark));
+  }
   std::string text;
-  rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
-    text += padded(left.text, width) + " = ";
-    text += reason.empty() ? right.text : padded(right.text, longest) + "    since " + reason;
-    text += '\n';
-  });
+  for (const Row& row : rows) {
+    std::string line = row.is_summary ? "(" + row.right.text + ")"
+                                      : padded(row.left.text, left) + " = " + row.right.text;
+    const std::string numbers = shapes_and_norms(row, view);
+    if (!row.remark.empty() || !numbers.empty()) line = padded(line, left + 3 + right);
+    if (remark > 0 && (!row.remark.empty() || !numbers.empty()))
+      line += "    " + (numbers.empty() ? row.remark : padded(row.remark, remark));
+    if (!numbers.empty()) line += "    " + numbers;
+    text += line + '\n';
+    if (!view.values) continue;
+    for (const Step* step : row.of) {
+      const std::string value = fmt::format("{} = {}", step->gradient.text,
+                                            to_string(step->value.detach(), {.line_width = 90}));
+      for (std::size_t at = 0; at < value.size();) {
+        const std::size_t end = std::min(value.find('\n', at), value.size());
+        const std::size_t indent = at == 0 ? 4 : 4 + width_of(step->gradient.text) + 3;
+        text += std::string(indent, ' ') + value.substr(at, end - at) + '\n';
+        at = end + 1;
+      }
+    }
+  }
   const char* where = "where";
   for (const Definition& definition : definitions_) {
-    if (definition.only_in_full && !in_full) continue;
+    if (definition.only_in_full && !view.steps) continue;
     text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.name.text,
                         definition.formula.text);
   }
-  return text;
+  return view.limits ? text + limits + '\n' : text;
 }
 
-std::string Derivation::latex(bool in_full) const {
-  std::string text = "\\begin{align*}\n";
+std::string Derivation::latex(const DerivationView& view) const {
+  std::string text = view.limits ? fmt::format("% {}\n", limits) : "";
+  text += "\\begin{align*}\n";
   std::string end;
-  rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
-    text += end + fmt::format("  {} &= {}", left.latex, right.latex);
-    if (!reason.empty()) text += fmt::format(" && \\text{{since {}}}", in_latex(reason));
+  const auto line = [&](const std::string& left, const std::string& right,
+                        const std::string& remark) {
+    text += end + fmt::format("  {} &= {}", left, right);
+    if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", in_latex(remark));
     end = " \\\\\n";
-  });
+  };
+  for (const Row& row : rows_of(steps_, view)) {
+    line(row.left.latex, row.right.latex, both(row.remark, shapes_and_norms(row, view), ", "));
+    if (!view.values) continue;
+    for (const Step* step : row.of)
+      if (const std::string value = derivation::value_in_latex(step->value); !value.empty())
+        line(row.of.size() == 1 ? "" : step->gradient.latex, value, "");
+  }
   for (const Definition& definition : definitions_)
-    if (in_full || !definition.only_in_full)
-      text += end + fmt::format("  {} &= {}", definition.name.latex, definition.formula.latex);
+    if (view.steps || !definition.only_in_full)
+      line(definition.name.latex, definition.formula.latex, "");
   return text + "\n\\end{align*}\n";
 }
 
-std::string Derivation::markdown(bool in_full) const {
-  std::string text = in_full ? "| gradient | formula | since |\n|---|---|---|\n"
-                             : "| gradient | formula |\n|---|---|\n";
-  rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
-    text += left.latex.empty() ? "| |" : fmt::format("| ${}$ |", left.latex);
-    text += fmt::format(" ${}$ |", right.latex);
-    if (in_full) text += reason.empty() ? " |" : fmt::format(" {} |", reason);
+std::string Derivation::markdown(const DerivationView& view) const {
+  const std::vector<Row> rows = rows_of(steps_, view);
+  std::vector<std::string> titles{"gradient", "formula"};
+  if (std::ranges::any_of(rows, [](const Row& row) { return !row.remark.empty(); }))
+    titles.emplace_back("");
+  const bool numbers = view.shapes || view.norms;
+  const bool remarks = titles.size() > 2;
+  if (numbers)
+    titles.emplace_back(view.shapes && view.norms ? "shape, norm" : view.shapes ? "shape" : "norm");
+  if (view.values) titles.emplace_back("value");
+  std::string text = "| " + joined(titles, " | ") + " |\n|";
+  for (std::size_t i = 0; i < titles.size(); ++i) text += "---|";
+  text += '\n';
+  const auto math = [](const std::string& latex) {
+    return latex.empty() ? latex : "$" + latex + "$";
+  };
+  for (const Row& row : rows) {
+    std::vector<std::string> cells{math(row.left.latex), math(row.right.latex)};
+    if (remarks) cells.push_back(row.remark);
+    if (numbers) cells.push_back(shapes_and_norms(row, view));
+    if (view.values) {
+      std::vector<std::string> values;
+      for (const Step* step : row.of)
+        values.push_back(math(derivation::value_in_latex(step->value)));
+      cells.push_back(joined(values, ", "));
+    }
+    text += '|';
+    for (const std::string& cell : cells) text += cell.empty() ? " |" : " " + cell + " |";
     text += '\n';
-  });
+  }
   std::string list;
   for (const Definition& definition : definitions_)
-    if (in_full || !definition.only_in_full)
+    if (view.steps || !definition.only_in_full)
       list += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
-  return list.empty() ? text : text + "\nwhere\n" + list + "\n";
+  if (!list.empty()) text += "\nwhere\n" + list + "\n";
+  return view.limits ? text + "\n" + limits + "\n" : text;
 }
 
-std::string Derivation::html(bool in_full) const {
+std::string Derivation::html(const DerivationView& view) const {
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
          "<title>Derivation</title>\n<style>\n"
          "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
          "</style>\n<h1>Derivation</h1>\n" +
-         html_table(in_full) + "</html>\n";
+         html_table(view) + "</html>\n";
 }
 
-std::string Derivation::html_table(bool in_full) const {
+std::string Derivation::html_table(const DerivationView& view) const {
   std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
   const auto math = [](const std::string& inside) {
     return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
   };
-  const auto line = [&](const Formula& left, const Formula& right, const std::string& remark) {
+  const auto line = [&](const std::string& left, const std::string& right,
+                        const std::string& remark) {
     text +=
         fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
-                    math(left.mathml), math(right.mathml), derivation::in_markup(remark));
+                    math(left), math(right), derivation::in_markup(remark));
   };
-  rows(in_full, [&](const Formula& left, const Formula& right, const std::string& reason) {
-    line(left, right, reason.empty() ? reason : "since " + reason);
-  });
+  for (const Row& row : rows_of(steps_, view)) {
+    line(row.left.mathml, row.right.mathml, both(row.remark, shapes_and_norms(row, view), ", "));
+    if (!view.values) continue;
+    for (const Step* step : row.of)
+      if (const std::string value = derivation::value_in_mathml(step->value); !value.empty())
+        line(row.of.size() == 1 ? "" : step->gradient.mathml, value, "");
+  }
   for (const Definition& definition : definitions_)
-    if (in_full || !definition.only_in_full)
-      line(definition.name, definition.formula, "abbreviation");
-  return text +
-         "</table>\n<p>Valid for the program that ran: other branches of it may have other "
-         "derivatives.</p>\n";
+    if (view.steps || !definition.only_in_full)
+      line(definition.name.mathml, definition.formula.mathml, "abbreviation");
+  text += "</table>\n";
+  return view.limits ? text + "<p>" + limits + "</p>\n" : text;
 }
 
 }  // namespace chainrule

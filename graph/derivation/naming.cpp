@@ -11,10 +11,9 @@ Naming::Naming(const Trace& trace) : trace_(trace) {
 
 std::string Naming::text(const Expr& expression, Format format) {
   const auto name = [&](const Expression& e) -> std::string {
-    if (e.kind == Expression::Kind::constant) return constant(e);
     const bool result = e.kind == Expression::Kind::tensor && trace_.forward(e.node);
     if (result && trace_.node(e.node).name().empty()) met_.insert(e.node);
-    return tensor(e.node);
+    return symbol(e);
   };
   return text_of(expression, name, format);
 }
@@ -41,6 +40,10 @@ std::string Naming::tensor(std::uint32_t i) {
   const auto [at, added] = short_names_.try_emplace(i);
   if (added) at->second = unused(node.is_leaf() ? "w" : "t");
   return at->second;
+}
+
+std::string Naming::symbol(const Expression& e) {
+  return e.kind == Expression::Kind::constant ? constant(e) : tensor(e.node);
 }
 
 std::string Naming::constant(const Expression& constant) {

@@ -17,6 +17,8 @@ class Naming {
 
   std::string tensor(std::uint32_t i);
   std::string constant(const Expression& constant);
+  /// Of a tensor, the tensor of a gradient, or a constant.
+  std::string symbol(const Expression& e);
   std::string text(const Expr& expression, Format format = Format::unicode);
   /// The results without names that text() met, and those that their formulas need.
   std::set<std::uint32_t> abbreviated();

@@ -40,6 +40,7 @@ class Algebra {
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
+  Polynomial with_sums_joined(const Polynomial& sum);
   Expr rebuilt(const Expr& operation);
   void add_reason(std::string reason);
 

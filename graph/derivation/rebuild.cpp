@@ -11,19 +11,55 @@
 
 namespace chainrule::derivation {
 
+// Σ a ⊗ c + Σ b ⊗ c is Σ (a + b) ⊗ c, where that is shorter.
+Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
+  const auto sum_in = [](const Term& term) -> const Expression* {
+    const bool alone = term.factors.size() == 1 && term.factors[0].exponent == 1;
+    return alone && term.factors[0].base->is_op("sum") ? term.factors[0].base.get() : nullptr;
+  };
+  Polynomial joined = sum;
+  for (std::size_t i = 0; i < joined.terms.size(); ++i) {
+    const Expression* first = sum_in(joined.terms[i]);
+    if (!first) continue;
+    const Shape& from = first->operands[0]->shape;
+    std::vector<std::size_t> alike;
+    Polynomial inside;
+    int size = 0;
+    for (std::size_t j = i; j < joined.terms.size(); ++j) {
+      const Expression* other = sum_in(joined.terms[j]);
+      if (!other || other->shape != first->shape || other->operands[0]->shape != from ||
+          other->op()->written(*other->application) != first->op()->written(*first->application))
+        continue;
+      alike.push_back(j);
+      add_into(inside, polynomial(other->operands[0]), joined.terms[j].coefficient);
+      size += size_of(joined.terms[j].factors[0].base) + 1;
+    }
+    if (alike.size() < 2 || inside.terms.empty()) continue;
+    Builder builder(trace_.environment());
+    const Tensor summand = builder.value(expression_of(inside, from));
+    const Expr whole = builder.build(
+        [&] { return first->op()->replay(*first->application, std::span(&summand, 1)); });
+    if (size_of(whole) >= size - 1) continue;
+    for (std::size_t k = alike.size(); k-- > 1;)
+      joined.terms.erase(joined.terms.begin() + static_cast<std::ptrdiff_t>(alike[k]));
+    joined.terms[i] = atom(whole).terms[0];
+  }
+  return joined;
+}
+
 Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
   if (sum.terms.empty()) return number_expression(0, shape);
   // Factors that all terms share go in front: numbers of one size, and powers.
-  Polynomial rest = sum;
+  Polynomial rest = with_sums_joined(sum);
   Term common;
   if (rest.terms.size() > 1) {
     const double size = std::abs(rest.terms[0].coefficient);
     if (std::ranges::all_of(rest.terms,
                             [&](const Term& t) { return std::abs(t.coefficient) == size; }))
       common.coefficient = size;
-    for (const Factor& factor : sum.terms[0].factors) {
+    for (const Factor& factor : Term(rest.terms[0]).factors) {
       int exponent = factor.exponent;
-      for (const Term& term : sum.terms) {
+      for (const Term& term : rest.terms) {
         const auto mine = std::ranges::find(term.factors, factor.key, &Factor::key);
         const int e = mine == term.factors.end() ? 0 : mine->exponent;
         exponent = e > 0 && exponent > 0   ? std::min(exponent, e)

@@ -16,14 +16,35 @@ bool is_word(std::string_view name) {
   });
 }
 
-// "W3" is W and 3; other names are one.
-std::pair<std::string_view, std::string_view> split(std::string_view name) {
+// The subscript at the end of a name, in plain characters: "k+1" of "Wₖ₊₁". `length`: of the rest.
+std::string subscript(std::string_view name, std::size_t& length) {
+  static constexpr std::pair<std::string_view, char> signs[] = {
+      {"ₖ", 'k'}, {"₊", '+'}, {"₋", '-'}, {"₀", '0'}, {"₁", '1'}, {"₂", '2'}, {"₃", '3'},
+      {"₄", '4'}, {"₅", '5'}, {"₆", '6'}, {"₇", '7'}, {"₈", '8'}, {"₉", '9'}};
+  std::string plain;
+  while (name.size() > 3) {
+    const auto* sign =
+        std::ranges::find_if(signs, [&](const auto& pair) { return name.ends_with(pair.first); });
+    if (sign == std::end(signs)) break;
+    plain.insert(plain.begin(), sign->second);
+    name.remove_suffix(sign->first.size());
+  }
+  length = name.size();
+  return plain;
+}
+
+// "W3" is W and 3, "Wₖ₊₁" W and k+1; other names are one.
+std::pair<std::string_view, std::string> split(std::string_view name) {
+  std::size_t length = 0;
+  if (std::string index = subscript(name, length); !index.empty())
+    return {name.substr(0, length), std::move(index)};
   std::size_t letter = 1;
   while (letter < name.size() && (name[letter] & 0xC0) == 0x80) ++letter;
   const std::string_view rest = name.substr(std::min(letter, name.size()));
   const bool digits =
       std::ranges::all_of(rest, [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
-  return digits ? std::pair(name.substr(0, letter), rest) : std::pair(name, std::string_view());
+  if (digits) return {name.substr(0, letter), std::string(rest)};
+  return {name, ""};
 }
 
 bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
@@ -53,7 +74,7 @@ class Latex final : public Style {
     std::string base = letter.size() == 1 || (letter[0] & 0x80)
                            ? greek(letter)
                            : "\\mathrm{" + escaped(letter) + "}";
-    return index.empty() ? base : base + "_{" + std::string(index) + "}";
+    return index.empty() ? base : base + "_{" + index + "}";
   }
   std::string gradient(std::string_view name) const override {
     return "\\mathrm{d}" + symbol(name);
@@ -141,7 +162,7 @@ class MathMl final : public Style {
   std::string symbol(std::string_view name) const override {
     const auto [letter, index] = split(name);
     const std::string base = "<mi>" + in_markup(letter) + "</mi>";
-    return index.empty() ? base : "<msub>" + base + "<mn>" + std::string(index) + "</mn></msub>";
+    return index.empty() ? base : "<msub>" + base + "<mn>" + index + "</mn></msub>";
   }
   std::string gradient(std::string_view name) const override {
     return "<mrow><mi mathvariant=\"normal\">d</mi>" + symbol(name) + "</mrow>";

@@ -16,9 +16,15 @@ using namespace chainrule;
 
 TEST_SUITE_BEGIN("graph");
 
+namespace {
+
+std::string formulas(const Derivation& derivation) { return derivation.text({.limits = false}); }
+
+}  // namespace
+
 TEST_CASE("derive: the textbook chain of two hidden layers, one sample") {
   const TextbookNetwork net({4, 3, 3, 2}, 1);
-  CHECK(derive(net.loss).text() ==
+  CHECK(formulas(derive(net.loss)) ==
         "dz3 = p − y\n"
         "dW3 = dz3·(h2)ᵀ\n"
         "db3 = dz3\n"
@@ -34,7 +40,7 @@ TEST_CASE("derive: the textbook chain of two hidden layers, one sample") {
 
 TEST_CASE("derive: the loss as a product of matrices") {
   const TextbookNetwork net({4, 2}, 1);
-  CHECK(derive(-matmul(net.y.T(), log(net.p))).text() ==
+  CHECK(formulas(derive(-matmul(net.y.T(), log(net.p)))) ==
         "dz1 = p − y\n"
         "dW1 = dz1·xᵀ\n"
         "db1 = dz1\n");
@@ -42,7 +48,7 @@ TEST_CASE("derive: the loss as a product of matrices") {
 
 TEST_CASE("derive: a batch, with its 1/N and the sums over the samples") {
   const TextbookNetwork net({4, 3, 2}, 5);
-  CHECK(derive(net.loss).text() ==
+  CHECK(formulas(derive(net.loss)) ==
         "dz2 = (p − y) / 5\n"
         "dW2 = dz2·(h1)ᵀ\n"
         "db2 = Σ₁ dz2\n"
@@ -69,36 +75,41 @@ TEST_CASE("derive: layers of nn, whose results have no names") {
   const Tensor b = zeros({2}).named("b").requires_grad_();
   const Tensor y = one_hot(tensor({0, 1, 1, 0, 1}), 2).named("y");
   const Tensor h = linear(x, V, {}, Activation::tanh);
-  CHECK(derive(cross_entropy(linear(h, W, b), y)).text() ==
+  CHECK(formulas(derive(cross_entropy(linear(h, W, b), y))) ==
         "dt1 = (softmax(t1) − y) / 5\n"
         "dW  = (dt1)ᵀ·t2\n"
         "db  = Σ₀ dt1\n"
         "dV  = (dt1·W ⊗ (1 − (t2)²))ᵀ·x\n"
         "where t2 = tanh(x·Vᵀ)\n"
         "      t1 = t2·Wᵀ + b\n");
+  // Sums of terms that share a factor are one sum.
+  const Tensor c = zeros({3}).named("c").requires_grad_();
+  const Tensor s = linear(x, V, c, Activation::sigmoid);
+  CHECK(formulas(derive(cross_entropy(linear(s, W, b), y), {c}))
+            .find("dc  = Σ₀(dt1·W ⊗ t2 ⊗ (1 − t2))\n") != std::string::npos);
 }
 
 TEST_CASE("derive: squared error, two classes, shared weights, products with numbers") {
   const Tensor x = randn({4, 3}, f64).named("x"), y = randn({2, 3}, f64).named("y");
   const Tensor W = randn({2, 4}, f64).named("W").requires_grad_();
   const Tensor z = matmul(W, x).named("z");
-  CHECK(derive(sum(square(z - y)) / 2.0).text() == "dz = z − y\ndW = dz·xᵀ\n");
-  CHECK(derive(mean(square(z - y))).text() == "dz = (z − y) / 3\ndW = dz·xᵀ\n");
-  CHECK(derive(mse_loss(z, y)).text() == "dz = (z − y) / 3\ndW = dz·xᵀ\n");
+  CHECK(formulas(derive(sum(square(z - y)) / 2.0)) == "dz = z − y\ndW = dz·xᵀ\n");
+  CHECK(formulas(derive(mean(square(z - y)))) == "dz = (z − y) / 3\ndW = dz·xᵀ\n");
+  CHECK(formulas(derive(mse_loss(z, y))) == "dz = (z − y) / 3\ndW = dz·xᵀ\n");
 
   const Tensor c = to(y > 0.0, f64).named("c");
   const Tensor p = sigmoid(z).named("p");
   const Tensor two = -sum(c * log(p) + (1 - c) * log(1 - p));
-  CHECK(derive(two).text() == "dz = p − c\ndW = dz·xᵀ\n");
+  CHECK(formulas(derive(two)) == "dz = p − c\ndW = dz·xᵀ\n");
 
   const Tensor h = sigmoid(z).named("h");
   const Tensor r = matmul(W.T(), h).named("r");
-  CHECK(derive(sum(square(r - x)) / 2.0).text() ==
+  CHECK(formulas(derive(sum(square(r - x)) / 2.0)) ==
         "dr = r − x\n"
         "dh = W·dr\n"
         "dz = dh ⊗ σ'(z)\n"
         "dW = dz·xᵀ + h·(dr)ᵀ\n");
-  CHECK(derive(sum(square(z)) + 0.5 * sum(square(W))).text() == "dz = 2 z\ndW = W + dz·xᵀ\n");
+  CHECK(formulas(derive(sum(square(z)) + 0.5 * sum(square(W)))) == "dz = 2 z\ndW = W + dz·xᵀ\n");
 }
 
 TEST_CASE("derive: LaTeX, Markdown and HTML") {
@@ -107,6 +118,7 @@ TEST_CASE("derive: LaTeX, Markdown and HTML") {
   const Tensor z = matmul(W, x).named("z3");
   const Derivation derivation = derive(sum(square(z)) / 2.0);
   CHECK(derivation.latex() ==
+        "% Valid for the program that ran: other branches of it may have other derivatives.\n"
         "\\begin{align*}\n"
         "  \\mathrm{d}z_{3} &= z_{3} \\\\\n"
         "  \\mathrm{d}\\mathrm{W\\_1} &= \\mathrm{d}z_{3}\\,{x}^{\\top}\n"
@@ -118,6 +130,87 @@ TEST_CASE("derive: LaTeX, Markdown and HTML") {
   CHECK(html.starts_with("<!DOCTYPE html>"));
   CHECK(html.find("<msub><mi>z</mi><mn>3</mn></msub>") != std::string::npos);
   CHECK(html.find("<msup><mrow><mi>x</mi></mrow><mo>⊤</mo></msup>") != std::string::npos);
+}
+
+TEST_CASE("derive: shapes, norms, values, and the steps") {
+  const Tensor x = tensor({{1.0}, {2.0}}, f64).named("x");
+  const Tensor W = tensor({{3.0, 0.0}, {0.0, 1.0}}, f64).named("W").requires_grad_();
+  const Tensor z = matmul(W, x).named("z");
+  const Derivation derivation = derive(sum(square(z)) / 2.0);
+  CHECK(derivation.text({.shapes = true, .norms = true}) ==
+        "dz = z        (2, 1)  ‖·‖ = 3.606\n"
+        "dW = dz·xᵀ    (2, 2)  ‖·‖ = 8.062\n"
+        "Valid for the program that ran: other branches of it may have other derivatives.\n");
+  CHECK(derivation.text({.values = true, .limits = false}) ==
+        "dz = z\n"
+        "    dz = tensor([[3.],\n"
+        "                 [2.]], dtype=f64)\n"
+        "dW = dz·xᵀ\n"
+        "    dW = tensor([[3., 6.],\n"
+        "                 [2., 4.]], dtype=f64)\n");
+  CHECK(derivation.latex({.values = true, .limits = false}) ==
+        "\\begin{align*}\n"
+        "  \\mathrm{d}z &= z \\\\\n"
+        "   &= \\begin{bmatrix}3 \\\\ 2\\end{bmatrix} \\\\\n"
+        "  \\mathrm{d}W &= \\mathrm{d}z\\,{x}^{\\top} \\\\\n"
+        "   &= \\begin{bmatrix}3 & 6 \\\\ 2 & 4\\end{bmatrix}\n"
+        "\\end{align*}\n");
+  CHECK(derivation.markdown({.norms = true, .limits = false}) ==
+        "| gradient | formula | norm |\n|---|---|---|\n"
+        "| $\\mathrm{d}z$ | $z$ | ‖·‖ = 3.606 |\n"
+        "| $\\mathrm{d}W$ | $\\mathrm{d}z\\,{x}^{\\top}$ | ‖·‖ = 8.062 |\n");
+  const std::string html = derivation.html_table({.shapes = true, .values = true});
+  CHECK(html.find("<td style=\"color: #666\">(2, 2)</td>") != std::string::npos);
+  CHECK(html.find("<mtr><mtd><mn>3</mn></mtd><mtd><mn>6</mn></mtd></mtr>") != std::string::npos);
+  CHECK(html.find("Valid for the program that ran") != std::string::npos);
+  for (const Derivation::Step& step : derivation.steps()) CHECK(step.value.shape() == step.shape);
+
+  const TextbookNetwork net({4, 3, 2}, 1);
+  const std::string steps = derive(net.loss).text({.steps = true});
+  CHECK(steps.find("dz2 = p ⊗ (dp − Σ₀(p ⊗ dp))\n") != std::string::npos);
+  CHECK(steps.find(" = p − y ") != std::string::npos);
+  CHECK(steps.find("since ") != std::string::npos);
+}
+
+TEST_CASE("derive: repeated layers once") {
+  const TextbookNetwork net({4, 3, 3, 3, 3, 2}, 5);
+  const Derivation derivation = derive(net.loss);
+  CHECK(derivation.text({.layers_once = true, .limits = false}) ==
+        "dz5 = (p − y) / 5\n"
+        "dWₖ = dzₖ·(hₖ₋₁)ᵀ      for k = 5 … 2\n"
+        "dbₖ = Σ₁ dzₖ           for k = 5 … 1\n"
+        "dhₖ = (Wₖ₊₁)ᵀ·dzₖ₊₁    for k = 4 … 1\n"
+        "dzₖ = dhₖ ⊗ σ'(zₖ)     for k = 4 … 1\n"
+        "dW1 = dz1·xᵀ\n");
+  CHECK(derivation.latex({.layers_once = true})
+            .find("\\mathrm{d}h_{k} &= {W_{k+1}}^{\\top}\\,\\mathrm{d}z_{k+1} && "
+                  "\\text{for k = 4 \\dots 1}") != std::string::npos);
+  CHECK(derivation.html_table({.layers_once = true}).find("<msub><mi>W</mi><mn>k+1</mn></msub>") !=
+        std::string::npos);
+  // Nothing is lost: every gradient is in some line, and those that are alone stay as they are.
+  const TextbookNetwork shallow({4, 3, 2}, 5);
+  CHECK(derive(shallow.loss).text({.layers_once = true}).find("dW2 = dz2·(h1)ᵀ\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("derive: modules as one line each") {
+  Generator generator(3);
+  const Tensor x = randn({5, 4}, generator, f64).named("x");
+  const auto layer = [&](const std::string& name, const Tensor& in, std::int64_t units) {
+    const Tensor W =
+        randn({units, in.shape()[1]}, generator, f64).named(name + ".weight").requires_grad_();
+    return linear(in, W, zeros({units}, f64).named(name + ".bias").requires_grad_());
+  };
+  const Tensor code = tanh(layer("encoder.1", tanh(layer("encoder.0", x, 3)), 2));
+  const Tensor back = layer("decoder.0", code, 4);
+  const Derivation derivation = derive(mse_loss(back, x));
+  const std::string text = derivation.text({.fold_modules = 1, .limits = false});
+  CHECK(text.find("formulas in encoder: ") != std::string::npos);
+  CHECK(text.find("formulas in decoder: ") != std::string::npos);
+  CHECK(text.find("d(encoder.0.weight) = ") == std::string::npos);
+  CHECK(derivation.text({.fold_modules = 2}).find("formulas in encoder.0: ") != std::string::npos);
+  for (const Derivation::Step& step : derivation.steps())
+    if (step.of == "encoder.0.weight") CHECK(step.module == "encoder.0");
 }
 
 TEST_CASE("derive: long chains and ladders without names") {
@@ -138,7 +231,7 @@ TEST_CASE("derive: long chains and ladders without names") {
 
 TEST_CASE("derive: asked for, and errors") {
   const TextbookNetwork net({4, 3, 2}, 1);
-  CHECK(derive(net.loss, {net.p}).text() == "dp = −y ⊘ p\n");
+  CHECK(formulas(derive(net.loss, {net.p})) == "dp = −y ⊘ p\n");
   const Tensor other = tensor({1.0}, f64).named("other").requires_grad_();
   CHECK(error_of<GradError>([&] {
           derive(net.loss, {other});
