@@ -4,14 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 #include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
+#include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 #include <chainrule/graph/picture/layout.hpp>
+#include <chainrule/graph/picture/view.hpp>
 
 namespace chainrule {
 
@@ -62,11 +66,38 @@ class Picture {
  public:
   Picture(const Tensor& loss, const char* caller, const Where& where)
       : trace_(loss, loss.node() ? all_nodes(loss) : std::vector<Tensor>(), caller, where),
-        names_(trace_) {}
-
-  std::string svg(bool interactive) {
+        names_(trace_),
+        modules_(derivation::modules_of(trace_.traversal())) {
     measure();
-    place();
+  }
+
+  /// The modules that there are at a depth, and for each node which one it is in.
+  std::vector<std::string> modules_at(int depth) const {
+    std::vector<std::string> modules;
+    for (const std::string& path : modules_)
+      modules.emplace_back(derivation::outer_module(path, depth));
+    return modules;
+  }
+
+  std::size_t size() const { return trace_.size(); }
+
+  std::string svg(const std::vector<std::string>& modules, const std::set<std::string>& folded,
+                  bool interactive) {
+    const View view = picture::view_of(trace_.traversal(), modules, folded);
+    std::vector<picture::Box> boxes;
+    std::vector<picture::Arrow> arrows;
+    for (const View::Item& item : view.items) {
+      std::size_t longest = 0;
+      const std::vector<std::string> lines = lines_of(item);
+      for (const std::string& line : lines)
+        longest = std::max(longest, static_cast<std::size_t>(std::ranges::count_if(
+                                        line, [](char c) { return (c & 0xC0) != 0x80; })));
+      boxes.push_back({7.0 * static_cast<double>(longest) + 16,
+                       15.0 * static_cast<double>(lines.size()) + 10,
+                       {}});
+    }
+    for (const View::Edge& edge : view.edges) arrows.push_back({edge.from, edge.to, {}});
+    const picture::Point size = picture::place(boxes, arrows);
     std::string out = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
         "width=\"{0:.0f}\" "
@@ -74,18 +105,23 @@ class Picture {
         "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
         "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker>"
         "</defs>\n",
-        size_.x, size_.y);
-    for (const picture::Arrow& arrow : arrows_) out += path_of(arrow);
-    for (std::uint32_t i = 0; i < trace_.size(); ++i) out += box_of(i, interactive);
-    return out + "</svg>\n";
+        std::max(size.x, legend_width), size.y + legend_height);
+    for (const picture::Arrow& arrow : arrows) out += path_of(arrow);
+    for (std::size_t k = 0; k < boxes.size(); ++k)
+      out += box_of(view.items[k], boxes[k], interactive);
+    return out + legend(size.y) + "</svg>\n";
   }
 
  private:
+  using View = picture::View;
+  static constexpr double legend_width = 640, legend_height = 34;
+
   void measure() {
     std::vector<double> norms;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       values_.push_back(statistics_of(trace_.replay().value(i)));
       gradients_.push_back(statistics_of(trace_.environment().gradients[i]));
+      if (i == trace_.loss()) gradients_.back().norm = 1;  // dL/dL
       if (gradients_.back().norm > 0) norms.push_back(gradients_.back().norm);
     }
     std::ranges::sort(norms);
@@ -94,8 +130,31 @@ class Picture {
       if (!values_[i].finite) first_bad_ = i;
   }
 
-  std::vector<std::string> lines_of(std::uint32_t i) {
+  bool is_parameter(std::uint32_t i) const {
+    return trace_.node(i).is_leaf() && trace_.node(i).requires_grad();
+  }
+
+  // The gradient of all parameters of a module together; of its last result where it has none.
+  double norm_of(const View::Item& item) const {
+    if (item.module.empty()) return gradients_[item.node].norm;
+    double squares = 0;
+    for (const std::uint32_t i : item.inside)
+      if (is_parameter(i)) squares += gradients_[i].norm * gradients_[i].norm;
+    return squares > 0 ? std::sqrt(squares) : gradients_[item.inside.front()].norm;
+  }
+
+  std::vector<std::string> lines_of(const View::Item& item) {
+    if (!item.module.empty()) {
+      const auto parameters =
+          std::ranges::count_if(item.inside, [&](std::uint32_t i) { return is_parameter(i); });
+      return {item.module + " · module",
+              fmt::format("{} operations",
+                          static_cast<std::ptrdiff_t>(item.inside.size()) - parameters),
+              fmt::format("{} parameters", parameters), fmt::format("‖d‖ {:.2g}", norm_of(item))};
+    }
+    const std::uint32_t i = item.node;
     const Node& node = trace_.node(i);
+    if (item.is_copy) return {names_.tensor(i)};
     const std::string op = node.is_leaf() ? (node.requires_grad() ? "parameter" : "data")
                                           : std::string(node.op()->name());
     std::vector<std::string> lines{node.name().empty() ? op : names_.tensor(i) + " · " + op,
@@ -106,22 +165,6 @@ class Picture {
       lines.push_back("not finite");
     if (trace_.gradient(i)) lines.push_back(fmt::format("‖d‖ {:.2g}", gradients_[i].norm));
     return lines;
-  }
-
-  void place() {
-    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-      std::size_t longest = 0;
-      const std::vector<std::string> lines = lines_of(i);
-      for (const std::string& line : lines)
-        longest = std::max(longest, static_cast<std::size_t>(std::ranges::count_if(
-                                        line, [](char c) { return (c & 0xC0) != 0x80; })));
-      boxes_.push_back({7.0 * static_cast<double>(longest) + 16,
-                        15.0 * static_cast<double>(lines.size()) + 10,
-                        {}});
-      for (const std::uint32_t edge : trace_.traversal().edges(i))
-        if (edge != Traversal::none) arrows_.push_back({edge, i, {}});
-    }
-    size_ = picture::place(boxes_, arrows_);
   }
 
   static std::string path_of(const picture::Arrow& arrow) {
@@ -136,61 +179,147 @@ class Picture {
                        d);
   }
 
+  // What the colours and borders mean, below the graph.
+  std::string legend(double top) const {
+    double x = 16;
+    std::string out = fmt::format("<g font-size=\"11\" transform=\"translate(0 {:.0f})\">", top);
+    const auto entry = [&](std::string_view fill, std::string_view border, std::string_view words) {
+      out += fmt::format(
+          "<rect x=\"{:.0f}\" y=\"8\" width=\"18\" height=\"12\" fill=\"{}\" {}/>"
+          "<text x=\"{:.0f}\" y=\"18\">{}</text>",
+          x, fill, border, x + 24, words);
+      x += 36 + 6 * static_cast<double>(words.size());
+    };
+    entry("#fff", "stroke=\"#2e8b57\" stroke-width=\"2\"", "parameter");
+    entry("#eee", "stroke=\"#777\" stroke-dasharray=\"4 2\"", "data");
+    entry("#fff", "stroke=\"#777\" rx=\"5\"", "result");
+    entry("#9191ff", "stroke=\"#777\"", "vanishing gradient");
+    entry("#ff9191", "stroke=\"#777\"", "exploding gradient");
+    if (first_bad_ != Traversal::none)
+      entry("#fff", "stroke=\"#d00000\" stroke-width=\"4\"", "first NaN or infinity");
+    return out + "</g>\n";
+  }
+
   // What the tooltip and the panel say.
-  std::string details_of(std::uint32_t i) {
+  const std::string& details_of(std::uint32_t i) {
+    const auto [at, added] = details_.try_emplace(i);
+    if (!added) return at->second;
     const Node& node = trace_.node(i);
     std::string text =
         fmt::format("{} {} {}", names_.tensor(i), to_string(node.shape()), name_of(node.dtype()));
     if (trace_.forward(i))
       text += fmt::format("\n{} = {}", names_.tensor(i), names_.text(trace_.forward(i)));
     if (trace_.gradient(i))
-      text += fmt::format("\nd{} = {}", names_.tensor(i),
+      text += fmt::format("\n{} = {}",
+                          derivation::gradient_text(names_.tensor(i), derivation::Format::unicode),
                           names_.text(derivation::simplified(trace_, i, {}).back().expression));
-    return text + fmt::format("\n{}:{}", node.where().file_name(), node.where().line());
+    text += fmt::format("\n{}:{}", node.where().file_name(), node.where().line());
+    return at->second = std::move(text);
   }
 
-  std::string box_of(std::uint32_t i, bool interactive) {
-    const Node& node = trace_.node(i);
-    const picture::Box& box = boxes_[i];
+  std::string details_of(const View::Item& item) {
+    if (item.module.empty()) return details_of(item.node);
+    std::string text = item.module;
+    for (const std::uint32_t i : item.inside)
+      if (trace_.forward(i))
+        text += fmt::format("\n{} = {}", names_.tensor(i), names_.text(trace_.forward(i)));
+    for (const std::uint32_t i : item.inside)
+      if (is_parameter(i))
+        text += fmt::format("\n{} {}, ‖d‖ {:.2g}", names_.tensor(i),
+                            to_string(trace_.node(i).shape()), gradients_[i].norm);
+    return text;
+  }
+
+  std::string box_of(const View::Item& item, const picture::Box& box, bool interactive) {
+    const bool is_module = !item.module.empty();
+    const bool leaf = !is_module && trace_.node(item.node).is_leaf();
+    const bool parameter = leaf && is_parameter(item.node);
+    const bool bad = is_module ? std::ranges::find(item.inside, first_bad_) != item.inside.end()
+                               : item.node == first_bad_;
     const double x = box.centre.x - box.width / 2, y = box.centre.y - box.height / 2;
-    const bool parameter = node.is_leaf() && node.requires_grad();
     const std::string fill =
-        trace_.gradient(i) ? colour_of(gradients_[i].norm, median_) : "#eeeeee";
-    const char* stroke = i == first_bad_ ? "#d00000\" stroke-width=\"4"
-                         : parameter     ? "#2e8b57\" stroke-width=\"2"
-                                         : "#777";
-    std::string out = fmt::format(
-        "<g{}><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" "
+        is_module || trace_.gradient(item.node) ? colour_of(norm_of(item), median_) : "#eeeeee";
+    const char* stroke = bad         ? "#d00000\" stroke-width=\"4"
+                         : parameter ? "#2e8b57\" stroke-width=\"2"
+                         : is_module ? "#333\" stroke-width=\"3"
+                                     : "#777";
+    std::string out = interactive
+                          ? fmt::format("<g class=\"node\"{}>",
+                                        is_module ? fmt::format(" data-module=\"{}\"",
+                                                                derivation::in_markup(item.module))
+                                                  : "")
+                          : "<g>";
+    out += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" "
         "fill=\"{}\" stroke=\"{}\"{}/>",
-        interactive ? " class=\"node\"" : "", x, y, box.width, box.height, node.is_leaf() ? 0 : 9,
-        fill, stroke, node.is_leaf() && !parameter ? " stroke-dasharray=\"4 2\"" : "");
+        x, y, box.width, box.height, leaf || is_module ? 0 : 9, fill, stroke,
+        leaf && !parameter ? " stroke-dasharray=\"4 2\"" : "");
     double line = y + 18;
-    for (const std::string& text : lines_of(i)) {
+    for (const std::string& text : lines_of(item)) {
       out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\"{}>{}</text>",
                          box.centre.x, line, line < y + 19 ? " font-weight=\"bold\"" : "",
                          derivation::in_markup(text));
       line += 15;
     }
-    return out + fmt::format("<title>{}</title></g>\n", derivation::in_markup(details_of(i)));
+    return out + fmt::format("<title>{}</title></g>\n", derivation::in_markup(details_of(item)));
   }
 
   Trace trace_;
   Naming names_;
+  std::vector<std::string> modules_;
   std::vector<Statistics> values_, gradients_;
-  std::vector<picture::Box> boxes_;
-  std::vector<picture::Arrow> arrows_;
-  picture::Point size_;
+  std::map<std::uint32_t, std::string> details_;
   double median_ = 0;
   std::uint32_t first_bad_ = Traversal::none;
 };
 
+std::set<std::string> names_in(const std::vector<std::string>& modules) {
+  std::set<std::string> names(modules.begin(), modules.end());
+  names.erase("");
+  return names;
+}
+
+// A graph of more nodes is shown folded at first.
+constexpr std::size_t most_unfolded = 60;
+
 }  // namespace
 
-std::string graph_svg(const Tensor& loss, Where where) {
-  return Picture(loss, "graph_svg", where).svg(false);
+std::string graph_svg(const Tensor& loss, const PictureOptions& options, Where where) {
+  if (options.fold_modules < 0)
+    throw ValueError(fmt::format("graph_svg: modules of {} names", options.fold_modules), where,
+                     "0 folds none, 1 the outermost");
+  Picture picture(loss, "graph_svg", where);
+  const std::vector<std::string> modules = picture.modules_at(options.fold_modules);
+  return picture.svg(modules,
+                     options.fold_modules > 0 ? names_in(modules) : std::set<std::string>(), false);
 }
 
 std::string graph_html(const Tensor& loss, Where where) {
+  Picture picture(loss, "graph_html", where);
+  const std::vector<std::string> modules = picture.modules_at(1);
+  const std::set<std::string> all = names_in(modules);
+  struct Choice {
+    std::string id, label;
+    std::set<std::string> folded;
+  };
+  std::vector<Choice> choices{{"", "all operations", {}}};
+  if (!all.empty()) choices.push_back({"*", "modules folded", all});
+  if (all.size() > 1)
+    for (const std::string& module : all) {
+      std::set<std::string> others = all;
+      others.erase(module);
+      choices.push_back({module, module + " unfolded", others});
+    }
+  const std::string first = !all.empty() && picture.size() > most_unfolded ? "*" : "";
+  std::string menu, views;
+  for (const Choice& choice : choices) {
+    const std::string id = derivation::in_markup(choice.id);
+    menu += fmt::format("<option value=\"{}\"{}>{}</option>", id,
+                        choice.id == first ? " selected" : "", derivation::in_markup(choice.label));
+    views +=
+        fmt::format("<div class=\"view\" data-view=\"{}\"{}>\n{}</div>\n", id,
+                    choice.id == first ? "" : " hidden", picture.svg(modules, choice.folded, true));
+  }
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Graph</title>\n"
          "<style>\n"
          "  body { margin: 0; font: 14px/1.4 system-ui, sans-serif; }\n"
@@ -198,11 +327,22 @@ std::string graph_html(const Tensor& loss, Where where) {
          "1em;\n"
          "    background: #fffd; border: 1px solid #999; white-space: pre-wrap; }\n"
          "  .node { cursor: pointer; }\n  .kept rect { stroke-width: 3; }\n"
-         "</style>\n<div id=\"panel\">Point at a node for its rule, click to keep it.</div>\n" +
-         Picture(loss, "graph_html", where).svg(true) +
+         "</style>\n" +
+         (all.empty()
+              ? ""
+              : "<p style=\"margin: 1em\"><select id=\"view\">" + menu + "</select></p>\n") +
+         "<div id=\"panel\">Point at a box for its rule, click to keep it" +
+         (all.empty() ? "" : "; double-click a module to unfold it") + ".</div>\n" + views +
          "<script>\n"
          "const panel = document.getElementById('panel');\n"
+         "const menu = document.getElementById('view');\n"
          "let kept = null;\n"
+         "function choose(view) {\n"
+         "  for (const div of document.querySelectorAll('.view'))\n"
+         "    div.hidden = div.dataset.view !== view;\n"
+         "  menu.value = view;\n"
+         "}\n"
+         "if (menu) menu.addEventListener('change', () => choose(menu.value));\n"
          "for (const node of document.querySelectorAll('.node')) {\n"
          "  const show = () => { panel.textContent = node.querySelector('title').textContent; };\n"
          "  node.addEventListener('mouseenter', () => { if (!kept) show(); });\n"
@@ -210,6 +350,11 @@ std::string graph_html(const Tensor& loss, Where where) {
          "    if (kept) kept.classList.remove('kept');\n"
          "    kept = kept === node ? null : node;\n"
          "    if (kept) { kept.classList.add('kept'); show(); }\n"
+         "  });\n"
+         "  node.addEventListener('dblclick', () => {\n"
+         "    const module = (node.dataset.module || '').replace(/ \\(\\d+\\)$/, '');\n"
+         "    const has = [...menu?.options ?? []].some(option => option.value === module);\n"
+         "    if (module) choose(has ? module : '');\n"
          "  });\n"
          "}\n"
          "</script>\n</html>\n";

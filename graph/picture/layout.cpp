@@ -23,17 +23,19 @@ class Layers {
   Layers(std::span<Box> boxes, std::span<Arrow> arrows) : boxes_(boxes), arrows_(arrows) {
     std::vector<int> layer(boxes.size(), 0);
     // Boxes are in topological order, arrows need not be.
-    std::vector<std::vector<std::uint32_t>> into(boxes.size());
-    for (const Arrow& arrow : arrows) into[arrow.to].push_back(arrow.from);
+    std::vector<std::vector<std::uint32_t>> into(boxes.size()), out_of(boxes.size());
+    for (const Arrow& arrow : arrows) {
+      into[arrow.to].push_back(arrow.from);
+      out_of[arrow.from].push_back(arrow.to);
+    }
     for (std::size_t i = 0; i < boxes.size(); ++i)
       for (const std::uint32_t from : into[i]) layer[i] = std::max(layer[i], layer[from] + 1);
-    // What nothing points to stands just above the first that it points to.
-    for (std::size_t i = 0; i < boxes.size(); ++i) {
-      if (!into[i].empty()) continue;
-      int first = -1;
-      for (const Arrow& arrow : arrows)
-        if (arrow.from == i && (first < 0 || layer[arrow.to] < first)) first = layer[arrow.to];
-      if (first > 0) layer[i] = first - 1;
+    // And then as near to what needs it as can be.
+    for (std::size_t i = boxes.size(); i-- > 0;) {
+      if (out_of[i].empty()) continue;
+      int first = layer[out_of[i][0]];
+      for (const std::uint32_t to : out_of[i]) first = std::min(first, layer[to]);
+      layer[i] = std::max(first - 1, 0);
     }
     for (std::size_t i = 0; i < boxes.size(); ++i)
       items_.push_back({boxes[i].width, layer[i], {}, {}});
@@ -92,6 +94,8 @@ class Layers {
   }
 
  private:
+  bool is_source(std::size_t i) const { return items_[i].above.empty(); }
+
   // One beside the other around 0, in their order.
   void spread(const std::vector<std::size_t>& layer) {
     double width = -gap;
@@ -106,21 +110,33 @@ class Layers {
   // Orders a layer by where its neighbours on one side are, and moves it as near to them as the
   // widths allow.
   void reorder(std::vector<std::size_t>& layer, std::vector<std::size_t> Item::* neighbours) {
-    std::vector<double> wish(items_.size());
+    std::vector<double>& wish = wish_;
+    wish.resize(items_.size());
     for (const std::size_t i : layer) {
       const auto& others = items_[i].*neighbours;
       wish[i] = items_[i].x;
       if (others.empty()) continue;
-      wish[i] = 0;
-      for (const std::size_t other : others) wish[i] += items_[other].x;
-      wish[i] /= static_cast<double>(others.size());
+      // Results stand below results, and parameters go beside them: otherwise chains would drift.
+      double sum = 0, count = 0;
+      const bool any = std::ranges::any_of(others, [&](std::size_t k) { return !is_source(k); });
+      for (const std::size_t other : others) {
+        if (any && is_source(other)) continue;
+        sum += items_[other].x;
+        ++count;
+      }
+      wish[i] = sum / count;
     }
     std::ranges::stable_sort(layer, {}, [&](std::size_t i) { return wish[i]; });
     spread(layer);
     // Shift the whole, then each to the right as far as it wishes, from the right end.
-    double shift = 0;
-    for (const std::size_t i : layer) shift += wish[i] - items_[i].x;
-    shift /= static_cast<double>(std::max<std::size_t>(layer.size(), 1));
+    double shift = 0, count = 0;
+    const bool any = std::ranges::any_of(layer, [&](std::size_t i) { return !is_source(i); });
+    for (const std::size_t i : layer) {
+      if (any && is_source(i)) continue;
+      shift += wish[i] - items_[i].x;
+      ++count;
+    }
+    shift /= std::max(count, 1.0);
     for (const std::size_t i : layer) items_[i].x += shift;
     for (std::size_t k = layer.size(); k-- > 0;) {
       Item& item = items_[layer[k]];
@@ -145,6 +161,7 @@ class Layers {
   std::span<Box> boxes_;
   std::span<Arrow> arrows_;
   std::vector<Item> items_;
+  std::vector<double> wish_;  // where an item of the layer would stand best
   std::vector<std::vector<std::size_t>> paths_;
   std::vector<std::vector<std::size_t>> layers_;
 };
