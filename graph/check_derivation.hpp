@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cstdio>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -54,6 +55,8 @@ class DerivationReport {
 
   /// A table for a terminal, and a line for each formula that is wrong.
   std::string text(bool colour = false) const;
+  /// Prints text(), in colour on a terminal unless NO_COLOR is set (https://no-color.org).
+  void print(std::FILE* out = stdout) const;
   std::string markdown() const;
   std::string json() const;
 

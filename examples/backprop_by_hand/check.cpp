@@ -46,13 +46,7 @@ std::int64_t affordable(const Network& network, const std::vector<Tensor>& gradi
 std::vector<Tensor> autograd(const Network& network, const Pass& pass, const Tensor& y,
                              const std::vector<Formula>& chain) {
   std::vector<Tensor> inputs;
-  for (const auto& [of, gradient, text, compute] : chain) {
-    const auto& tensors = of.kind == Kind::z   ? pass.z
-                          : of.kind == Kind::h ? pass.h
-                          : of.kind == Kind::W ? network.W
-                                               : network.b;
-    inputs.push_back(tensors[of.layer]);
-  }
+  for (const Formula& formula : chain) inputs.push_back(tensor_of(network, pass, formula.of));
   return cr::grad(loss(pass.p, y), inputs);
 }
 

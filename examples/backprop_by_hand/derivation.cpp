@@ -15,6 +15,14 @@ Tensor sigmoid_slope(const Tensor& z) { return sigmoid(z) * (1 - sigmoid(z)); }
 
 }  // namespace
 
+const Tensor& tensor_of(const Network& network, const Pass& pass, Symbol of) {
+  const auto& tensors = of.kind == Kind::z   ? pass.z
+                        : of.kind == Kind::h ? pass.h
+                        : of.kind == Kind::W ? network.W
+                                             : network.b;
+  return tensors[static_cast<std::size_t>(of.layer)];
+}
+
 Terms::Terms(const Network& network, const Pass& pass, const Tensor& labels)
     : W(network.W), z(pass.z), h(pass.h), p(pass.p), y(labels), N(labels.size(1)) {
   for (auto* gradients : {&dz, &dh, &dW, &db}) gradients->resize(W.size());

@@ -18,6 +18,9 @@ struct Symbol {
   int layer;
 };
 
+/// That tensor of a network and its forward pass.
+const chainrule::Tensor& tensor_of(const Network& network, const Pass& pass, Symbol of);
+
 /// What may stand in a formula: the network's weights, what the forward pass computed, the labels,
 /// and the gradients that the formulas before gave. dz[l] is the gradient of the loss for z[l].
 struct Terms {

@@ -23,14 +23,6 @@ Tensor loss_with(Network& network, const Pass& pass, const Tensor& y, Symbol of,
   return loss(from_h(network, l - 1, pass.h[l - 1]), y);
 }
 
-const Tensor& tensor_of(const Network& network, const Pass& pass, Symbol of) {
-  const auto& tensors = of.kind == Kind::z   ? pass.z
-                        : of.kind == Kind::h ? pass.h
-                        : of.kind == Kind::W ? network.W
-                                             : network.b;
-  return tensors[of.layer];
-}
-
 }  // namespace
 
 Differences central_differences(const Network& network, const Pass& pass, const Tensor& y,

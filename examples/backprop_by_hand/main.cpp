@@ -49,10 +49,26 @@ std::string forward_formulas(int layers) {
                             layers, last);
 }
 
-// The loss of the first training image, to be derived.
-cr::Tensor recorded_loss(const by_hand::Network& network, const examples::Digits& train) {
-  const by_hand::Columns columns = by_hand::columns(train.pick(cr::arange(1)));
-  return by_hand::loss(forward(network, columns.x).p, columns.y.named("y"));
+// The forward pass of the first training image, recorded to be derived.
+struct Recorded {
+  Recorded(const by_hand::Network& network, const by_hand::Columns& columns)
+      : pass(forward(network, columns.x)),
+        y(columns.y.named("y")),
+        loss(by_hand::loss(pass.p, y)) {}
+
+  by_hand::Pass pass;
+  cr::Tensor y, loss;
+};
+
+// What the library says to the formulas by hand.
+cr::DerivationReport verdicts(const by_hand::Network& network, const Recorded& recorded) {
+  const auto chain = by_hand::backward_chain(network.layers(), by_hand::Samples::one);
+  by_hand::Terms terms = evaluate(chain, network, recorded.pass, recorded.y);
+  std::vector<cr::Formula> formulas;
+  for (const by_hand::Formula& formula : chain)
+    formulas.push_back({formula.gradient, tensor_of(network, recorded.pass, formula.of),
+                        terms.gradient(formula.of)});
+  return cr::check_derivation(recorded.loss, formulas);
 }
 
 // The chain as it was derived by hand, beside what the library derives from the recorded program.
@@ -96,13 +112,17 @@ int main_program(const examples::Options& options) {
 
   fmt::print("The network {} in {}\n\n{}\n", options.layers_text(), name_of(options.dtype),
              forward_formulas(network.layers()));
-  const cr::Tensor loss = recorded_loss(network, digits.train);
-  const cr::Derivation derived = cr::derive(loss);
+  const Recorded recorded(network, by_hand::columns(digits.train.pick(cr::arange(1))));
+  const cr::Derivation derived = cr::derive(recorded.loss);
   fmt::print("The chain rule, from the output to the input\n\n{}\n",
              side_by_side(derived, network.layers()));
-  fmt::print("1. One image, the digit {}: how far autograd is at most\n\n",
+  const cr::DerivationReport report = verdicts(network, recorded);
+  fmt::print("What check_derivation says to the formulas by hand\n\n");
+  report.print();
+  bool ok = report.ok();
+  fmt::print("\n1. One image, the digit {}: how far autograd is at most\n\n",
              digits.train.labels.at<std::int64_t>({0}));
-  bool ok = check(network, digits.train, 1, by_hand::Samples::one);
+  ok &= check(network, digits.train, 1, by_hand::Samples::one);
   // Differences take four forward passes for each element: a part of a large batch says as much.
   const std::int64_t compared = std::min<std::int64_t>(batch, 128);
   fmt::print("2. A batch of N = {}, the mean of its losses: how far autograd is at most\n\n",
@@ -122,7 +142,8 @@ int main_program(const examples::Options& options) {
                                    argmax(predict(network, by_hand::columns(digits.test).x), 0)));
   }
   if (!options.page.empty()) {
-    by_hand::write_page(options.page, options.layers_text(), derived, cr::graph_svg(loss), history);
+    by_hand::write_page(options.page, options.layers_text(), derived, cr::graph_svg(recorded.loss),
+                        history);
     fmt::print("\nFormulas, graph and training curve: {}\n", options.page);
   }
   if (ok) return 0;

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include <chainrule/graph/check_derivation.hpp>
 
@@ -100,6 +102,12 @@ std::string DerivationReport::text(bool colour) const {
   for (const FormulaVerdict& v : verdicts_)
     if (const std::string text = remark(v); !text.empty()) out += text + '\n';
   return out;
+}
+
+void DerivationReport::print(std::FILE* out) const {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const bool colour = isatty(fileno(out)) != 0 && !(no_colour && *no_colour);
+  fmt::print(out, "{}", text(colour));
 }
 
 std::string DerivationReport::markdown() const {

@@ -1,5 +1,6 @@
 // Writes programs with emit_cpp() into a folder, and two files that include their tests: one for
 // whole models, one for the samples of every op. They are compiled with Eigen and doctest alone.
+// And a document with the derivations of the models, for LaTeX.
 
 #include <fmt/format.h>
 
@@ -33,17 +34,33 @@ class Folder {
       throw std::runtime_error(fmt::format("{}: {}", label, e.what()));
     }
     ++count_;
+    if (prefix_ == "model") write_derivation(label, loss);
     includes_ += fmt::format("#include \"{}_test.cpp\"  // {}\n", options.name, label);
   }
   void finish() const {
+    if (!document_.empty()) {
+      std::ofstream document(path_ / "derivations.tex");
+      document << "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
+                  "\\begin{document}\n"
+               << document_ << "\\end{document}\n";
+    }
     std::ofstream out(path_ / (prefix_ + "s_test.cpp"));
     out << includes_ << std::flush;
     if (!out) throw std::runtime_error("cannot write " + path_.string());
   }
 
  private:
+  void write_derivation(const std::string& label, const Tensor& loss) {
+    const Derivation derivation = derive(loss);
+    document_ += "\\section*{" + label + "}\n";
+    for (const DerivationView& view :
+         {DerivationView{.steps = true, .shapes = true, .norms = true},
+          DerivationView{.values = true}, DerivationView{.layers_once = true, .fold_modules = 1}})
+      document_ += derivation.latex(view);
+  }
+
   std::filesystem::path path_;
-  std::string prefix_, includes_;
+  std::string prefix_, includes_, document_;
   int count_ = 0;
 };
 

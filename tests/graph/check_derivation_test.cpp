@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
+
 #include <cmath>
 
 #include <chainrule/graph/backward.hpp>
@@ -194,6 +196,13 @@ TEST_CASE("check_derivation: the report as a table, Markdown and JSON") {
   CHECK(text.starts_with("   formula  shape"));
   CHECK(text.find("✗  dz2") != std::string::npos);
   CHECK(report.text(true).find("\x1b[31m✗  dz2") != std::string::npos);
+  std::FILE* file = std::tmpfile();  // no terminal
+  report.print(file);
+  std::string printed(static_cast<std::size_t>(std::ftell(file)), ' ');
+  std::rewind(file);
+  CHECK(std::fread(printed.data(), 1, printed.size(), file) == report.text().size());
+  CHECK(printed == report.text());
+  std::fclose(file);
   CHECK(report.markdown().find("| ✗ | dz2 | (2, 1) |") != std::string::npos);
   const std::string json = report.json();
   CHECK(

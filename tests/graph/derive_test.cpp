@@ -5,6 +5,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/cross_entropy.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/mse.hpp>
@@ -227,6 +228,45 @@ TEST_CASE("derive: long chains and ladders without names") {
     for (const Derivation::Step& step : chain.steps()) CHECK(step.formula().text.size() < 500);
   }
   CHECK(live_nodes() == nodes);
+}
+
+namespace {
+
+// Ops as users add them: with a name and nothing else to write, and without replay().
+struct Cube final : UnaryOp<Cube> {
+  Cube() : UnaryOp("cube") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0);
+  template <class T>
+  static T value(T x) {
+    return x * x * x;
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return 3 * g * square(r.in(0)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+struct Opaque final : Op {
+  Opaque() : Op("opaque") {}
+  Tensor operator()(const Tensor& x) const {
+    return record(*this, x.value_ref(), {&x}, 0, Where::current());
+  }
+  void vjp(Vjp& r) const override { r.give(0, r.g()); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("derive: ops of a user's own appear by name") {
+  const Cube cube;
+  const Tensor x = tensor({0.5, -1.0}, f64).named("x").requires_grad_();
+  const Tensor y = cube(x, Where::current());
+  CHECK(formulas(derive(sum(square(y)))) ==
+        "dx = 6 t1 ⊗ x²\n"
+        "where t1 = cube(x)\n");
+  const Opaque opaque;
+  const std::string message = error_of<GradError>([&] { derive(sum(opaque(x))); });
+  CHECK(message.find("opaque") != std::string::npos);
+  CHECK(message.find("replay") != std::string::npos);
 }
 
 TEST_CASE("derive: asked for, and errors") {
