@@ -41,17 +41,10 @@ Polynomial Algebra::polynomial(const Expr& e) {
   switch (e->kind) {
     case Kind::number:
       return number(e->number);
-    case Kind::gradient: {
-      const bool known = trace_.gradient(e->node) != nullptr;
-      // A parameter's gradient is an end, and a long chain is not put in whole.
-      if (!rules_.substitute_gradients || !known || trace_.node(e->node).is_leaf()) return atom(e);
-      const Expr& formula = trace_.gradient(e->node);
-      bool ends = true;
-      visit_parts(formula, [&](const Expr& part) { ends &= part->kind != Kind::gradient; });
-      if (!ends) return atom(e);
+    case Kind::gradient:
+      if (!is_substituted(e)) return atom(e);
       add_reason(fmt::format("the formula of d{}", trace_.node(e->node).name()));
-      return polynomial(formula);
-    }
+      return polynomial(trace_.gradient(e->node));
     case Kind::operation: {
       if (const auto known = known_.find(e.get()); known != known_.end())
         return known->second.second;
@@ -68,6 +61,27 @@ Polynomial Algebra::polynomial(const Expr& e) {
     default:
       return atom(e);
   }
+}
+
+// Whether the formula of a gradient is put in: a parameter's gradient is an end, and a long chain
+// is not put in whole.
+bool Algebra::is_substituted(const Expr& gradient) const {
+  const Expr& formula = trace_.gradient(gradient->node);
+  if (!rules_.substitute_gradients || !formula || trace_.node(gradient->node).is_leaf())
+    return false;
+  bool ends = true;
+  visit_parts(formula, [&](const Expr& part) { ends &= part->kind != Kind::gradient; });
+  return ends;
+}
+
+Expr Algebra::substituted(const Expr& expression) {
+  Replacements formulas;
+  visit_parts(expression, [&](const Expr& part) {
+    if (part->kind != Kind::gradient || !is_substituted(part)) return;
+    formulas[part.get()] = trace_.gradient(part->node);
+    add_reason(fmt::format("the formula of d{}", trace_.node(part->node).name()));
+  });
+  return formulas.empty() ? expression : replaced(expression, formulas);
 }
 
 // Whether a tensor is shown by what it was computed from: one without a name, and little.
@@ -240,7 +254,7 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
     const double nearest = std::round(first);
     bool whole = data && sums.numel() > 0 && nearest != 0;
     for (const double s : sums.to_vector<double>()) whole = whole && std::abs(s - nearest) < 1e-9;
-    if (whole) {
+    if (whole && rules_.known_sums) {
       const std::string_view name =
           summand->kind == Kind::tensor ? trace_.node(summand->node).name() : std::string_view();
       add_reason(fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest));

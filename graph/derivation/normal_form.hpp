@@ -16,6 +16,8 @@ struct Rules {
   bool substitute_gradients = false;
   /// σ(z) ⊗ (1 − σ(z)) instead of σ'(z).
   bool slopes_written_out = false;
+  /// Put the number in the place of a sum of data that is one: Σ y = 1.
+  bool known_sums = true;
 };
 
 /// Elementwise algebra on expressions: sums and products multiplied out, equal terms collected,
@@ -26,6 +28,9 @@ class Algebra {
 
   /// The expression rebuilt from its normal form, with common factors in front.
   Expr simplify(const Expr& expression);
+  /// The expression with formulas in the place of gradients, as the rules allow it, and else as it
+  /// is.
+  Expr substituted(const Expr& expression);
   /// What was used on the way: "Σ y = 1", "the formula of dp".
   const std::vector<std::string>& reasons() const noexcept { return reasons_; }
 
@@ -36,6 +41,7 @@ class Algebra {
   Polynomial slope_of(const Expr& expression);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
+  bool is_substituted(const Expr& gradient) const;
   bool is_inline(const Expr& tensor, int depth = 0) const;
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);

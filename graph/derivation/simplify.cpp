@@ -13,6 +13,8 @@ namespace {
 
 // Rounding of some hundred operations in f64.
 constexpr double tolerance = 1e-9;
+// A step between has not more symbols and operations than this.
+constexpr int largest_step = 40;
 
 bool equal(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape()) return false;
@@ -48,6 +50,22 @@ std::string joined(const std::vector<std::string>& reasons) {
   return text;
 }
 
+// On the way to a form that needed the formulas of other gradients: with these put in, and then
+// multiplied out, but with the sums of data as they are.
+std::vector<Form> steps_between(const Trace& trace, std::uint32_t i, Rules rules,
+                                const Expr& last) {
+  std::vector<Form> steps;
+  if (!rules.substitute_gradients) return steps;
+  Algebra substitution(trace, rules);
+  const Expr substituted = substitution.substituted(trace.gradient(i));
+  if (substitution.reasons().empty()) return steps;
+  steps.push_back({substituted, joined(substitution.reasons())});
+  rules.known_sums = false;
+  const Expr expanded = Algebra(trace, rules).simplify(substituted);
+  if (key_of(expanded) != key_of(last)) steps.push_back({expanded, ""});
+  return steps;
+}
+
 }  // namespace
 
 std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
@@ -66,8 +84,16 @@ std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
         !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
     if (first ? after > 2 * before + 8 : after >= before + (independent ? 3 : 0)) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
-    if (certified(trace.gradient(i), simpler, trace, points))
-      forms.push_back({simpler, joined(algebra.reasons())});
+    if (!certified(trace.gradient(i), simpler, trace, points)) continue;
+    std::vector<std::string> reasons = algebra.reasons();
+    for (Form& step : steps_between(trace, i, rules, simpler)) {
+      const bool is_new = key_of(step.expression) != key_of(forms.back().expression) &&
+                          size_of(step.expression) <= largest_step;
+      if (!is_new || !certified(trace.gradient(i), step.expression, trace, points)) continue;
+      std::erase(reasons, step.reason);
+      forms.push_back(std::move(step));
+    }
+    forms.push_back({simpler, joined(reasons)});
   }
   return forms;
 }

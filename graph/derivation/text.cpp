@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 
@@ -20,7 +21,8 @@ enum Strength { sum = 1, product, matrix_product, prefix, power, atom };
 struct Written {
   std::string text;
   Strength strength;
-  bool single;  // one letter, or in parentheses: it may be raised as it stands
+  bool single;            // one letter, or in parentheses: it may be raised as it stands
+  bool negation = false;  // −y, which may begin a product as it stands
 };
 
 struct Sign {
@@ -105,8 +107,12 @@ class Reader {
       need = atom;
       if (depth == 0) strength_ = std::min(strength_, power);
     }
+    // −y ⊘ p is (−y) ⊘ p.
+    const bool begins = out_.empty() && literal_.empty() && need == product && operand.negation;
+    if (begins && depth == 0) strength_ = std::min(strength_, sum);
     // (h2)ᵀ, but xᵀ.
-    const bool parentheses = operand.strength < need || (!above.empty() && !operand.single);
+    const bool parentheses =
+        (operand.strength < need && !begins) || (!above.empty() && !operand.single);
     // Σ(a ⊗ b), but Σ a.
     if (parentheses && need_ == power && literal_.ends_with(' ')) literal_.pop_back();
     flush();
@@ -128,7 +134,9 @@ class Reader {
 };
 
 Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style) {
-  return Reader(notation, operands, style).read();
+  Written written = Reader(notation, operands, style).read();
+  written.negation = notation == "−{0}" && operands[0].strength >= product;
+  return written;
 }
 
 std::string digits_of(double number) {
@@ -162,15 +170,30 @@ std::string slope_notation(const Node& application) {
   return text.insert(open, "'");
 }
 
+// The number that all elements are, through what only moves elements or turns the sign: −1 of
+// expand(−1).
+std::optional<double> number_in(const Expression& e) {
+  const Expression* at = &e;
+  static constexpr const char* moves[] = {"expand",  "reshape",    "transpose",
+                                          "permute", "contiguous", "alias"};
+  double sign = 1;
+  while (at->kind == Expression::Kind::operation) {
+    const bool negates = at->is_op("neg");
+    if (!negates && std::ranges::none_of(moves, [&](const char* name) { return at->is_op(name); }))
+      return std::nullopt;
+    if (negates) sign = -sign;
+    at = at->operands[0].get();
+  }
+  return at->kind == Expression::Kind::number ? std::optional(sign * at->number) : std::nullopt;
+}
+
 Written write(const Expression& e, const std::vector<Written>& operands, const Style& style) {
+  if (const auto known = number_in(e)) return number(*known, style);
   const bool is_mul = e.is_op("mul"), is_div = e.is_op("div");
   if (is_mul || is_div) {
-    const auto is_number = [&](std::size_t k) {
-      return e.operands[k]->kind == Expression::Kind::number;
-    };
-    if (is_number(1))
-      return scaled(is_mul ? e.operands[1]->number : 1 / e.operands[1]->number, operands[0], style);
-    if (is_mul && is_number(0)) return scaled(e.operands[0]->number, operands[1], style);
+    const auto first = number_in(*e.operands[0]), second = number_in(*e.operands[1]);
+    if (second) return scaled(is_mul ? *second : 1 / *second, operands[0], style);
+    if (is_mul && first) return scaled(*first, operands[1], style);
   }
   return read(e.kind == Expression::Kind::slope ? slope_notation(*e.application)
                                                 : e.op()->written(*e.application),

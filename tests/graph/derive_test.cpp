@@ -65,8 +65,12 @@ TEST_CASE("derive: the steps from the rules to the textbook have reasons") {
   const Derivation::Step& dz2 = derivation.steps().front();
   CHECK(dz2.gradient.text == "dz2");
   CHECK(dz2.forms.front().formula.text == "p ⊗ (dp − Σ₀(p ⊗ dp))");
+  REQUIRE(dz2.forms.size() == 4);
+  CHECK(dz2.forms[1].formula.text == "p ⊗ (−y ⊘ p − Σ₀(p ⊗ (−y ⊘ p)))");
+  CHECK(dz2.forms[1].reason == "the formula of dp");
+  CHECK(dz2.forms[2].formula.text == "p ⊗ Σ₀ y − y");
   CHECK(dz2.formula().text == "p − y");
-  CHECK(dz2.forms.back().reason.find("Σ y = 1") != std::string::npos);
+  CHECK(dz2.forms.back().reason == "Σ y = 1");
 }
 
 TEST_CASE("derive: layers of nn, whose results have no names") {
