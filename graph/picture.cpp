@@ -218,6 +218,9 @@ class Picture {
   }
 
   std::string details_of(const View::Item& item) {
+    if (item.is_copy)  // the rest is said where it stands first
+      return fmt::format("{} {}", names_.tensor(item.node),
+                         to_string(trace_.node(item.node).shape()));
     if (item.module.empty()) return details_of(item.node);
     std::string text = item.module;
     for (const std::uint32_t i : item.inside)
@@ -281,6 +284,8 @@ std::set<std::string> names_in(const std::vector<std::string>& modules) {
 
 // A graph of more nodes is shown folded at first.
 constexpr std::size_t most_unfolded = 60;
+// Of more modules, none is unfolded alone.
+constexpr std::size_t most_choices = 12;
 
 }  // namespace
 
@@ -304,7 +309,7 @@ std::string graph_html(const Tensor& loss, Where where) {
   };
   std::vector<Choice> choices{{"", "all operations", {}}};
   if (!all.empty()) choices.push_back({"*", "modules folded", all});
-  if (all.size() > 1)
+  if (all.size() > 1 && all.size() <= most_choices)
     for (const std::string& module : all) {
       std::set<std::string> others = all;
       others.erase(module);

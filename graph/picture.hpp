@@ -7,7 +7,8 @@
 namespace chainrule {
 
 struct PictureOptions {
-  /// Modules of this many names in a row ("encoder" has encoder.0.weight) are one box each; 0: none.
+  /// Modules of this many names in a row ("encoder" has encoder.0.weight) are one box each; 0:
+  /// none.
   int fold_modules = 0;
 };
 

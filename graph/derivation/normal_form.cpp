@@ -78,7 +78,7 @@ Expr Algebra::substituted(const Expr& expression) {
   Replacements formulas;
   visit_parts(expression, [&](const Expr& part) {
     if (part->kind != Kind::gradient || !is_substituted(part)) return;
-    formulas[part.get()] = trace_.gradient(part->node);
+    formulas[part.get()] = Algebra(trace_, {}).simplify(trace_.gradient(part->node));
     add_reason(fmt::format("the formula of d{}", trace_.node(part->node).name()));
   });
   return formulas.empty() ? expression : replaced(expression, formulas);
