@@ -47,7 +47,10 @@ class DerivationBuilder {
                                      in_all_formats(trace.forward(i)), !needed.contains(i)});
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
       const Expr data = names_.data()[k];
-      const std::string what = fmt::format("data {}", to_string(data->shape));
+      const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
+                             trace.node(data->node).requires_grad();
+      const std::string what =
+          fmt::format("{} {}", parameter ? "parameter" : "data", to_string(data->shape));
       result.definitions_.push_back({in_all_formats(data),
                                      {what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"},
                                      k >= needed_data});

@@ -11,8 +11,12 @@ Naming::Naming(const Trace& trace) : trace_(trace) {
 
 std::string Naming::text(const Expr& expression, Format format) {
   const auto name = [&](const Expression& e) -> std::string {
-    const bool result = e.kind == Expression::Kind::tensor && trace_.forward(e.node);
-    if (result && trace_.node(e.node).name().empty()) met_.insert(e.node);
+    if (e.kind == Expression::Kind::tensor && trace_.node(e.node).name().empty()) {
+      if (trace_.forward(e.node))
+        met_.insert(e.node);
+      else if (given_.insert(e.node).second)
+        data_.push_back(tensor_expression(e.node, trace_.node(e.node).shape()));
+    }
     return symbol(e);
   };
   return text_of(expression, name, format);
@@ -38,7 +42,7 @@ std::string Naming::tensor(std::uint32_t i) {
   const Node& node = trace_.node(i);
   if (!node.name().empty()) return std::string(node.name());
   const auto [at, added] = short_names_.try_emplace(i);
-  if (added) at->second = unused(node.is_leaf() ? "w" : "t");
+  if (added) at->second = unused(trace_.forward(i) ? "t" : node.requires_grad() ? "w" : "c");
   return at->second;
 }
 

@@ -22,7 +22,7 @@ class Naming {
   std::string text(const Expr& expression, Format format = Format::unicode);
   /// The results without names that text() met, and those that their formulas need.
   std::set<std::uint32_t> abbreviated();
-  /// The data without names that text() met: expressions of kind constant.
+  /// The parameters and data without names that text() met: tensors and constants.
   const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
@@ -33,7 +33,7 @@ class Naming {
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
   std::set<std::string> taken_;  // names that tensors have
-  std::set<std::uint32_t> met_;
+  std::set<std::uint32_t> met_, given_;
   std::vector<Expr> data_;
 };
 

@@ -68,6 +68,9 @@ Program::Program(const Chain& chain, const Tensor& predicted, const Where& where
                                    describe(predicted)),
                        where, "ask for a result that the loss was computed from");
   }
+  if (!trace_.forward(trace_.loss()))
+    throw ValueError("emit_cpp: the loss is a tensor that nothing computed", where,
+                     "compute it from parameters and data");
   find_forward(prediction);
   name_all();
   write_lines(prediction);
@@ -138,7 +141,7 @@ void Program::find_forward(std::uint32_t predicted) {
 void Program::name_all() {
   for (std::uint32_t i = 0; i < trace_.size(); ++i) {
     const Node& node = trace_.node(i);
-    if (!node.is_leaf() && !formulas_[i]) continue;
+    if (trace_.forward(i) && !formulas_[i]) continue;
     const bool is_loss = i == trace_.loss() && node.name().empty();
     const std::string called = is_loss ? "loss" : names_.tensor(i);
     tensors_[i] = identifiers_.make(called);
@@ -153,10 +156,10 @@ void Program::name_all() {
   for (const Expr& formula : formulas_)
     if (formula)
       visit_parts(formula, [&](const Expr& part) {
-        if (part->kind == Kind::tensor && trace_.node(part->node).is_leaf()) add(part->node);
+        if (part->kind == Kind::tensor && !trace_.forward(part->node)) add(part->node);
       });
   for (std::uint32_t i = 0; i < trace_.size(); ++i)
-    if (trace_.node(i).is_leaf()) add(i);
+    if (!trace_.forward(i)) add(i);
   for (const Chain::Link& link : chain_.links()) {
     const std::string called = "d" + names_.tensor(link.of),
                       &of = tensors_.contains(link.of) ? tensors_[link.of] : names_.tensor(link.of);

@@ -95,6 +95,19 @@ Tensor vector_loss(Generator& generator) {
   return dot(kept, kept) + max(z) + sum(clamp(z, -0.5, 0.5)) + mean(abs(b)) * sum(W(all, 0));
 }
 
+// Data that was computed without recording, and a second derivative.
+Tensor penalty_loss(Generator& generator) {
+  const Tensor W = parameter("W", {3, 3}, generator), x = randn({3, 2}, generator, f64).named("x");
+  Tensor scale;
+  {
+    const NoGrad guard;
+    scale = exp(W);
+  }
+  const Tensor y = sum(tanh(matmul(W * scale, x)));
+  const Tensor slope = grad(y, W, {.create_graph = true});
+  return square(y) + sum(square(slope));
+}
+
 // Every reduction over rows, over columns, and over all, with and without the axis kept.
 Tensor reductions_loss(Generator& generator) {
   const Tensor A = parameter("A", {3, 4}, generator), r = parameter("r", {4}, generator);
@@ -136,6 +149,7 @@ void write_models(const std::filesystem::path& path) {
   folder.add("LSTM", lstm_loss(generator));
   folder.add("vectors", vector_loss(generator));
   folder.add("reductions", reductions_loss(generator));
+  folder.add("gradient penalty", penalty_loss(generator));
   folder.finish();
 }
 

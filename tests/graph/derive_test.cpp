@@ -234,6 +234,22 @@ TEST_CASE("derive: long chains and ladders without names") {
   CHECK(live_nodes() == nodes);
 }
 
+TEST_CASE("derive: what has no name and was not computed is said to be a parameter or data") {
+  const Tensor w = tensor({0.5, -1.0}, f64).requires_grad_();
+  Tensor c;
+  {
+    const NoGrad guard;
+    c = exp(w);  // remembers where it came from, for log()
+  }
+  const Tensor y = tensor({2.0, 3.0}, f64);
+  CHECK(formulas(derive(sum(w * c * w * y))) ==
+        "dt1 = c1\n"
+        "dw1 = 2 dt1 ⊗ w1 ⊗ c2\n"
+        "where c1 = data (2,)\n"
+        "      w1 = parameter (2,)\n"
+        "      c2 = data (2,)\n");
+}
+
 namespace {
 
 // Ops as users add them: with a name and nothing else to write, and without replay().

@@ -148,6 +148,9 @@ TEST_CASE("emit_cpp: clear errors") {
           emit_cpp(net.loss, {.predict = sigmoid(net.z1)});
         }).starts_with("emit_cpp: the loss was not computed from"));
   CHECK(message_of([&] { emit_cpp(net.z1); }).starts_with("emit_cpp: "));
+  CHECK(message_of([&] {
+          emit_cpp(tensor(1.0, f64).requires_grad_());
+        }).starts_with("emit_cpp: the loss is a tensor that nothing computed"));
   CHECK(has(message_of([&] { emit_cpp(Tensor()); }), "undefined"));
   CHECK(message_of([&] { emit_cpp(tensor(1.0, f64)); }).starts_with("emit_cpp: "));
 
