@@ -69,8 +69,9 @@ class DerivationReport {
 /// Compares formulas for gradients of `loss` with autograd and with central differences in f64. A
 /// formula that is wrong, also one of another shape, is a verdict, not an exception. Throws
 /// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
-/// tensor; ValueError for an undefined tensor, no formulas, or two for one tensor.
-/// Formulas count in f64 or in the dtype of their tensor. Ask before backward() releases the graph.
+/// tensor; ValueError for an undefined tensor, no formulas, two for one tensor, or a negative
+/// tolerance; DTypeError for a formula of integers. Formulas count in f64 or in the dtype of their
+/// tensor. Ask before backward() releases the graph.
 DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
                                   CheckOptions options = {}, Where where = Where::current());
 DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,

@@ -39,7 +39,7 @@ class DerivationBuilder {
         // Forms may differ in what is not written, such as where an expression is broadcast.
         if (Derivation::Formula formula = in_all_formats(form.expression);
             step.forms.empty() || step.forms.back().formula.text != formula.text)
-          step.forms.push_back({std::move(formula), form.reason});
+          step.forms.push_back({std::move(formula), in_words(form.reasons)});
       result.steps_.push_back(std::move(step));
     }
     for (const std::uint32_t i : names_.abbreviated())
@@ -59,6 +59,19 @@ class DerivationBuilder {
   }
 
  private:
+  std::string in_words(const std::vector<derivation::Reason>& reasons) {
+    std::string text;
+    for (const derivation::Reason& reason : reasons) {
+      text += text.empty() ? "" : ", ";
+      if (reason.gradient == Traversal::none)
+        text += reason.words;
+      else
+        text += "the formula of " + derivation::gradient_text(names_.tensor(reason.gradient),
+                                                              derivation::Format::unicode);
+    }
+    return text;
+  }
+
   std::optional<Derivation::Step::InLayer> in_layer(const Chain::Link& link) {
     const std::optional<int> k = derivation::layer_of(names_.tensor(link.of));
     if (!k) return std::nullopt;

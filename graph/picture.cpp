@@ -134,7 +134,7 @@ class Picture {
     return trace_.node(i).is_leaf() && trace_.node(i).requires_grad();
   }
 
-  // The gradient of all parameters of a module together; of its last result where it has none.
+  // The gradient of all parameters of a module together; of its first result where it has none.
   double norm_of(const View::Item& item) const {
     if (item.module.empty()) return gradients_[item.node].norm;
     double squares = 0;
@@ -210,9 +210,9 @@ class Picture {
     if (trace_.forward(i))
       text += fmt::format("\n{} = {}", names_.tensor(i), names_.text(trace_.forward(i)));
     if (trace_.gradient(i))
-      text += fmt::format("\n{} = {}",
-                          derivation::gradient_text(names_.tensor(i), derivation::Format::unicode),
-                          names_.text(derivation::simplified(trace_, i, {}).back().expression));
+      text += fmt::format(
+          "\n{} = {}", derivation::gradient_text(names_.tensor(i), derivation::Format::unicode),
+          names_.text(derivation::simplified(trace_, i, points_).back().expression));
     text += fmt::format("\n{}:{}", node.where().file_name(), node.where().line());
     return at->second = std::move(text);
   }
@@ -270,6 +270,7 @@ class Picture {
   Trace trace_;
   Naming names_;
   std::vector<std::string> modules_;
+  std::vector<derivation::Environment> points_ = derivation::certifying_points(trace_);
   std::vector<Statistics> values_, gradients_;
   std::map<std::uint32_t, std::string> details_;
   double median_ = 0;

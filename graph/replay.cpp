@@ -62,10 +62,12 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
     constants_[i].resize(edges.size());
     for (std::size_t k = 0; k < edges.size(); ++k) {
       const bool has_node = edges[k] != Traversal::none;
-      if (has_node && (computed(edges[k]) || values_[edges[k]].defined())) continue;
-      const Tensor value = kept(node, k, caller, where);
+      if (has_node && computed(edges[k])) continue;
+      const Tensor value = kept(node, k, caller, where);  // and as it was
+      if (has_node && values_[edges[k]].defined()) continue;
       if (!value.defined()) {
-        if (!has_node) continue;  // the operation was done without this operand
+        // The operation was done without this operand.
+        if (!has_node && k < Node::most_saved_inputs) continue;
         throw GradError(
             fmt::format("{}: {} at {}:{} does not keep its operand {}", caller, node.op()->name(),
                         node.where().file_name(), node.where().line(), k),

@@ -4,33 +4,14 @@
 
 #include <map>
 
-#include <chainrule/core/create.hpp>
-#include <chainrule/core/random.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-
 namespace chainrule::derivation {
-
-namespace {
-
-constexpr int certifying_points = 2;
-
-// Values near those of the parameters; data stays, as formulas may rest on what it is.
-Environment random_point(const Trace& trace, Generator& generator) {
-  std::vector<Tensor> leaves(trace.size());
-  const NoGrad guard;
-  for (std::uint32_t i = 0; i < trace.size(); ++i) {
-    const Node& node = trace.node(i);
-    if (!node.is_leaf() || !node.requires_grad()) continue;
-    const Tensor noise = uniform(-0.5, 0.5, node.shape(), generator, f64);
-    leaves[i] = trace.replay().value(i) * (1 + noise) + noise * 0.1;
-  }
-  return trace.at(trace.replay().from(std::move(leaves)));
-}
-
-}  // namespace
 
 Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
     : trace_(loss, {}, caller, where) {
+  if (!trace_.forward(trace_.loss()))
+    throw GradError(fmt::format("{}: the loss {} was not computed from anything: its gradient is 1",
+                                caller, describe(loss)),
+                    where, "compute it from parameters and data");
   choose(std::vector<bool>(trace_.size(), true));
 }
 
@@ -40,6 +21,10 @@ Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* call
   std::vector<bool> wanted(trace_.size());
   for (const Tensor& tensor : asked) {
     const std::uint32_t i = trace_.find(tensor);
+    if (i == trace_.loss())
+      throw GradError(
+          fmt::format("{}: {} is the loss itself, and its gradient is 1", caller, describe(tensor)),
+          where, "ask for tensors that it was computed from");
     if (i == Traversal::none || !trace_.gradient(i))
       throw GradError(fmt::format("{}: the loss does not depend on {}", caller, describe(tensor)),
                       where);
@@ -51,9 +36,7 @@ Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* call
 // Which gradients are shown: those that are wanted, as far as the formulas of parameters and of
 // what was asked for need them.
 void Chain::choose(const std::vector<bool>& wanted) {
-  Generator generator(0x5eed);
-  std::vector<Environment> points;
-  for (int k = 0; k < certifying_points; ++k) points.push_back(random_point(trace_, generator));
+  const std::vector<Environment> points = certifying_points(trace_);
 
   const std::vector<std::uint32_t> order = trace_.order();
   std::vector<std::uint32_t> needed;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/mutate.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/manipulation.hpp>
@@ -34,16 +35,7 @@ class Diagnosis {
   const Tensor& expected() const { return suspect_.expected; }
   std::string right() const { return text_(suspect_.right); }
 
-  bool same(const Tensor& a) const {
-    if (a.shape() != value().shape()) return false;
-    const std::vector<double> x = a.to_vector<double>(), y = value().to_vector<double>();
-    double scale = 0;
-    for (const double element : x) scale = std::max(scale, std::abs(element));
-    const double allowed = std::max(suspect_.tolerance, 1e-9 * scale);
-    for (std::size_t i = 0; i < x.size(); ++i)
-      if (!(std::abs(x[i] - y[i]) <= allowed)) return false;
-    return true;
-  }
+  bool same(const Tensor& a) const { return nearly_equal(a, value(), 1e-9, suspect_.tolerance); }
 
   // Mistakes that need no look into the formula.
   std::string by_numbers() const {

@@ -34,9 +34,7 @@ bool uniform(const Tensor& x, double& number) {
   return same;
 }
 
-Expr make(Expression expression) {
-  return std::make_shared<const Expression>(std::move(expression));
-}
+Expr make(Expression expression) { return std::make_shared<Expression>(std::move(expression)); }
 
 // What two expressions have in common only when they are equal: 128 bits of their structure.
 struct Key {
@@ -171,7 +169,7 @@ Expr replaced(const Expr& expression, const Replacements& parts) {
     }
     Expression copy = *e;
     copy.operands = std::move(operands);
-    done[e.get()] = std::make_shared<const Expression>(std::move(copy));
+    done[e.get()] = std::make_shared<Expression>(std::move(copy));
   };
   visit_parts(expression, replace, [&](const Expr& e) { return !parts.contains(e.get()); });
   return done.at(expression.get());

@@ -54,7 +54,7 @@ std::string Naming::constant(const Expression& constant) {
   const auto [at, added] = constants_.try_emplace(constant.value.value_ref().get());
   if (added) {
     at->second = unused("c");
-    data_.push_back(std::make_shared<const Expression>(constant));
+    data_.push_back(std::make_shared<Expression>(constant));
   }
   return at->second;
 }

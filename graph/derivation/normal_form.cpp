@@ -28,7 +28,7 @@ constexpr int most_inline = 3;
 
 }  // namespace
 
-void Algebra::add_reason(std::string reason) {
+void Algebra::add_reason(Reason reason) {
   if (std::ranges::find(reasons_, reason) == reasons_.end()) reasons_.push_back(std::move(reason));
 }
 
@@ -43,7 +43,7 @@ Polynomial Algebra::polynomial(const Expr& e) {
       return number(e->number);
     case Kind::gradient:
       if (!is_substituted(e)) return atom(e);
-      add_reason(fmt::format("the formula of d{}", trace_.node(e->node).name()));
+      add_reason({"", e->node});
       return polynomial(trace_.gradient(e->node));
     case Kind::operation: {
       if (const auto known = known_.find(e.get()); known != known_.end())
@@ -79,7 +79,7 @@ Expr Algebra::substituted(const Expr& expression) {
   visit_parts(expression, [&](const Expr& part) {
     if (part->kind != Kind::gradient || !is_substituted(part)) return;
     formulas[part.get()] = Algebra(trace_, {}).simplify(trace_.gradient(part->node));
-    add_reason(fmt::format("the formula of d{}", trace_.node(part->node).name()));
+    add_reason({"", part->node});
   });
   return formulas.empty() ? expression : replaced(expression, formulas);
 }
@@ -244,7 +244,6 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
       const Node& node = *e->application;
       return e->op()->replay(node, std::span(&value, 1));
     });
-    const Expr known = constant_expression(evaluate(sum, trace_.environment()));
     const bool data =
         term.factors.size() == 1 && term.factors[0].exponent == 1 &&
         (summand->kind == Kind::constant ||
@@ -257,7 +256,7 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
     if (whole && rules_.known_sums) {
       const std::string_view name =
           summand->kind == Kind::tensor ? trace_.node(summand->node).name() : std::string_view();
-      add_reason(fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest));
+      add_reason({fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest)});
       add_into(result, number(term.coefficient * scale * nearest));
     } else {
       add_into(result, atom(sum), term.coefficient * (e->is_op("mean") ? 1 : scale));
@@ -305,7 +304,10 @@ Polynomial Algebra::without_denominators(Polynomial sum) {
       const int times = power + exponent_in(term);
       std::erase_if(bare.factors, [&](const Factor& f) { return f.key == denominator.key; });
       Polynomial part{{std::move(bare)}};
-      for (int i = 0; i < times; ++i) part = product(part, divisor);
+      for (int i = 0; i < times; ++i) {
+        if (part.terms.size() * divisor.terms.size() > most_terms) return sum;
+        part = product(part, divisor);
+      }
       add_into(above, part);
     }
     const int before = power;

@@ -10,6 +10,13 @@
 
 namespace chainrule::derivation {
 
+/// Why two forms of a formula are equal.
+struct Reason {
+  std::string words;                         ///< "Σ y = 1"
+  std::uint32_t gradient = Traversal::none;  ///< or: the formula of this node's gradient was put in
+  friend bool operator==(const Reason&, const Reason&) = default;
+};
+
 /// How an expression is taken apart.
 struct Rules {
   /// Put the formula of a gradient in its place.
@@ -31,8 +38,8 @@ class Algebra {
   /// The expression with formulas in the place of gradients, as the rules allow it, and else as it
   /// is.
   Expr substituted(const Expr& expression);
-  /// What was used on the way: "Σ y = 1", "the formula of dp".
-  const std::vector<std::string>& reasons() const noexcept { return reasons_; }
+  /// What was used on the way.
+  const std::vector<Reason>& reasons() const noexcept { return reasons_; }
 
  private:
   Polynomial polynomial(const Expr& expression);
@@ -48,11 +55,11 @@ class Algebra {
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
   Polynomial with_sums_joined(const Polynomial& sum);
   Expr rebuilt(const Expr& operation);
-  void add_reason(std::string reason);
+  void add_reason(Reason reason);
 
   const Trace& trace_;
   Rules rules_;
-  std::vector<std::string> reasons_;
+  std::vector<Reason> reasons_;
   int depth_ = 0;
   // With the expression, so that no other gets its place in memory.
   std::unordered_map<const Expression*, std::pair<Expr, Polynomial>> known_;

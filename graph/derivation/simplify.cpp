@@ -1,11 +1,14 @@
 #include <chainrule/graph/derivation/simplify.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <string_view>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/normal_form.hpp>
+#include <chainrule/ops/arithmetic.hpp>
 
 namespace chainrule::derivation {
 
@@ -15,21 +18,25 @@ namespace {
 constexpr double tolerance = 1e-9;
 // A step between has not more symbols and operations than this.
 constexpr int largest_step = 40;
+constexpr int number_of_points = 2;
 
-bool equal(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape()) return false;
-  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
-  double scale = 0;
-  for (const double element : x) scale = std::max(scale, std::abs(element));
-  for (std::size_t i = 0; i < x.size(); ++i)
-    if (!(std::abs(x[i] - y[i]) <= tolerance * scale)) return false;
-  return true;
+// Values near those of the parameters; data stays, as formulas may rest on what it is.
+Environment random_point(const Trace& trace, Generator& generator) {
+  std::vector<Tensor> leaves(trace.size());
+  const NoGrad guard;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    if (!node.is_leaf() || !node.requires_grad()) continue;
+    const Tensor noise = uniform(-0.5, 0.5, node.shape(), generator, f64);
+    leaves[i] = trace.replay().value(i) * (1 + noise) + noise * 0.1;
+  }
+  return trace.at(trace.replay().from(std::move(leaves)));
 }
 
 bool certified(const Expr& a, const Expr& b, const Trace& trace,
                const std::vector<Environment>& points) {
   const auto same_at = [&](const Environment& point) {
-    return equal(evaluate(a, point), evaluate(b, point));
+    return nearly_equal(evaluate(a, point), evaluate(b, point), tolerance);
   };
   return same_at(trace.environment()) && std::ranges::all_of(points, same_at);
 }
@@ -44,12 +51,6 @@ bool needs_others(const Expr& expression) {
   return found;
 }
 
-std::string joined(const std::vector<std::string>& reasons) {
-  std::string text;
-  for (const std::string& reason : reasons) text += (text.empty() ? "" : ", ") + reason;
-  return text;
-}
-
 // On the way to a form that needed the formulas of other gradients: with these put in, and then
 // multiplied out, but with the sums of data as they are.
 std::vector<Form> steps_between(const Trace& trace, std::uint32_t i, Rules rules,
@@ -59,18 +60,25 @@ std::vector<Form> steps_between(const Trace& trace, std::uint32_t i, Rules rules
   Algebra substitution(trace, rules);
   const Expr substituted = substitution.substituted(trace.gradient(i));
   if (substitution.reasons().empty()) return steps;
-  steps.push_back({substituted, joined(substitution.reasons())});
+  steps.push_back({substituted, substitution.reasons()});
   rules.known_sums = false;
   const Expr expanded = Algebra(trace, rules).simplify(substituted);
-  if (key_of(expanded) != key_of(last)) steps.push_back({expanded, ""});
+  if (key_of(expanded) != key_of(last)) steps.push_back({expanded, {}});
   return steps;
 }
 
 }  // namespace
 
+std::vector<Environment> certifying_points(const Trace& trace) {
+  Generator generator(0x5eed);
+  std::vector<Environment> points;
+  for (int k = 0; k < number_of_points; ++k) points.push_back(random_point(trace, generator));
+  return points;
+}
+
 std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
                              const std::vector<Environment>& points) {
-  std::vector<Form> forms{{trace.gradient(i), ""}};
+  std::vector<Form> forms{{trace.gradient(i), {}}};
   // Simple rules first; others only where they give something shorter.
   constexpr Rules attempts[] = {{false, false}, {false, true}, {true, false}, {true, true}};
   for (const Rules& rules : attempts) {
@@ -85,15 +93,15 @@ std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
     if (first ? after > 2 * before + 8 : after >= before + (independent ? 3 : 0)) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(trace.gradient(i), simpler, trace, points)) continue;
-    std::vector<std::string> reasons = algebra.reasons();
+    std::vector<Reason> reasons = algebra.reasons();
     for (Form& step : steps_between(trace, i, rules, simpler)) {
       const bool is_new = key_of(step.expression) != key_of(forms.back().expression) &&
                           size_of(step.expression) <= largest_step;
       if (!is_new || !certified(trace.gradient(i), step.expression, trace, points)) continue;
-      std::erase(reasons, step.reason);
+      for (const Reason& said : step.reasons) std::erase(reasons, said);
       forms.push_back(std::move(step));
     }
-    forms.push_back({simpler, joined(reasons)});
+    forms.push_back({simpler, std::move(reasons)});
   }
   return forms;
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include <chainrule/graph/derivation/normal_form.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
@@ -11,8 +11,12 @@ namespace chainrule::derivation {
 /// before.
 struct Form {
   Expr expression;
-  std::string reason;
+  std::vector<Reason> reasons;
 };
+
+/// Two points near the recorded one, at which forms are compared: other values of the parameters.
+/// Data stays, as formulas may rest on what it is.
+std::vector<Environment> certifying_points(const Trace& trace);
 
 /// The gradient of node i, first as the rules give it, last in the simplest form found. Every form
 /// has been compared with the one before at the recorded point and at `points`; one that differs is

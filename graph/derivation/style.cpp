@@ -1,7 +1,10 @@
 #include <chainrule/graph/derivation/style.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <utility>
 
 #include <chainrule/graph/derivation/markup.hpp>
@@ -80,20 +83,19 @@ class Latex final : public Style {
     return "\\mathrm{d}" + symbol(name);
   }
   std::string number(std::string_view digits) const override {
-    std::string text = literal(digits);
-    if (const std::size_t e = text.find('e'); e != std::string::npos) {
-      const int exponent = std::stoi(text.substr(e + 1));
-      text = text.substr(0, e) + " \\cdot 10^{" + std::to_string(exponent) + "}";
-    }
-    return text;
+    const std::size_t e = digits.find('e');
+    if (e == std::string_view::npos) return literal(digits);
+    const int exponent = std::stoi(std::string(digits.substr(e + 1)));
+    return literal(digits.substr(0, e)) + " \\cdot 10^{" + std::to_string(exponent) + "}";
   }
   std::string literal(std::string_view text) const override {
     static constexpr Replacement signs[] = {
-        {"⊗", "\\odot"},  {"⊘", "\\oslash"}, {"·", "\\,"},    {"−", "-"},      {"Σ", "\\sum"},
-        {"√", "\\surd "}, {"σ", "\\sigma"},  {"¬", "\\neg "}, {"…", "\\dots"}, {"≥", "\\ge"},
-        {"≤", "\\le"},    {"≠", "\\ne"},     {"₀", "_{0}"},   {"₁", "_{1}"},   {"₂", "_{2}"},
-        {"₃", "_{3}"},    {"₄", "_{4}"},     {"₅", "_{5}"},   {"₆", "_{6}"},   {"₇", "_{7}"},
-        {"₈", "_{8}"},    {"₉", "_{9}"},     {"′", "'"},      {"{", "\\{"},    {"}", "\\}"}};
+        {"⊗", "\\odot"},  {"⊘", "\\oslash"}, {"·", "\\,"},    {"−", "-"},        {"Σ", "\\sum"},
+        {"√", "\\surd "}, {"σ", "\\sigma"},  {"¬", "\\neg "}, {"…", "\\dots"},   {"≥", "\\ge"},
+        {"≤", "\\le"},    {"≠", "\\ne"},     {"₀", "_{0}"},   {"₁", "_{1}"},     {"₂", "_{2}"},
+        {"₃", "_{3}"},    {"₄", "_{4}"},     {"₅", "_{5}"},   {"₆", "_{6}"},     {"₇", "_{7}"},
+        {"₈", "_{8}"},    {"₉", "_{9}"},     {"′", "'"},      {"∞", "\\infty "}, {"{", "\\{"},
+        {"}", "\\}"}};
     std::string out;
     while (!text.empty()) {
       const auto* sign = std::ranges::find_if(
@@ -106,10 +108,7 @@ class Latex final : public Style {
         while (end < text.size() &&
                (is_letter(text[end]) || std::isdigit(static_cast<unsigned char>(text[end]))))
           ++end;
-        if (end == 1 && text[0] == 'e')
-          out += "e";  // of a number
-        else
-          out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
+        out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
         text.remove_prefix(end);
       } else {
         out += text[0];
@@ -223,6 +222,13 @@ const Style& style_of(Format format) {
   if (format == Format::latex) return latex;
   if (format == Format::mathml) return mathml;
   return unicode;
+}
+
+std::string digits_of(double number, int precision) {
+  if (std::isnan(number)) return "NaN";
+  const std::string text =
+      std::isinf(number) ? "∞" : fmt::format("{:.{}g}", std::abs(number), precision);
+  return std::signbit(number) ? "−" + text : text;
 }
 
 std::string symbol_text(std::string_view name, Format format) {

@@ -23,4 +23,7 @@ class Style {
 
 const Style& style_of(Format format);
 
+/// The digits of a number for Style::number(): "−1.5", "1e-05", "∞", "NaN".
+std::string digits_of(double number, int precision);
+
 }  // namespace chainrule::derivation

@@ -139,13 +139,8 @@ Written read(std::string_view notation, const std::vector<Written>& operands, co
   return written;
 }
 
-std::string digits_of(double number) {
-  const std::string text = fmt::format("{:.6g}", std::abs(number));
-  return std::signbit(number) ? "−" + text : text;
-}
-
 Written number(double x, const Style& style) {
-  return {style.number(digits_of(x)), std::signbit(x) ? sum : atom, false};
+  return {style.number(digits_of(x, 6)), std::signbit(x) ? sum : atom, false};
 }
 
 // A factor that is a number: 2 x, x / 32.
@@ -157,7 +152,7 @@ Written scaled(double factor, const Written& x, const Style& style) {
     return read("{0} / {1}", {x, number(std::round(inverse), style)}, style);
   const std::string space = style.literal(" ");
   const bool parentheses = x.strength < product;
-  return {style.number(digits_of(factor)) + space +
+  return {style.number(digits_of(factor, 6)) + space +
               (parentheses ? style.parenthesized(x.text) : x.text),
           factor < 0 ? sum : product, false};
 }

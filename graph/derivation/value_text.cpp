@@ -1,8 +1,9 @@
 #include <chainrule/graph/derivation/value_text.hpp>
 
-#include <fmt/format.h>
-
+#include <utility>
 #include <vector>
+
+#include <chainrule/graph/derivation/style.hpp>
 
 namespace chainrule::derivation {
 
@@ -19,20 +20,8 @@ struct Words {
   std::string (*number)(double);
 };
 
-std::string digits(double x) { return fmt::format("{:.4g}", x); }
-
-std::string latex_number(double x) {
-  std::string text = digits(x);
-  if (const std::size_t e = text.find('e'); e != std::string::npos)
-    text = fmt::format("{} \\cdot 10^{{{}}}", text.substr(0, e), std::stoi(text.substr(e + 1)));
-  return text;
-}
-
-std::string mathml_number(double x) {
-  const std::string text = digits(x);
-  return text.starts_with('-') ? "<mo>−</mo><mn>" + text.substr(1) + "</mn>"
-                               : "<mn>" + text + "</mn>";
-}
+std::string latex_number(double x) { return style_of(Format::latex).number(digits_of(x, 4)); }
+std::string mathml_number(double x) { return style_of(Format::mathml).number(digits_of(x, 4)); }
 
 constexpr Words latex{
     "\\begin{bmatrix}", "\\end{bmatrix}", "",        "",          " \\\\ ", "", "", " & ",

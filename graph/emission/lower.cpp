@@ -78,7 +78,7 @@ Expr lowered(const Expr& expression, const Trace& trace) {
 
 Slope slope_formula(const Expression& slope, bool scalar) {
   const Tensor at = scalar ? tensor(0.3, f64) : tensor({{0.3, 0.6}, {0.4, 0.7}}, f64);
-  Slope result{std::make_shared<const Expression>(Expression{
+  Slope result{std::make_shared<Expression>(Expression{
                    .kind = Expression::Kind::constant, .shape = at.shape(), .value = at}),
                nullptr};
   const Environment nothing;

@@ -68,9 +68,6 @@ Program::Program(const Chain& chain, const Tensor& predicted, const Where& where
                                    describe(predicted)),
                        where, "ask for a result that the loss was computed from");
   }
-  if (!trace_.forward(trace_.loss()))
-    throw ValueError("emit_cpp: the loss is a tensor that nothing computed", where,
-                     "compute it from parameters and data");
   find_forward(prediction);
   name_all();
   write_lines(prediction);

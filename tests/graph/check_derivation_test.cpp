@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <limits>
 
 #include <cmath>
 
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/doctest.hpp>
+#include <chainrule/ops/elementwise.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/textbook_network.hpp>
 
@@ -208,6 +210,30 @@ TEST_CASE("check_derivation: the report as a table, Markdown and JSON") {
   CHECK(
       json.starts_with("{\"ok\": false, \"first_wrong\": \"dz2\", \"formulas\": [\n  {\"name\": "));
   CHECK(fmt::format("{}", report) == text);
+}
+
+TEST_CASE("check_derivation: infinite gradients are compared, not forgiven") {
+  const Tensor w = tensor({0.0, 4.0}, f64).named("w").requires_grad_();
+  const Tensor loss = sum(sqrt(w));
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto verdict = [&](double first, double second) {
+    return check_derivation(loss, {{"dw", w, tensor({first, second}, f64)}}).verdicts()[0];
+  };
+  CHECK(verdict(infinity, 0.25).ok);
+  CHECK_FALSE(verdict(infinity, 0.5).ok);
+  CHECK_FALSE(verdict(7.0, 0.25).ok);
+  CHECK_FALSE(verdict(-infinity, 0.25).ok);
+}
+
+TEST_CASE("check_derivation: the loss itself and a wrong tolerance are errors") {
+  const Tensor w = tensor({1.0, 4.0}, f64).named("w").requires_grad_();
+  const Tensor loss = sum(w * w);
+  CHECK(error_of<GradError>([&] {
+          check_derivation(loss, {{"dL", loss, tensor(1.0, f64)}});
+        }).find("is the loss itself") != std::string::npos);
+  CHECK(error_of<ValueError>([&] {
+          check_derivation(loss, {{"dw", w, w * 2.0}}, {.tolerance = -1});
+        }).starts_with("check_derivation: the tolerance is -1"));
 }
 
 TEST_SUITE_END();

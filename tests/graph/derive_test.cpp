@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/cross_entropy.hpp>
@@ -234,6 +236,16 @@ TEST_CASE("derive: long chains and ladders without names") {
   CHECK(live_nodes() == nodes);
 }
 
+TEST_CASE("derive: infinite numbers in formulas") {
+  const Tensor z = tensor({{0.5, -1.0}, {0.25, 2.0}}, f64).named("z").requires_grad_();
+  const Tensor mask = tensor({{true, false}, {true, true}});
+  const Tensor p = exp(where(mask, z, -std::numeric_limits<double>::infinity()));
+  const Derivation derivation = derive(sum(p * p));
+  CHECK(derivation.text().find("−∞") != std::string::npos);
+  CHECK(derivation.latex().find("-\\infty") != std::string::npos);
+  CHECK(derivation.html({.values = true}).find("∞") != std::string::npos);
+}
+
 TEST_CASE("derive: what has no name and was not computed is said to be a parameter or data") {
   const Tensor w = tensor({0.5, -1.0}, f64).requires_grad_();
   Tensor c;
@@ -296,6 +308,11 @@ TEST_CASE("derive: asked for, and errors") {
   CHECK(error_of<GradError>([&] {
           derive(net.loss, {other});
         }).starts_with("derive: the loss does not depend on other (1,)"));
+  CHECK(error_of<GradError>([&] { derive(net.loss, {net.loss}); }).find("is the loss itself") !=
+        std::string::npos);
+  CHECK(error_of<GradError>([&] {
+          derive(tensor(1.0, f64).named("w").requires_grad_());
+        }).find("was not computed from anything") != std::string::npos);
   CHECK(error_of<GradError>([&] { derive(net.p); }).find("is not a scalar") != std::string::npos);
   CHECK(error_of<GradError>([&] { derive(net.loss.detach()); }).find("has no graph") !=
         std::string::npos);

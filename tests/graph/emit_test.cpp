@@ -150,7 +150,7 @@ TEST_CASE("emit_cpp: clear errors") {
   CHECK(message_of([&] { emit_cpp(net.z1); }).starts_with("emit_cpp: "));
   CHECK(message_of([&] {
           emit_cpp(tensor(1.0, f64).requires_grad_());
-        }).starts_with("emit_cpp: the loss is a tensor that nothing computed"));
+        }).find("was not computed from anything") != std::string::npos);
   CHECK(has(message_of([&] { emit_cpp(Tensor()); }), "undefined"));
   CHECK(message_of([&] { emit_cpp(tensor(1.0, f64)); }).starts_with("emit_cpp: "));
 

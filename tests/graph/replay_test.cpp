@@ -6,6 +6,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derive.hpp>
 #include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/convert.hpp>
@@ -97,6 +98,20 @@ TEST_CASE("replay: a released graph and a value written to since") {
   CHECK(error_of<GradError>([&] {
           Replay(traversal, std::span(&loss, 1), "test", Where::current());
         }).starts_with("test: the graph was released by an earlier backward"));
+}
+
+TEST_CASE("replay: a leaf that was written to between two uses") {
+  Tensor W = tensor({1.0, 2.0}, f64).named("W").requires_grad_();
+  const Tensor x = tensor({0.5, 0.25}, f64).named("x");
+  const Tensor before = W + x;
+  {
+    const NoGrad guard;
+    W.mutable_data<double>()[0] = 5;
+  }
+  const Tensor behind = W + x;
+  for (const Tensor& loss : {sum(before * behind), sum(behind * before)})
+    CHECK(error_of<GradError>([&] { derive(loss); }).find("was written to since") !=
+          std::string::npos);
 }
 
 TEST_SUITE_END();
