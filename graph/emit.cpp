@@ -5,6 +5,7 @@
 #include <array>
 #include <fstream>
 #include <string_view>
+#include <utility>
 
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/emission/program.hpp>
@@ -50,18 +51,12 @@ std::string wrapped(std::string_view text, const std::string& indent) {
   return out + line;
 }
 
-// Whether code has this word in it.
-bool mentions(std::string_view code, std::string_view word) {
-  const auto is_part = [](char c) {
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  };
-  for (std::size_t at = code.find(word); at != std::string_view::npos;
-       at = code.find(word, at + 1)) {
-    const bool begins = at == 0 || !is_part(code[at - 1]);
-    const std::size_t end = at + word.size();
-    if (begins && (end == code.size() || !is_part(code[end]))) return true;
-  }
-  return false;
+// A formula for a comment: names of tensors may have anything in them.
+std::string comment(std::string_view formula) {
+  std::string text;
+  for (const char c : formula)
+    text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F || c == '\\' ? ' ' : c;
+  return text;
 }
 
 std::string type_of(const Tensor& value) { return emission::type_of(value.shape()); }
@@ -90,7 +85,7 @@ std::vector<Member> members(const std::vector<Program::Variable>& variables) {
     result.push_back({type_of(v.value), v.identifier,
                       v.called == v.identifier
                           ? to_string(v.value.shape())
-                          : fmt::format("{} {}", v.called, to_string(v.value.shape()))});
+                          : fmt::format("{} {}", comment(v.called), to_string(v.value.shape()))});
   return result;
 }
 
@@ -104,16 +99,24 @@ std::vector<Member> members(const std::vector<Program::Line>& lines) {
 
 // const auto& [W1, b1] = parameters; nothing where the code needs none of them.
 std::string binding(const char* how, const std::vector<Member>& of, const char* from,
-                    const std::vector<Program::Line>& lines) {
+                    const emission::Words& words) {
   std::vector<std::string> names;
   bool used = false;
   for (const Member& member : of) {
     names.push_back(member.identifier);
-    for (const Program::Line& line : lines)
-      used = used || line.identifier == member.identifier || mentions(line.code, member.identifier);
+    used = used || words.contains(member.identifier);
   }
   if (!used) return "";
   return wrapped(fmt::format("  {} [{}] = {};", how, joined(names, ", "), from), "      ") + '\n';
+}
+
+emission::Words words_of(const std::vector<Program::Line>& lines) {
+  emission::Words words;
+  for (const Program::Line& line : lines) {
+    words.insert(line.identifier);
+    words.merge(emission::words_in(line.code));
+  }
+  return words;
 }
 
 // "const Data& data", without a name where it is not used.
@@ -129,12 +132,13 @@ std::string body(const std::vector<Program::Line>& lines, bool assigns) {
             ? line.identifier
             : fmt::format("const {} {}", emission::type_of(line.shape), line.identifier);
     const std::string code = fmt::format("  {} = {};", left, line.code);
-    if (line.formula.empty())
+    const std::string formula = comment(line.formula);
+    if (formula.empty())
       text += wrapped(code, "      ");
-    else if (width_of(code) + 4 + width_of(line.formula) <= width)
-      text += fmt::format("{}  // {}", code, line.formula);
+    else if (width_of(code) + 4 + width_of(formula) <= width)
+      text += fmt::format("{}  // {}", code, formula);
     else
-      text += wrapped("  // " + line.formula, "  //     ") + '\n' + wrapped(code, "      ");
+      text += wrapped("  // " + formula, "  //     ") + '\n' + wrapped(code, "      ");
     text += '\n';
   }
   return text;
@@ -164,16 +168,17 @@ std::string header_of(const Program& program, const std::string& name) {
             '\n' + inside + "}\n";
   };
   const auto bound = [&](const std::vector<Program::Line>& lines) {
-    return std::array{binding("const auto&", parameters, "parameters", lines),
-                      binding("const auto&", data, "data", lines),
-                      binding("const auto&", results, "forward", lines)};
+    const emission::Words words = words_of(lines);
+    return std::array{binding("const auto&", parameters, "parameters", words),
+                      binding("const auto&", data, "data", words),
+                      binding("const auto&", results, "forward", words)};
   };
   {
     const auto [p, d, f] = bound(program.forward());
     function("Forward", "forward",
              {argument("Parameters", "parameters", p), argument("Data", "data", d)},
              p + d + "  Forward result;\n" +
-                 binding("auto&", results, "result", program.forward()) +
+                 binding("auto&", results, "result", words_of(program.forward())) +
                  body(program.forward(), true) + "  return result;\n");
   }
   {
@@ -182,7 +187,7 @@ std::string header_of(const Program& program, const std::string& name) {
              {argument("Parameters", "parameters", p), argument("Data", "data", d),
               argument("Forward", "forward", f)},
              p + d + f + "  Gradients result;\n" +
-                 binding("auto&", gradients, "result", program.backward()) +
+                 binding("auto&", gradients, "result", words_of(program.backward())) +
                  body(program.backward(), true) + "  return result;\n");
   }
   if (!program.prediction().empty()) {
@@ -212,12 +217,16 @@ Numbers numbers_of(const Program::Variable& variable) {
   if (elements.empty())
     return {"", fmt::format("MatrixXd::Zero({}, {})", extents.rows(), extents.columns())};
   if (elements.size() == 1) return {"", emission::literal(elements[0])};
-  std::vector<std::string> digits;
-  for (const double element : elements) digits.push_back(emission::literal(element));
   const std::string name = variable.identifier + "_rows";
-  return {wrapped(fmt::format("  static const double {}[] = {{{}}};", name, joined(digits, ", ")),
-                  "      ") +
-              '\n',
+  std::string array = fmt::format("  static const double {}[] = {{", name), line = "\n     ";
+  for (const double element : elements) {
+    const std::string number = " " + emission::literal(element) + ",";
+    if (line.size() + number.size() > width) array += std::exchange(line, "\n     ");
+    line += number;
+  }
+  array += line;
+  array.back() = '}';  // instead of the last comma
+  return {array + ";\n",
           fmt::format("matrix({}, {}, {})", name, extents.rows(), extents.columns())};
 }
 
@@ -310,9 +319,10 @@ void EmittedCode::write(const std::filesystem::path& folder) const {
 }
 
 EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options, Where where) {
-  if (!emission::Identifiers::is_valid(options.name))
-    throw ValueError(fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name),
-                     where, "letters, digits and underscores, beginning with a letter");
+  if (!emission::Identifiers::is_namespace(options.name))
+    throw ValueError(
+        fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name), where,
+        "letters, digits and underscores, beginning with a letter, that mean nothing yet");
   const derivation::Chain chain(loss, "emit_cpp", where);
   const Program program(chain, options.predict, where);
   return {options.name, header_of(program, options.name), values_of(program, options.name),

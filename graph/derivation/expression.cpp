@@ -211,7 +211,9 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
   return values.at(expression.get());
 }
 
-std::string key_of(const Expr& expression) {
+namespace {
+
+std::unordered_map<const Expression*, Key> structure_of(const Expr& expression) {
   std::unordered_map<const Expression*, Key> keys;
   visit_parts(expression, [&](const Expr& e) {
     Key key;
@@ -237,8 +239,21 @@ std::string key_of(const Expr& expression) {
     }
     keys[e.get()] = key;
   });
-  const Key& key = keys.at(expression.get());
-  return fmt::format("{:016x}{:016x}", key.low, key.high);
+  return keys;
+}
+
+std::string text_of(const Key& key) { return fmt::format("{:016x}{:016x}", key.low, key.high); }
+
+}  // namespace
+
+std::string key_of(const Expr& expression) {
+  return text_of(structure_of(expression).at(expression.get()));
+}
+
+Keys keys_of(const Expr& expression) {
+  Keys keys;
+  for (const auto& [part, key] : structure_of(expression)) keys.emplace(part, text_of(key));
+  return keys;
 }
 
 int size_of(const Expr& expression) {

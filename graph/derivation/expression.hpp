@@ -31,7 +31,7 @@ struct Expression {
   std::uint32_t node = 0;
   double number = 0;
   Tensor value{};           ///< of a constant; floating ones in f64
-  Ref<Node> application{};  ///< without edges: the op, its parameters, the output's shape, the line
+  Ref<Node> application{};  ///< for the op, its parameters, the output's shape and the line alone
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
 
   /// Iterative: a chain of a million parts is an ordinary expression.
@@ -64,8 +64,10 @@ Tensor evaluate(const Expr& expression, const Environment& environment);
 using Replacements = std::unordered_map<const Expression*, Expr>;
 Expr replaced(const Expr& expression, const Replacements& parts);
 
-/// A string that is the same for equal expressions.
+/// A string that is the same for equal expressions; and those of all parts of one.
 std::string key_of(const Expr& expression);
+using Keys = std::unordered_map<const Expression*, std::string>;
+Keys keys_of(const Expr& expression);
 
 /// How many operations and symbols a reader sees.
 int size_of(const Expr& expression);

@@ -86,25 +86,26 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
     forward_[i] = operation_expression(std::move(application), std::move(operands));
   }
 
+  std::unordered_set<const Node*> wanted;
+  for (const Tensor& tensor : asked) wanted.insert(tensor.node());
   std::vector<Tensor> stops;
   for (std::uint32_t i = 0; i < size(); ++i) {
     Node& node = traversal_.node(i);
     if (!node.requires_grad() || i == traversal_.output(0)) continue;
     named_[i] = node.is_leaf() || !node.name().empty();
-    for (const Tensor& tensor : asked) named_[i] = named_[i] || tensor.node() == &node;
+    named_[i] = named_[i] || wanted.contains(&node);
     if (named_[i]) stops.push_back(Tensor(Ref<Value>(), Ref<Node>::share(&node)));
   }
 
   Watcher watcher(*this);
   const Traversal differentiable(std::span(&loss, 1), Traversal::Visit::differentiable);
-  std::unordered_map<const Node*, std::uint32_t> places;
-  for (std::uint32_t i = 0; i < size(); ++i) places[&traversal_.node(i)] = i;
+  for (std::uint32_t i = 0; i < size(); ++i) places_[&traversal_.node(i)] = i;
   {
     const Observing observing(watcher);
     detail::sweep(
         differentiable, loss, stops, caller,
         [&](std::size_t at, const Tensor& g) {
-          const std::uint32_t i = places.at(&differentiable.node(at));
+          const std::uint32_t i = places_.at(&differentiable.node(at));
           passed_.push_back(i);
           gradients_[i] = watcher.of(g.value_ref());
           const Expression::Kind kind = gradients_[i]->kind;
@@ -195,9 +196,8 @@ std::vector<std::uint32_t> Trace::order() const {
 }
 
 std::uint32_t Trace::find(const Tensor& tensor) const {
-  for (std::uint32_t i = 0; tensor.node() && i < size(); ++i)
-    if (&traversal_.node(i) == tensor.node()) return i;
-  return Traversal::none;
+  const auto found = places_.find(tensor.node());
+  return found == places_.end() ? Traversal::none : found->second;
 }
 
 }  // namespace chainrule::derivation

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <chainrule/core/op.hpp>
@@ -49,6 +50,7 @@ class Trace {
   void name_shared();
   Traversal traversal_;
   Replay replay_;
+  std::unordered_map<const Node*, std::uint32_t> places_;
   std::vector<Expr> forward_;
   std::vector<Expr> gradients_;
   std::vector<bool> named_;

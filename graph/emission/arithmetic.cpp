@@ -70,11 +70,10 @@ void same_form(Code& a, Code& b) {
 }
 
 // The whole number of which a literal is the inverse, or 0.
-double inverse_of(const std::string& text) {
-  if (text.empty() || text.find_first_not_of("0123456789.e-") != std::string::npos) return 0;
-  const double number = std::stod(text);
-  const double inverse = number == 0 ? 0 : std::round(1 / number);
-  return std::abs(number) < 1 && inverse != 0 && number == 1 / inverse ? inverse : 0;
+double inverse_of(const Code& x) {
+  if (!x.number || *x.number == 0 || !(std::abs(*x.number) < 1)) return 0;
+  const double inverse = std::round(1 / *x.number);
+  return std::isfinite(inverse) && *x.number == 1 / inverse ? inverse : 0;
 }
 
 }  // namespace
@@ -108,12 +107,12 @@ Code multiplied(Code a, Code b) {
   if (a.form == Form::mask) a = a.is_scalar() ? a.as_matrix() : a.as_array();
   if (b.form == Form::mask) b = b.is_scalar() ? b.as_matrix() : b.as_array();
   if (a.is_scalar() || b.is_scalar()) {
-    if (!a.is_scalar() || (b.is_scalar() && inverse_of(b.text) != 0)) std::swap(a, b);
-    if (a.text == "1.0") return b;
-    if (b.text == "1.0" && b.is_scalar()) return a;
-    if (a.text == "-1.0") return negated(b);
+    if (!a.is_scalar() || (b.is_scalar() && inverse_of(b) != 0)) std::swap(a, b);
+    if (a.number == 1.0) return b;
+    if (b.number == 1.0) return a;
+    if (a.number == -1.0) return negated(b);
     // x / 6 rather than 0.1666… x.
-    if (const double inverse = inverse_of(a.text); inverse != 0)
+    if (const double inverse = inverse_of(a); inverse != 0)
       return made(fmt::format("{} / {}", b.in(Strength::product), literal(inverse)), shape,
                   Strength::product, b.form);
     return made(fmt::format("{} * {}", a.in(Strength::product), b.in(Strength::prefix)), shape,
@@ -132,12 +131,12 @@ Code multiplied(Code a, Code b) {
 
 Code divided(Code a, Code b) {
   const Shape shape = broadcast(a.shape, b.shape);
-  if (b.text == "1.0") return a;
+  if (b.number == 1.0) return a;
   if (b.is_scalar())
     return made(fmt::format("{} / {}", a.in(Strength::product), b.in(Strength::prefix)), shape,
                 Strength::product, a.form);
   if (a.is_scalar()) {
-    if (a.text == "1.0" && b.form == Form::matrix)
+    if (a.number == 1.0 && b.form == Form::matrix)
       return made(b.member("cwiseInverse()"), shape, Strength::atom, Form::matrix);
     return made(fmt::format("{} / {}", a.in(Strength::product), b.as_array().in(Strength::prefix)),
                 shape, Strength::product, Form::array);

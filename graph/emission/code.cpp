@@ -53,9 +53,9 @@ Code Code::materialized(const Shape& to) const {
         to.rank() < 2 ? fmt::format("{}", rows_to) : fmt::format("{}, {}", rows_to, columns_to);
     Code all{"", to};
     all.is_vector = to.rank() < 2;
-    if (text == "0.0")
+    if (number == 0.0)
       all.text = fmt::format("{}::Zero({})", type, size);
-    else if (text == "1.0")
+    else if (number == 1.0)
       all.text = fmt::format("{}::Ones({})", type, size);
     else
       all.text = fmt::format("{}::Constant({}, {})", type, size, as_matrix().text);
@@ -85,6 +85,13 @@ std::string literal(double number) {
   std::string text = fmt::format("{}", number);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
+}
+
+Code literal_code(double number) {
+  Code code{
+      literal(number), {}, std::signbit(number) ? Code::Strength::prefix : Code::Strength::atom};
+  code.number = number;
+  return code;
 }
 
 std::string type_of(const Shape& shape) {

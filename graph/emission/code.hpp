@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,8 +21,9 @@ struct Code {
   Shape shape;  ///< of what it gives, which may still have to be broadcast
   Strength strength = Strength::atom;
   Form form = Form::matrix;
-  bool is_vector = false;  ///< of a type with one column
-  bool is_row = false;     ///< of a type with one row
+  bool is_vector = false;          ///< of a type with one column
+  bool is_row = false;             ///< of a type with one row
+  std::optional<double> number{};  ///< of a literal
 
   bool is_scalar() const noexcept { return shape.numel() == 1; }
   /// Its rows and columns: a tensor of one axis is a column.
@@ -46,6 +49,7 @@ Code made(std::string text, const Shape& shape, Code::Strength strength, Code::F
 
 /// A number as a double of C++, in the shortest digits that read back as the same.
 std::string literal(double number);
+Code literal_code(double number);
 /// The type of a variable for a tensor.
 std::string type_of(const Shape& shape);
 

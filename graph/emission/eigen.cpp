@@ -224,9 +224,9 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   if (name == "sub") return added(x, "-", operands[1]);
   if (name == "mul") return multiplied(x, operands[1]);
   if (name == "div") return divided(x, operands[1]);
-  if (name == "reciprocal") return divided({literal(1), {}}, x);
+  if (name == "reciprocal") return divided(literal_code(1), x);
   if (name == "neg") return negated(x);
-  if (name == "relu_slope") return multiplied(x, compared(operands[1], ">", "<", {literal(0), {}}));
+  if (name == "relu_slope") return multiplied(x, compared(operands[1], ">", "<", literal_code(0)));
   if (detail::is_conversion(*e.application)) return x.form == Form::mask ? x.as_array() : x;
   if (name == "pow") {
     const Code& exponent = operands[1];
@@ -305,12 +305,20 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   fail(e);
 }
 
+std::string slope_function(const Expression& slope) {
+  const std::string name = std::string(slope.op()->name()) + "_slope";
+  const Node& node = *slope.application;
+  if (node.parameter_size() == 0) return name;
+  const std::string_view bytes(reinterpret_cast<const char*>(&node.parameters<unsigned char>()),
+                               node.parameter_size());
+  return fmt::format("{}_{:x}", name, std::hash<std::string_view>{}(bytes));
+}
+
 Code EigenWriter::part(const Expression& e) {
   using Kind = Expression::Kind;
   switch (e.kind) {
     case Kind::number:
-      return made(literal(e.number), {}, e.number < 0 ? Strength::prefix : Strength::atom,
-                  Form::matrix);
+      return literal_code(e.number);
     case Kind::tensor:
     case Kind::gradient:
     case Kind::constant: {
@@ -319,7 +327,7 @@ Code EigenWriter::part(const Expression& e) {
       return code;
     }
     case Kind::slope: {
-      const std::string name = std::string(e.op()->name()) + "_slope";
+      const std::string name = slope_function(e);
       helpers_.insert(name);
       return called(name, known_.at(e.operands[0].get()));
     }

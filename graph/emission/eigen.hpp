@@ -40,6 +40,10 @@ class EigenWriter {
   std::vector<Expr> held_;
 };
 
+/// What emitted code calls the derivative of an elementwise op: one name for each op and its
+/// parameters.
+std::string slope_function(const Expression& slope);
+
 /// Whether an application of an op has a direct form, and need not be written out.
 bool has_form(const Expression& operation);
 

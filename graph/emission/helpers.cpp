@@ -102,6 +102,12 @@ inline MatrixXd above(const MatrixXd& upper, const MatrixXd& lower) {
 
 }  // namespace
 
+std::vector<std::string_view> helper_names() {
+  std::vector<std::string_view> names;
+  for (const Helper& helper : helpers_known) names.push_back(helper.name);
+  return names;
+}
+
 std::string definitions_of(const Helpers& helpers) {
   Helpers needed;
   for (const Helper& helper : helpers_known)

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/emission/helpers.hpp>
+
 namespace chainrule::emission {
 
 namespace {
@@ -43,21 +46,18 @@ constexpr std::string_view keywords[] = {"alignas",      "alignof",   "and",
                                          "main",         "NULL",      "reinterpret_cast"};
 
 // What the emitted files say themselves.
-constexpr std::string_view ours[] = {"MatrixXd",      "VectorXd",
-                                     "ArrayXXd",      "Parameters",
-                                     "Data",          "Forward",
-                                     "forward",       "Gradients",
-                                     "backward",      "predict",
-                                     "result",        "parameters",
-                                     "data",          "trained_parameters",
-                                     "recorded_data", "matrix",
-                                     "vector",        "difference",
-                                     "doctest",       "sigmoid",
-                                     "log_sigmoid",   "softplus",
-                                     "softmax",       "log_softmax",
-                                     "exp",           "log",
-                                     "sqrt",          "tanh",
-                                     "pow",           "abs"};
+constexpr std::string_view ours[] = {
+    "MatrixXd",           "VectorXd",      "Parameters", "Data",   "Forward",    "forward",
+    "Gradients",          "backward",      "predict",    "result", "parameters", "data",
+    "trained_parameters", "recorded_data", "matrix",     "equal",  "doctest"};
+
+// Functions of C's library that headers may declare outside of std: no namespace can be called so.
+constexpr std::string_view functions_of_c[] = {
+    "abs",  "acos",   "asin",   "atan",  "cbrt",   "ceil", "cos",    "cosh",  "div",    "erf",
+    "exit", "exp",    "fabs",   "floor", "fmod",   "free", "gamma",  "hypot", "index",  "j0",
+    "j1",   "jn",     "log",    "log2",  "malloc", "pow",  "printf", "qsort", "rand",   "random",
+    "read", "remove", "rename", "round", "signal", "sin",  "sinh",   "sqrt",  "system", "tan",
+    "tanh", "time",   "trunc",  "write", "y0",     "y1",   "yn"};
 
 constexpr std::pair<std::string_view, std::string_view> letters[] = {
     {"α", "alpha"}, {"β", "beta"},   {"γ", "gamma"},  {"δ", "delta"}, {"ε", "epsilon"},
@@ -76,12 +76,29 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 Identifiers::Identifiers() {
   taken_.insert(std::begin(keywords), std::end(keywords));
   taken_.insert(std::begin(ours), std::end(ours));
+  for (const std::string_view helper : helper_names()) taken_.emplace(helper);
+  for (const Op* op : all_ops())
+    if (op->elementwise()) taken_.insert(std::string(op->name()) + "_slope");
 }
 
-bool Identifiers::is_valid(std::string_view name) {
-  if (name.empty() || !(is_letter(name[0]) || name[0] == '_')) return false;
-  if (std::ranges::find(keywords, name) != std::end(keywords)) return false;
+bool Identifiers::is_namespace(std::string_view name) {
+  if (name.empty() || !is_letter(name[0])) return false;
+  const Identifiers known;
+  if (known.taken_.contains(name)) return false;
+  if (std::ranges::find(functions_of_c, name) != std::end(functions_of_c)) return false;
   return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+}
+
+Words words_in(std::string_view code) {
+  const auto is_part = [](char c) { return is_letter(c) || is_digit(c) || c == '_'; };
+  Words words;
+  for (std::size_t i = 0; i < code.size();) {
+    std::size_t end = i;
+    while (end < code.size() && is_part(code[end])) ++end;
+    if (end > i) words.emplace(code.substr(i, end - i));
+    i = end + 1;
+  }
+  return words;
 }
 
 std::string Identifiers::make(std::string_view name) {
@@ -109,7 +126,7 @@ std::string Identifiers::make(std::string_view name) {
   if (text.empty()) text = "x";
   if (is_digit(text[0])) text = "layer_" + text;
   std::string candidate = text;
-  if (!is_valid(text)) candidate = text += '_';  // a keyword
+  if (std::ranges::find(keywords, text) != std::end(keywords)) candidate = text += '_';
   for (int k = 2; !taken_.insert(candidate).second; ++k) candidate = fmt::format("{}_{}", text, k);
   return candidate;
 }

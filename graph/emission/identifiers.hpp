@@ -14,11 +14,15 @@ class Identifiers {
 
   /// A new identifier, as near to `name` as can be.
   std::string make(std::string_view name);
-  /// Whether `name` may be one as it stands.
-  static bool is_valid(std::string_view name);
+  /// Whether `name` may be that of a namespace as it stands.
+  static bool is_namespace(std::string_view name);
 
  private:
   std::set<std::string, std::less<>> taken_;
 };
+
+/// The identifiers and numbers that code consists of.
+using Words = std::set<std::string, std::less<>>;
+Words words_in(std::string_view code);
 
 }  // namespace chainrule::emission

@@ -1,5 +1,7 @@
 #include <chainrule/graph/emission/lower.hpp>
 
+#include <unordered_set>
+
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
@@ -57,12 +59,14 @@ Expr lowered(const Expr& expression, const Trace* trace, const Environment& envi
   Expr now = expression;
   while (true) {
     derivation::Replacements simpler;
+    std::unordered_set<const Expression*> changed;  // what has something in it that is replaced
     visit_parts(now, [&](const Expr& e) {
+      for (const Expr& operand : e->operands)
+        if (operand && (changed.contains(operand.get()) || simpler.contains(operand.get())))
+          changed.insert(e.get());
       if (e->kind != Expression::Kind::operation || has_form(*e)) return;
-      // Operands first: what stands in another is replaced in the next round.
-      bool inner = false;
-      visit_parts(e, [&](const Expr& part) { inner |= part != e && simpler.contains(part.get()); });
-      if (inner) return;
+      // Operands first: what stands around another is replaced in the next round.
+      if (changed.contains(e.get())) return;
       if (Expr longer = written_out(e, trace, environment)) simpler[e.get()] = std::move(longer);
     });
     if (simpler.empty()) return now;

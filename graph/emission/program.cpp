@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <set>
 #include <unordered_map>
 
@@ -36,20 +35,6 @@ std::set<std::uint32_t> results_in(const Expr& expression, const Trace& trace) {
   visit_parts(expression, [&](const Expr& part) {
     if (is_result(*part, trace)) found.insert(part->node);
   });
-  return found;
-}
-
-std::set<std::string, std::less<>> identifiers_in(std::string_view code) {
-  const auto is_part = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_';
-  };
-  std::set<std::string, std::less<>> found;
-  for (std::size_t i = 0; i < code.size();) {
-    std::size_t end = i;
-    while (end < code.size() && is_part(code[end])) ++end;
-    if (end > i) found.emplace(code.substr(i, end - i));
-    i = end + 1;
-  }
   return found;
 }
 
@@ -158,9 +143,12 @@ void Program::name_all() {
   for (std::uint32_t i = 0; i < trace_.size(); ++i)
     if (!trace_.forward(i)) add(i);
   for (const Chain::Link& link : chain_.links()) {
-    const std::string called = "d" + names_.tensor(link.of),
-                      &of = tensors_.contains(link.of) ? tensors_[link.of] : names_.tensor(link.of);
-    gradients_of_[link.of] = identifiers_.make(of == names_.tensor(link.of) ? called : "d_" + of);
+    const std::string of = names_.tensor(link.of);
+    const std::string called = derivation::gradient_text(of, derivation::Format::unicode);
+    // dW3, but d_layer_0_weight.
+    const auto tensor = tensors_.find(link.of);
+    const bool as_called = tensor == tensors_.end() || tensor->second == of;
+    gradients_of_[link.of] = identifiers_.make(as_called ? "d" + of : "d_" + tensor->second);
     if (trace_.node(link.of).is_leaf())
       gradients_.push_back({gradients_of_[link.of], called,
                             evaluate(trace_.gradient(link.of), trace_.environment())});
@@ -193,14 +181,16 @@ std::vector<Expr> Program::with_shared_parts(
   std::vector<Expr> result;
   for (const auto& [formula, line] : formulas) {
     derivation::Replacements same;
+    const derivation::Keys keys = keys_of(formula);
     visit_parts(formula, [&](const Expr& part) {
       if (part->kind == Kind::number) return;  // of which shape, no key says
-      const auto [at, added] = known.try_emplace(key_of(part), part);
+      const auto [at, added] = known.try_emplace(keys.at(part.get()), part);
       if (!added && at->second != part) same[part.get()] = at->second;
     });
     result.push_back(same.empty() ? formula : replaced(formula, same));
     // What was rebuilt around them is what later ones have in common with this.
-    visit_parts(result.back(), [&](const Expr& part) { known[key_of(part)] = part; });
+    const derivation::Keys rebuilt = keys_of(result.back());
+    visit_parts(result.back(), [&](const Expr& part) { known[rebuilt.at(part.get())] = part; });
   }
   return result;
 }
@@ -221,7 +211,7 @@ std::vector<Program::Line> Program::lines_for(EigenWriter& writer,
           for (const Expr& operand : part->operands)
             if (operand) ++uses[operand.get()];
           if (part->kind != Kind::slope) return;
-          auto& [slope, forms] = slopes_[std::string(part->op()->name()) + "_slope"];
+          auto& [slope, forms] = slopes_[slope_function(*part)];
           slope = part;
           forms.insert(part->shape.numel() == 1);
         },
@@ -253,14 +243,14 @@ std::vector<Program::Line> Program::lines_for(EigenWriter& writer,
     lines.push_back(std::move(line));
   }
   // A gradient that was worth a name may after all be written out wherever it was needed.
-  std::set<std::string, std::less<>> words;
+  Words words;
   for (std::size_t i = lines.size(); i-- > 0;) {
     const Line& line = lines[i];
     if (!line.returned && !line.identifier.empty() && !words.contains(line.identifier)) {
       lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(i));
       continue;
     }
-    words.merge(identifiers_in(line.code));
+    words.merge(words_in(line.code));
   }
   return lines;
 }

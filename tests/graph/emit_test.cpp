@@ -81,7 +81,7 @@ TEST_CASE("emit_cpp: forward and backward, a line for each formula") {
     CHECK(has(code.header, line));
   }
   CHECK_FALSE(has(code.header, "#include <chainrule"));
-  CHECK(has(code.values, "{0.1, -0.4, 0.3, 0.7, 0.2, -0.6}"));
+  CHECK(has(code.values, "{\n      0.1, -0.4, 0.3, 0.7, 0.2, -0.6};"));
   CHECK(has(code.test, "#include \"net_values.hpp\""));
   CHECK(has(code.test, "CHECK(equal(gradients.dW1, "));
   // The same graph gives the same text.
@@ -109,6 +109,7 @@ TEST_CASE("emit_cpp: names become identifiers") {
   CHECK(names.make("0.weight") == "layer_0_weight");
   CHECK(names.make("encoder.fc1.weight") == "encoder_fc1_weight");
   CHECK(names.make("γ") == "gamma");
+  CHECK(names.make("above") == "above_2");
   CHECK(names.make("do") == "do_");
   CHECK(names.make("class") == "class_");
   CHECK(names.make("z'") == "z_prime");
@@ -116,9 +117,17 @@ TEST_CASE("emit_cpp: names become identifiers") {
   CHECK(names.make("a  b") == "a_b");
   CHECK(names.make("forward") == "forward_2");
   CHECK(names.make("_x") == "x_2");
-  CHECK(emission::Identifiers::is_valid("digits"));
-  for (const char* wrong : {"", "2d", "a b", "class", "naïve", "a-b"})
-    CHECK_FALSE(emission::Identifiers::is_valid(wrong));
+  CHECK(emission::Identifiers::is_namespace("digits"));
+  for (const char* wrong : {"", "2d", "a b", "class", "naïve", "a-b", "_x", "exp", "doctest"})
+    CHECK_FALSE(emission::Identifiers::is_namespace(wrong));
+}
+
+TEST_CASE("emit_cpp: names that would break code, and scalars that look like numbers") {
+  const Tensor e = tensor(0.25, f64).named("e").requires_grad_();
+  const Tensor odd = tensor(0.5, f64).named("line\nbreak\\").requires_grad_();
+  const EmittedCode code = emit_cpp(e * e * odd);
+  CHECK(has(code.header, "double line_break;  // line break  ()\n"));
+  CHECK(has(code.header, "loss = "));
 }
 
 TEST_CASE("emit_cpp: the files") {
