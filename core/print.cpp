@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/error.hpp>
 
 // After numpy/_core/arrayprint.py (FloatingFormat, _formatArray), so that a NumPy user reads what
@@ -208,12 +209,6 @@ struct Layout {
   }
 };
 
-// Characters of UTF-8 text: bytes that do not continue one.
-std::size_t length_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 }  // namespace
 
 std::string to_string(const Tensor& tensor, const PrintOptions& options) {
@@ -224,7 +219,7 @@ std::string to_string(const Tensor& tensor, const PrintOptions& options) {
   const bool empty = value.numel() == 0;
 
   std::string text = tensor.name().empty() ? "tensor(" : fmt::format("{} = tensor(", tensor.name());
-  const std::string indent(length_of(text), ' ');
+  const std::string indent(detail::width_of(text), ' ');
   std::string body = "[]";
   if (!empty) {
     const Words words = words_of(value, mine);

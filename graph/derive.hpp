@@ -14,13 +14,14 @@ namespace chainrule {
 
 /// How much of a derivation is shown.
 struct DerivationView {
-  bool steps = false;        ///< all forms of each formula, from what the rules gave, with reasons
-  bool shapes = false;       ///< of the gradients
-  bool norms = false;        ///< √Σg² of each gradient at the recorded point
-  bool values = false;       ///< the gradients' elements there
-  bool layers_once = false;  ///< formulas that differ in the layer's number alone once, for layer k
+  bool steps = false;   ///< all forms of each formula, from what the rules gave, with reasons
+  bool shapes = false;  ///< of the gradients
+  bool norms = false;   ///< √Σg² of each gradient at the recorded point
+  bool values = false;  ///< the gradients' elements there
+  /// Formulas that differ in the layer's number alone once, for layer k; not with `steps`.
+  bool layers_once = false;
   /// Instead of all formulas of a module ("encoder" has encoder.0.weight) one line, for modules of
-  /// this many names in a row; 0: of none.
+  /// this many names in a row; 0: of none. A negative number is a ValueError.
   int fold_modules = 0;
   bool limits = true;  ///< a last line that says what it is valid for
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/emission/program.hpp>
 
@@ -14,16 +15,12 @@ namespace chainrule {
 
 namespace {
 
+using detail::joined;
+using detail::width_of;
 using emission::Code;
 using emission::Program;
 
 constexpr std::size_t width = 100;
-
-std::size_t width_of(std::string_view text) {
-  std::size_t count = 0;
-  for (const char c : text) count += (c & 0xC0) != 0x80;
-  return count;
-}
 
 // Text broken at spaces, where the fewest brackets are open; what follows the first line begins
 // with `indent`.
@@ -60,12 +57,6 @@ std::string comment(std::string_view formula) {
 }
 
 std::string type_of(const Tensor& value) { return emission::type_of(value.shape()); }
-
-std::string joined(const std::vector<std::string>& parts, std::string_view between) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
-  return text;
-}
 
 template <class Variables>
 std::string structure(const char* name, std::string_view comment, const Variables& variables) {

@@ -11,6 +11,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/reduction.hpp>
@@ -267,7 +268,7 @@ int size_of(const Expr& expression) {
       // As often as the formula shows them.
       const std::string text = e->op()->written(*e->application);
       for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1)) {
-        const auto k = static_cast<std::size_t>(std::stoi(text.substr(at + 1)));
+        const std::size_t k = operand_mark(std::string_view(text).substr(at)).index;
         if (k < e->operands.size()) add(e->operands[k]);
       }
     } else {

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/print.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
@@ -18,6 +19,8 @@ namespace {
 
 using Formula = Derivation::Formula;
 using Step = Derivation::Step;
+using detail::joined;
+using detail::width_of;
 
 // A line of a derivation, whatever the format.
 struct Row {
@@ -38,10 +41,11 @@ std::string layers_text(const std::vector<const Step*>& steps) {
 
 // Steps whose formulas differ in the layer's number alone, and those numbers are evenly spaced:
 // each is found under the first of them.
-std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>& steps) {
+std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>& steps,
+                                                         const DerivationView& view) {
   std::map<std::string, std::vector<const Step*>> alike;
   for (const Step& step : steps)
-    if (step.in_layer)
+    if (step.in_layer && (view.fold_modules == 0 || step.module.empty()))
       alike[step.in_layer->gradient.text + " = " + step.in_layer->formula.text].push_back(&step);
   std::map<const Step*, std::vector<const Step*>> result;
   for (const auto& [template_text, all] : alike) {
@@ -58,12 +62,6 @@ std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>
   return result;
 }
 
-std::string joined(const std::vector<std::string>& parts, std::string_view between) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
-  return text;
-}
-
 // "encoder: 4 gradients, d(encoder.0.weight) …"
 Row folded(std::string_view module, const std::vector<const Step*>& steps) {
   std::vector<std::string> names;
@@ -72,15 +70,15 @@ Row folded(std::string_view module, const std::vector<const Step*>& steps) {
   const std::string text =
       fmt::format("{} formula{} in {}: {}{}", steps.size(), steps.size() == 1 ? "" : "s", module,
                   joined(names, ", "), steps.size() > names.size() ? " …" : "");
-  std::string latex;
-  for (const char c : text)
-    latex += c == '_' || c == '#' || c == '%' ? std::string("\\") + c : std::string(1, c);
-  const Formula summary{text, "\\text{" + latex + "}",
+  const Formula summary{text, "\\text{" + derivation::in_latex_text(text) + "}",
                         "<mtext>" + derivation::in_markup(text) + "</mtext>"};
   return {{}, summary, "", {}, true};
 }
 
 std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view) {
+  if (view.fold_modules < 0)
+    throw ValueError(fmt::format("derive: modules of {} names", view.fold_modules),
+                     Where::current(), "0 folds none, 1 the outermost");
   std::vector<Row> rows;
   std::map<std::string_view, std::vector<const Step*>> in_module;
   if (view.fold_modules > 0)
@@ -88,7 +86,7 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
       if (!step.module.empty())
         in_module[derivation::outer_module(step.module, view.fold_modules)].push_back(&step);
   std::map<const Step*, std::vector<const Step*>> layers;
-  if (view.layers_once && !view.steps) layers = repeated(steps);
+  if (view.layers_once && !view.steps) layers = repeated(steps, view);
   std::set<const Step*> done;
   for (const Step& step : steps) {
     if (!done.insert(&step).second) continue;
@@ -136,33 +134,8 @@ std::string shapes_and_norms(const Row& row, const DerivationView& view) {
   return text;
 }
 
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 std::string padded(const std::string& text, std::size_t width) {
   return text + std::string(width - std::min(width, width_of(text)), ' ');
-}
-
-// Words for \text.
-std::string in_latex(std::string_view words) {
-  static constexpr std::pair<std::string_view, std::string_view> signs[] = {
-      {"Σ", "$\\textstyle\\sum$"}, {"…", "\\dots"}, {"‖·‖", "$\\lVert\\cdot\\rVert$"}};
-  std::string out;
-  while (!words.empty()) {
-    const auto* sign = std::ranges::find_if(
-        signs, [&](const auto& pair) { return words.starts_with(pair.first); });
-    if (sign != std::end(signs)) {
-      out += sign->second;
-      words.remove_prefix(sign->first.size());
-      continue;
-    }
-    if (std::string_view("_%#&${}").find(words[0]) != std::string_view::npos) out += '\\';
-    out += words[0];
-    words.remove_prefix(1);
-  }
-  return out;
 }
 
 std::string both(const std::string& a, const std::string& b, std::string_view between) {
@@ -221,7 +194,7 @@ std::string Derivation::latex(const DerivationView& view) const {
   const auto line = [&](const std::string& left, const std::string& right,
                         const std::string& remark) {
     text += end + fmt::format("  {} &= {}", left, right);
-    if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", in_latex(remark));
+    if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
     end = " \\\\\n";
   };
   for (const Row& row : rows_of(steps_, view)) {
@@ -264,7 +237,8 @@ std::string Derivation::markdown(const DerivationView& view) const {
       cells.push_back(joined(values, ", "));
     }
     text += '|';
-    for (const std::string& cell : cells) text += cell.empty() ? " |" : " " + cell + " |";
+    for (const std::string& cell : cells)
+      text += cell.empty() ? " |" : " " + derivation::in_markdown_cell(cell) + " |";
     text += '\n';
   }
   std::string list;

@@ -1,5 +1,8 @@
 #include <chainrule/graph/derivation/markup.hpp>
 
+#include <algorithm>
+#include <utility>
+
 namespace chainrule::derivation {
 
 std::string in_markup(std::string_view text) {
@@ -15,6 +18,42 @@ std::string in_markup(std::string_view text) {
       out += "&quot;";
     else
       out += c;
+  }
+  return out;
+}
+
+std::string in_latex_text(std::string_view text) {
+  static constexpr std::pair<std::string_view, std::string_view> signs[] = {
+      {"Σ", "$\\textstyle\\sum$"},
+      {"…", "\\dots"},
+      {"‖·‖", "$\\lVert\\cdot\\rVert$"},
+      {"⊗", "$\\odot$"},
+      {"−", "$-$"},
+      {"∞", "$\\infty$"},
+      {"\\", "\\textbackslash{}"},
+      {"^", "\\textasciicircum{}"},
+      {"~", "\\textasciitilde{}"}};
+  std::string out;
+  while (!text.empty()) {
+    const auto* sign =
+        std::ranges::find_if(signs, [&](const auto& pair) { return text.starts_with(pair.first); });
+    if (sign != std::end(signs)) {
+      out += sign->second;
+      text.remove_prefix(sign->first.size());
+      continue;
+    }
+    if (std::string_view("_%#&${}").find(text[0]) != std::string_view::npos) out += '\\';
+    out += text[0];
+    text.remove_prefix(1);
+  }
+  return out;
+}
+
+std::string in_markdown_cell(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' ? ' ' : c;
   }
   return out;
 }

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/check_derivation.hpp>
+#include <chainrule/graph/derivation/markup.hpp>
 
 namespace chainrule {
 
@@ -14,6 +16,7 @@ namespace {
 constexpr const char* columns[] = {"",     "formula",  "shape",   "absolute", "relative",
                                    "ulps", "worst at", "by hand", "autograd", "differences"};
 using Row = std::vector<std::string>;
+using detail::width_of;
 
 std::string mark_of(const FormulaVerdict& v) {
   return v.ok ? (v.autograd_ok ? "✓" : "?") : v.inherited ? "↳" : "✗";
@@ -35,11 +38,6 @@ Row cells(const FormulaVerdict& v) {
           number(v.by_hand, "{:.6g}"),
           fmt::format("{:.6g}", v.by_autograd),
           fmt::format("{:.6g}", v.by_differences)};
-}
-
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 // What there is to say about a formula beside its numbers.
@@ -83,13 +81,14 @@ std::string json_shape(const Shape& shape) {
 std::string DerivationReport::text(bool colour) const {
   std::vector<Row> rows{Row(std::begin(columns), std::end(columns))};
   for (const FormulaVerdict& v : verdicts_) rows.push_back(cells(v));
+  std::vector<std::size_t> widths(std::size(columns));
+  for (const Row& row : rows)
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width_of(row[c]));
   std::string out;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::string line;
     for (std::size_t c = 0; c < rows[r].size(); ++c) {
-      std::size_t width = 0;
-      for (const Row& row : rows) width = std::max(width, width_of(row[c]));
-      const std::string space(width - width_of(rows[r][c]), ' ');
+      const std::string space(widths[c] - width_of(rows[r][c]), ' ');
       line += (c == 0 ? "" : "  ") + (c < 3 ? rows[r][c] + space : space + rows[r][c]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
@@ -119,7 +118,8 @@ std::string DerivationReport::markdown() const {
   out += '\n' + rule + '\n';
   for (const FormulaVerdict& v : verdicts_) {
     out += '|';
-    for (const std::string& cell : cells(v)) out += fmt::format(" {} |", cell);
+    for (const std::string& cell : cells(v))
+      out += fmt::format(" {} |", derivation::in_markdown_cell(cell));
     out += '\n';
   }
   for (const FormulaVerdict& v : verdicts_)

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/style.hpp>
 
 namespace chainrule::derivation {
@@ -82,9 +83,8 @@ class Reader {
 
  private:
   const Written& take() {
-    const std::size_t end = rest_.find('}');
-    const auto k = static_cast<std::size_t>(std::stoi(std::string(rest_.substr(1, end - 1))));
-    rest_.remove_prefix(end + 1);
+    const auto [k, length] = operand_mark(rest_);
+    rest_.remove_prefix(length);
     static const Written missing{"?", atom, true};  // a notation with more operands than there are
     return k < operands_.size() ? operands_[k] : missing;
   }

@@ -112,6 +112,14 @@ View view_of(const Traversal& traversal, const std::vector<std::string>& modules
   for (std::size_t k = 0; k < order.size(); ++k)
     for (const std::uint32_t next : behind[order[k]])
       if (--waits[next] == 0) order.push_back(next);
+  if (order.size() < n) {
+    // Modules that take turns need one another: these are shown open.
+    std::set<std::string> others = folded;
+    for (std::uint32_t i = 0; i < n; ++i)
+      if (waits[i] > 0)
+        for (const std::uint32_t node : view.items[i].inside) others.erase(modules[node]);
+    return view_of(traversal, modules, others);
+  }
   View sorted;
   for (const std::uint32_t i : order) {
     place[i] = static_cast<std::uint32_t>(sorted.items.size());

@@ -26,7 +26,7 @@ struct View {
 };
 
 /// `modules` says for every node the module that it is shown as a part of; those in `folded` are
-/// one box for each time that the program went through them.
+/// one box for each time that the program went through them, but for those that take turns.
 View view_of(const Traversal& traversal, const std::vector<std::string>& modules,
              const std::set<std::string>& folded);
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
 #include <chainrule/core/op.hpp>
@@ -194,7 +195,7 @@ TEST_CASE("derive: repeated layers once") {
                   "\\text{for k = 4 \\dots 1}") != std::string::npos);
   CHECK(derivation.html_table({.layers_once = true}).find("<msub><mi>W</mi><mn>k+1</mn></msub>") !=
         std::string::npos);
-  // Nothing is lost: every gradient is in some line, and those that are alone stay as they are.
+  // Those that are alone stay as they are.
   const TextbookNetwork shallow({4, 3, 2}, 5);
   CHECK(derive(shallow.loss).text({.layers_once = true}).find("dW2 = dz2·(h1)ᵀ\n") !=
         std::string::npos);
@@ -216,6 +217,9 @@ TEST_CASE("derive: modules as one line each") {
   CHECK(text.find("formulas in decoder: ") != std::string::npos);
   CHECK(text.find("d(encoder.0.weight) = ") == std::string::npos);
   CHECK(derivation.text({.fold_modules = 2}).find("formulas in encoder.0: ") != std::string::npos);
+  CHECK(error_of<ValueError>([&] {
+          derivation.text({.fold_modules = -1});
+        }).starts_with("derive: modules of -1 names"));
   for (const Derivation::Step& step : derivation.steps())
     if (step.of == "encoder.0.weight") CHECK(step.module == "encoder.0");
 }
@@ -226,7 +230,9 @@ TEST_CASE("derive: long chains and ladders without names") {
     const Tensor x = tensor(0.5, f64).named("x").requires_grad_();
     Tensor y = x;
     for (int i = 0; i < 60; ++i) y = y + y;
-    CHECK(derive(y).steps().size() >= 1);
+    const Derivation ladder = derive(y);
+    CHECK(ladder.steps().back().of == "x");
+    CHECK(ladder.steps().back().value.item<double>() == std::ldexp(1.0, 60));
     Tensor z = x;
     for (int i = 0; i < 5'000; ++i) z = z * 1.0001 + 0.0001;
     const Derivation chain = derive(sum(z * z));
@@ -277,6 +283,18 @@ struct Cube final : UnaryOp<Cube> {
   std::vector<Sample> samples() const override { return {}; }
 };
 
+struct Wrong final : UnaryOp<Wrong> {
+  explicit Wrong(const char* notation) : UnaryOp("wrong", notation) {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return -x;
+  }
+  static Tensor slope(const Application&, const Tensor& g) { return -g; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
 struct Opaque final : Op {
   Opaque() : Op("opaque") {}
   Tensor operator()(const Tensor& x) const {
@@ -299,6 +317,12 @@ TEST_CASE("derive: ops of a user's own appear by name") {
   const std::string message = error_of<GradError>([&] { derive(sum(opaque(x))); });
   CHECK(message.find("opaque") != std::string::npos);
   CHECK(message.find("replay") != std::string::npos);
+  for (const char* notation : {"wrong({})", "wrong({0", "wrong({x})"}) {
+    const Wrong wrong(notation);
+    const Tensor z = wrong(x, Where::current());
+    CHECK(error_of<ValueError>([&] { derive(sum(square(z))); }).find("names no operand") !=
+          std::string::npos);
+  }
 }
 
 TEST_CASE("derive: asked for, and errors") {

@@ -184,6 +184,9 @@ TEST_CASE("emit_cpp: a long chain") {
   for (int i = 0; i < 2000; ++i) y = y * 0.999;
   const EmittedCode code = emit_cpp(y * x);
   CHECK(has(code.header, "const double"));
+  CHECK(has(code.header, "dx = "));
+  std::istringstream lines(code.header);
+  for (std::string line; std::getline(lines, line);) CHECK(line.size() < 300);
 }
 
 TEST_SUITE_END();

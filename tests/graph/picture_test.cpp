@@ -129,6 +129,18 @@ TEST_CASE("picture: a program that goes through a module twice has two boxes for
   CHECK(svg.find(">cell (2) · module<") != std::string::npos);
 }
 
+TEST_CASE("picture: modules that take turns are shown open") {
+  Generator generator(5);
+  const Tensor F = randn({3, 3}, generator, f64).named("F.weight").requires_grad_();
+  const Tensor G = randn({3, 3}, generator, f64).named("G.weight").requires_grad_();
+  const Tensor x = randn({2, 3}, generator, f64).named("x"), y = randn({2, 3}, generator, f64);
+  const auto f = [&](const Tensor& z) { return tanh(matmul(z, F)); };
+  const auto g = [&](const Tensor& z) { return tanh(matmul(z, G)); };
+  const std::string svg = graph_svg(sum(f(g(x)) + g(f(y))), {.fold_modules = 1});
+  CHECK(svg.find("sum") != std::string::npos);  // nothing is lost
+  CHECK(svg.find(">x · data<") != std::string::npos);
+}
+
 TEST_CASE("picture: a parameter with many uses stands beside each of them") {
   const Tensor W = tensor({{0.5, 0.1}, {0.2, 0.4}}, f64).named("W").requires_grad_();
   Tensor h = tensor({{1.0}, {2.0}}, f64).named("x");

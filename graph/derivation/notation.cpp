@@ -1,0 +1,24 @@
+#include <chainrule/graph/derivation/notation.hpp>
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include <chainrule/core/error.hpp>
+
+namespace chainrule::derivation {
+
+OperandMark operand_mark(std::string_view notation) {
+  const std::size_t end = notation.find('}');
+  std::size_t index = 0;
+  if (end != std::string_view::npos) {
+    const char *first = notation.data() + 1, *last = notation.data() + end;
+    const auto [stop, error] = std::from_chars(first, last, index);
+    if (error == std::errc() && stop == last && index < 4096) return {index, end + 1};
+  }
+  throw ValueError(
+      fmt::format("derive: \"{}\" in the notation of an op names no operand", notation),
+      Where::current(), "operands are {0}, {1} …");
+}
+
+}  // namespace chainrule::derivation
