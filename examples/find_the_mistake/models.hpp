@@ -47,8 +47,8 @@ struct Perceptron {
   chainrule::Tensor x, y, p, loss;
 };
 
-/// Fifty right derivations: perceptrons of several depths, activations and losses, linear, ridge,
-/// logistic and softmax regression, an autoencoder with shared weights, an attention head, layer
+/// Fifty right derivations: perceptrons of several depths, activations and losses, linear, ridge
+/// and softmax regression, an autoencoder with shared weights, an attention head, layer
 /// normalisation, and a recurrent network.
 std::vector<Derived> right_derivations();
 

@@ -9,7 +9,6 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/graph/derivation/data.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/manipulation.hpp>
@@ -55,7 +54,7 @@ Polynomial Algebra::polynomial(const Expr& e) {
     case Kind::tensor:
       return is_inline(e) ? polynomial(trace_.forward(e->node)) : atom(e);
     case Kind::constant: {
-      const Expr named = in_named_data(trace_, e);
+      const Expr named = trace_.in_named_data(e);
       return named ? polynomial(named) : atom(e);
     }
     default:

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/op.hpp>
@@ -40,6 +41,10 @@ class Trace {
   /// Where a tensor is; Traversal::none when the loss was not computed from it.
   std::uint32_t find(const Tensor& tensor) const;
 
+  /// A constant that a program made from named data without recording it, in terms of that: y
+  /// again, or 1 − y. Null for others.
+  Expr in_named_data(const Expr& constant) const;
+
   /// The recorded point: the tensors' values, and the gradients by the formulas.
   const Environment& environment() const noexcept { return environment_; }
   /// The gradients by the formulas, for other values of the tensors.
@@ -48,6 +53,7 @@ class Trace {
  private:
   class Watcher;
   void name_shared();
+  Expr find_named_data(const Expr& constant) const;
   Traversal traversal_;
   Replay replay_;
   std::unordered_map<const Node*, std::uint32_t> places_;
@@ -56,6 +62,8 @@ class Trace {
   std::vector<bool> named_;
   std::vector<std::uint32_t> passed_;  // nodes in the order of the sweep
   Environment environment_;
+  // By value, with the constant, so that no other gets its place in memory.
+  mutable std::unordered_map<const Value*, std::pair<Expr, Expr>> in_named_data_;
 };
 
 }  // namespace chainrule::derivation

@@ -46,6 +46,10 @@ constexpr Function functions[] = {
     {"isinf", "isInf()", "std::isinf({0})"},
     {"isfinite", "isFinite()", "std::isfinite({0})"},
 };
+constexpr std::string_view others[] = {
+    "add",     "sub",     "mul", "div",     "neg",         "reciprocal", "relu_slope",  "pow",
+    "maximum", "minimum", "to",  "where",   "logical_and", "logical_or", "logical_not", "sum",
+    "mean",    "max",     "min", "softmax", "log_softmax", "logsumexp",  "clamp"};
 constexpr std::string_view helper_functions[] = {"sigmoid", "log_sigmoid", "softplus"};
 
 struct Comparison {
@@ -58,10 +62,6 @@ template <class Table>
 const auto* find(const Table& table, std::string_view op) {
   const auto* at = std::ranges::find(table, op, [](const auto& row) { return row.op; });
   return at == std::end(table) ? nullptr : at;
-}
-
-bool is_one_of(std::initializer_list<std::string_view> names, std::string_view name) {
-  return std::ranges::find(names, name) != names.end();
 }
 
 Code called(std::string_view function, const Code& x) {
@@ -195,15 +195,19 @@ void check_axes(const Expression& e) {
 
 }  // namespace
 
+std::vector<std::string_view> ops_with_form() {
+  std::vector<std::string_view> names(std::begin(others), std::end(others));
+  for (const Function& function : functions) names.push_back(function.op);
+  for (const Comparison& comparison : comparisons) names.push_back(comparison.op);
+  names.insert(names.end(), std::begin(products), std::end(products));
+  names.insert(names.end(), std::begin(helper_functions), std::end(helper_functions));
+  names.insert(names.end(), std::begin(moves), std::end(moves));
+  return names;
+}
+
 bool has_form(const Expression& e) {
-  const std::string_view name = e.op()->name();
-  return find(functions, name) || find(comparisons, name) || has_product(e) || is_move(e) ||
-         std::ranges::find(helper_functions, name) != std::end(helper_functions) ||
-         is_one_of({"relu_slope",  "add",        "sub",         "mul",       "div",  "neg",
-                    "reciprocal",  "pow",        "maximum",     "minimum",   "to",   "where",
-                    "logical_and", "logical_or", "logical_not", "sum",       "mean", "max",
-                    "min",         "softmax",    "log_softmax", "logsumexp", "clamp"},
-                   name);
+  static const std::vector<std::string_view> known = ops_with_form();
+  return std::ranges::find(known, std::string_view(e.op()->name())) != known.end();
 }
 
 Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operands) {

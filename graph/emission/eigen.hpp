@@ -3,6 +3,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -44,12 +45,15 @@ class EigenWriter {
 /// parameters.
 std::string slope_function(const Expression& slope);
 
-/// Whether an application of an op has a direct form, and need not be written out.
+/// The ops that have a direct form, and need not be written out; and whether this is one.
+std::vector<std::string_view> ops_with_form();
 bool has_form(const Expression& operation);
 
-/// An operation that only moves elements (transpose, reshape, slice, concat …); undefined text when
-/// it is another.
-Code moved(const Expression& operation, const std::vector<Code>& operands, Helpers& helpers);
+/// Those of them that only move elements (transpose, reshape, slice, concat …).
+inline constexpr std::string_view moves[] = {"transpose", "permute",       "reshape",
+                                             "expand",    "alias",         "contiguous",
+                                             "slice",     "slice_scatter", "concat"};
 bool is_move(const Expression& operation);
+Code moved(const Expression& operation, const std::vector<Code>& operands, Helpers& helpers);
 
 }  // namespace chainrule::emission

@@ -185,9 +185,6 @@ Code permuted(const Expression& e, const Code& operand) {
   return result;
 }
 
-constexpr std::string_view moves[] = {"transpose",  "permute", "reshape",       "expand", "alias",
-                                      "contiguous", "slice",   "slice_scatter", "concat"};
-
 }  // namespace
 
 bool is_move(const Expression& e) {

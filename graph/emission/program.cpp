@@ -7,7 +7,6 @@
 #include <unordered_map>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/derivation/data.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/lower.hpp>
 #include <chainrule/ops/convert.hpp>
@@ -64,7 +63,7 @@ Expr Program::in_terms_of_data(const Expr& expression) {
   derivation::Replacements named;
   visit_parts(expression, [&](const Expr& part) {
     if (part->kind != Kind::constant) return;
-    if (Expr data = in_named_data(trace_, part)) {
+    if (Expr data = trace_.in_named_data(part)) {
       named[part.get()] = std::move(data);
       return;
     }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
 #include <chainrule/graph/emit.hpp>
 #include <chainrule/ops/activations.hpp>
@@ -128,6 +130,15 @@ TEST_CASE("emit_cpp: names that would break code, and scalars that look like num
   const EmittedCode code = emit_cpp(e * e * odd);
   CHECK(has(code.header, "double line_break;  // line break  ()\n"));
   CHECK(has(code.header, "loss = "));
+}
+
+TEST_CASE("emit_cpp: the ops that it has words for are ops") {
+  std::set<std::string, std::less<>> names;
+  for (const Op* op : all_ops()) names.insert(op->name());
+  for (const std::string_view name : emission::ops_with_form()) {
+    CAPTURE(std::string(name));
+    CHECK(names.contains(name));
+  }
 }
 
 TEST_CASE("emit_cpp: the files") {
