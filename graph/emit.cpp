@@ -253,12 +253,18 @@ std::string test_of(const Program& program, const std::string& name) {
       "#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN\n#include <doctest/doctest.h>\n\n"
       "#include \"{0}_values.hpp\"\n\nnamespace {0} {{\nnamespace {{\n\n"
       "// Whether two are equal but for rounding, which is part of the largest element.\n"
+      "[[maybe_unused]] bool equal(double a, double b, double largest) {{\n"
+      "  if (a == b || (std::isnan(a) && std::isnan(b))) return true;\n"
+      "  return std::abs(a - b) <= 1e-9 * largest + 1e-12;\n}}\n"
+      "[[maybe_unused]] bool equal(double a, double b) {{ return equal(a, b, std::abs(b)); }}\n"
       "[[maybe_unused]] bool equal(const MatrixXd& a, const MatrixXd& b) {{\n"
       "  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;\n"
-      "  if (a.size() == 0) return true;\n"
-      "  return (a - b).cwiseAbs().maxCoeff() <= 1e-9 * b.cwiseAbs().maxCoeff() + 1e-12;\n}}\n"
-      "[[maybe_unused]] bool equal(double a, double b) {{\n"
-      "  return std::abs(a - b) <= 1e-9 * std::abs(b) + 1e-12;\n}}\n\n",
+      "  double largest = 0;\n"
+      "  for (const double x : b.reshaped())\n"
+      "    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));\n"
+      "  for (Eigen::Index i = 0; i < a.size(); ++i)\n"
+      "    if (!equal(a.reshaped()(i), b.reshaped()(i), largest)) return false;\n"
+      "  return true;\n}}\n\n",
       name);
   const auto check = [&](const std::string& mine, const Program::Variable& theirs) {
     const Numbers numbers = numbers_of(theirs);

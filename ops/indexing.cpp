@@ -56,6 +56,24 @@ Ref<Value> part_of(const Ref<Value>& whole, const Plan& plan) {
   return Value::view(whole, shape, strides, empty ? 0 : offset);
 }
 
+// "[2, 0:3, 9::-3]": positions, and runs from a first one to before another.
+std::string written_plan(const Plan& plan) {
+  std::string text;
+  for (int axis = 0; axis < plan.rank; ++axis) {
+    const auto& [start, step, extent] = plan.axes[axis];
+    text += axis == 0 ? "[" : ", ";
+    if (extent < 0)
+      text += fmt::format("{}", start);
+    else if (step == 1)
+      text += fmt::format("{}:{}", start, start + extent);
+    else
+      text += start + step * extent < 0
+                  ? fmt::format("{}::{}", start, step)  // down to the first position
+                  : fmt::format("{}:{}:{}", start, start + step * extent, step);
+  }
+  return text.empty() ? text : text + "]";
+}
+
 Tensor scatter(const Tensor& part, const Plan& plan, const Shape& shape, const Where& where);
 
 struct SliceOp final : Op {
@@ -73,6 +91,9 @@ struct SliceOp final : Op {
   }
   Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
     return (*this)(inputs[0], node.parameters<Plan>(), node.where());
+  }
+  std::string written(const Node& node) const override {
+    return "{0}" + written_plan(node.parameters<Plan>());
   }
   std::vector<Sample> samples() const override;
 };
@@ -97,6 +118,9 @@ struct SliceScatter final : Op {
   }
   Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
     return (*this)(inputs[0], node.parameters<Plan>(), node.shape(), node.where());
+  }
+  std::string written(const Node& node) const override {
+    return "slice_scatter" + written_plan(node.parameters<Plan>()) + "({0})";
   }
   std::vector<Sample> samples() const override;
 };

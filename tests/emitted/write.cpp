@@ -150,6 +150,8 @@ void write_models(const std::filesystem::path& path) {
   folder.add("vectors", vector_loss(generator));
   folder.add("reductions", reductions_loss(generator));
   folder.add("gradient penalty", penalty_loss(generator));
+  // A logarithm of negative numbers: NaN in the loss, and numbers in the gradient.
+  folder.add("NaN", sum(log(parameter("w", {4}, generator))));
   folder.finish();
 }
 

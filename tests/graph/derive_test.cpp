@@ -10,7 +10,9 @@
 #include <chainrule/ops/cross_entropy.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise.hpp>
+#include <chainrule/ops/indexing.hpp>
 #include <chainrule/ops/linear.hpp>
+#include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/mse.hpp>
 #include <chainrule/ops/select.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -240,6 +242,17 @@ TEST_CASE("derive: long chains and ladders without names") {
     for (const Derivation::Step& step : chain.steps()) CHECK(step.formula().text.size() < 500);
   }
   CHECK(live_nodes() == nodes);
+}
+
+TEST_CASE("derive: which part of a tensor a slice is") {
+  const Tensor A = arange(12, f64).named("a").requires_grad_();
+  const Tensor M = reshape(A, {3, 4}).named("M");
+  CHECK(formulas(derive(sum(M(1, all) * M(slice(0, 1), slice({}, {}, -2))(0, 0)), {M})) ==
+        "dM = slice_scatter[0:1, 3::-2](slice_scatter[0, 0](Σ t1)) + "
+        "slice_scatter[1, 0:4](expand(t2))\n"
+        "where t1 = M[1, 0:4]\n"
+        "      t3 = M[0:1, 3::-2]\n"
+        "      t2 = t3[0, 0]\n");
 }
 
 TEST_CASE("derive: infinite numbers in formulas") {
