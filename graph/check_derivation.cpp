@@ -38,15 +38,6 @@ double ulp(double x, DType dtype) {
   return std::nextafter(y, HUGE_VALF) - y;
 }
 
-Shape index_at(std::int64_t position, const Shape& shape) {
-  Shape index = shape;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    index[axis] = position % shape[axis];
-    position /= shape[axis];
-  }
-  return index;
-}
-
 }  // namespace
 
 class DerivationChecker {
@@ -172,7 +163,7 @@ class DerivationChecker {
           std::numeric_limits<double>::quiet_NaN();
     }
     if (!expected.empty()) {
-      verdict.worst = index_at(worst, verdict.expected);
+      verdict.worst = derivation::index_at(worst, verdict.expected);
       verdict.by_autograd = expected[static_cast<std::size_t>(worst)];
       verdict.by_differences = difference_at(i, worst);
       verdict.autograd_ok = engine_ok && agrees_in_a_direction(i, right, scale, single);

@@ -8,6 +8,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/arithmetic.hpp>
 #include <chainrule/ops/reduction.hpp>
 
@@ -41,15 +42,6 @@ std::string input_name(const Check& check, std::size_t i) {
   return name.empty() ? fmt::format("input {}", i) : fmt::format("input {} ({})", i, name);
 }
 
-Shape index_of(std::int64_t flat, const Shape& shape) {
-  Shape index = shape;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    index[axis] = flat % shape[axis];
-    flat /= shape[axis];
-  }
-  return index;
-}
-
 // Notes the worst element of two lists of numbers.
 void compare(Check& check, std::string what, const Shape& shape, std::span<const double> autograd,
              std::span<const double> reference) {
@@ -58,7 +50,7 @@ void compare(Check& check, std::string what, const Shape& shape, std::span<const
     const double error = relative_error(autograd[i], reference[i]);
     if (error < row.worst_error || (i > 0 && error == row.worst_error)) continue;
     row.worst_error = error;
-    row.worst_index = index_of(static_cast<std::int64_t>(i), shape);
+    row.worst_index = derivation::index_at(static_cast<std::int64_t>(i), shape);
     row.autograd = autograd[i];
     row.reference = reference[i];
   }

@@ -117,17 +117,22 @@ class Diagnosis {
                          to_string(should), right());
     }
     const std::vector<double> x = expected().to_vector<double>(), y = value().to_vector<double>();
-    std::size_t wrong = 0, at_zero = 0;
+    std::size_t wrong = 0, at_zero = 0, first = 0;
     for (std::size_t i = 0; i < x.size(); ++i)
-      if (!(std::abs(x[i] - y[i]) <= suspect_.tolerance)) {
-        ++wrong;
+      if (!(difference(x[i], y[i]) <= suspect_.tolerance)) {
+        if (wrong++ == 0) first = i;
         at_zero += x[i] == 0;
       }
+    if (std::ranges::all_of(y, [](double element) { return element == 0; }))
+      return fmt::format("it is 0; the chain rule gives {}", right());
     if (wrong == at_zero && wrong < x.size())
       return fmt::format(
           "wrong only where the gradient is 0, at {} of {} elements: behind a mask "
           "or at a kink",
           wrong, x.size());
+    if (wrong <= x.size() / 4)
+      return fmt::format("right but for {} of {} elements, the first at {}", wrong, x.size(),
+                         to_string(index_at(static_cast<std::int64_t>(first), is)));
     return "";
   }
   bool same_after_sum(int axis, bool keep) const {

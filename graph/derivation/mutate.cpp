@@ -67,6 +67,12 @@ class Mutations {
       const std::string name = e->op()->name();
       const std::string called = name == "sigmoid" ? "σ'" : name + "'";
       if (try_part(e, number_expression(1, e->shape), called + " is missing")) return true;
+      const std::string itself = called.substr(0, called.size() - 1);
+      const Expr function = operation_expression(e->application, e->operands);
+      if (try_part(e, function, itself + " in the place of " + called)) return true;
+      if (try_built(e, "1 − " + itself + " in the place of " + called,
+                    [&](Builder& builder) { return 1 - builder.value(function); }))
+        return true;
       for (std::uint32_t i = 0; i < trace_.size(); ++i)
         if (is_other(i, e->operands[0]) &&
             try_part(e, slope_expression(e->application, tensor_expression(i, e->shape)),

@@ -225,6 +225,23 @@ TEST_CASE("check_derivation: infinite gradients are compared, not forgiven") {
   CHECK_FALSE(verdict(-infinity, 0.25).ok);
 }
 
+TEST_CASE("check_derivation: σ for its slope, nothing at all, and a single wrong element") {
+  const TextbookNetwork net({4, 3, 2}, 2);
+  const Tensor dz2 = (net.p - net.y) / 2.0, dh1 = matmul(net.W[2].T(), dz2), h = net.h[1];
+  const auto diagnosis = [&](const char* name, const Tensor& of, const Tensor& value) {
+    return check_derivation(net.loss, {{name, of, value}}).verdicts()[0].diagnosis;
+  };
+  CHECK(diagnosis("dz1", net.z[1], dh1 * h) ==
+        "σ in the place of σ': this is dh1 ⊗ σ(z1); the chain rule gives dh1 ⊗ σ'(z1)");
+  CHECK(diagnosis("dz1", net.z[1], dh1 * (1.0 - h))
+            .starts_with("1 − σ in the place of σ': this is dh1 ⊗ (1 − σ(z1));"));
+  CHECK(diagnosis("dW2", net.W[2], zeros({2, 3}, f64)) ==
+        "it is 0; the chain rule gives dz2·(h1)ᵀ");
+  Tensor slip = matmul(dz2, h.T()).detach() * 1.0;
+  slip.mutable_data<double>()[4] += 0.25;
+  CHECK(diagnosis("dW2", net.W[2], slip) == "right but for 1 of 6 elements, the first at (1, 1)");
+}
+
 TEST_CASE("check_derivation: the loss itself and a wrong tolerance are errors") {
   const Tensor w = tensor({1.0, 4.0}, f64).named("w").requires_grad_();
   const Tensor loss = sum(w * w);
