@@ -220,6 +220,11 @@ class CrossEntropySlope final : public Op {
     const Tensor normalizers(make_normalizers(*kernels::contiguous(inputs[0].value_ref()), p.axis));
     return (*this)(inputs[0], inputs[1], normalizers, inputs[3], p, node.where());
   }
+  std::string written(const Node& node) const override {
+    const auto& p = node.parameters<Parameters>();
+    return p.reduction == Reduction::mean ? fmt::format("{} / {}", notation(), p.samples)
+                                          : notation();
+  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<Parameters>();
     const Tensor slope =

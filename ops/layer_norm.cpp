@@ -11,6 +11,7 @@
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/kernels/layer_norm.hpp>
 #include <chainrule/ops/kernels/lines.hpp>
+#include <chainrule/ops/reduced.hpp>
 #include <chainrule/ops/reduction.hpp>
 
 namespace chainrule {
@@ -230,6 +231,11 @@ class LayerNormWeightSlope final : public Op {
     const auto& p = node.parameters<Parameters>();
     return (*this)(inputs[0], inputs[1], statistics_at(inputs[1], p, node.where()), p,
                    node.where());
+  }
+  std::string written(const Node& node) const override {
+    const int first = node.parameters<Parameters>().axis;
+    const detail::ReduceParameters over{axes(0, first), false};
+    return "Σ" + axes_text(node, over) + "({0} ⊗ standardized({1}))";
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<Parameters>();

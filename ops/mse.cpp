@@ -93,6 +93,12 @@ class MseSlope final : public Op {
   Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
     return (*this)(inputs[0], inputs[1], inputs[2], node.parameters<Parameters>(), node.where());
   }
+  std::string written(const Node& node) const override {
+    const auto& p = node.parameters<Parameters>();
+    return p.reduction == Reduction::mean
+               ? fmt::format("2 ({{0}} − {{1}}) ⊗ {{2}} / {}", p.elements)
+               : notation();
+  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     return (inputs[0] - inputs[1]) * (inputs[2] * node.parameters<Parameters>().scale());
   }

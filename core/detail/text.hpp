@@ -23,4 +23,29 @@ inline std::string joined(const std::vector<std::string>& parts, std::string_vie
   return text;
 }
 
+/// Text in one line of valid UTF-8: a space for a control character, U+FFFD for a byte that is out
+/// of place.
+inline std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+    const unsigned char first = byte(i);
+    const std::size_t length = first < 0x80       ? 1
+                               : first >> 5 == 6  ? 2
+                               : first >> 4 == 14 ? 3
+                               : first >> 3 == 30 ? 4
+                                                  : 0;
+    bool valid = length > 0 && i + length <= text.size() && first != 0xC0 && first != 0xC1;
+    for (std::size_t k = 1; valid && k < length; ++k) valid = (byte(i + k) & 0xC0) == 0x80;
+    if (!valid)
+      out += "\uFFFD";
+    else if (first < 0x20 || first == 0x7F)
+      out += ' ';
+    else
+      out += text.substr(i, length);
+    i += valid ? length : 1;
+  }
+  return out;
+}
+
 }  // namespace chainrule::detail

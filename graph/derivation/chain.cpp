@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 namespace chainrule::derivation {
 
@@ -55,9 +56,30 @@ void Chain::choose(const std::vector<bool>& wanted) {
       if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
     });
   }
-  for (const std::uint32_t i : order)
-    if (const auto found = forms.find(i); found != forms.end())
+  // In that order, but nothing before what its formula needs.
+  std::set<std::uint32_t> done;
+  std::vector<std::uint32_t> waiting;
+  for (const std::uint32_t first : order) {
+    waiting.push_back(first);
+    while (!waiting.empty()) {
+      const std::uint32_t i = waiting.back();
+      const auto found = forms.find(i);
+      if (found == forms.end() || done.contains(i)) {
+        waiting.pop_back();
+        continue;
+      }
+      const std::size_t before = waiting.size();
+      visit_parts(found->second.back().expression, [&](const Expr& part) {
+        if (part->kind == Expression::Kind::gradient && part->node != i &&
+            forms.contains(part->node) && !done.contains(part->node))
+          waiting.push_back(part->node);
+      });
+      if (waiting.size() > before) continue;
+      waiting.pop_back();
+      done.insert(i);
       links_.push_back({i, std::move(found->second)});
+    }
+  }
 }
 
 }  // namespace chainrule::derivation

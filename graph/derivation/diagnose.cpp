@@ -24,6 +24,7 @@ class Diagnosis {
 
   std::string find() {
     const NoGrad guard;
+    if (std::string found = not_finite(); !found.empty()) return found;
     if (std::string found = by_numbers(); !found.empty()) return found;
     if (std::string found = by_mutants(); !found.empty()) return found;
     if (std::string found = by_scale(); !found.empty()) return found;
@@ -36,6 +37,17 @@ class Diagnosis {
   std::string right() const { return text_(suspect_.right); }
 
   bool same(const Tensor& a) const { return nearly_equal(a, value(), 1e-9, suspect_.tolerance); }
+
+  std::string not_finite() const {
+    if (value().shape() != expected().shape()) return "";
+    const std::vector<double> x = expected().to_vector<double>(), y = value().to_vector<double>();
+    for (std::size_t i = 0; i < y.size(); ++i)
+      if (std::isfinite(x[i]) && !std::isfinite(y[i]))
+        return fmt::format("it is {} at {}; the chain rule gives {}", y[i],
+                           to_string(index_at(static_cast<std::int64_t>(i), value().shape())),
+                           right());
+    return "";
+  }
 
   // Mistakes that need no look into the formula.
   std::string by_numbers() const {
@@ -74,7 +86,7 @@ class Diagnosis {
     }
     if (xx == 0 || xy == 0) return "";
     const double factor = xy / xx;
-    if (!same(expected() * factor)) return "";
+    if (!std::isfinite(factor) || !same(expected() * factor)) return "";
     if (std::abs(factor + 1) < 1e-6)
       return fmt::format("the sign is wrong: this is −({})", right());
     const double inverse = 1 / factor;

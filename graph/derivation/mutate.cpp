@@ -104,6 +104,8 @@ class Mutations {
 
   // A tensor of another layer, or the gradient of one.
   bool symbols(const Expr& e) {
+    if (is_symbol(*e) && try_part(e, number_expression(1, e->shape), "a factor is missing"))
+      return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       if (try_part(e, same_kind(e, i), "of the wrong layer")) return true;

@@ -2,11 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/core/detail/text.hpp>
+
 namespace chainrule::derivation {
 
 Naming::Naming(const Trace& trace) : trace_(trace) {
-  for (std::uint32_t i = 0; i < trace.size(); ++i)
-    if (!trace.node(i).name().empty()) taken_.emplace(trace.node(i).name());
+  // Of several with one name all but the first get a number.
+  std::map<std::string, int> uses;
+  std::vector<std::uint32_t> again;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const std::string name = detail::printable(trace.node(i).name());
+    if (name.empty()) continue;
+    given_names_[i] = name;
+    if (!taken_.insert(name).second) again.push_back(i);
+  }
+  for (const std::uint32_t i : again) {
+    const std::string name = given_names_[i];
+    const char last = name.back();
+    const char* between = last >= '0' && last <= '9' ? "_" : "";
+    int& k = uses.try_emplace(name, 1).first->second;
+    do given_names_[i] = fmt::format("{}{}{}", name, between, ++k);
+    while (!taken_.insert(given_names_[i]).second);
+  }
 }
 
 std::string Naming::text(const Expr& expression, Format format) {
@@ -40,7 +57,7 @@ std::set<std::uint32_t> Naming::abbreviated() {
 
 std::string Naming::tensor(std::uint32_t i) {
   const Node& node = trace_.node(i);
-  if (!node.name().empty()) return std::string(node.name());
+  if (const auto given = given_names_.find(i); given != given_names_.end()) return given->second;
   const auto [at, added] = short_names_.try_emplace(i);
   if (added) at->second = unused(trace_.forward(i) ? "t" : node.requires_grad() ? "w" : "c");
   return at->second;

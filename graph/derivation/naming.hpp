@@ -29,7 +29,7 @@ class Naming {
   std::string unused(const char* letter);
 
   const Trace& trace_;
-  std::map<std::uint32_t, std::string> short_names_;
+  std::map<std::uint32_t, std::string> given_names_, short_names_;
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
   std::set<std::string> taken_;  // names that tensors have

@@ -43,6 +43,9 @@ Row cells(const FormulaVerdict& v) {
 // What there is to say about a formula beside its numbers.
 std::string remark(const FormulaVerdict& v) {
   if (v.ok && v.autograd_ok) return "";
+  if (v.ok && !(std::isfinite(v.by_autograd) && std::isfinite(v.by_differences)))
+    return fmt::format("{}: formula and autograd agree, but there is no finite difference here",
+                       v.name);
   if (v.ok)
     return fmt::format(
         "{}: formula and autograd agree, but not with differences: the loss may have "

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
@@ -195,14 +197,43 @@ Written write(const Expression& e, const std::vector<Written>& operands, const S
               operands, style);
 }
 
+// The parts that the notations of the operations around them show: an op may have operands that it
+// is not written with, such as statistics.
+std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
+  std::unordered_set<const Expression*> shown{expression.get()};
+  std::vector<const Expression*> to_do{expression.get()};
+  while (!to_do.empty()) {
+    const Expression& e = *to_do.back();
+    to_do.pop_back();
+    const auto show = [&](std::size_t k) {
+      if (k < e.operands.size() && e.operands[k] && shown.insert(e.operands[k].get()).second)
+        to_do.push_back(e.operands[k].get());
+    };
+    if (e.kind != Expression::Kind::operation) {
+      for (std::size_t k = 0; k < e.operands.size(); ++k) show(k);
+      continue;
+    }
+    const std::string notation = e.op()->written(*e.application);
+    for (std::size_t at = notation.find('{'); at != std::string::npos;
+         at = notation.find('{', at + 1))
+      show(operand_mark(std::string_view(notation).substr(at)).index);
+  }
+  return shown;
+}
+
 }  // namespace
 
 std::string text_of(const Expr& expression, const Names& names, Format format) {
   const Style& style = style_of(format);
   std::unordered_map<const Expression*, Written> done;
+  const std::unordered_set<const Expression*> shown = shown_parts(expression);
   visit_parts(expression, [&](const Expr& part) {
     using Kind = Expression::Kind;
     Written written{"", atom, false};
+    if (!shown.contains(part.get())) {
+      done.emplace(part.get(), std::move(written));
+      return;
+    }
     if (part->kind == Kind::number) {
       written = number(part->number, style);
     } else if (part->kind == Kind::operation || part->kind == Kind::slope) {

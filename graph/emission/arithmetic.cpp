@@ -55,9 +55,8 @@ Code elementwise(const Code& left, std::string_view sign, const Code& right, Str
   a = in_full(a);
   b = in_full(b);
   const bool is_vector = a.is_vector && b.is_vector;
-  Code result = made(fmt::format("{} {} {}", a.in(strength), sign,
-                                 b.in(commutes && sign == "+" ? strength : tighter)),
-                     shape, strength, form);
+  Code result =
+      made(fmt::format("{} {} {}", a.in(strength), sign, b.in(tighter)), shape, strength, form);
   result.is_vector = is_vector;
   return result;
 }
@@ -67,6 +66,13 @@ void same_form(Code& a, Code& b) {
   if (a.form == b.form) return;
   a = a.as_array();
   b = b.as_array();
+}
+
+// A number with two axes makes a row of a tensor with one: (1, 1) and (n) give (1, n).
+void align(Code& a, Code& b) {
+  const int rank = broadcast(a.shape, b.shape).rank();
+  for (Code* x : {&a, &b})
+    if (rank == 2 && x->shape.rank() == 1 && !x->is_scalar()) *x = x->transposed();
 }
 
 // The whole number of which a literal is the inverse, or 0.
@@ -79,18 +85,17 @@ double inverse_of(const Code& x) {
 }  // namespace
 
 Code added(Code a, std::string_view sign, Code b) {
+  align(a, b);
   const bool minus = sign == "-";
   if (a.is_scalar() && b.is_scalar())
-    return made(fmt::format("{} {} {}", a.in(Strength::sum), sign,
-                            b.in(minus ? Strength::product : Strength::sum)),
+    return made(fmt::format("{} {} {}", a.in(Strength::sum), sign, b.in(Strength::product)),
                 broadcast(a.shape, b.shape), Strength::sum, Form::matrix);
   if (a.is_scalar() || b.is_scalar()) {
     const Shape shape = broadcast(a.shape, b.shape);
     a = a.as_array();
     b = b.as_array();
-    return made(fmt::format("{} {} {}", a.in(Strength::sum), sign,
-                            b.in(minus ? Strength::product : Strength::sum)),
-                shape, Strength::sum, Form::array);
+    return made(fmt::format("{} {} {}", a.in(Strength::sum), sign, b.in(Strength::product)), shape,
+                Strength::sum, Form::array);
   }
   same_form(a, b);
   return elementwise(a, sign, b, Strength::sum, !minus);
@@ -103,6 +108,7 @@ Code negated(const Code& x) {
 }
 
 Code multiplied(Code a, Code b) {
+  align(a, b);
   const Shape shape = broadcast(a.shape, b.shape);
   if (a.form == Form::mask) a = a.is_scalar() ? a.as_matrix() : a.as_array();
   if (b.form == Form::mask) b = b.is_scalar() ? b.as_matrix() : b.as_array();
@@ -130,6 +136,7 @@ Code multiplied(Code a, Code b) {
 }
 
 Code divided(Code a, Code b) {
+  align(a, b);
   const Shape shape = broadcast(a.shape, b.shape);
   if (b.number == 1.0) return a;
   if (b.is_scalar())

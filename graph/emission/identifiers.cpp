@@ -47,9 +47,17 @@ constexpr std::string_view keywords[] = {"alignas",      "alignof",   "and",
 
 // What the emitted files say themselves.
 constexpr std::string_view ours[] = {
-    "MatrixXd",           "VectorXd",      "Parameters", "Data",   "Forward",    "forward",
-    "Gradients",          "backward",      "predict",    "result", "parameters", "data",
-    "trained_parameters", "recorded_data", "matrix",     "equal",  "doctest"};
+    "MatrixXd", "VectorXd", "Parameters", "Data", "Forward", "forward", "Gradients", "backward",
+    "predict", "result", "parameters", "data", "trained_parameters", "recorded_data", "matrix",
+    "equal", "doctest",
+    // Macros of the standard library and of doctest.
+    "NAN", "INFINITY", "HUGE_VAL", "HUGE_VALF", "HUGE_VALL", "EOF", "errno", "assert", "stdin",
+    "stdout", "stderr", "BUFSIZ", "RAND_MAX", "EXIT_SUCCESS", "EXIT_FAILURE", "CHAR_BIT", "INT_MAX",
+    "INT_MIN", "LONG_MAX", "LONG_MIN", "UINT_MAX", "ULONG_MAX", "CHAR_MAX", "CHAR_MIN", "SCHAR_MAX",
+    "SHRT_MAX", "DBL_MAX", "DBL_MIN", "DBL_EPSILON", "FLT_MAX", "FLT_MIN", "FLT_EPSILON", "EDOM",
+    "ERANGE", "EINTR", "SEEK_SET", "SEEK_CUR", "SEEK_END", "TMP_MAX", "offsetof", "va_arg", "linux",
+    "unix", "CHECK", "REQUIRE", "WARN", "INFO", "MESSAGE", "FAIL", "SUBCASE", "TEST_CASE",
+    "CAPTURE"};
 
 // Functions of C's library that headers may declare outside of std: no namespace can be called so.
 constexpr std::string_view functions_of_c[] = {
@@ -85,6 +93,8 @@ bool Identifiers::is_namespace(std::string_view name) {
   if (name.empty() || !is_letter(name[0])) return false;
   const Identifiers known;
   if (known.taken_.contains(name)) return false;
+  for (const std::string_view prefix : {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"})
+    if (name.starts_with(prefix)) return false;
   if (std::ranges::find(functions_of_c, name) != std::end(functions_of_c)) return false;
   return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
 }
@@ -123,6 +133,8 @@ std::string Identifiers::make(std::string_view name) {
     name.remove_prefix(1);
   }
   while (text.ends_with('_')) text.pop_back();
+  for (const std::string_view prefix : {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"})
+    if (text.starts_with(prefix)) text = "x_" + text;  // macros
   if (text.empty()) text = "x";
   if (is_digit(text[0])) text = "layer_" + text;
   std::string candidate = text;

@@ -70,6 +70,7 @@ class Program {
   std::vector<Expr> formulas_;  // of the results that get a line; null for others
   std::vector<Expr> gradients_as_shown_, gradient_formulas_;  // of the chain's links
   std::vector<Expr> constants_;
+  std::set<const Value*> given_;  // data of the program: operands, as they are
   int shared_parts_ = 0;
   std::map<std::uint32_t, std::string> tensors_, gradients_of_;  // their identifiers
   std::vector<Variable> parameters_, data_, gradients_, predicts_from_;

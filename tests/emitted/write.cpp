@@ -108,6 +108,17 @@ Tensor penalty_loss(Generator& generator) {
   return square(y) + sum(square(slope));
 }
 
+// Two layers added, a bias that is its result's gradient, and tensors of one row beside vectors.
+Tensor odd_loss(Generator& generator) {
+  const Tensor W = parameter("errno", {1, 2}, generator), b = parameter("b", {1, 1}, generator);
+  const Tensor x = randn({2, 1}, generator, f64).named("x");
+  const Tensor V = parameter("M_PI", {3, 2}, generator), c = parameter("c", {3}, generator);
+  const Tensor U = parameter("above", {3, 2}, generator), d = parameter("d", {3}, generator);
+  const Tensor a = tensor({{1.0, 2.0}, {3.0, 4.0}}, f64), e = tensor({{1.0, 2.0}, {3.0, 4.0}}, f64);
+  return sum(square(matmul(W, x) + b)) + sum(square(linear(a, V, c) + linear(e, U, d))) +
+         sum(square(b * c)) + sum(b * d * c + reshape(c, {1, 3}) * reshape(d, {3, 1}));
+}
+
 // Every reduction over rows, over columns, and over all, with and without the axis kept.
 Tensor reductions_loss(Generator& generator) {
   const Tensor A = parameter("A", {3, 4}, generator), r = parameter("r", {4}, generator);
@@ -149,6 +160,7 @@ void write_models(const std::filesystem::path& path) {
   folder.add("LSTM", lstm_loss(generator));
   folder.add("vectors", vector_loss(generator));
   folder.add("reductions", reductions_loss(generator));
+  folder.add("odd names and shapes", odd_loss(generator));
   folder.add("gradient penalty", penalty_loss(generator));
   // A logarithm of negative numbers: NaN in the loss, and numbers in the gradient.
   folder.add("NaN", sum(log(parameter("w", {4}, generator))));

@@ -6,11 +6,13 @@
 #include <limits>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/cross_entropy.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/indexing.hpp>
+#include <chainrule/ops/layer_norm.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/mse.hpp>
@@ -242,6 +244,32 @@ TEST_CASE("derive: long chains and ladders without names") {
     for (const Derivation::Step& step : chain.steps()) CHECK(step.formula().text.size() < 500);
   }
   CHECK(live_nodes() == nodes);
+}
+
+TEST_CASE("derive: no formula stands before what it needs, and no two tensors have one name") {
+  const Tensor x = tensor({{1.0}, {2.0}}, f64).named("x");
+  const Tensor W = tensor({{0.5, -1.0}}, f64).named("W").requires_grad_();
+  const Tensor b = tensor({{0.25}}, f64).named("b").requires_grad_();
+  CHECK(formulas(derive(sum(square(matmul(W, x) + b)))) ==
+        "db = 2 t1\n"
+        "dW = db·xᵀ\n"
+        "where t2 = W·x\n"
+        "      t1 = t2 + b\n");
+  const Tensor V = tensor({{0.5, -1.0}, {0.25, 0.75}}, f64).named("V").requires_grad_();
+  Tensor h = x;
+  for (int i = 0; i < 3; ++i) h = tanh(matmul(V, h).named("z")).named("h");
+  const std::string text = formulas(derive(sum(square(h)) / 2.0));
+  CHECK(text.find("dV  = dz3·(h2)ᵀ + dz2·hᵀ + dz·xᵀ\n") != std::string::npos);
+}
+
+TEST_CASE("derive: the notation of fused gradients is what they are") {
+  const Tensor a = tensor({{0.5, -1.0}, {0.25, 2.0}}, f64).named("a").requires_grad_();
+  const Tensor t = tensor({{1.0, 2.0}, {3.0, 5.0}}, f64).named("t");
+  CHECK(derive(mse_loss(a, t)).steps()[0].forms[0].formula.text == "2 (a − t) ⊗ 1 / 4");
+  const Tensor normal = layer_norm(a, {2}, tensor({1.0, 2.0}, f64).named("g").requires_grad_());
+  const std::string text = formulas(derive(sum(normal * t)));
+  CHECK(text.find("dg  = Σ₀(dt1 ⊗ standardized(a))\n") != std::string::npos);
+  CHECK(text.find("data") == std::string::npos);  // the statistics are in no formula
 }
 
 TEST_CASE("derive: which part of a tensor a slice is") {
