@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -39,6 +40,9 @@ class Relation final : public Op {
     return compare(a.as_tensor(name(), f64), b.as_tensor(name(), f64), where);
   }
 
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return compare(inputs[0], inputs[1], node.where());
+  }
   std::vector<Sample> samples() const override {
     if constexpr (F::booleans)
       return {{"same shape", {truths(), tensor({{false, false}, {true, false}})}, apply_},
@@ -75,6 +79,7 @@ class Relation final : public Op {
       run(bool{});
     else
       visit(x.dtype(), run);
+    if (detail::mode.observer) detail::observe(*this, out, std::array{&a, &b}, {}, where);
     return Tensor(std::move(out));
   }
 

@@ -5,11 +5,13 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/lines.hpp>
 #include <chainrule/ops/kernels/reduce.hpp>
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/reduced.hpp>
+#include <chainrule/ops/select.hpp>
 
 namespace chainrule {
 
@@ -22,6 +24,10 @@ using detail::ReduceParameters;
 // What share of the gradient each element of x gets: 1 / k where it is one of the k elements that
 // are equal to the extremum, else 0; NaN where the extremum is NaN, which equals nothing.
 Tensor shares(const Tensor& x, const Tensor& extremum, const ReduceParameters& p) {
+  if (detail::mode.observer) {  // in operations that a formula can show
+    const Tensor equal = to(x == with_axes(extremum, x.shape(), p), x.dtype());
+    return equal / detail::sum_mask(equal, p.mask, true, Where::current());
+  }
   const Value& in = *x.value_ref();
   Ref<Value> equal = Value::make_like(in.dtype(), in);
   const Tensor best = with_axes(extremum.detach(), in.shape(), p);

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/define.hpp>
 
 namespace chainrule {
@@ -22,6 +23,8 @@ using Inputs = std::span<const Tensor>;
 // where one of them is NaN. Locally constant.
 template <class Better>
 Tensor share_of_first(const Tensor& a, const Tensor& b) {
+  if (detail::mode.observer)  // in operations that a formula can show
+    return to(Better::is_better(a, b), a.dtype()) + to(a == b, a.dtype()) / 2.0;
   const Value &x = *a.value_ref(), &y = *b.value_ref();
   Ref<Value> out = make_broadcast("maximum", x.dtype(), a, b, Where::current());
   visit_floating(x.dtype(), [&](auto zero) {
@@ -71,11 +74,13 @@ struct Extremum final : BinaryOp<Extremum<Better>> {
 struct Larger {
   static constexpr const char* name = "maximum";
   static bool better(auto x, auto y) { return x > y; }
+  static Tensor is_better(const Tensor& a, const Tensor& b) { return a > b; }
   static Tensor apply(Inputs in) { return maximum(in[0], in[1]); }
 };
 struct Smaller {
   static constexpr const char* name = "minimum";
   static bool better(auto x, auto y) { return x < y; }
+  static Tensor is_better(const Tensor& a, const Tensor& b) { return a < b; }
   static Tensor apply(Inputs in) { return minimum(in[0], in[1]); }
 };
 const Extremum<Larger> the_maximum;
@@ -248,6 +253,8 @@ class Clamp final : public Op {
   static Tensor inside(const Application& r) {
     const Tensor x = r.in(0);
     const auto [low, high] = r.parameters<Bounds>();
+    if (detail::mode.observer)  // in operations that a formula can show
+      return logical_and(x >= low, x <= high);
     const Value& in = *x.value_ref();
     Ref<Value> out = Value::make_like(boolean, in);
     visit_floating(in.dtype(), [&, from = low, to = high](auto zero) {

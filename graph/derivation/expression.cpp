@@ -202,9 +202,10 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
         std::vector<Tensor> operands;
         for (const Expr& operand : part->operands)
           operands.push_back(operand ? values.at(operand.get()) : Tensor());
-        value = detail::is_conversion(*part->application)
-                    ? operands[0]
-                    : part->op()->replay(*part->application, operands);
+        if (!detail::is_conversion(*part->application))
+          value = part->op()->replay(*part->application, operands);
+        else  // everything that is floating is f64
+          value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
       }
     }
     values[part.get()] = std::move(value);

@@ -186,6 +186,12 @@ std::optional<double> number_in(const Expression& e) {
 
 Written write(const Expression& e, const std::vector<Written>& operands, const Style& style) {
   if (const auto known = number_in(e)) return number(*known, style);
+  // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
+  if (e.is_op("to")) {
+    const Op* inside = e.operands[0]->op();
+    if (inside && !inside->differentiable()) return read("[{0}]", operands, style);
+    return operands[0];
+  }
   const bool is_mul = e.is_op("mul"), is_div = e.is_op("div");
   if (is_mul || is_div) {
     const auto first = number_in(*e.operands[0]), second = number_in(*e.operands[1]);
