@@ -264,8 +264,39 @@ std::string test_of(const Program& program, const std::string& name) {
       "    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));\n"
       "  for (Eigen::Index i = 0; i < a.size(); ++i)\n"
       "    if (!equal(a.reshaped()(i), b.reshaped()(i), largest)) return false;\n"
+      "  return true;\n}}\n"
+      "// Another point: every element a little further.\n"
+      "[[maybe_unused]] void move(double& x) {{ x += 0.03125; }}\n"
+      "template <class M>\n"
+      "void move(M& x) {{\n"
+      "  for (Eigen::Index i = 0; i < x.size(); ++i) x.data()[i] += std::sin(3.0 * i + 1.0) / "
+      "16;\n}}\n"
+      "[[maybe_unused]] double* elements(double& x) {{ return &x; }}\n"
+      "template <class M>\n"
+      "double* elements(M& x) {{ return x.data(); }}\n"
+      "[[maybe_unused]] Eigen::Index count(const double&) {{ return 1; }}\n"
+      "template <class M>\n"
+      "Eigen::Index count(const M& x) {{ return x.size(); }}\n"
+      "// Whether a gradient is that of forward() by central differences, for some of its "
+      "elements.\n"
+      "template <class P, class G>\n"
+      "bool agrees(Parameters at, const Data& data, P Parameters::* parameter, G gradient) {{\n"
+      "  const Eigen::Index n = count(gradient), step = n / 16 + 1;\n"
+      "  for (Eigen::Index i = 0; i < n; i += step) {{\n"
+      "    double& x = elements(at.*parameter)[i];\n"
+      "    const double here = x, h = 1e-5;\n"
+      "    const auto loss = [&](double value) {{\n"
+      "      x = value;\n"
+      "      return forward(at, data).{1};\n"
+      "    }};\n"
+      "    const double slope = (loss(here + h) - loss(here - h)) / (2 * h);\n"
+      "    x = here;\n"
+      "    const double mine = elements(gradient)[i];\n"
+      "    if (std::isfinite(slope) && !(std::abs(slope - mine) <= 1e-5 * (1 + std::abs(slope))))\n"
+      "      return false;\n"
+      "  }}\n"
       "  return true;\n}}\n\n",
-      name);
+      name, program.loss().identifier);
   const auto check = [&](const std::string& mine, const Program::Variable& theirs) {
     const Numbers numbers = numbers_of(theirs);
     text += numbers.array;
@@ -284,6 +315,18 @@ std::string test_of(const Program& program, const std::string& name) {
       name);
   for (const Program::Variable& gradient : program.gradients())
     check("gradients." + gradient.identifier, gradient);
+  text += fmt::format(
+      "}}\n\nTEST_CASE(\"{}: the gradients elsewhere, by differences\") {{\n"
+      "  Parameters parameters = trained_parameters();\n",
+      name);
+  for (const Program::Variable& parameter : program.parameters())
+    text += fmt::format("  move(parameters.{});\n", parameter.identifier);
+  text +=
+      "  const Data data = recorded_data();\n"
+      "  const Gradients gradients = backward(parameters, data, forward(parameters, data));\n";
+  for (const auto& [gradient, parameter] : program.pairs())
+    text += fmt::format("  CHECK(agrees(parameters, data, &Parameters::{}, gradients.{}));\n",
+                        parameter, gradient);
   text += "}\n\n";
   if (!program.prediction().empty()) {
     std::string arguments = "trained_parameters()";

@@ -156,9 +156,11 @@ void Program::name_all() {
     const auto tensor = tensors_.find(link.of);
     const bool as_called = tensor == tensors_.end() || tensor->second == of;
     gradients_of_[link.of] = identifiers_.make(as_called ? "d" + of : "d_" + tensor->second);
-    if (trace_.node(link.of).is_leaf())
+    if (trace_.node(link.of).is_leaf()) {
       gradients_.push_back({gradients_of_[link.of], called,
                             evaluate(trace_.gradient(link.of), trace_.environment())});
+      pairs_.push_back({gradients_of_[link.of], tensors_[link.of]});
+    }
   }
   const std::uint32_t loss = trace_.loss();
   loss_ = {tensors_[loss], tensors_[loss], in_f64(trace_.replay().value(loss))};

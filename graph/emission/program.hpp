@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/graph/derivation/chain.hpp>
@@ -36,6 +37,8 @@ class Program {
   const std::vector<Variable>& gradients() const noexcept { return gradients_; }
   const std::vector<Line>& forward() const noexcept { return forward_; }
   const std::vector<Line>& backward() const noexcept { return backward_; }
+  /// Which gradient is that of which parameter.
+  const std::vector<std::pair<std::string, std::string>>& pairs() const noexcept { return pairs_; }
   /// The loss: a line of forward().
   const Variable& loss() const noexcept { return loss_; }
 
@@ -75,6 +78,7 @@ class Program {
   std::map<std::uint32_t, std::string> tensors_, gradients_of_;  // their identifiers
   std::vector<Variable> parameters_, data_, gradients_, predicts_from_;
   std::vector<Line> forward_, backward_, prediction_;
+  std::vector<std::pair<std::string, std::string>> pairs_;
   Variable loss_, predicted_;
   std::string functions_;
 };
