@@ -2,10 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/style.hpp>
 #include <chainrule/ops/activations.hpp>
 #include <chainrule/ops/convert.hpp>
 #include <chainrule/ops/cross_entropy.hpp>
@@ -19,6 +22,7 @@
 #include <chainrule/ops/select.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/textbook_network.hpp>
+#include <chainrule/tests/ops/samples.hpp>
 
 using namespace chainrule;
 
@@ -291,6 +295,24 @@ TEST_CASE("derive: infinite numbers in formulas") {
   CHECK(derivation.text().find("−∞") != std::string::npos);
   CHECK(derivation.latex().find("-\\infty") != std::string::npos);
   CHECK(derivation.html({.values = true}).find("∞") != std::string::npos);
+}
+
+TEST_CASE("derive: LaTeX has a command for every sign that an op's notation brings") {
+  const auto without_command = [](const std::string& latex) -> std::string {
+    const std::size_t at = static_cast<std::size_t>(
+        std::ranges::find_if(latex, [](char c) { return (c & 0x80) != 0; }) - latex.begin());
+    return at == latex.size() ? "" : "a sign without a command: " + latex.substr(at, 40);
+  };
+  const derivation::Style& style = derivation::style_of(derivation::Format::latex);
+  for (const Op* op : all_ops()) {
+    if (op->differentiable()) continue;  // these by the formulas of their samples
+    INFO("op ", std::string(op->name()));
+    CHECK(without_command(style.literal(op->notation())) == "");
+  }
+  samples::for_each_differentiable([&](const Op&, const Sample& sample) {
+    const Tensor y = to(sample.apply(samples::leaves_of(sample.inputs)), f64);
+    return without_command(derive(sum(y)).latex({.limits = false}));
+  });
 }
 
 TEST_CASE("derive: what has no name and was not computed is said to be a parameter or data") {
