@@ -49,8 +49,12 @@ class DerivationBuilder {
       const Expr data = names_.data()[k];
       const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
                              trace.node(data->node).requires_grad();
-      const std::string what =
-          fmt::format("{} {}", parameter ? "parameter" : "data", to_string(data->shape));
+      const bool mask = data->value.defined() && data->value.dtype() == boolean;
+      const std::string what = fmt::format("{} {}",
+                                           parameter ? "parameter"
+                                           : mask    ? "mask"
+                                                     : "data",
+                                           to_string(data->shape));
       result.definitions_.push_back({in_all_formats(data),
                                      {what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"},
                                      k >= needed_data});

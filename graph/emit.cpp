@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <string_view>
@@ -74,9 +75,8 @@ std::vector<Member> members(const std::vector<Program::Variable>& variables) {
   std::vector<Member> result;
   for (const Program::Variable& v : variables)
     result.push_back({type_of(v.value), v.identifier,
-                      v.called == v.identifier
-                          ? to_string(v.value.shape())
-                          : fmt::format("{} {}", comment(v.called), to_string(v.value.shape()))});
+                      fmt::format("{}{}{}", v.called == v.identifier ? "" : comment(v.called) + ' ',
+                                  to_string(v.value.shape()), v.mask ? ", a mask" : "")});
   return result;
 }
 
@@ -148,7 +148,12 @@ std::string header_of(const Program& program, const std::string& name) {
       "using Eigen::MatrixXd;\nusing Eigen::VectorXd;\n",
       program.loss().identifier, name);
   text += structure("Parameters", "What is learned.", parameters);
-  text += structure("Data", "What is given.", data);
+  const bool masks = std::ranges::any_of(program.data(), &Program::Variable::mask);
+  text += structure("Data",
+                    masks ? "What is given. A mask that the program computed from other tensors is "
+                            "given, too:\n/// other data have another."
+                          : "What is given.",
+                    data);
   text += structure("Forward", "What forward() computes, and backward() reads.", results);
   text += structure("Gradients", "The gradient of the loss for each parameter.", gradients);
   text += program.functions();

@@ -39,6 +39,10 @@ std::set<std::uint32_t> results_in(const Expr& expression, const Trace& trace) {
 
 Tensor in_f64(const Tensor& value) { return to(value.detach(), f64); }
 
+Program::Variable variable_of(std::string identifier, std::string called, const Tensor& value) {
+  return {std::move(identifier), std::move(called), in_f64(value), value.dtype() == boolean};
+}
+
 }  // namespace
 
 Program::Program(const Chain& chain, const Tensor& predicted, const Where& where)
@@ -140,7 +144,7 @@ void Program::name_all() {
   const auto add = [&](std::uint32_t leaf) {
     if (!used.insert(leaf).second) return;
     (trace_.node(leaf).requires_grad() ? parameters_ : data_)
-        .push_back({tensors_[leaf], names_.tensor(leaf), in_f64(trace_.replay().value(leaf))});
+        .push_back(variable_of(tensors_[leaf], names_.tensor(leaf), trace_.replay().value(leaf)));
   };
   for (const Expr& formula : formulas_)
     if (formula)
@@ -163,7 +167,7 @@ void Program::name_all() {
     }
   }
   const std::uint32_t loss = trace_.loss();
-  loss_ = {tensors_[loss], tensors_[loss], in_f64(trace_.replay().value(loss))};
+  loss_ = variable_of(tensors_[loss], tensors_[loss], trace_.replay().value(loss));
 }
 
 std::string Program::identifier_of(const Expression& symbol) {
@@ -179,7 +183,7 @@ std::string Program::identifier_of(const Expression& symbol) {
   const std::string called = names_.constant(symbol);
   for (const Variable& known : data_)
     if (known.called == called) return known.identifier;
-  data_.push_back({identifiers_.make(called), called, in_f64(symbol.value)});
+  data_.push_back(variable_of(identifiers_.make(called), called, symbol.value));
   return data_.back().identifier;
 }
 
@@ -317,8 +321,8 @@ void Program::write_lines(std::uint32_t predicted) {
   std::ranges::copy_if(data_, std::back_inserter(predicts_from_), [&](const Variable& variable) {
     return needed.contains(variable.identifier);
   });
-  predicted_ = {tensors_[predicted], names_.tensor(predicted),
-                in_f64(trace_.replay().value(predicted))};
+  predicted_ =
+      variable_of(tensors_[predicted], names_.tensor(predicted), trace_.replay().value(predicted));
 }
 
 // Derivatives of elementwise operations, from the rules of their gradients.

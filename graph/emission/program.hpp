@@ -20,6 +20,7 @@ class Program {
     std::string identifier;
     std::string called;  ///< in formulas
     Tensor value;        ///< as recorded, in f64
+    bool mask = false;   ///< boolean in the program
   };
   struct Line {
     std::string identifier;

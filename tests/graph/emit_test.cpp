@@ -11,6 +11,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derive.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
 #include <chainrule/graph/emit.hpp>
@@ -22,6 +23,7 @@
 #include <chainrule/ops/manipulation.hpp>
 #include <chainrule/ops/matmul.hpp>
 #include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/select.hpp>
 #include <chainrule/ops/softmax.hpp>
 
 using namespace chainrule;
@@ -102,6 +104,16 @@ TEST_CASE("emit_cpp: what a program computed from named data without recording i
   CHECK_FALSE(has(code.header, "c1"));
   CHECK(has(code.header, "(1.0 - y.array())"));
   CHECK(has(code.header, "dw = p - y;"));
+}
+
+TEST_CASE("emit_cpp: a mask that the program computed is data, and is said to be") {
+  const Network net;
+  const Tensor loss = sum(where(net.z1 > 0, net.z1, 0.1 * net.z1));
+  CHECK(has(derive(loss).text(), "where c1 = mask (2, 1)\n"));
+  const std::string header = emit_cpp(loss).header;
+  CHECK(has(header, "  MatrixXd c1;  // (2, 1), a mask\n"));
+  CHECK(has(header, "A mask that the program computed from other tensors is given, too"));
+  CHECK(!has(emit_cpp(net.loss).header, "mask"));
 }
 
 TEST_CASE("emit_cpp: names become identifiers") {
