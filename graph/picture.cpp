@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
@@ -15,7 +16,9 @@
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 #include <chainrule/graph/picture/layout.hpp>
+#include <chainrule/graph/picture/page.hpp>
 #include <chainrule/graph/picture/view.hpp>
+#include <chainrule/ops/convert.hpp>
 
 namespace chainrule {
 
@@ -31,8 +34,8 @@ struct Statistics {
 
 Statistics statistics_of(const Tensor& x) {
   Statistics s;
-  if (!x.defined() || !is_floating(x.dtype()) || x.numel() == 0) return s;
-  const std::vector<double> elements = x.to_vector<double>();
+  if (!x.defined() || x.numel() == 0) return s;
+  const std::vector<double> elements = to(x.detach(), f64).to_vector<double>();
   s.least = s.most = elements[0];
   for (const double e : elements) {
     s.least = std::min(s.least, e);
@@ -89,9 +92,7 @@ class Picture {
     for (const View::Item& item : view.items) {
       std::size_t longest = 0;
       const std::vector<std::string> lines = lines_of(item);
-      for (const std::string& line : lines)
-        longest = std::max(longest, static_cast<std::size_t>(std::ranges::count_if(
-                                        line, [](char c) { return (c & 0xC0) != 0x80; })));
+      for (const std::string& line : lines) longest = std::max(longest, detail::width_of(line));
       boxes.push_back({7.0 * static_cast<double>(longest) + 16,
                        15.0 * static_cast<double>(lines.size()) + 10,
                        {}});
@@ -100,11 +101,8 @@ class Picture {
     const picture::Point size = picture::place(boxes, arrows);
     std::string out = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-        "width=\"{0:.0f}\" "
-        "height=\"{1:.0f}\" font-family=\"system-ui, sans-serif\" font-size=\"12\">\n"
-        "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
-        "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker>"
-        "</defs>\n",
+        "width=\"{0:.0f}\" height=\"{1:.0f}\" font-family=\"system-ui, sans-serif\" "
+        "font-size=\"12\">\n",
         std::max(size.x, legend_width), size.y + legend_height);
     for (const picture::Arrow& arrow : arrows) out += path_of(arrow);
     for (std::size_t k = 0; k < boxes.size(); ++k)
@@ -159,10 +157,11 @@ class Picture {
                                           : std::string(node.op()->name());
     std::vector<std::string> lines{node.name().empty() ? op : names_.tensor(i) + " · " + op,
                                    to_string(node.shape())};
-    if (values_[i].finite)
-      lines.push_back(fmt::format("{:.3g} … {:.3g}", values_[i].least, values_[i].most));
-    else
-      lines.push_back("not finite");
+    const auto& [least, most, norm, finite] = values_[i];
+    if (node.shape().numel() > 0)
+      lines.push_back(!finite         ? "not finite"
+                      : least == most ? fmt::format("{:.3g}", least)
+                                      : fmt::format("{:.3g} … {:.3g}", least, most));
     if (trace_.gradient(i)) lines.push_back(fmt::format("‖d‖ {:.2g}", gradients_[i].norm));
     return lines;
   }
@@ -175,8 +174,12 @@ class Picture {
       d += fmt::format("C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}", a.x, middle, b.x, middle, b.x,
                        b.y);
     }
-    return fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"#555\" marker-end=\"url(#tip)\"/>\n",
-                       d);
+    // The head is drawn, not a marker, whose name would be one for all pictures of a page.
+    const picture::Point& tip = arrow.points.back();
+    return fmt::format(
+        "<path d=\"{}\" fill=\"none\" stroke=\"#555\"/>"
+        "<path d=\"M{:.1f} {:.1f}l-3.5 -7h7z\" fill=\"#555\"/>\n",
+        d, tip.x, tip.y);
   }
 
   // What the colours and borders mean, below the graph.
@@ -304,66 +307,20 @@ std::string graph_html(const Tensor& loss, Where where) {
   Picture picture(loss, "graph_html", where);
   const std::vector<std::string> modules = picture.modules_at(1);
   const std::set<std::string> all = names_in(modules);
-  struct Choice {
-    std::string id, label;
-    std::set<std::string> folded;
+  std::vector<picture::Scene> scenes;
+  const auto add = [&](const std::string& id, const std::string& label,
+                       const std::set<std::string>& folded) {
+    scenes.push_back({id, label, picture.svg(modules, folded, true)});
   };
-  std::vector<Choice> choices{{"", "all operations", {}}};
-  if (!all.empty()) choices.push_back({"*", "modules folded", all});
+  add("", "all operations", {});
+  if (!all.empty()) add("*", "modules folded", all);
   if (all.size() > 1 && all.size() <= most_choices)
     for (const std::string& module : all) {
       std::set<std::string> others = all;
       others.erase(module);
-      choices.push_back({module, module + " unfolded", others});
+      add(module, module + " unfolded", others);
     }
-  const std::string first = !all.empty() && picture.size() > most_unfolded ? "*" : "";
-  std::string menu, views;
-  for (const Choice& choice : choices) {
-    const std::string id = derivation::in_markup(choice.id);
-    menu += fmt::format("<option value=\"{}\"{}>{}</option>", id,
-                        choice.id == first ? " selected" : "", derivation::in_markup(choice.label));
-    views +=
-        fmt::format("<div class=\"view\" data-view=\"{}\"{}>\n{}</div>\n", id,
-                    choice.id == first ? "" : " hidden", picture.svg(modules, choice.folded, true));
-  }
-  return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Graph</title>\n"
-         "<style>\n"
-         "  body { margin: 0; font: 14px/1.4 system-ui, sans-serif; }\n"
-         "  #panel { position: fixed; right: 0; top: 0; max-width: 40em; margin: 1em; padding: "
-         "1em;\n"
-         "    background: #fffd; border: 1px solid #999; white-space: pre-wrap; }\n"
-         "  .node { cursor: pointer; }\n  .kept rect { stroke-width: 3; }\n"
-         "</style>\n" +
-         (all.empty()
-              ? ""
-              : "<p style=\"margin: 1em\"><select id=\"view\">" + menu + "</select></p>\n") +
-         "<div id=\"panel\">Point at a box for its rule, click to keep it" +
-         (all.empty() ? "" : "; double-click a module to unfold it") + ".</div>\n" + views +
-         "<script>\n"
-         "const panel = document.getElementById('panel');\n"
-         "const menu = document.getElementById('view');\n"
-         "let kept = null;\n"
-         "function choose(view) {\n"
-         "  for (const div of document.querySelectorAll('.view'))\n"
-         "    div.hidden = div.dataset.view !== view;\n"
-         "  menu.value = view;\n"
-         "}\n"
-         "if (menu) menu.addEventListener('change', () => choose(menu.value));\n"
-         "for (const node of document.querySelectorAll('.node')) {\n"
-         "  const show = () => { panel.textContent = node.querySelector('title').textContent; };\n"
-         "  node.addEventListener('mouseenter', () => { if (!kept) show(); });\n"
-         "  node.addEventListener('click', () => {\n"
-         "    if (kept) kept.classList.remove('kept');\n"
-         "    kept = kept === node ? null : node;\n"
-         "    if (kept) { kept.classList.add('kept'); show(); }\n"
-         "  });\n"
-         "  node.addEventListener('dblclick', () => {\n"
-         "    const module = (node.dataset.module || '').replace(/ \\(\\d+\\)$/, '');\n"
-         "    const has = [...menu?.options ?? []].some(option => option.value === module);\n"
-         "    if (module) choose(has ? module : '');\n"
-         "  });\n"
-         "}\n"
-         "</script>\n</html>\n";
+  return picture::page_of(scenes, !all.empty() && picture.size() > most_unfolded ? "*" : "");
 }
 
 }  // namespace chainrule

@@ -9,6 +9,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/picture/layout.hpp>
+#include <chainrule/ops/cross_entropy.hpp>
 #include <chainrule/ops/elementwise.hpp>
 #include <chainrule/ops/linear.hpp>
 #include <chainrule/ops/mse.hpp>
@@ -36,7 +37,8 @@ TEST_CASE("picture: a box for every node, an arrow for every edge, rules as tool
   CHECK(svg.ends_with("</svg>\n"));
   // x W1 b1 W2 b2 y, matmul z1 h1 matmul z2 p log mul sum neg
   CHECK(count(svg, "<g><rect ") == 16);
-  CHECK(count(svg, "<path d=\"M") == 16 + 1);  // and the arrow's tip
+  CHECK(count(svg, "<path d=\"M") == 2 * 16);  // a line and a head
+  CHECK(count(svg, " id=") == 0);              // several may stand in one page
   CHECK(count(svg, "W1 · parameter") == 1);
   CHECK(count(svg, "x · data") == 1);
   CHECK(svg.find("dz1 = dh1 ⊗ σ'(z1)") != std::string::npos);
@@ -44,6 +46,22 @@ TEST_CASE("picture: a box for every node, an arrow for every edge, rules as tool
   const std::string page = graph_html(net.loss);
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(count(page, "class=\"node\"") == 16);
+}
+
+TEST_CASE("picture: the range of the values") {
+  const Tensor z = tensor({{0.5, -1.25, 3.0}, {0.25, 2.0, -0.5}}, f64).named("z").requires_grad_();
+  const Tensor labels = tensor({2, 1}).named("labels");
+  const Tensor none = zeros({0, 3}, f64).named("none").requires_grad_();
+  const auto box_of = [](const std::string& svg, std::string_view title) {
+    const std::size_t at = svg.find(title);
+    REQUIRE(at != std::string::npos);
+    return svg.substr(at, svg.find("<title>", at) - at);
+  };
+  const std::string svg = graph_svg(cross_entropy(z, labels) + sum(none));
+  CHECK(box_of(svg, "z · parameter").find(">-1.25 … 3<") != std::string::npos);
+  CHECK(box_of(svg, "labels · data").find(">1 … 2<") != std::string::npos);
+  CHECK(box_of(svg, "none · parameter").find("…") == std::string::npos);
+  CHECK(box_of(svg, ">sum<").find(">0</text>") != std::string::npos);
 }
 
 TEST_CASE("picture: where the first NaN comes from") {
