@@ -28,6 +28,7 @@ struct Row {
   std::string remark;             // "since Σ y = 1", "for k = 3 … 1"
   std::vector<const Step*> of{};  // on the last line for them: shapes, norms and values are theirs
   bool is_summary = false;        // of a module
+  std::string numbers{};          // shapes and norms
 };
 
 std::string layers_text(const std::vector<const Step*>& steps) {
@@ -75,6 +76,26 @@ Row folded(std::string_view module, const std::vector<const Step*>& steps) {
   return {{}, summary, "", {}, true};
 }
 
+double norm_of(const Tensor& value) {
+  double squares = 0;
+  for (const double x : value.to_vector<double>()) squares += x * x;
+  return std::sqrt(squares);
+}
+
+// Shapes and norms of a row's gradients, each once where they are the same.
+std::string shapes_and_norms(const Row& row, const DerivationView& view) {
+  std::vector<std::string> shapes, norms;
+  for (const Step* step : row.of) {
+    const std::string shape = to_string(step->shape);
+    if (view.shapes && (shapes.empty() || shapes.back() != shape)) shapes.push_back(shape);
+    if (view.norms) norms.push_back(fmt::format("{:.4g}", norm_of(step->value)));
+  }
+  std::string text = joined(shapes, ", ");
+  if (!norms.empty())
+    text += (text.empty() ? "" : "  ") + fmt::format("‖·‖ = {}", joined(norms, ", "));
+  return text;
+}
+
 std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view) {
   if (view.fold_modules < 0)
     throw ValueError(fmt::format("derive: modules of {} names", view.fold_modules),
@@ -111,27 +132,8 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
       rows.back().of = {&step};
     }
   }
+  for (Row& row : rows) row.numbers = shapes_and_norms(row, view);
   return rows;
-}
-
-double norm_of(const Tensor& value) {
-  double squares = 0;
-  for (const double x : value.to_vector<double>()) squares += x * x;
-  return std::sqrt(squares);
-}
-
-// Shapes and norms of a row's gradients, each once where they are the same.
-std::string shapes_and_norms(const Row& row, const DerivationView& view) {
-  std::vector<std::string> shapes, norms;
-  for (const Step* step : row.of) {
-    const std::string shape = to_string(step->shape);
-    if (view.shapes && (shapes.empty() || shapes.back() != shape)) shapes.push_back(shape);
-    if (view.norms) norms.push_back(fmt::format("{:.4g}", norm_of(step->value)));
-  }
-  std::string text = joined(shapes, ", ");
-  if (!norms.empty())
-    text += (text.empty() ? "" : "  ") + fmt::format("‖·‖ = {}", joined(norms, ", "));
-  return text;
 }
 
 std::string padded(const std::string& text, std::size_t width) {
@@ -140,6 +142,30 @@ std::string padded(const std::string& text, std::size_t width) {
 
 std::string both(const std::string& a, const std::string& b, std::string_view between) {
   return a.empty() || b.empty() ? a + b : a + std::string(between) + b;
+}
+
+// A format in which formulas and values stand in one table.
+struct TableFormat {
+  std::string Formula::* formula;
+  std::string (*value)(const Tensor&);
+  const char* remark_of_definition;
+};
+
+// Calls line(left side, right side, remark) for all that stands in the table.
+template <class Line>
+void each_line(const Derivation& derivation, const DerivationView& view, const TableFormat& format,
+               Line&& line) {
+  const auto& [formula, value_in_format, remark_of_definition] = format;
+  for (const Row& row : rows_of(derivation.steps(), view)) {
+    line(row.left.*formula, row.right.*formula, both(row.remark, row.numbers, ", "));
+    if (!view.values) continue;
+    for (const Step* step : row.of)
+      if (const std::string value = value_in_format(step->value); !value.empty())
+        line(row.of.size() == 1 ? "" : step->gradient.*formula, value, "");
+  }
+  for (const Derivation::Definition& definition : derivation.definitions())
+    if (view.steps || !definition.only_in_full)
+      line(definition.name.*formula, definition.formula.*formula, remark_of_definition);
 }
 
 constexpr const char* limits =
@@ -152,19 +178,20 @@ std::string Derivation::text(const DerivationView& view) const {
   std::size_t left = 0, right = 0, remark = 0;
   for (const Row& row : rows) {
     left = std::max(left, width_of(row.left.text));
-    const bool more = !row.remark.empty() || !shapes_and_norms(row, view).empty();
-    if (more) right = std::max(right, width_of(row.right.text));
+    if (!row.remark.empty() || !row.numbers.empty())
+      right = std::max(right, width_of(row.right.text));
     remark = std::max(remark, width_of(row.remark));
   }
   std::string text;
   for (const Row& row : rows) {
     std::string line = row.is_summary ? "(" + row.right.text + ")"
                                       : padded(row.left.text, left) + " = " + row.right.text;
-    const std::string numbers = shapes_and_norms(row, view);
-    if (!row.remark.empty() || !numbers.empty()) line = padded(line, left + 3 + right);
-    if (remark > 0 && (!row.remark.empty() || !numbers.empty()))
-      line += "    " + (numbers.empty() ? row.remark : padded(row.remark, remark));
-    if (!numbers.empty()) line += "    " + numbers;
+    if (!row.remark.empty() || !row.numbers.empty()) {
+      line = padded(line, left + 3 + right);
+      if (remark > 0)
+        line += "    " + (row.numbers.empty() ? row.remark : padded(row.remark, remark));
+    }
+    if (!row.numbers.empty()) line += "    " + row.numbers;
     text += line + '\n';
     if (!view.values) continue;
     for (const Step* step : row.of) {
@@ -197,16 +224,7 @@ std::string Derivation::latex(const DerivationView& view) const {
     if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
     end = " \\\\\n";
   };
-  for (const Row& row : rows_of(steps_, view)) {
-    line(row.left.latex, row.right.latex, both(row.remark, shapes_and_norms(row, view), ", "));
-    if (!view.values) continue;
-    for (const Step* step : row.of)
-      if (const std::string value = derivation::value_in_latex(step->value); !value.empty())
-        line(row.of.size() == 1 ? "" : step->gradient.latex, value, "");
-  }
-  for (const Definition& definition : definitions_)
-    if (view.steps || !definition.only_in_full)
-      line(definition.name.latex, definition.formula.latex, "");
+  each_line(*this, view, {&Formula::latex, derivation::value_in_latex, ""}, line);
   return text + "\n\\end{align*}\n";
 }
 
@@ -229,7 +247,7 @@ std::string Derivation::markdown(const DerivationView& view) const {
   for (const Row& row : rows) {
     std::vector<std::string> cells{math(row.left.latex), math(row.right.latex)};
     if (remarks) cells.push_back(row.remark);
-    if (numbers) cells.push_back(shapes_and_norms(row, view));
+    if (numbers) cells.push_back(row.numbers);
     if (view.values) {
       std::vector<std::string> values;
       for (const Step* step : row.of)
@@ -268,16 +286,7 @@ std::string Derivation::html_table(const DerivationView& view) const {
         fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
                     math(left), math(right), derivation::in_markup(remark));
   };
-  for (const Row& row : rows_of(steps_, view)) {
-    line(row.left.mathml, row.right.mathml, both(row.remark, shapes_and_norms(row, view), ", "));
-    if (!view.values) continue;
-    for (const Step* step : row.of)
-      if (const std::string value = derivation::value_in_mathml(step->value); !value.empty())
-        line(row.of.size() == 1 ? "" : step->gradient.mathml, value, "");
-  }
-  for (const Definition& definition : definitions_)
-    if (view.steps || !definition.only_in_full)
-      line(definition.name.mathml, definition.formula.mathml, "abbreviation");
+  each_line(*this, view, {&Formula::mathml, derivation::value_in_mathml, "abbreviation"}, line);
   text += "</table>\n";
   return view.limits ? text + "<p>" + limits + "</p>\n" : text;
 }
