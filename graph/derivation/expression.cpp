@@ -267,11 +267,8 @@ int size_of(const Expr& expression) {
     };
     if (e->kind == Kind::operation) {
       // As often as the formula shows them.
-      const std::string text = e->op()->written(*e->application);
-      for (std::size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1)) {
-        const std::size_t k = operand_mark(std::string_view(text).substr(at)).index;
+      for (const std::size_t k : operands_in(e->op()->written(*e->application)))
         if (k < e->operands.size()) add(e->operands[k]);
-      }
     } else {
       for (const Expr& operand : e->operands) add(operand);
     }

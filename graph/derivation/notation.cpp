@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include <chainrule/core/error.hpp>
@@ -19,6 +20,17 @@ OperandMark operand_mark(std::string_view notation) {
   throw ValueError(
       fmt::format("derive: \"{}\" in the notation of an op names no operand", notation),
       Where::current(), "operands are {0}, {1} …");
+}
+
+std::vector<std::size_t> operands_in(std::string_view notation) {
+  std::vector<std::size_t> operands;
+  while (true) {
+    notation.remove_prefix(std::min(notation.find('{'), notation.size()));
+    if (notation.empty()) return operands;
+    const auto [index, length] = operand_mark(notation);
+    operands.push_back(index);
+    notation.remove_prefix(length);
+  }
 }
 
 }  // namespace chainrule::derivation

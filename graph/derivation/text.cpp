@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/style.hpp>
@@ -44,9 +45,7 @@ const Sign* sign_at(std::string_view rest) {
   return nullptr;
 }
 
-bool is_single_letter(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }) == 1;
-}
+bool is_single_letter(std::string_view text) { return detail::width_of(text) == 1; }
 
 // The notation of an op with its operands in it, read from left to right.
 class Reader {
@@ -219,10 +218,7 @@ std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
       for (std::size_t k = 0; k < e.operands.size(); ++k) show(k);
       continue;
     }
-    const std::string notation = e.op()->written(*e.application);
-    for (std::size_t at = notation.find('{'); at != std::string::npos;
-         at = notation.find('{', at + 1))
-      show(operand_mark(std::string_view(notation).substr(at)).index);
+    for (const std::size_t k : operands_in(e.op()->written(*e.application))) show(k);
   }
   return shown;
 }
