@@ -124,7 +124,6 @@ Code multiplied(Code a, Code b) {
     return made(fmt::format("{} * {}", a.in(Strength::product), b.in(Strength::prefix)), shape,
                 Strength::product, b.form);
   }
-  const Code whole{"", shape};
   const bool one_shape = a.shape == b.shape;
   if (one_shape && a.form == Form::matrix && b.form == Form::matrix) {
     Code product = made(fmt::format("{}.cwiseProduct({})", a.in(Strength::atom), b.text), shape,

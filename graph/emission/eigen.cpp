@@ -85,6 +85,14 @@ Code applied(const Function& function, const Code& x) {
 
 // --- reductions ---
 
+// What a reduction over the rows leaves is a row, and as a tensor of one axis a column.
+Code as_column_of(Code row, const Shape& shape) {
+  row.shape = Shape{1, shape[0]};
+  row = row.transposed();
+  row.shape = shape;
+  return row;
+}
+
 // f over the reduced axes: a member function of matrices.
 Code reduced(const Code& x, const Shape& from, const Node& node, std::string_view member) {
   const auto& p = node.parameters<detail::ReduceParameters>();
@@ -102,11 +110,7 @@ Code reduced(const Code& x, const Shape& from, const Node& node, std::string_vie
   Code result =
       made(whole.member(fmt::format("{}().{}()", over_rows ? "colwise" : "rowwise", member)),
            node.shape(), Strength::atom, whole.form);
-  if (over_rows && !p.keepdim) {
-    result.shape = Shape{1, node.shape()[0]};
-    result = result.transposed();
-    result.shape = node.shape();
-  }
+  if (over_rows && !p.keepdim) result = as_column_of(std::move(result), node.shape());
   result.is_vector = node.shape().rank() == 1 || !over_rows;
   return result;
 }
@@ -299,12 +303,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
     helpers_.insert(function);
     Code result =
         made(fmt::format("{}({})", function, whole.text), e.shape, Strength::atom, Form::matrix);
-    if (p.mask == 1 && !p.keepdim) {
-      result.shape = Shape{1, e.shape[0]};
-      result = result.transposed();
-      result.shape = e.shape;
-    }
-    return result;
+    return p.mask == 1 && !p.keepdim ? as_column_of(std::move(result), e.shape) : result;
   }
   fail(e);
 }
