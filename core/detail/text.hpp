@@ -8,6 +8,12 @@
 
 namespace chainrule::detail {
 
+/// Of ASCII, whatever the locale.
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+constexpr bool is_letter(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /// How many characters UTF-8 text has: its bytes but for those that continue a character.
 inline std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count_if(

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <chainrule/core/detail/text.hpp>
+
 namespace chainrule::derivation {
 
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+using detail::is_digit;
 
 struct Number {
   std::size_t begin, end;

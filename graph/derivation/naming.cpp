@@ -18,8 +18,7 @@ Naming::Naming(const Trace& trace) : trace_(trace) {
   }
   for (const std::uint32_t i : again) {
     const std::string name = given_names_[i];
-    const char last = name.back();
-    const char* between = last >= '0' && last <= '9' ? "_" : "";
+    const char* between = detail::is_digit(name.back()) ? "_" : "";
     int& k = uses.try_emplace(name, 1).first->second;
     do given_names_[i] = fmt::format("{}{}{}", name, between, ++k);
     while (!taken_.insert(given_names_[i]).second);

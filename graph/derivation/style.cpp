@@ -3,20 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <utility>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 
 namespace chainrule::derivation {
 
 namespace {
 
+using detail::is_digit;
+
+// What the name of a function begins with.
+bool begins_word(char c) { return detail::is_letter(c) || c == '_'; }
+
 bool is_word(std::string_view name) {
-  return std::ranges::all_of(name, [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80);
-  });
+  return std::ranges::all_of(name,
+                             [](char c) { return begins_word(c) || is_digit(c) || (c & 0x80); });
 }
 
 // The subscript at the end of a name, in plain characters: "k+1" of "Wₖ₊₁". `length`: of the rest.
@@ -44,13 +48,9 @@ std::pair<std::string_view, std::string> split(std::string_view name) {
   std::size_t letter = 1;
   while (letter < name.size() && (name[letter] & 0xC0) == 0x80) ++letter;
   const std::string_view rest = name.substr(std::min(letter, name.size()));
-  const bool digits =
-      std::ranges::all_of(rest, [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
-  if (digits) return {name.substr(0, letter), std::string(rest)};
+  if (std::ranges::all_of(rest, is_digit)) return {name.substr(0, letter), std::string(rest)};
   return {name, ""};
 }
-
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
 
 struct Replacement {
   std::string_view from, to;
@@ -103,11 +103,9 @@ class Latex final : public Style {
       if (sign != std::end(signs)) {
         out += sign->to;
         text.remove_prefix(sign->from.size());
-      } else if (is_letter(text[0])) {
+      } else if (begins_word(text[0])) {
         std::size_t end = 0;
-        while (end < text.size() &&
-               (is_letter(text[end]) || std::isdigit(static_cast<unsigned char>(text[end]))))
-          ++end;
+        while (end < text.size() && (begins_word(text[end]) || is_digit(text[end]))) ++end;
         out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
         text.remove_prefix(end);
       } else {
@@ -180,7 +178,7 @@ class MathMl final : public Style {
         continue;
       }
       std::size_t end = 0;
-      while (end < text.size() && is_letter(text[end])) ++end;
+      while (end < text.size() && begins_word(text[end])) ++end;
       const bool word = end > 0;
       if (!word) {
         end = 1;
@@ -195,7 +193,7 @@ class MathMl final : public Style {
         continue;
       }
       last = out.size();
-      const bool digit = std::isdigit(static_cast<unsigned char>(part[0]));
+      const bool digit = is_digit(part[0]);
       const char* tag = word || part == "σ" ? "mi" : digit ? "mn" : "mo";
       out += std::string("<") + tag + ">" + in_markup(part == "·" ? "⋅" : part) + "</" + tag + ">";
       text.remove_prefix(end);

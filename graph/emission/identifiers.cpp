@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <utility>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 
 namespace chainrule::emission {
 
 namespace {
+
+using detail::is_digit;
+using detail::is_letter;
 
 constexpr std::string_view keywords[] = {"alignas",      "alignof",   "and",
                                          "and_eq",       "asm",       "auto",
@@ -76,8 +80,11 @@ constexpr std::pair<std::string_view, std::string_view> letters[] = {
     {"Σ", "Sigma"}, {"Φ", "Phi"},    {"Ψ", "Psi"},    {"Ω", "Omega"}, {"ŷ", "y_hat"},
     {"x̂", "x_hat"}, {"'", "_prime"}, {"′", "_prime"}, {"ᵀ", "_T"}};
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+// What names of macros of C, POSIX, Eigen and doctest begin with.
+bool may_be_macro(std::string_view name) {
+  static constexpr std::string_view beginnings[] = {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"};
+  return std::ranges::any_of(beginnings, [&](std::string_view b) { return name.starts_with(b); });
+}
 
 }  // namespace
 
@@ -93,8 +100,7 @@ bool Identifiers::is_namespace(std::string_view name) {
   if (name.empty() || !is_letter(name[0])) return false;
   const Identifiers known;
   if (known.taken_.contains(name)) return false;
-  for (const std::string_view prefix : {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"})
-    if (name.starts_with(prefix)) return false;
+  if (may_be_macro(name)) return false;
   if (std::ranges::find(functions_of_c, name) != std::end(functions_of_c)) return false;
   return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
 }
@@ -133,8 +139,7 @@ std::string Identifiers::make(std::string_view name) {
     name.remove_prefix(1);
   }
   while (text.ends_with('_')) text.pop_back();
-  for (const std::string_view prefix : {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"})
-    if (text.starts_with(prefix)) text = "x_" + text;  // macros
+  if (may_be_macro(text)) text = "x_" + text;
   if (text.empty()) text = "x";
   if (is_digit(text[0])) text = "layer_" + text;
   std::string candidate = text;
