@@ -2,7 +2,7 @@
 // square matrices, and in the forms and shapes of the layers of networks. One thread.
 
 #include <chainrule/core/threads.hpp>
-#include <chainrule/ops/kernels/gemm_engines.hpp>
+#include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 
 #include <cmath>
 #include <limits>

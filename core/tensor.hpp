@@ -112,7 +112,7 @@ class Tensor {
   /// view.
   Tensor operator[](const Index& index) const;
   /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view. index() in
-  /// ops/indexing.hpp takes more of them.
+  /// ops/shape/indexing.hpp takes more of them.
   Tensor operator()(const Index& i) const;
   Tensor operator()(const Index& i, const Index& j) const;
   Tensor operator()(const Index& i, const Index& j, const Index& k) const;

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/kernels/loops.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule {
 

@@ -8,7 +8,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/accumulate.hpp>
 #include <chainrule/graph/traversal.hpp>
-#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule {
 

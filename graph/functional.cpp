@@ -7,7 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/traversal.hpp>
-#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule {
 

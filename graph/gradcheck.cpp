@@ -9,8 +9,8 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule {
 

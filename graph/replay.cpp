@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/ops/convert.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule {
 

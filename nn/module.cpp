@@ -11,7 +11,7 @@
 
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/traversal.hpp>
-#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::nn {
 

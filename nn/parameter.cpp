@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::nn {
 

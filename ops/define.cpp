@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule {
 

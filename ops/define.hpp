@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/operand.hpp>
 
 /// What the definition of an op is written with. Together with core/op.hpp this is all that

@@ -24,6 +24,9 @@ LIBRARY = ["core", "ops", "graph", "nn"]
 RANK = {name: i for i, name in enumerate(LIBRARY + ["examples"])}
 RANK.update(bench=5, tests=6)
 INTERNAL = {"kernels", "detail", "derivation", "emission", "picture"}
+# What users see of folders that are internal otherwise.
+ENTRANCES = {"graph/derivation/check_derivation.hpp", "graph/derivation/derive.hpp",
+             "graph/emission/emit.hpp", "graph/picture/dot.hpp", "graph/picture/picture.hpp"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 LONG = 500
 
@@ -32,7 +35,8 @@ def is_public(path):
     """Whether users may include this header (its path relative to the root)."""
     if path == pathlib.PurePath("chainrule.hpp"):
         return True
-    return path.suffix == ".hpp" and path.parts[0] in LIBRARY and not INTERNAL & set(path.parts)
+    return (path.suffix == ".hpp" and path.parts[0] in LIBRARY
+            and (not INTERNAL & set(path.parts) or path.as_posix() in ENTRANCES))
 
 
 def sources():

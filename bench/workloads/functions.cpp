@@ -1,6 +1,6 @@
 #include <chainrule/bench/workloads/functions.hpp>
 
-#include <chainrule/ops/layer_norm.hpp>
+#include <chainrule/ops/nn/layer_norm.hpp>
 
 namespace workloads {
 

@@ -1,6 +1,6 @@
 #include <chainrule/bench/workloads/perceptron_nn.hpp>
 
-#include <chainrule/nn/adam.hpp>
+#include <chainrule/nn/optim/adam.hpp>
 
 namespace workloads {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include <chainrule/examples/common/progress.hpp>
-#include <chainrule/graph/derive.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
 
 namespace by_hand {
 

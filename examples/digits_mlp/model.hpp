@@ -7,8 +7,8 @@
 #include <chainrule/examples/common/batches.hpp>
 #include <chainrule/examples/common/digits.hpp>
 #include <chainrule/examples/common/progress.hpp>
-#include <chainrule/nn/sequential.hpp>
-#include <chainrule/nn/sgd.hpp>
+#include <chainrule/nn/layers/sequential.hpp>
+#include <chainrule/nn/optim/sgd.hpp>
 
 /// The network of backprop_by_hand from ready-made layers. Here samples are rows, as everywhere in
 /// nn: x is (N, 64), and a layer computes x·Wᵀ + b.

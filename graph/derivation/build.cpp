@@ -1,6 +1,6 @@
 #include <chainrule/graph/derivation/build.hpp>
 
-#include <chainrule/ops/kernels/loops.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::derivation {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <chainrule/ops/convert.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::derivation {
 

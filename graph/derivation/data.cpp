@@ -1,6 +1,6 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
-#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 

@@ -8,9 +8,9 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/mutate.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

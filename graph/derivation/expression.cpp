@@ -12,9 +12,9 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
-#include <chainrule/ops/convert.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

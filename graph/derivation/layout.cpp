@@ -8,10 +8,10 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/print.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/value_text.hpp>
-#include <chainrule/graph/derive.hpp>
 
 namespace chainrule {
 

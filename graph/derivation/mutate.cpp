@@ -4,9 +4,9 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

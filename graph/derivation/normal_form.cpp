@@ -9,10 +9,10 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/elementwise.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

@@ -3,9 +3,9 @@
 
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/normal_form.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/elementwise.hpp>
-#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 // From the normal form back to a formula that a person would write.
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include <chainrule/core/detail/text.hpp>
-#include <chainrule/graph/check_derivation.hpp>
+#include <chainrule/graph/derivation/check_derivation.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 
 namespace chainrule {

@@ -8,7 +8,7 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/normal_form.hpp>
-#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 

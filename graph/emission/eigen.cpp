@@ -11,9 +11,9 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/arithmetic.hpp>
-#include <chainrule/ops/convert.hpp>
-#include <chainrule/ops/reduction.hpp>
-#include <chainrule/ops/softmax.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::emission {
 

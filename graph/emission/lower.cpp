@@ -6,10 +6,10 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/ops/activations.hpp>
-#include <chainrule/ops/log.hpp>
-#include <chainrule/ops/reduction.hpp>
-#include <chainrule/ops/softmax.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::emission {
 

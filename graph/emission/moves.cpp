@@ -7,7 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
-#include <chainrule/ops/manipulation.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::emission {
 

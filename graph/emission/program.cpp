@@ -9,7 +9,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/lower.hpp>
-#include <chainrule/ops/convert.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::emission {
 

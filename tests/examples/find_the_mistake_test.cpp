@@ -6,8 +6,8 @@
 
 #include <chainrule/examples/find_the_mistake/mistakes.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
-#include <chainrule/graph/derive.hpp>
 
 using namespace chainrule;
 

@@ -10,7 +10,7 @@
 
 #include <chainrule/core/error.hpp>
 #include <chainrule/tests/core/error_of.hpp>
-#include <chainrule/tests/graph/textbook_network.hpp>
+#include <chainrule/tests/graph/derivation/textbook_network.hpp>
 
 TEST_SUITE_BEGIN("examples");
 

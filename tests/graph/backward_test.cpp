@@ -8,11 +8,11 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/functional.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/linear.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/matmul.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/nn/linear.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 #include <chainrule/tests/core/error_of.hpp>
 

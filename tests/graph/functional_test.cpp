@@ -6,11 +6,11 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
-#include <chainrule/ops/activations.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/elementwise.hpp>
-#include <chainrule/ops/matmul.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 #include <chainrule/tests/core/error_of.hpp>
 

@@ -6,15 +6,15 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/graph/derive.hpp>
-#include <chainrule/ops/activations.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/convert.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/matmul.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
-#include <chainrule/tests/ops/samples.hpp>
+#include <chainrule/tests/ops/samples/samples.hpp>
 
 using namespace chainrule;
 

@@ -7,9 +7,9 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/matmul.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 using namespace chainrule;
 

@@ -6,7 +6,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/ops/arithmetic.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 using namespace chainrule;
 

@@ -11,12 +11,12 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/nn/linear.hpp>
+#include <chainrule/nn/layers/linear.hpp>
+#include <chainrule/nn/layers/sequential.hpp>
 #include <chainrule/nn/module.hpp>
-#include <chainrule/nn/sequential.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/manipulation.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;

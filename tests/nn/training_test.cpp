@@ -10,14 +10,14 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/nn/activations.hpp>
-#include <chainrule/nn/linear.hpp>
-#include <chainrule/nn/losses.hpp>
-#include <chainrule/nn/sequential.hpp>
-#include <chainrule/nn/sgd.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/kernels/gemm_engines.hpp>
-#include <chainrule/ops/reduction.hpp>
+#include <chainrule/nn/layers/activations.hpp>
+#include <chainrule/nn/layers/linear.hpp>
+#include <chainrule/nn/layers/sequential.hpp>
+#include <chainrule/nn/losses/losses.hpp>
+#include <chainrule/nn/optim/sgd.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/tests/nn/count_malloc.hpp>
 
 using namespace chainrule;

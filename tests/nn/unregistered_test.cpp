@@ -7,11 +7,11 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
-#include <chainrule/nn/linear.hpp>
+#include <chainrule/nn/layers/linear.hpp>
+#include <chainrule/nn/layers/sequential.hpp>
 #include <chainrule/nn/module.hpp>
-#include <chainrule/nn/sequential.hpp>
-#include <chainrule/ops/arithmetic.hpp>
-#include <chainrule/ops/matmul.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;

@@ -1,0 +1,120 @@
+#include <chainrule/graph/derivation/derive.hpp>
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include <chainrule/graph/derivation/chain.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
+#include <chainrule/graph/derivation/modules.hpp>
+#include <chainrule/graph/derivation/naming.hpp>
+
+namespace chainrule {
+
+using derivation::Chain;
+using derivation::Expr;
+
+class DerivationBuilder {
+ public:
+  explicit DerivationBuilder(const Chain& chain) : chain_(chain), names_(chain.trace()) {}
+
+  Derivation build() {
+    // What the last forms need first; what the others need besides is for the full text alone.
+    for (const Chain::Link& link : chain_.links()) names_.text(link.formula());
+    const std::set<std::uint32_t> needed = names_.abbreviated();
+    const std::size_t needed_data = names_.data().size();
+
+    const derivation::Trace& trace = chain_.trace();
+    const std::vector<std::string> modules = derivation::modules_of(trace.traversal());
+    Derivation result;
+    for (const Chain::Link& link : chain_.links()) {
+      Derivation::Step step{in_all_formats(derivation::gradient_expression(link.of, {})),
+                            names_.tensor(link.of),
+                            trace.node(link.of).shape(),
+                            {},
+                            trace.environment().gradients[link.of],
+                            modules[link.of],
+                            in_layer(link)};
+      for (const derivation::Form& form : link.forms)
+        // Forms may differ in what is not written, such as where an expression is broadcast.
+        if (Derivation::Formula formula = in_all_formats(form.expression);
+            step.forms.empty() || step.forms.back().formula.text != formula.text)
+          step.forms.push_back({std::move(formula), in_words(form.reasons)});
+      result.steps_.push_back(std::move(step));
+    }
+    for (const std::uint32_t i : names_.abbreviated())
+      result.definitions_.push_back({in_all_formats(derivation::tensor_expression(i, {})),
+                                     in_all_formats(trace.forward(i)), !needed.contains(i)});
+    for (std::size_t k = 0; k < names_.data().size(); ++k) {
+      const Expr data = names_.data()[k];
+      const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
+                             trace.node(data->node).requires_grad();
+      const bool mask = data->value.defined() && data->value.dtype() == boolean;
+      const std::string what = fmt::format("{} {}",
+                                           parameter ? "parameter"
+                                           : mask    ? "mask"
+                                                     : "data",
+                                           to_string(data->shape));
+      result.definitions_.push_back({in_all_formats(data),
+                                     {what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"},
+                                     k >= needed_data});
+    }
+    return result;
+  }
+
+ private:
+  std::string in_words(const std::vector<derivation::Reason>& reasons) {
+    std::string text;
+    for (const derivation::Reason& reason : reasons) {
+      text += text.empty() ? "" : ", ";
+      if (reason.gradient == Traversal::none)
+        text += reason.words;
+      else
+        text += "the formula of " + derivation::gradient_text(names_.tensor(reason.gradient),
+                                                              derivation::Format::unicode);
+    }
+    return text;
+  }
+
+  std::optional<Derivation::Step::InLayer> in_layer(const Chain::Link& link) {
+    const std::optional<int> k = derivation::layer_of(names_.tensor(link.of));
+    if (!k) return std::nullopt;
+    const auto in_all_formats = [&](const Expr& expression) {
+      const auto format = [&](derivation::Format f) {
+        const auto name = [&](const derivation::Expression& symbol) {
+          return derivation::name_in_layer(names_.symbol(symbol), *k);
+        };
+        return derivation::text_of(expression, name, f);
+      };
+      using derivation::Format;
+      return Derivation::Formula{format(Format::unicode), format(Format::latex),
+                                 format(Format::mathml)};
+    };
+    return Derivation::Step::InLayer{*k,
+                                     in_all_formats(derivation::gradient_expression(link.of, {})),
+                                     in_all_formats(link.formula())};
+  }
+
+  Derivation::Formula in_all_formats(const Expr& expression) {
+    using derivation::Format;
+    return {names_.text(expression, Format::unicode), names_.text(expression, Format::latex),
+            names_.text(expression, Format::mathml)};
+  }
+
+  const Chain& chain_;
+  derivation::Naming names_;
+};
+
+Derivation derive(const Tensor& loss, Where where) {
+  return DerivationBuilder(Chain(loss, "derive", where)).build();
+}
+
+Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
+  return DerivationBuilder(Chain(loss, inputs, "derive", where)).build();
+}
+
+Derivation derive(const Tensor& loss, std::initializer_list<Tensor> inputs, Where where) {
+  return derive(loss, std::span(inputs.begin(), inputs.size()), where);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,76 @@
+#include <chainrule/nn/init/init.hpp>
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include <chainrule/core/recording.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::nn {
+
+namespace {
+
+Fans checked_fans(const char* op, const Shape& weight, const Where& where) {
+  if (weight.rank() < 2)
+    throw ShapeError(fmt::format("{}: a weight {} has no fan in and out", op, to_string(weight)),
+                     where, "weights are (out, in), or (out, in, …); a bias usually begins with 0");
+  std::int64_t field = 1;
+  for (int axis = 2; axis < weight.rank(); ++axis) field *= weight[axis];
+  return {weight[1] * field, weight[0] * field};
+}
+
+void check_gain(const char* op, double gain, const Where& where) {
+  if (gain >= 0 && std::isfinite(gain)) return;
+  throw ValueError(fmt::format("{}: the gain {} is negative or not finite", op, gain), where);
+}
+
+// Numbers uniform in [−a, a) or normal, of this standard deviation.
+Tensor draw(bool normal, double deviation, const Shape& shape, DType dtype, Generator* given,
+            const Where& where) {
+  Generator& generator = given ? *given : default_generator();
+  if (shape.numel() == 0) deviation = 0;  // it may be infinite
+  if (!normal) {
+    const double bound = std::sqrt(3.0) * deviation;
+    return uniform(-bound, bound, shape, generator, dtype, where);
+  }
+  const NoGrad guard;
+  return mul(randn(shape, generator, dtype, where), deviation, where);
+}
+
+Tensor xavier(const char* op, bool normal, const Shape& weight, const XavierOptions& options,
+              const Where& where) {
+  check_gain(op, options.gain, where);
+  const Fans fans = checked_fans(op, weight, where);
+  const double sum = static_cast<double>(fans.in) + static_cast<double>(fans.out);
+  return draw(normal, options.gain * std::sqrt(2 / sum), weight, options.dtype, options.generator,
+              where);
+}
+
+Tensor kaiming(const char* op, bool normal, const Shape& weight, const KaimingOptions& options,
+               const Where& where) {
+  check_gain(op, options.gain, where);
+  const Fans fans = checked_fans(op, weight, where);
+  const auto fan = static_cast<double>(options.fan == Fan::in ? fans.in : fans.out);
+  return draw(normal, options.gain / std::sqrt(fan), weight, options.dtype, options.generator,
+              where);
+}
+
+}  // namespace
+
+Fans fans(const Shape& weight, Where where) { return checked_fans("fans", weight, where); }
+
+Tensor xavier_uniform(const Shape& weight, XavierOptions options, Where where) {
+  return xavier("xavier_uniform", false, weight, options, where);
+}
+Tensor xavier_normal(const Shape& weight, XavierOptions options, Where where) {
+  return xavier("xavier_normal", true, weight, options, where);
+}
+Tensor kaiming_uniform(const Shape& weight, KaimingOptions options, Where where) {
+  return kaiming("kaiming_uniform", false, weight, options, where);
+}
+Tensor kaiming_normal(const Shape& weight, KaimingOptions options, Where where) {
+  return kaiming("kaiming_normal", true, weight, options, where);
+}
+
+}  // namespace chainrule::nn

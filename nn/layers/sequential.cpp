@@ -1,0 +1,73 @@
+#include <chainrule/nn/layers/sequential.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/nn/layers/activations.hpp>
+
+namespace chainrule::nn {
+
+Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
+  if (!module) throw ValueError("Sequential: append: there is no module", where);
+  modules_.reserve(modules_.size() + 1);
+  modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
+  plan();
+  return *this;
+}
+
+namespace {
+
+// As linear() knows it; none for other modules, and for what is derived from these.
+Activation activation_of(const Module& module) {
+  const std::type_info& type = typeid(module);
+  if (type == typeid(Sigmoid)) return Activation::sigmoid;
+  if (type == typeid(Tanh)) return Activation::tanh;
+  if (type == typeid(ReLU)) return Activation::relu;
+  return Activation::none;
+}
+
+}  // namespace
+
+// A layer and the activation behind it are one operation. But a sigmoid at the end stays by itself:
+// who takes the logarithm of the result is to get its stable form.
+void Sequential::plan() {
+  std::vector<Step> steps;
+  for (std::size_t i = 0; i < modules_.size(); ++i) {
+    Step step{modules_[i].get(), nullptr, Activation::none};
+    if (i + 1 < modules_.size() && typeid(*step.module) == typeid(Linear)) {
+      const Activation next = activation_of(*modules_[i + 1]);
+      if (next != Activation::none && (next != Activation::sigmoid || i + 2 < modules_.size())) {
+        step.linear = static_cast<Linear*>(step.module);
+        step.activation = next;
+        ++i;
+      }
+    }
+    steps.push_back(step);
+  }
+  steps_ = std::move(steps);
+}
+
+Tensor Sequential::forward(const Tensor& x) {
+  const Where here = where();
+  Tensor y = x;
+  for (const Step& step : steps_)
+    y = step.linear ? step.linear->call_with(y, step.activation, here) : (*step.module)(y, here);
+  return y;
+}
+
+Module& Sequential::operator[](const Place& place) const {
+  const auto count = static_cast<std::ptrdiff_t>(modules_.size());
+  const std::ptrdiff_t at = place.index() < 0 ? place.index() + count : place.index();
+  if (at < 0 || at >= count)
+    throw IndexError(fmt::format("Sequential: module {} of {}", place.index(), count),
+                     place.where());
+  return *modules_[static_cast<std::size_t>(at)];
+}
+
+void Sequential::throw_type(const Module& module, const std::type_info& wanted,
+                            const Where& where) {
+  throw ValueError(fmt::format("Sequential: module {} is a {}, not a {}", module.path(),
+                               module.description(), class_name(wanted)),
+                   where);
+}
+
+}  // namespace chainrule::nn

@@ -1,0 +1,224 @@
+#include <chainrule/ops/elementwise/activations.hpp>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/slopes.hpp>
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using Inputs = std::span<const Tensor>;
+
+Tensor real_numbers() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, -0.6}}, f64); }
+
+std::vector<Sample> unary_samples(Tensor (*apply)(Inputs)) {
+  return {{"matrix", {real_numbers()}, apply},
+          {"large", {tensor({30.0, -30.0}, f64)}, apply},
+          {"scalar", {tensor(0.3, f64)}, apply},
+          {"empty", {zeros({2, 0}, f64)}, apply}};
+}
+
+// A gradient, and results of the function that it is of.
+std::vector<Sample> slope_samples(Tensor (*apply)(Inputs)) {
+  const Tensor results = tensor({{0.9, -0.3, 0.5}, {-0.8, 0.2, -0.1}}, f64);
+  return {{"matrix", {real_numbers(), results}, apply},
+          {"scalar", {tensor(0.3, f64), tensor(0.6, f64)}, apply},
+          {"empty", {zeros({2, 0}, f64), zeros({2, 0}, f64)}, apply}};
+}
+
+// What the rules read: both operands, g for the gradient of the second one only.
+Node::SavedMask slope_saves(bool needs_y) { return input(1) | (needs_y ? input(0) : 0); }
+
+struct SigmoidSlope final : BinaryOp<SigmoidSlope> {
+  SigmoidSlope() : BinaryOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T g, T s) {
+    return kernels::sigmoid_slope(g, s);
+  }
+  static Node::SavedMask saved(bool, bool needs_s) { return slope_saves(needs_s); }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+    if (r.needs(1)) r.give(1, by_s(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
+    const Tensor curved = by_s(r, r.tangent(1));
+    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
+  }
+  static Tensor by_s(const Application& r, const Tensor& h) {
+    return h * r.in(0) * (1 - 2 * r.in(1));
+  }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (inputs[1] * (1 - inputs[1]));
+  }
+  std::vector<Sample> samples() const override {
+    return slope_samples([](Inputs in) { return detail::sigmoid_slope(in[0], in[1]); });
+  }
+};
+const SigmoidSlope the_sigmoid_slope;
+
+struct Sigmoid final : UnaryOp<Sigmoid> {
+  Sigmoid() : UnaryOp("sigmoid", "σ({0})") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = output;
+  template <class T>
+  static T value(T x) {
+    return kernels::sigmoid(x);
+  }
+  // Also keeps the input, which log() may want.
+  Tensor with_provenance(const Tensor& x, const Where& where) const {
+    return record_provenance(*this, evaluate(x, where), {&x}, input(0) | output, where);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) {
+    return the_sigmoid_slope(g, r.out());
+  }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return sigmoid(in[0]); });
+  }
+};
+const Sigmoid the_sigmoid;
+
+struct TanhSlope final : BinaryOp<TanhSlope> {
+  TanhSlope() : BinaryOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T g, T t) {
+    return kernels::tanh_slope(g, t);
+  }
+  static Node::SavedMask saved(bool, bool needs_t) { return slope_saves(needs_t); }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+    if (r.needs(1)) r.give(1, by_t(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
+    const Tensor curved = by_t(r, r.tangent(1));
+    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
+  }
+  static Tensor by_t(const Application& r, const Tensor& h) { return -2 * h * r.in(0) * r.in(1); }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (1 - inputs[1] * inputs[1]);
+  }
+  std::vector<Sample> samples() const override {
+    return slope_samples([](Inputs in) { return detail::tanh_slope(in[0], in[1]); });
+  }
+};
+const TanhSlope the_tanh_slope;
+
+struct Tanh final : UnaryOp<Tanh> {
+  Tanh() : UnaryOp("tanh") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = output;
+  template <class T>
+  static T value(T x) {
+    return kernels::tanh(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return the_tanh_slope(g, r.out()); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return tanh(in[0]); });
+  }
+};
+const Tanh the_tanh;
+
+// The second operand only switches: its gradient is 0, and not worth a tensor.
+struct ReluSlope final : BinaryOp<ReluSlope> {
+  ReluSlope() : BinaryOp("relu_slope", "{0} ⊗ [{1} > 0]") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T g, T y) {
+    return kernels::relu_slope(g, y);
+  }
+  static Node::SavedMask saved(bool, bool) { return input(1); }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Tensor y = r.in(1);
+    return r.has(0) ? (*this)(r.tangent(0), y) : zeros({}, y.dtype());
+  }
+  std::vector<Sample> samples() const override {
+    return slope_samples([](Inputs in) { return detail::relu_slope(in[0], in[1]); });
+  }
+};
+const ReluSlope the_relu_slope;
+
+struct Relu final : UnaryOp<Relu> {
+  Relu() : UnaryOp("relu") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = output;
+  template <class T>
+  static T value(T x) {
+    return kernels::relu(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return the_relu_slope(g, r.out()); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return relu(in[0]); });
+  }
+};
+const Relu the_relu;
+
+struct Softplus final : UnaryOp<Softplus> {
+  Softplus() : UnaryOp("softplus") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return kernels::softplus(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) {
+    return g * the_sigmoid(r.in(0), Where::current());
+  }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return softplus(in[0]); });
+  }
+};
+const Softplus the_softplus;
+
+struct LogSigmoid final : UnaryOp<LogSigmoid> {
+  LogSigmoid() : UnaryOp("log_sigmoid", "log σ({0})") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return -kernels::softplus(-x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) {
+    return g * the_sigmoid(-r.in(0), Where::current());
+  }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return log_sigmoid(in[0]); });
+  }
+};
+const LogSigmoid the_log_sigmoid;
+
+}  // namespace
+
+Tensor sigmoid(const Tensor& x, Where where) { return the_sigmoid.with_provenance(x, where); }
+Tensor tanh(const Tensor& x, Where where) { return the_tanh(x, where); }
+Tensor relu(const Tensor& x, Where where) { return the_relu(x, where); }
+Tensor softplus(const Tensor& x, Where where) { return the_softplus(x, where); }
+Tensor log_sigmoid(const Tensor& x, Where where) { return the_log_sigmoid(x, where); }
+
+namespace detail {
+
+const Op& sigmoid_op() { return the_sigmoid; }
+
+Tensor sigmoid_without_provenance(const Tensor& x, Where where) { return the_sigmoid(x, where); }
+Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where) {
+  return the_sigmoid_slope(g, s, where);
+}
+Tensor tanh_slope(const Tensor& g, const Tensor& t, Where where) {
+  return the_tanh_slope(g, t, where);
+}
+Tensor relu_slope(const Tensor& g, const Tensor& y, Where where) {
+  return the_relu_slope(g, y, where);
+}
+
+}  // namespace detail
+}  // namespace chainrule

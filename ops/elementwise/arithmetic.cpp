@@ -1,0 +1,171 @@
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+
+// Integers wrap around instead of overflowing.
+template <class T, class F>
+T wrapping(T x, T y, F f) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(f(static_cast<std::uint64_t>(x), static_cast<std::uint64_t>(y)));
+  else
+    return f(x, y);
+}
+
+// The shapes on which every binary op is tested: equal, broadcast either way, scalars, no elements.
+std::vector<Sample> binary_samples(Tensor (*apply)(std::span<const Tensor>)) {
+  const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+  const Tensor b = tensor({{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}, f64);
+  const Tensor row = tensor({-0.6, 1.4, 0.9}, f64);
+  const Tensor column = tensor({{1.5}, {-0.8}}, f64);
+  const Tensor scalar = tensor(1.7, f64);
+  return {{"same shape", {a, b}, apply},
+          {"row", {a, row}, apply},
+          {"row first", {row, a}, apply},
+          {"row and column", {row, column}, apply},
+          {"scalar", {a, scalar}, apply},
+          {"scalar first", {scalar, b}, apply},
+          {"two scalars", {scalar, scalar}, apply},
+          {"empty", {zeros({0, 3}, f64), row}, apply}};
+}
+
+struct Add final : BinaryOp<Add> {
+  Add() : BinaryOp("add", "{0} + {1}") {}
+  static constexpr bool integers = true;
+  template <class T>
+  static T value(T x, T y) {
+    return wrapping(x, y, [](auto p, auto q) { return p + q; });
+  }
+  static Node::SavedMask saved(bool, bool) { return 0; }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, r.g());
+    if (r.needs(1)) r.give(1, r.g());
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return r.tangent(1);
+    if (!r.has(1)) return r.tangent(0);
+    return r.tangent(0) + r.tangent(1);
+  }
+  std::vector<Sample> samples() const override {
+    return binary_samples([](std::span<const Tensor> in) { return in[0] + in[1]; });
+  }
+};
+const Add add_op;
+
+struct Sub final : BinaryOp<Sub> {
+  Sub() : BinaryOp("sub", "{0} − {1}") {}
+  static constexpr bool integers = true;
+  template <class T>
+  static T value(T x, T y) {
+    return wrapping(x, y, [](auto p, auto q) { return p - q; });
+  }
+  static Node::SavedMask saved(bool, bool) { return 0; }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, r.g());
+    if (r.needs(1)) r.give(1, -r.g());
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return -r.tangent(1);
+    if (!r.has(1)) return r.tangent(0);
+    return r.tangent(0) - r.tangent(1);
+  }
+  std::vector<Sample> samples() const override {
+    return binary_samples([](std::span<const Tensor> in) { return in[0] - in[1]; });
+  }
+};
+const Sub sub_op;
+
+struct Mul final : BinaryOp<Mul> {
+  Mul() : BinaryOp("mul", "{0} ⊗ {1}") {}
+  static constexpr bool integers = true;
+  template <class T>
+  static T value(T x, T y) {
+    return wrapping(x, y, [](auto p, auto q) { return p * q; });
+  }
+  static Node::SavedMask saved(bool needs_a, bool needs_b) {
+    return (needs_a ? input(1) : 0) | (needs_b ? input(0) : 0);
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, r.g() * r.in(1));
+    if (r.needs(1)) r.give(1, r.g() * r.in(0));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return r.in(0) * r.tangent(1);
+    if (!r.has(1)) return r.tangent(0) * r.in(1);
+    return r.tangent(0) * r.in(1) + r.in(0) * r.tangent(1);
+  }
+  std::vector<Sample> samples() const override {
+    return binary_samples([](std::span<const Tensor> in) { return in[0] * in[1]; });
+  }
+};
+const Mul mul_op;
+
+struct Div final : BinaryOp<Div> {
+  Div() : BinaryOp("div", "{0} ⊘ {1}") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T x, T y) {
+    return x / y;
+  }
+  static Node::SavedMask saved(bool, bool needs_b) { return input(1) | (needs_b ? output : 0); }
+  void vjp(Vjp& r) const override {
+    const Tensor quotient = r.g() / r.in(1);
+    if (r.needs(0)) r.give(0, quotient);
+    if (r.needs(1)) r.give(1, -(quotient * r.out()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(1)) return r.tangent(0) / r.in(1);
+    const Tensor divisor = r.out() * r.tangent(1);
+    return (r.has(0) ? r.tangent(0) - divisor : -divisor) / r.in(1);
+  }
+  std::vector<Sample> samples() const override {
+    return binary_samples([](std::span<const Tensor> in) { return in[0] / in[1]; });
+  }
+};
+const Div div_op;
+
+struct Neg final : UnaryOp<Neg> {
+  Neg() : UnaryOp("neg", "−{0}") {}
+  static constexpr bool integers = true;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    if constexpr (std::is_integral_v<T>)
+      return wrapping(T{0}, x, [](auto p, auto q) { return p - q; });
+    else
+      return -x;
+  }
+  static Tensor slope(const Application&, const Tensor& g) { return -g; }
+  std::vector<Sample> samples() const override {
+    const auto apply = [](std::span<const Tensor> in) { return -in[0]; };
+    return {{"matrix", {tensor({{0.7, -1.3}, {0.0, 2.5}}, f64)}, apply},
+            {"scalar", {tensor(-0.3, f64)}, apply},
+            {"empty", {zeros({2, 0}, f64)}, apply}};
+  }
+};
+const Neg neg_op;
+
+}  // namespace
+
+Tensor operator+(const Operand& a, const Operand& b) { return add_op(a, b); }
+Tensor operator-(const Operand& a, const Operand& b) { return sub_op(a, b); }
+Tensor operator*(const Operand& a, const Operand& b) { return mul_op(a, b); }
+Tensor operator/(const Operand& a, const Operand& b) { return div_op(a, b); }
+Tensor operator-(const Operand& x) {
+  return neg_op(x.is_number() ? x.as_tensor(neg_op.name(), f32) : x.tensor(), x.where());
+}
+
+Tensor add(const Operand& a, const Operand& b, Where where) { return add_op(a, b, where); }
+Tensor sub(const Operand& a, const Operand& b, Where where) { return sub_op(a, b, where); }
+Tensor mul(const Operand& a, const Operand& b, Where where) { return mul_op(a, b, where); }
+Tensor div(const Operand& a, const Operand& b, Where where) { return div_op(a, b, where); }
+Tensor neg(const Tensor& x, Where where) { return neg_op(x, where); }
+
+}  // namespace chainrule

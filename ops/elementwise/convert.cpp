@@ -1,0 +1,102 @@
+#include <chainrule/ops/elementwise/convert.hpp>
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using Inputs = std::span<const Tensor>;
+
+// Whether an i64 holds x cut towards 0; false for NaN.
+template <class T>
+bool fits_i64(T x) {
+  return x >= T(-0x1p63) && x < T(0x1p63);
+}
+
+template <class T>
+[[noreturn]] void throw_unfit(const Tensor& x, const Where& where) {
+  const std::vector<T> elements = x.to_vector<T>();
+  std::size_t first = 0;
+  while (fits_i64(elements[first])) ++first;
+  Shape at = x.shape();
+  auto rest = static_cast<std::int64_t>(first);
+  for (int axis = at.rank() - 1; axis >= 0; --axis) {
+    const std::int64_t size = at[axis];
+    at[axis] = rest % size;
+    rest /= size;
+  }
+  throw ValueError(
+      fmt::format("to: no i64 for {} at {} of {}", elements[first], to_string(at), describe(x)),
+      where);
+}
+
+struct To final : Op {
+  To() : Op("to") {}
+
+  Tensor operator()(const Tensor& x, DType dtype, const Where& where) const {
+    const Value& in = x.value(where);
+    if (in.dtype() == dtype) return x;
+    Ref<Value> out = make_result(name(), dtype, in.shape(), where);
+    visit(in.dtype(), [&](auto from) {
+      visit(dtype, [&](auto to) { convert<decltype(to), decltype(from)>(*out, in, x, where); });
+    });
+    if (!is_floating(dtype)) return Tensor(std::move(out));
+    return record(*this, std::move(out), {&x}, 0, where);
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.node().inputs()[0]->dtype(), r.node().where()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    return (*this)(r.tangent(0), r.node().dtype(), r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], node.dtype(), node.where());
+  }
+  std::vector<Sample> samples() const override {
+    const auto to_f64 = [](Inputs in) { return to(in[0], f64); };
+    const auto to_f32 = [](Inputs in) { return to(in[0], f32); };
+    const auto to_i64 = [](Inputs in) { return to(in[0], i64); };
+    return {{"f32 to f64", {tensor({{0.7, -1.3}, {2.1, 0.0}}, f32)}, to_f64},
+            {"f64 to f32", {tensor({{0.7, -1.3}, {2.1, 0.0}}, f64)}, to_f32},
+            {"f64 to i64", {tensor({0.7, -1.3, 2.0, -2.9}, f64)}, to_i64},
+            {"i64 to f64", {tensor({3, -4, 0})}, to_f64},
+            {"boolean to f64", {tensor({true, false})}, to_f64},
+            {"f64 to boolean",
+             {tensor({0.7, 0.0, -2.0}, f64)},
+             [](Inputs in) { return to(in[0], boolean); }},
+            {"empty f64 to f32", {zeros({0, 2}, f64)}, to_f32}};
+  }
+
+ private:
+  template <class To, class From>
+  static void convert(Value& out, const Value& in, const Tensor& x, const Where& where) {
+    if constexpr (std::is_same_v<To, bool>) {
+      kernels::map<To, From>(out, in, [](From e) { return e != From{}; });
+    } else if constexpr (std::is_same_v<To, std::int64_t> && std::is_floating_point_v<From>) {
+      bool unfit = false;
+      kernels::map<To, From>(out, in, [&](From e) {
+        const bool fits = fits_i64(e);
+        unfit |= !fits;
+        return static_cast<To>(fits ? e : From{});
+      });
+      if (unfit) throw_unfit<From>(x, where);
+    } else {
+      kernels::map<To, From>(out, in, [](From e) { return static_cast<To>(e); });
+    }
+  }
+};
+const To to_op;
+
+}  // namespace
+
+bool detail::is_conversion(const Node& node) noexcept { return node.op() == &to_op; }
+
+Tensor to(const Tensor& x, DType dtype, Where where) { return to_op(x, dtype, where); }
+
+}  // namespace chainrule

@@ -1,0 +1,236 @@
+#include <chainrule/ops/elementwise/functions.hpp>
+
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using Inputs = std::span<const Tensor>;
+
+// The shapes on which every op of one operand is tested.
+std::vector<Sample> unary_samples(Tensor (*apply)(Inputs), const Tensor& matrix) {
+  return {{"matrix", {matrix}, apply},
+          {"scalar", {tensor(0.3, f64)}, apply},
+          {"empty", {zeros({2, 0}, f64)}, apply}};
+}
+Tensor real_numbers() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, -0.6}}, f64); }
+Tensor positive_numbers() { return tensor({{0.7, 1.3, 2.1}, {0.04, 1.9, 25.0}}, f64); }
+
+// Integers wrap around instead of overflowing.
+template <class T>
+T negated(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(x));
+  else
+    return -x;
+}
+template <class T>
+T product(T x, T y) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::uint64_t>(x) * static_cast<std::uint64_t>(y));
+  else
+    return x * y;
+}
+
+struct Exp final : UnaryOp<Exp> {
+  Exp() : UnaryOp("exp") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T x) {
+    return kernels::exp(x);
+  }
+  // The rule reads the output; the input is for log().
+  Tensor operator()(const Tensor& x, const Where& where) const {
+    return record_provenance(*this, evaluate(x, where), {&x}, input(0) | output, where);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g * r.out(); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
+  }
+};
+const Exp the_exp;
+
+struct Expm1 final : UnaryOp<Expm1> {
+  Expm1() : UnaryOp("expm1") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return kernels::expm1(x);
+  }
+  // Not out + 1, which is 0 where eˣ is small.
+  static Tensor slope(const Application& r, const Tensor& g) { return g * exp(r.in(0)); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return expm1(in[0]); }, real_numbers());
+  }
+};
+const Expm1 the_expm1;
+
+struct Log1p final : UnaryOp<Log1p> {
+  Log1p() : UnaryOp("log1p") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return kernels::log1p(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g / (r.in(0) + 1); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return log1p(in[0]); },
+                         tensor({{0.7, -0.8, 2.1}, {-0.4, 19.0, -0.06}}, f64));
+  }
+};
+const Log1p the_log1p;
+
+struct Sqrt final : UnaryOp<Sqrt> {
+  Sqrt() : UnaryOp("sqrt", "√{0}") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = output;
+  template <class T>
+  static T value(T x) {
+    return std::sqrt(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g / (r.out() * 2); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return sqrt(in[0]); }, positive_numbers());
+  }
+};
+const Sqrt the_sqrt;
+
+struct Square final : UnaryOp<Square> {
+  Square() : UnaryOp("square", "{0}²") {}
+  static constexpr bool integers = true;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return product(x, x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g * (r.in(0) * 2); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return square(in[0]); }, real_numbers());
+  }
+};
+const Square the_square;
+
+struct Sign final : UnaryOp<Sign> {
+  Sign() : UnaryOp("sign") {}
+  static constexpr bool integers = true;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return x > 0 ? T{1} : x < 0 ? negated(T{1}) : x;
+  }
+  static Tensor slope(const Application&, const Tensor& g) { return zeros_like(g); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return sign(in[0]); }, real_numbers());
+  }
+};
+const Sign the_sign;
+
+struct Abs final : UnaryOp<Abs> {
+  Abs() : UnaryOp("abs", "|{0}|") {}
+  static constexpr bool integers = true;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    if constexpr (std::is_integral_v<T>)
+      return x < 0 ? negated(x) : x;
+    else
+      return std::abs(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g * sign(r.in(0)); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return abs(in[0]); }, real_numbers());
+  }
+};
+const Abs the_abs;
+
+struct Sin final : UnaryOp<Sin> {
+  Sin() : UnaryOp("sin") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return std::sin(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return g * cos(r.in(0)); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return sin(in[0]); }, real_numbers());
+  }
+};
+const Sin the_sin;
+
+struct Cos final : UnaryOp<Cos> {
+  Cos() : UnaryOp("cos") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return std::cos(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return -(g * sin(r.in(0))); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return cos(in[0]); }, real_numbers());
+  }
+};
+const Cos the_cos;
+
+struct Reciprocal final : UnaryOp<Reciprocal> {
+  Reciprocal() : UnaryOp("reciprocal", "1 ⊘ {0}") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = output;
+  template <class T>
+  static T value(T x) {
+    return 1 / x;
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return -(g * square(r.out())); }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());
+  }
+};
+const Reciprocal the_reciprocal;
+
+}  // namespace
+
+Tensor exp(const Tensor& x, Where where) { return the_exp(x, where); }
+Tensor expm1(const Tensor& x, Where where) { return the_expm1(x, where); }
+Tensor log1p(const Tensor& x, Where where) { return the_log1p(x, where); }
+Tensor sqrt(const Tensor& x, Where where) { return the_sqrt(x, where); }
+Tensor square(const Tensor& x, Where where) { return the_square(x, where); }
+Tensor abs(const Tensor& x, Where where) { return the_abs(x, where); }
+Tensor sign(const Tensor& x, Where where) { return the_sign(x, where); }
+Tensor sin(const Tensor& x, Where where) { return the_sin(x, where); }
+Tensor cos(const Tensor& x, Where where) { return the_cos(x, where); }
+Tensor reciprocal(const Tensor& x, Where where) { return the_reciprocal(x, where); }
+
+namespace detail {
+
+const Op& exp_op() { return the_exp; }
+
+Tensor argument_of(const Node* x, const Op& op) {
+  if (!x || x->op() != &op) return {};
+  Value* z = x->saved_input(0);
+  if (!z || z->version() != x->saved_version(input(0))) return {};
+  const Value* out = x->saved_output();
+  if (out && out->version() != x->saved_version(output)) return {};
+  return Tensor(Ref<Value>::share(z), Ref<Node>::share(x->inputs()[0]));
+}
+
+Tensor argument_of(const Tensor& x, const Op& op) {
+  // Without recording the result is not saved, but a new tensor begins at version 0.
+  if (!x.node() || x.value_ref()->version() != 0) return {};
+  return argument_of(x.node(), op);
+}
+
+Tensor exp_argument(const Tensor& e) { return argument_of(e, the_exp); }
+
+}  // namespace detail
+}  // namespace chainrule

@@ -1,0 +1,128 @@
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using Inputs = std::span<const Tensor>;
+
+// Whether marked(x, y) holds for each pair of elements; locally constant.
+template <class F>
+Tensor marks(const Tensor& a, const Tensor& b, F marked) {
+  const Value &x = *a.value_ref(), &y = *b.value_ref();
+  Ref<Value> out = make_broadcast("pow", boolean, a, b, Where::current());
+  visit_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels::map<bool, T, T>(*out, x, y, marked);
+  });
+  return Tensor(std::move(out));
+}
+
+class Pow final : public Op {
+ public:
+  Pow() : Op("pow", "{0}^{1}") {}
+
+  Tensor operator()(const Operand& x, const Operand& y, const Where& where) const {
+    if (!x.is_number() && !y.is_number()) return apply(x.tensor(), y.tensor(), where);
+    if (!x.is_number())
+      return apply(x.tensor(), y.as_tensor(name(), x.tensor().dtype(where)), where);
+    if (!y.is_number())
+      return apply(x.as_tensor(name(), y.tensor().dtype(where)), y.tensor(), where);
+    return apply(x.as_tensor(name(), f32), y.as_tensor(name(), f32), where);
+  }
+
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, by_base(r, r.g()));
+    if (r.needs(1)) r.give(1, by_exponent(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(1)) return by_base(r, r.tangent(0));
+    const Tensor second = by_exponent(r, r.tangent(1));
+    return r.has(0) ? by_base(r, r.tangent(0)) + second : second;
+  }
+
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return apply(inputs[0], inputs[1], node.where());
+  }
+  std::vector<Sample> samples() const override {
+    const auto apply = [](Inputs in) { return pow(in[0], in[1]); };
+    const Tensor x = tensor({{0.7, 1.3, 2.1}, {0.4, 1.9, 0.06}}, f64);
+    const Tensor y = tensor({{1.2, -0.8, 3.0}, {0.5, -2.0, 0.1}}, f64);
+    const Tensor row = tensor({2.0, -1.4, 0.9}, f64), column = tensor({{1.5}, {0.8}}, f64);
+    return {{"same shape", {x, y}, apply},
+            {"row", {x, row}, apply},
+            {"column first", {column, y}, apply},
+            {"column and row", {column, row}, apply},
+            {"scalar", {x, tensor(-1.7, f64)}, apply},
+            {"squares", {x, tensor(2.0, f64)}, apply},
+            {"scalar first", {tensor(1.7, f64), y}, apply},
+            {"two scalars", {tensor(1.7, f64), tensor(0.4, f64)}, apply},
+            {"empty", {zeros({0, 3}, f64), row}, apply}};
+  }
+
+ private:
+  Tensor apply(const Tensor& a, const Tensor& b, const Where& where) const {
+    const Value &x = a.value(where), &y = b.value(where);
+    check_dtypes(name(), a, b, false, where);
+    Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
+    visit_floating(x.dtype(), [&](auto zero) { evaluate<decltype(zero)>(*out, x, y); });
+    const Node::SavedMask saved =
+        input(0) | input(1) | (needs_grad(b) ? output : Node::SavedMask{0});
+    return record(*this, std::move(out), {&a, &b}, saved, where);
+  }
+
+  // The frequent exponents need no call, and are at least as exact without.
+  template <class T>
+  static void evaluate(Value& out, const Value& x, const Value& y) {
+    if (y.numel() == 1) {
+      const T exponent = *y.data<T>();
+      const auto each = [&](auto f) {
+        kernels::map<T, T, T>(out, x, y, [f](T e, T) { return f(e); });
+      };
+      if (exponent == 1) return each([](T e) { return e; });
+      if (exponent == 2) return each([](T e) { return e * e; });
+      if (exponent == 3) return each([](T e) { return e * e * e; });
+      if (exponent == -1) return each([](T e) { return 1 / e; });
+    }
+    kernels::map<T, T, T>(out, x, y, [](T p, T q) { return std::pow(p, q); });
+  }
+
+  // g ⊗ y ⊗ xʸ⁻¹, with 0 where y is 0.
+  static Tensor by_base(const Application& r, const Tensor& g) {
+    const Tensor x = r.in(0), y = r.in(1);
+    if (y.numel() == 1 && !y.requires_grad()) {
+      const auto number = y.item();
+      if (number == 0) return zeros_like(g);
+      if (number == 1) return g;
+      return g * (number * pow(x, number - 1));
+    }
+    // Where y = 0 and 1/x is not finite, 0 · xʸ⁻¹ would be NaN; x⁰ serves as well.
+    const Tensor undefined = marks(x, y, [](auto p, auto q) {
+      return (q == 0) & !(std::abs(1 / p) <= std::numeric_limits<decltype(p)>::max());
+    });
+    return g * (y * pow(x, where(undefined, 0, y - 1)));
+  }
+
+  // g ⊗ xʸ ⊗ ln x, with 0 where x is 0 and y ≥ 0.
+  static Tensor by_exponent(const Application& r, const Tensor& g) {
+    const Tensor x = r.in(0), y = r.in(1);
+    const Tensor vanishing = marks(x, y, [](auto p, auto q) { return (p == 0) & (q >= 0); });
+    return g * (r.out() * log(where(vanishing, 1, x)));
+  }
+};
+const Pow the_pow;
+
+}  // namespace
+
+Tensor pow(const Operand& x, const Operand& y, Where where) { return the_pow(x, y, where); }
+
+}  // namespace chainrule

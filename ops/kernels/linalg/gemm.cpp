@@ -1,0 +1,79 @@
+#include <algorithm>
+
+#include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
+
+namespace chainrule::kernels {
+
+namespace {
+
+template <class T>
+bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
+                    const MatrixView<T>& b) noexcept {
+  const bool packed = b.column != 1;
+  if (n == 1) return m * k <= 16;
+  const std::int64_t size = n * k;
+  if (m == 1) return packed ? size <= 256 || (k <= 12 && size <= largest_packed) : size <= 1024;
+  return size <= (packed || m > 8 ? largest_packed : 1 << 17);
+}
+
+}  // namespace
+
+// f64: Eigen. OpenBLAS, the other candidate, is linked by Debian to threads of its own beside the
+// OpenMP pool, and takes a processor that it does not know for an old one.
+template <class T>
+Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
+  const bool in_registers = fits_registers(m, n, k, b);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
+    const std::int64_t most = n < 16 ? 1 << 15 : 1 << 19;
+    const bool large = n * k > 4096 || m * n * k > most;
+    if (has_onednn() && m != 1 && n != 1 && (in_registers ? large && k > 2 : true))
+      return Engine::onednn;
+  }
+  return in_registers ? Engine::registers : Engine::eigen;
+}
+
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+          const MatrixView<T>& b, T* c, Result result) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    if (result == Result::overwritten) std::fill_n(c, m * n, T{0});
+    return;
+  }
+  // A matrix times a vector is the vector times the transposed matrix.
+  if (n == 1 && m != 1)
+    return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c, result);
+  switch (engine_for(m, n, k, b)) {
+    case Engine::registers: {
+      if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
+      // So many rows at a time that their product is still in the cache when it is added.
+      const std::int64_t panel = std::max<std::int64_t>((1 << 13) / n, 8);
+      std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(std::min(panel, m) * n));
+      for (std::int64_t i = 0; i < m; i += panel) {
+        const std::int64_t rows = std::min(panel, m - i);
+        multiply_in_registers(rows, n, k, {a.data + i * a.row, a.row, a.column}, b, product.data());
+        for (std::int64_t j = 0; j < rows * n; ++j)
+          c[i * n + j] += product[static_cast<std::size_t>(j)];
+      }
+      return;
+    }
+    case Engine::onednn:
+      if constexpr (sizeof(T) == sizeof(float))
+        if (multiply_with_onednn(m, n, k, a, b, c, result)) return;
+      [[fallthrough]];
+    case Engine::eigen:
+      return multiply_with_eigen(m, n, k, a, b, c, result);
+  }
+}
+
+#define CHAINRULE_FOR(T)                                                             \
+  template Engine engine_for(std::int64_t, std::int64_t, std::int64_t,               \
+                             const MatrixView<T>&) noexcept;                         \
+  template void gemm(std::int64_t, std::int64_t, std::int64_t, const MatrixView<T>&, \
+                     const MatrixView<T>&, T*, Result)
+CHAINRULE_FOR(float);
+CHAINRULE_FOR(double);
+#undef CHAINRULE_FOR
+
+}  // namespace chainrule::kernels

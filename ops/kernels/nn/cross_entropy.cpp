@@ -1,0 +1,166 @@
+#include <chainrule/ops/kernels/nn/cross_entropy.hpp>
+
+#include <algorithm>
+
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+#include <chainrule/ops/kernels/reduce/reduce.hpp>
+
+namespace chainrule::kernels {
+
+namespace {
+
+// Elements of short rows, and columns, that are worked on at a time.
+constexpr std::int64_t block = 1024;
+constexpr std::int64_t column_block = 256;
+
+template <class T>
+T term(T q, T x, T m, T log_s) {
+  return q == T{0} ? T{0} : q * (log_s - (x - m));
+}
+
+template <class T>
+void row_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s, std::int64_t rows,
+                std::int64_t n) {
+  T terms[block];
+  for (std::int64_t r = 0; r < rows; ++r, x += n, q += n) {
+    const T shift = m[r], rest = log_s[r];
+    double sum = 0;
+    for (std::int64_t i = 0; i < n; i += block) {
+      const std::int64_t part = std::min(block, n - i);
+      for (std::int64_t k = 0; k < part; ++k) terms[k] = term(q[i + k], x[i + k], shift, rest);
+      sum += static_cast<double>(sum_run(terms, part));
+    }
+    loss[r] = static_cast<T>(sum);
+  }
+}
+
+template <class T>
+void column_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s,
+                   const Lines& lines) {
+  const std::int64_t n = lines.length, inner = lines.inner;
+  double sum[column_block];
+  for (std::int64_t first = 0; first < inner; first += column_block) {
+    const std::int64_t count = std::min(column_block, inner - first);
+    std::fill_n(sum, count, 0.0);
+    for (std::int64_t k = 0; k < n; ++k) {
+      const T *a = x + k * inner + first, *b = q + k * inner + first;
+      for (std::int64_t j = 0; j < count; ++j)
+        sum[j] += static_cast<double>(term(b[j], a[j], m[first + j], log_s[first + j]));
+    }
+    for (std::int64_t j = 0; j < count; ++j) loss[first + j] = static_cast<T>(sum[j]);
+  }
+}
+
+template <class T>
+void row_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s, const T* g,
+                std::int64_t g_step, T scale, std::int64_t rows, std::int64_t n) {
+  const std::int64_t step =
+      std::clamp(block / std::max(n, std::int64_t{1}), std::int64_t{1}, block);
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const std::int64_t end = std::min(first + step, rows);
+    for (std::int64_t r = first; r < end; ++r) {
+      const T shift = m[r], rest = log_s[r];
+      for (std::int64_t i = r * n; i < (r + 1) * n; ++i) out[i] = (x[i] - shift) - rest;
+    }
+    T* p = out + first * n;
+    for (std::int64_t i = 0; i < (end - first) * n; ++i) p[i] = kernels::exp(p[i]);
+    for (std::int64_t r = first; r < end; ++r) {
+      const T factor = g[r * g_step] * scale;
+      T* row = out + r * n;
+      if (target.labels) {
+        row[target.labels[r]] -= T{1};
+        for (std::int64_t i = 0; i < n; ++i) row[i] *= factor;
+      } else {
+        const T* q = target.probabilities + r * n;
+        const T sum = sum_run(q, n);
+        for (std::int64_t i = 0; i < n; ++i) row[i] = (row[i] * sum - q[i]) * factor;
+      }
+    }
+  }
+}
+
+template <class T>
+void column_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s, const T* g,
+                   std::int64_t g_step, T scale, const Lines& lines) {
+  const std::int64_t n = lines.length, inner = lines.inner;
+  T shift[column_block], rest[column_block], factor[column_block], sum[column_block];
+  for (std::int64_t first = 0; first < inner; first += column_block) {
+    const std::int64_t count = std::min(column_block, inner - first);
+    std::copy_n(m + first, count, shift);
+    std::copy_n(log_s + first, count, rest);
+    for (std::int64_t j = 0; j < count; ++j) factor[j] = g[(first + j) * g_step] * scale;
+    if (!target.labels) {
+      std::fill_n(sum, count, T{0});
+      for (std::int64_t k = 0; k < n; ++k) {
+        const T* q = target.probabilities + k * inner + first;
+        for (std::int64_t j = 0; j < count; ++j) sum[j] += q[j];
+      }
+    }
+    for (std::int64_t k = 0; k < n; ++k) {
+      const T* row = x + k * inner + first;
+      T* __restrict to = out + k * inner + first;
+      if (target.labels) {
+        for (std::int64_t j = 0; j < count; ++j)
+          to[j] = kernels::exp((row[j] - shift[j]) - rest[j]) * factor[j];
+      } else {
+        const T* q = target.probabilities + k * inner + first;
+        for (std::int64_t j = 0; j < count; ++j)
+          to[j] = (kernels::exp((row[j] - shift[j]) - rest[j]) * sum[j] - q[j]) * factor[j];
+      }
+    }
+    if (!target.labels) continue;
+    for (std::int64_t j = 0; j < count; ++j) {  // again, as p − 1 must not be rounded twice
+      const std::int64_t at = target.labels[first + j] * inner + first + j;
+      out[at] = (kernels::exp((x[at] - shift[j]) - rest[j]) - T{1}) * factor[j];
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void cross_entropy(T* loss, const T* x, Target<T> target, const T* m, const T* log_s,
+                   const Lines& lines) {
+  const auto [outer, n, inner] = lines;
+  if (target.labels) {
+    for (std::int64_t i = 0; i < outer; ++i)
+      for (std::int64_t j = 0; j < inner; ++j) {
+        const std::int64_t line = i * inner + j;
+        loss[line] = log_s[line] - (x[(i * n + target.labels[line]) * inner + j] - m[line]);
+      }
+  } else if (inner == 1) {
+    row_losses(loss, x, target.probabilities, m, log_s, outer, n);
+  } else {
+    for (std::int64_t i = 0; i < outer; ++i)
+      column_losses(loss + i * inner, x + i * n * inner, target.probabilities + i * n * inner,
+                    m + i * inner, log_s + i * inner, lines);
+  }
+}
+
+template <class T>
+void cross_entropy_slope(T* out, const T* x, Target<T> target, const T* m, const T* log_s,
+                         const T* g, std::int64_t g_step, T scale, const Lines& lines) {
+  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t line) {
+    const std::int64_t n = part.length, inner = part.inner;
+    const auto from = [&](std::int64_t element, std::int64_t first) {
+      return Target<T>{target.labels ? target.labels + first : nullptr,
+                       target.labels ? nullptr : target.probabilities + element};
+    };
+    if (inner == 1)
+      return row_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
+                        g_step, scale, part.outer, n);
+    for (std::int64_t i = 0; i < part.outer; ++i, at += n * inner, line += inner)
+      column_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
+                    g_step, scale, part);
+  });
+}
+
+#define CHAINRULE_FLOATING_TYPE(T)                                                            \
+  template void cross_entropy<T>(T*, const T*, Target<T>, const T*, const T*, const Lines&);  \
+  template void cross_entropy_slope<T>(T*, const T*, Target<T>, const T*, const T*, const T*, \
+                                       std::int64_t, T, const Lines&);
+CHAINRULE_FLOATING_TYPE(float)
+CHAINRULE_FLOATING_TYPE(double)
+#undef CHAINRULE_FLOATING_TYPE
+
+}  // namespace chainrule::kernels

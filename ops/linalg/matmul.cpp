@@ -1,0 +1,346 @@
+#include <chainrule/ops/linalg/matmul.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/linalg/gemm.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+
+// One operand of a product: its matrices, and the axes in front of them.
+struct Side {
+  const Value& value;
+  std::int64_t rows, columns, row_step, column_step;
+  int batch_rank;
+
+  // A vector is a row on the left side, and a column on the right one.
+  Side(const Value& v, bool left, bool transposed = false) : value(v) {
+    const std::int64_t *dims = v.dims(), *strides = v.strides();
+    const int last = v.rank() - 1;
+    if (v.rank() == 1) {
+      rows = left ? 1 : dims[0];
+      columns = left ? dims[0] : 1;
+      row_step = left ? 0 : strides[0];
+      column_step = left ? strides[0] : 0;
+    } else {
+      rows = dims[last - 1];
+      columns = dims[last];
+      row_step = strides[last - 1];
+      column_step = strides[last];
+    }
+    if (transposed) {
+      std::swap(rows, columns);
+      std::swap(row_step, column_step);
+    }
+    batch_rank = std::max(v.rank() - 2, 0);
+  }
+
+  template <class T>
+  kernels::MatrixView<T> view(std::int64_t offset = 0) const {
+    return {value.data<T>() + offset, row_step, column_step};
+  }
+};
+
+template <class T>
+void multiply_all(const Side& a, const Side& b, const Shape& batch, Value& out) {
+  T* z = out.data<T>();
+  const std::int64_t m = a.rows, n = b.columns, k = a.columns;
+  if (batch.empty()) return kernels::gemm<T>(m, n, k, a.view<T>(), b.view<T>(), z);
+  if (b.batch_rank == 0 && a.value.contiguous() && a.column_step == 1 && a.row_step == k)
+    // One tall product instead of many.
+    return kernels::gemm<T>(m * batch.numel(), n, k, {a.value.data<T>(), k, 1}, b.view<T>(), z);
+  const std::int64_t count = batch.numel();
+  std::int64_t index[max_rank] = {};
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::int64_t offset[2] = {0, 0};
+    const Side* sides[2] = {&a, &b};
+    for (int s = 0; s < 2; ++s)
+      for (int axis = 0; axis < sides[s]->batch_rank; ++axis) {
+        const std::int64_t at = index[axis + batch.rank() - sides[s]->batch_rank];
+        if (sides[s]->value.dims()[axis] != 1) offset[s] += at * sides[s]->value.strides()[axis];
+      }
+    kernels::gemm<T>(m, n, k, a.view<T>(offset[0]), b.view<T>(offset[1]), z + i * m * n);
+    for (int axis = batch.rank() - 1; axis >= 0 && ++index[axis] == batch[axis]; --axis)
+      index[axis] = 0;
+  }
+}
+
+[[noreturn]] void bad_shapes(const char* what, const Tensor& a, const Tensor& b,
+                             const Where& where) {
+  const Shape x = a.shape(), y = b.shape();
+  const auto named = [](const Tensor& t, const char* other) {
+    return t.name().empty() ? std::string(other) : std::string(t.name());
+  };
+  const std::string left = named(a, "a"), right = named(b, "b");
+  std::string hint;
+  if (x.empty() || y.empty())
+    hint = "multiply by a number with *";
+  else if (x.rank() >= 2 && y.rank() >= 2 && x.back() == y.back() && y[y.rank() - 2] != y.back())
+    hint = fmt::format("{1} has one row per sample? use matmul({1}, {0}.T()), or pass {1}.T()",
+                       left, right);
+  else if (x.rank() == 2 && y.rank() >= 1 && x[0] == y[std::max(y.rank() - 2, 0)])
+    hint = fmt::format("the first operand fits transposed: matmul({}.T(), {})", left, right);
+  throw ShapeError(fmt::format("matmul: {}: {} · {}", what, describe(a), describe(b)), where, hint);
+}
+
+Shape batch_shape(const Tensor& a, const Tensor& b, const Where& where) {
+  const Value &x = *a.value_ref(), &y = *b.value_ref();
+  const int p = std::max(x.rank() - 2, 0), q = std::max(y.rank() - 2, 0);
+  Shape batch;
+  for (int i = std::max(p, q); i > 0; --i) {
+    const std::int64_t left = i <= p ? x.dims()[p - i] : 1, right = i <= q ? y.dims()[q - i] : 1;
+    if (left != right && left != 1 && right != 1)
+      bad_shapes("batch axes do not broadcast", a, b, where);
+    batch.push_back(left == 1 ? right : left);
+  }
+  return batch;
+}
+
+Tensor as_column(const Tensor& x) { return unsqueeze(x, -1); }
+Tensor as_row(const Tensor& x) { return unsqueeze(x, -2); }
+
+// The product of a and b, each transposed or not: operands of any rank when neither is, else
+// matrices.
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed);
+
+// The same as the gradient of an operand, laid out in memory as that node likes it.
+Tensor product_for(const Node& node, const Tensor& a, bool a_transposed, const Tensor& b,
+                   bool b_transposed) {
+  if (detail::is_transpose(node)) return transpose(product(b, !b_transposed, a, !a_transposed));
+  return product(a, a_transposed, b, b_transposed);
+}
+
+// out += a·b for matrices.
+void add_product(Value& out, const Tensor& a, bool a_transposed, const Tensor& b,
+                 bool b_transposed) {
+  const Side left(*a.value_ref(), true, a_transposed), right(*b.value_ref(), false, b_transposed);
+  visit_floating(out.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels::gemm<T>(left.rows, right.columns, left.columns, left.template view<T>(),
+                     right.template view<T>(), out.data<T>(), kernels::Result::added_to);
+  });
+}
+
+// dA where a or b is a vector, which takes part as a row on the left and as a column on the right.
+Tensor gradient_with_vector_left(const Tensor& g, const Tensor& b, int a_rank) {
+  if (b.rank() == 1) return a_rank == 1 ? g * b : as_column(g) * b;
+  return squeeze(product(as_row(g), false, b, true), -2);
+}
+
+// dB in the same case.
+Tensor gradient_with_vector_right(const Tensor& g, const Tensor& a, int b_rank) {
+  if (a.rank() == 1) return b_rank == 1 ? g * a : as_column(a) * as_row(g);
+  return squeeze(product(a, true, as_column(g), false), -1);
+}
+
+template <bool ta, bool tb>
+std::vector<Sample> matmul_samples() {
+  const Tensor m23 = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+  const Tensor m32 = tensor({{1.2, -0.8}, {0.3, 1.7}, {-1.1, 0.5}}, f64);
+  const Tensor v3 = tensor({-0.6, 1.4, 0.9}, f64);
+  const Tensor v2 = tensor({0.8, -1.5}, f64);
+  const Tensor cube =
+      tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
+  const auto apply = [](std::span<const Tensor> in) { return product(in[0], ta, in[1], tb); };
+  const Tensor a = ta ? m32 : m23, b = tb ? m23 : m32;
+  std::vector<Sample> samples = {
+      {"matrix matrix", {a, b}, apply},
+      {"batch matrix", {ta ? transpose(cube) : cube, b}, apply},
+      {"matrix batch", {a, tb ? cube : transpose(cube)}, apply},
+      {"batch batch, broadcast", {ta ? transpose(cube) : cube, unsqueeze(b, 0)}, apply},
+      {"no inner extent",
+       {zeros(ta ? Shape{0, 2} : Shape{2, 0}, f64), zeros(tb ? Shape{3, 0} : Shape{0, 3}, f64)},
+       apply}};
+  if constexpr (!ta && !tb) {
+    samples.push_back({"matrix vector", {m23, v3}, apply});
+    samples.push_back({"vector matrix", {v2, m23}, apply});
+    samples.push_back({"vector vector", {v3, v3}, apply});
+    samples.push_back({"batch vector", {cube, v3}, apply});
+    samples.push_back({"vector batch", {v2, cube}, apply});
+  }
+  return samples;
+}
+
+template <bool a_transposed, bool b_transposed>
+struct Matmul final : Op {
+  using Op::Op;
+
+  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
+    const Value &x = a.value(where), &y = b.value(where);
+    check_dtypes(name(), a, b, false, where);
+    if (x.rank() == 0 || y.rank() == 0) bad_shapes("an operand is a scalar", a, b, where);
+    const Side left(x, true, a_transposed), right(y, false, b_transposed);
+    if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
+    Ref<Value> out;
+    Shape batch;
+    if (x.rank() == 2 && y.rank() == 2) {
+      const std::int64_t dims[] = {left.rows, right.columns};
+      out = make_result(name(), x.dtype(), dims, 2, where);
+    } else {
+      batch = batch_shape(a, b, where);
+      Shape shape = batch;
+      if (x.rank() > 1) shape.push_back(left.rows);
+      if (y.rank() > 1) shape.push_back(right.columns);
+      out = make_result(name(), x.dtype(), shape, where);
+    }
+    if (x.dtype() == f32)
+      multiply_all<float>(left, right, batch, *out);
+    else
+      multiply_all<double>(left, right, batch, *out);
+    return record(*this, std::move(out), {&a, &b},
+                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
+  }
+
+  // With g (…, m, n), dA (…, m, k) = g·Bᵀ and dB (…, k, n) = Aᵀ·g, where a transposed operand has a
+  // transposed gradient; the traversal sums over batch axes that were broadcast.
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) {
+      const Tensor& b = r.in(1);
+      if (b.rank() == 1 || r.rank_of(0) == 1)
+        r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0)));
+      else
+        a_transposed ? detail::give_product(r, 0, b, b_transposed, r.g(), true)
+                     : detail::give_product(r, 0, r.g(), false, b, !b_transposed);
+    }
+    if (r.needs(1)) {
+      const Tensor& a = r.in(0);
+      if (a.rank() == 1 || r.rank_of(1) == 1)
+        r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1)));
+      else
+        b_transposed ? detail::give_product(r, 1, r.g(), true, a, a_transposed)
+                     : detail::give_product(r, 1, a, !a_transposed, r.g(), false);
+    }
+  }
+  Tensor jvp(Jvp& r) const override {
+    const auto times = [](const Tensor& a, const Tensor& b) {
+      return product(a, a_transposed, b, b_transposed);
+    };
+    if (!r.has(0)) return times(r.in(0), r.tangent(1));
+    if (!r.has(1)) return times(r.tangent(0), r.in(1));
+    return times(r.tangent(0), r.in(1)) + times(r.in(0), r.tangent(1));
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
+  }
+  std::vector<Sample> samples() const override {
+    return matmul_samples<a_transposed, b_transposed>();
+  }
+};
+const Matmul<false, false> matmul_op("matmul", "{0}·{1}");
+const Matmul<true, false> matmul_tn_op("matmul_tn", "{0}ᵀ·{1}");
+const Matmul<false, true> matmul_nt_op("matmul_nt", "{0}·{1}ᵀ");
+const Matmul<true, true> matmul_tt_op("matmul_tt", "{0}ᵀ·{1}ᵀ");
+
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed) {
+  const Where where = Where::current();
+  if (a_transposed) return b_transposed ? matmul_tt_op(a, b, where) : matmul_tn_op(a, b, where);
+  return b_transposed ? matmul_nt_op(a, b, where) : matmul_op(a, b, where);
+}
+
+void check_vectors(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
+  check_dtypes(op, a, b, false, where);
+  if (a.rank() == 1 && b.rank() == 1) return;
+  throw ShapeError(
+      fmt::format("{}: vectors are needed, but got {} and {}", op, describe(a), describe(b)), where,
+      "flatten(x) makes a vector; matmul(a, b) multiplies matrices");
+}
+
+struct Dot final : Op {
+  Dot() : Op("dot", "{0}ᵀ·{1}") {}
+
+  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
+    const Value &x = a.value(where), &y = b.value(where);
+    check_vectors(name(), a, b, where);
+    if (x.numel() != y.numel())
+      throw ShapeError(fmt::format("dot: lengths differ: {} and {}", describe(a), describe(b)),
+                       where);
+    Ref<Value> out = Value::make(x.dtype(), nullptr, 0);
+    if (x.dtype() == f32)
+      multiply_all<float>(Side(x, true), Side(y, false), {}, *out);
+    else
+      multiply_all<double>(Side(x, true), Side(y, false), {}, *out);
+    return record(*this, std::move(out), {&a, &b},
+                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, r.g() * r.in(1));
+    if (r.needs(1)) r.give(1, r.g() * r.in(0));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return dot(r.in(0), r.tangent(1));
+    if (!r.has(1)) return dot(r.tangent(0), r.in(1));
+    return dot(r.tangent(0), r.in(1)) + dot(r.in(0), r.tangent(1));
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
+  }
+  std::vector<Sample> samples() const override {
+    const auto apply = [](std::span<const Tensor> in) { return dot(in[0], in[1]); };
+    return {{"three", {tensor({-0.6, 1.4, 0.9}, f64), tensor({1.1, 0.2, -0.7}, f64)}, apply},
+            {"empty", {zeros({0}, f64), zeros({0}, f64)}, apply}};
+  }
+};
+const Dot dot_op;
+
+struct Outer final : Op {
+  Outer() : Op("outer", "{0}·{1}ᵀ") {}
+
+  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
+    const Value &x = a.value(where), &y = b.value(where);
+    check_vectors(name(), a, b, where);
+    Ref<Value> out = make_result(name(), x.dtype(), {x.numel(), y.numel()}, where);
+    visit_floating(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T *p = x.data<T>(), *q = y.data<T>();
+      const std::int64_t rows = x.numel(), columns = y.numel();
+      const std::int64_t p_step = x.strides()[0], q_step = y.strides()[0];
+      T* __restrict to = out->data<T>();
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < columns; ++j)
+          to[i * columns + j] = p[i * p_step] * q[j * q_step];
+    });
+    return record(*this, std::move(out), {&a, &b},
+                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, matmul(r.g(), r.in(1)));
+    if (r.needs(1)) r.give(1, matmul(transpose(r.g()), r.in(0)));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return outer(r.in(0), r.tangent(1));
+    if (!r.has(1)) return outer(r.tangent(0), r.in(1));
+    return outer(r.tangent(0), r.in(1)) + outer(r.in(0), r.tangent(1));
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    return (*this)(inputs[0], inputs[1], node.where());
+  }
+  std::vector<Sample> samples() const override {
+    const auto apply = [](std::span<const Tensor> in) { return outer(in[0], in[1]); };
+    return {{"three by two", {tensor({-0.6, 1.4, 0.9}, f64), tensor({1.1, 0.2}, f64)}, apply},
+            {"empty", {zeros({0}, f64), tensor({1.1, 0.2}, f64)}, apply}};
+  }
+};
+const Outer outer_op;
+
+}  // namespace
+
+void detail::give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transposed,
+                          const Tensor& b, bool b_transposed) {
+  if (a.value_ref()->rank() == 2 && b.value_ref()->rank() == 2)
+    if (Value* sum = r.sum_of(i)) return add_product(*sum, a, a_transposed, b, b_transposed);
+  r.give(i, product_for(*r.node().inputs()[i], a, a_transposed, b, b_transposed));
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b, Where where) { return matmul_op(a, b, where); }
+Tensor dot(const Tensor& a, const Tensor& b, Where where) { return dot_op(a, b, where); }
+Tensor outer(const Tensor& a, const Tensor& b, Where where) { return outer_op(a, b, where); }
+
+}  // namespace chainrule

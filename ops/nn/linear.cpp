@@ -1,0 +1,222 @@
+#include <chainrule/ops/nn/linear.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/linalg/affine.hpp>
+#include <chainrule/ops/kernels/linalg/gemm.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+
+[[noreturn]] void bad_shapes(const Tensor& x, const Tensor& weight, const Where& where) {
+  const Shape in = x.shape(), w = weight.shape();
+  std::string hint = "samples stand in rows, (batch, in), and weights are (out, in)";
+  if (w.rank() == 2 && !in.empty() && in.back() == w[0])
+    hint = "weights are (out, in): pass the transposed ones";
+  else if (w.rank() == 2 && in.rank() == 2 && in[0] == w[1])
+    hint = "samples stand in rows: pass the transposed x";
+  throw ShapeError(fmt::format("linear: {} · {}ᵀ does not fit", describe(x), describe(weight)),
+                   where, hint);
+}
+
+// g ⊗ φ'(z), where y = φ(z); in the memory of g where nobody else sees it.
+Tensor slope(Activation activation, Tensor g, const Tensor& y, const Where& where) {
+  Value& to = *g.value_ref();
+  if (!is_recording() && to.exclusive() && to.same_shape(*y.value_ref())) {
+    visit_floating(to.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::scale_by_slope(to.data<T>(), y.value_ref()->template data<T>(), to.numel(),
+                              activation);
+    });
+    return g;
+  }
+  switch (activation) {
+    case Activation::sigmoid:
+      return detail::sigmoid_slope(g, y, where);
+    case Activation::tanh:
+      return detail::tanh_slope(g, y, where);
+    case Activation::relu:
+      return detail::relu_slope(g, y, where);
+    default:
+      return g;
+  }
+}
+
+// The number of samples in x (…, features).
+std::int64_t sample_count(const Value& x) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) count *= x.dims()[axis];
+  return count;
+}
+
+// Samples in rows, whatever axes they had.
+Tensor rows(const Tensor& x) {
+  const Value& value = *x.value_ref();
+  if (value.rank() == 2) return x;
+  return reshape(x, {sample_count(value), value.dims()[value.rank() - 1]});
+}
+
+class Linear final : public Op {
+ public:
+  Linear() : Op("linear", "{0}·{1}ᵀ + {2}") {}
+
+  Tensor operator()(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    Activation activation, const Where& where) const {
+    check(x, weight, bias, where);
+    const Value& w = *weight.value_ref();
+    const std::int64_t in = w.dims()[1], units = w.dims()[0];
+    // Matrices of any strides, or the rows of more axes.
+    const Ref<Value> adjacent = x.rank() == 2 ? x.value_ref() : kernels::contiguous(x.value_ref());
+    const std::int64_t count = sample_count(*adjacent);
+    Ref<Value> out;
+    if (x.rank() == 2) {
+      const std::int64_t dims[] = {count, units};
+      out = make_result(name(), w.dtype(), dims, 2, where);
+    } else {
+      Shape shape = x.shape();
+      shape[shape.rank() - 1] = units;
+      out = make_result(name(), w.dtype(), shape, where);
+    }
+    const bool matrix = adjacent->rank() == 2;
+    const std::int64_t row = matrix ? adjacent->strides()[0] : in;
+    const std::int64_t column = matrix ? adjacent->strides()[1] : 1;
+    visit_floating(w.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      T* y = out->template data<T>();
+      kernels::gemm<T>(count, units, in, {adjacent->template data<T>(), row, column},
+                       {w.data<T>(), w.strides()[1], w.strides()[0]}, y);
+      const Ref<Value> b = bias.defined() ? kernels::contiguous(bias.value_ref()) : Ref<Value>();
+      kernels::finish_affine(y, count, units, b ? b->template data<T>() : nullptr, activation);
+    });
+    const Node::SavedMask saved = (needs_grad(x) ? input(1) : 0) |
+                                  (needs_grad(weight) ? input(0) : 0) |
+                                  (activation != Activation::none ? output : 0);
+    const auto parameters = detail::bytes_of(activation);
+    if (!bias.defined())
+      return record(*this, std::move(out), {&x, &weight}, saved, where, parameters);
+    return record(*this, std::move(out), {&x, &weight, &bias}, saved, where, parameters);
+  }
+
+  void vjp(Vjp& r) const override {
+    const Activation activation = r.parameters<Activation>();
+    Tensor dz = r.take_g();
+    if (activation != Activation::none)
+      dz = slope(activation, std::move(dz), r.out(), r.node().where());
+    r.drop_out();
+    if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.node().where()));
+    if (r.needs(1)) detail::give_product(r, 1, rows(dz), true, rows(r.in(0)), false);
+    if (r.input_count() > 2 && r.needs(2)) r.give(2, dz);
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Where& where = r.node().where();
+    Tensor t;
+    if (r.has(0)) add_to(t, linear(r.tangent(0), r.in(1), {}, Activation::none, where));
+    if (r.has(1)) add_to(t, linear(r.in(0), r.tangent(1), {}, Activation::none, where));
+    if (r.input_count() > 2 && r.has(2)) add_to(t, r.tangent(2));
+    const Activation activation = r.parameters<Activation>();
+    if (activation == Activation::none) return t;
+    if (t.shape() != r.node().shape()) t = expand(t, r.node().shape());
+    return slope(activation, t, r.out(), where);
+  }
+
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const Tensor bias = inputs.size() > 2 ? inputs[2] : Tensor();
+    return (*this)(inputs[0], inputs[1], bias, node.parameters<Activation>(), node.where());
+  }
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    Tensor z = matmul(inputs[0], transpose(inputs[1]), node.where());
+    if (inputs.size() > 2) z = z + inputs[2];
+    switch (node.parameters<Activation>()) {
+      case Activation::sigmoid:
+        return sigmoid(z, node.where());
+      case Activation::tanh:
+        return tanh(z, node.where());
+      case Activation::relu:
+        return relu(z, node.where());
+      default:
+        return z;
+    }
+  }
+  std::string written(const Node& node) const override {
+    const char* inside = node.inputs().size() > 2 ? "{0}·{1}ᵀ + {2}" : "{0}·{1}ᵀ";
+    switch (node.parameters<Activation>()) {
+      case Activation::sigmoid:
+        return fmt::format("σ({})", inside);
+      case Activation::tanh:
+        return fmt::format("tanh({})", inside);
+      case Activation::relu:
+        return fmt::format("relu({})", inside);
+      default:
+        return inside;
+    }
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    const Tensor w =
+        tensor({{1.2, -0.8, 0.3}, {0.4, 1.7, -1.1}, {-0.5, 0.2, 0.9}, {1.0, 2.0, -1.0}}, f64);
+    const Tensor b = tensor({0.3, -0.6, 0.2, 0.8}, f64);
+    const Tensor cube =
+        tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
+    using Inputs = std::span<const Tensor>;
+    const auto plain = [](Inputs in) { return linear(in[0], in[1], in[2]); };
+    return {{"plain", {x, w, b}, plain},
+            {"no bias", {x, w}, [](Inputs in) { return linear(in[0], in[1]); }},
+            {"one sample", {x[0], w, b}, plain},
+            {"more axes", {cube, w, b}, plain},
+            {"no samples", {zeros({0, 3}, f64), w, b}, plain},
+            {"no features", {zeros({2, 0}, f64), zeros({4, 0}, f64), b}, plain},
+            {"no features, more axes", {zeros({2, 3, 0}, f64), zeros({4, 0}, f64), b}, plain},
+            {"no units, more axes",
+             {cube, zeros({0, 3}, f64)},
+             [](Inputs in) { return linear(in[0], in[1]); }},
+            {"sigmoid",
+             {x, w, b},
+             [](Inputs in) { return linear(in[0], in[1], in[2], Activation::sigmoid); }},
+            {"tanh",
+             {cube, w, b},
+             [](Inputs in) { return linear(in[0], in[1], in[2], Activation::tanh); }},
+            {"relu",
+             {x, w, b},
+             [](Inputs in) { return linear(in[0], in[1], in[2], Activation::relu); }},
+            {"relu, no bias", {x, w}, [](Inputs in) {
+               return linear(in[0], in[1], {}, Activation::relu);
+             }}};
+  }
+
+ private:
+  void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Where& where) const {
+    check_operands(name(), "input", x, "weight", weight, where);
+    const Value &in = *x.value_ref(), &w = *weight.value_ref();
+    if (w.rank() != 2 || in.rank() == 0 || in.dims()[in.rank() - 1] != w.dims()[1])
+      bad_shapes(x, weight, where);
+    if (!bias.defined()) return;
+    check_operands(name(), "weight", weight, "bias", bias, where);
+    const Value& b = *bias.value_ref();
+    if (b.rank() != 1 || b.dims()[0] != w.dims()[0])
+      throw ShapeError(fmt::format("linear: the bias {} has not one element for each unit of the "
+                                   "weights {}",
+                                   describe(bias), describe(weight)),
+                       where, "weights are (out, in), the bias is (out)");
+  }
+};
+const Linear linear_op;
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+              Where where) {
+  return linear_op(x, weight, bias, activation, where);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,249 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/kernels/reduce/lines.hpp>
+#include <chainrule/ops/kernels/reduce/reduce.hpp>
+#include <chainrule/ops/reduce/reduced.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::output;
+using detail::ReduceParameters;
+
+// What share of the gradient each element of x gets: 1 / k where it is one of the k elements that
+// are equal to the extremum, else 0; NaN where the extremum is NaN, which equals nothing.
+Tensor shares(const Tensor& x, const Tensor& extremum, const ReduceParameters& p) {
+  if (detail::mode.observer) {  // in operations that a formula can show
+    const Tensor equal = to(x == with_axes(extremum, x.shape(), p), x.dtype());
+    return equal / detail::sum_mask(equal, p.mask, true, Where::current());
+  }
+  const Value& in = *x.value_ref();
+  Ref<Value> equal = Value::make_like(in.dtype(), in);
+  const Tensor best = with_axes(extremum.detach(), in.shape(), p);
+  Ref<Value> count = make_reduced(in, p.mask, true);
+  visit_floating(in.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    kernels::map<T, T, T>(*equal, in, *best.value_ref(),
+                          [](T a, T b) { return a == b ? T{1} : T{0}; });
+    kernels::reduce(kernels::Fold::sum, *count, *equal, p.mask);
+    kernels::map<T, T, T>(*equal, *equal, *count, [](T one, T k) { return one / k; });
+  });
+  return Tensor(std::move(equal));
+}
+
+class Extremum final : public Op {
+ public:
+  Extremum(const char* name, kernels::Fold fold) : Op(name), fold_(fold) {}
+
+  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, true, where);
+    const ReduceParameters p{axes.resolve(name(), x, where), keepdim};
+    check_not_empty(name(), x, p.mask, where);
+    Ref<Value> out = make_reduced(in, p.mask, keepdim);
+    kernels::reduce(fold_, *out, in, p.mask);
+    return record(*this, std::move(out), {&x}, input(0) | output, where, detail::bytes_of(p));
+  }
+
+  // The shares are locally constant.
+  void vjp(Vjp& r) const override {
+    if (!r.needs(0)) return;
+    const auto& p = r.parameters<ReduceParameters>();
+    const Tensor share = shares(r.in(0), r.out(), p);
+    r.give(0, with_axes(r.g(), share.shape(), p) * share);
+  }
+  Tensor jvp(Jvp& r) const override {
+    const auto& p = r.parameters<ReduceParameters>();
+    return detail::sum_mask(r.tangent(0) * shares(r.in(0), r.out(), p), p.mask, p.keepdim,
+                            r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<ReduceParameters>();
+    return (*this)(inputs[0], Axes::of_mask(p.mask), p.keepdim, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return name() + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = reduction_sample();
+    const Tensor none = zeros({0, 3}, f64);
+    if (fold_ == kernels::Fold::max)
+      return {{"all", {x}, [](std::span<const Tensor> in) { return max(in[0]); }},
+              {"axis 1", {x}, [](std::span<const Tensor> in) { return max(in[0], 1); }},
+              {"outer axes", {x}, [](std::span<const Tensor> in) { return max(in[0], {0, 2}); }},
+              {"last, kept", {x}, [](std::span<const Tensor> in) { return max(in[0], -1, true); }},
+              {"no rows", {none}, [](std::span<const Tensor> in) { return max(in[0], 1); }}};
+    return {{"all", {x}, [](std::span<const Tensor> in) { return min(in[0]); }},
+            {"axis 1", {x}, [](std::span<const Tensor> in) { return min(in[0], 1); }},
+            {"outer axes", {x}, [](std::span<const Tensor> in) { return min(in[0], {0, 2}); }},
+            {"last, kept", {x}, [](std::span<const Tensor> in) { return min(in[0], -1, true); }},
+            {"no rows", {none}, [](std::span<const Tensor> in) { return min(in[0], 1); }}};
+  }
+
+ private:
+  kernels::Fold fold_;
+};
+const Extremum the_max("max", kernels::Fold::max);
+const Extremum the_min("min", kernels::Fold::min);
+
+// --- indices ---
+
+template <class T>
+bool is_nan(T x) {
+  return x != x;
+}
+
+struct Largest {
+  template <class T>
+  static T of_run(const T* x, std::int64_t n) {
+    return kernels::max_run(x, n);
+  }
+  template <class T>
+  static bool better(T x, T than) {
+    return x > than;
+  }
+};
+struct Smallest {
+  template <class T>
+  static T of_run(const T* x, std::int64_t n) {
+    return kernels::min_run(x, n);
+  }
+  template <class T>
+  static bool better(T x, T than) {
+    return x < than;
+  }
+};
+
+// The first element that equals the extremum, or the first NaN.
+template <class C, class T>
+std::int64_t find_run(const T* x, std::int64_t n) {
+  if (n < 16) {
+    std::int64_t at = 0;
+    for (std::int64_t i = 1; i < n; ++i)
+      if (C::better(x[i], x[at]) || (is_nan(x[i]) && !is_nan(x[at]))) at = i;
+    return at;
+  }
+  const T best = C::of_run(x, n);
+  const bool nan = is_nan(best);
+  constexpr std::int64_t block = 64;
+  std::int64_t i = 0;
+  for (; i + block <= n; i += block) {
+    int found = 0;
+    for (std::int64_t k = 0; k < block; ++k)
+      found |= static_cast<int>(x[i + k] == best) | static_cast<int>(nan & is_nan(x[i + k]));
+    if (found) break;
+  }
+  while (i < n - 1 && !(x[i] == best || (nan && is_nan(x[i])))) ++i;
+  return i;
+}
+
+// The same along n rows, for up to `columns` neighbouring columns at once.
+constexpr std::int64_t columns = 256;
+
+template <class C, class T>
+void find_rows(const T* x, std::int64_t n, std::int64_t step, std::int64_t width,
+               std::int64_t* __restrict at) {
+  T best[columns];
+  std::copy_n(x, width, best);
+  std::fill_n(at, width, 0);
+  for (std::int64_t i = 1; i < n; ++i) {
+    const T* row = x + i * step;
+    for (std::int64_t j = 0; j < width; ++j) {
+      const bool take = C::better(row[j], best[j]) || (is_nan(row[j]) && !is_nan(best[j]));
+      best[j] = take ? row[j] : best[j];
+      at[j] = take ? i : at[j];
+    }
+  }
+}
+
+template <class C>
+class ArgExtremum final : public Op {
+ public:
+  ArgExtremum(const char* name, Tensor (*one)(std::span<const Tensor>),
+              Tensor (*all)(std::span<const Tensor>))
+      : Op(name), one_(one), all_(all) {}
+  bool differentiable() const noexcept override { return false; }
+
+  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, true, where);
+    const std::uint32_t mask = axes.resolve(name(), x, where);
+    const bool every = mask == (std::uint32_t{1} << in.rank()) - 1;
+    if (!every && (mask == 0 || (mask & (mask - 1)) != 0))
+      throw ValueError(fmt::format("{}: {} of the {} axes of {}, but one or all are needed", name(),
+                                   __builtin_popcount(mask), in.rank(), describe(x)),
+                       where);
+    check_not_empty(name(), x, mask, where);
+    Shape shape = reduced_shape(in.shape(), mask, keepdim);
+    Ref<Value> out = Value::make(i64, shape);
+    if (out->numel() == 0) return Tensor(std::move(out));
+    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
+    const kernels::Lines lines =
+        every ? kernels::Lines{1, in.numel(), 1} : kernels::lines_along(in, __builtin_ctz(mask));
+    std::int64_t* to = out->data<std::int64_t>();
+    if (in.dtype() == i64)
+      find(to, adjacent->data<std::int64_t>(), lines);
+    else
+      visit_floating(in.dtype(), [&](auto zero) {
+        find(to, adjacent->template data<decltype(zero)>(), lines);
+      });
+    return Tensor(std::move(out));
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = reduction_sample();
+    return {{"one axis", {x}, one_}, {"all", {x}, all_}, {"no rows", {zeros({0, 3}, f64)}, one_}};
+  }
+
+ private:
+  template <class T>
+  static void find(std::int64_t* to, const T* x, const kernels::Lines& lines) {
+    for (std::int64_t i = 0; i < lines.outer; ++i) {
+      if (lines.inner == 1) {
+        *to = find_run<C>(x, lines.length);
+      } else {
+        for (std::int64_t j = 0; j < lines.inner; j += columns)
+          find_rows<C>(x + j, lines.length, lines.inner, std::min(columns, lines.inner - j),
+                       to + j);
+      }
+      x += lines.length * lines.inner;
+      to += lines.inner;
+    }
+  }
+
+  Tensor (*one_)(std::span<const Tensor>);
+  Tensor (*all_)(std::span<const Tensor>);
+};
+const ArgExtremum<Largest> the_argmax(
+    "argmax", [](std::span<const Tensor> in) { return argmax(in[0], 1); },
+    [](std::span<const Tensor> in) { return argmax(in[0]); });
+const ArgExtremum<Smallest> the_argmin(
+    "argmin", [](std::span<const Tensor> in) { return argmin(in[0], 1); },
+    [](std::span<const Tensor> in) { return argmin(in[0]); });
+
+}  // namespace
+
+Tensor max(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_max(x, axes, keepdim, where);
+}
+Tensor min(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_min(x, axes, keepdim, where);
+}
+Tensor argmax(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_argmax(x, axes, keepdim, where);
+}
+Tensor argmin(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_argmin(x, axes, keepdim, where);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,123 @@
+#include <cmath>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+#include <chainrule/ops/kernels/nn/softmax.hpp>
+#include <chainrule/ops/kernels/reduce/reduce.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
+#include <chainrule/ops/reduce/reduced.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule {
+
+namespace {
+
+using detail::input;
+using detail::ReduceParameters;
+
+// The first and the last of the reduced axes, if there are any and none is missing between them.
+struct Range {
+  int first = 0, last = -1;
+  explicit Range(std::uint32_t mask) {
+    if (mask == 0) return;
+    const int low = __builtin_ctz(mask), count = __builtin_popcount(mask);
+    if (mask >> low != (std::uint32_t{1} << count) - 1) return;
+    first = low;
+    last = low + count - 1;
+  }
+  bool found() const noexcept { return last >= first; }
+};
+
+// max x with the reduced axes at extent 1.
+Ref<Value> maxima(const Value& x, std::uint32_t mask) {
+  Ref<Value> m = make_reduced(x, mask, true);
+  kernels::reduce(kernels::Fold::max, *m, x, mask);
+  return m;
+}
+
+template <class T>
+void evaluate(Value& out, const Ref<Value>& x, std::uint32_t mask) {
+  if (const Range range(mask); range.found()) {
+    const Ref<Value> adjacent = kernels::contiguous(x);
+    const kernels::Lines lines = kernels::lines_along(*x, range.first, range.last);
+    if (out.numel() != 0) kernels::logsumexp(out.data<T>(), adjacent->data<T>(), lines);
+    return;
+  }
+  const Ref<Value> m = maxima(*x, mask);
+  const Ref<Value> e = Value::make_like(x->dtype(), *x);
+  kernels::map<T, T, T>(*e, *x, *m, [](T a, T shift) { return kernels::exp(a - shift); });
+  kernels::reduce(kernels::Fold::sum, out, *e, mask);
+  T* to = out.data<T>();
+  const T* shift = m->data<T>();
+  for (std::int64_t i = 0; i < out.numel(); ++i)
+    to[i] = std::isinf(shift[i]) ? shift[i] : shift[i] + kernels::log(to[i]);
+}
+
+// softmax over several axes. A shift does not change it, so that max x counts as a constant.
+Tensor softmax_over(const Tensor& x, const ReduceParameters& p) {
+  if (const Range range(p.mask); range.found()) {
+    if (range.first == range.last) return softmax(x, range.first);
+    return reshape(softmax(flatten(x, range.first, range.last), range.first), x.shape());
+  }
+  const Tensor e = exp(x - Tensor(maxima(*x.value_ref(), p.mask)));
+  return e / detail::sum_mask(e, p.mask, true, Where::current());
+}
+
+class LogSumExp final : public Op {
+ public:
+  LogSumExp() : Op("logsumexp") {}
+
+  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
+    const Value& in = x.value(where);
+    check_dtype(name(), x, false, where);
+    const ReduceParameters p{axes.resolve(name(), x, where), keepdim};
+    Ref<Value> out = make_reduced(in, p.mask, keepdim);
+    visit_floating(in.dtype(),
+                   [&](auto zero) { evaluate<decltype(zero)>(*out, x.value_ref(), p.mask); });
+    return record(*this, std::move(out), {&x}, input(0), where, detail::bytes_of(p));
+  }
+
+  // Not exp(x − out): where out is large, its last digit is more than the last digit of the result.
+  void vjp(Vjp& r) const override {
+    if (!r.needs(0)) return;
+    const auto& p = r.parameters<ReduceParameters>();
+    r.give(0, with_axes(r.g(), r.shape_of(0), p) * softmax_over(r.in(0), p));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const auto& p = r.parameters<ReduceParameters>();
+    return detail::sum_mask(r.tangent(0) * softmax_over(r.in(0), p), p.mask, p.keepdim,
+                            r.node().where());
+  }
+  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<ReduceParameters>();
+    return (*this)(inputs[0], Axes::of_mask(p.mask), p.keepdim, node.where());
+  }
+  std::string written(const Node& node) const override {
+    return name() + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
+  }
+  std::vector<Sample> samples() const override {
+    const Tensor x = reduction_sample();
+    return {
+        {"all", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0]); }},
+        {"axis 0", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], 0); }},
+        {"axis 1, kept", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], 1, true); }},
+        {"last axes", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], {1, 2}); }},
+        {"outer axes", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], {0, 2}); }},
+        {"scalar", {tensor(0.7, f64)}, [](std::span<const Tensor> in) { return logsumexp(in[0]); }},
+        {"no rows", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) {
+           return logsumexp(in[0], 1);
+         }}};
+  }
+};
+const LogSumExp the_logsumexp;
+
+}  // namespace
+
+Tensor logsumexp(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
+  return the_logsumexp(x, axes, keepdim, where);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,57 @@
+#include <chainrule/graph/picture/dot.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("names, ops, shapes and dtypes of a small graph") {
+  const Tensor w = zeros({2, 3}, f64).named("W1").requires_grad_();
+  const Tensor x = zeros({3, 1}, f64).named("x");
+  const Tensor z = (matmul(w, x) + 1.0).named("z\"1");
+  const std::string text = to_dot(z);
+  CHECK(text.starts_with("digraph chainrule {"));
+  CHECK(text.ends_with("}\n"));
+  CHECK(count(text, "label=\"W1\\nparameter\\n(2, 3) f64\"") == 1);
+  CHECK(count(text, "label=\"x\\nconstant\\n(3, 1) f64\"") == 1);
+  CHECK(count(text, "label=\"matmul\\n(2, 1) f64\"") == 1);
+  CHECK(count(text, "label=\"z\\\"1\\nadd\\n(2, 1) f64\"") == 1);
+  CHECK(count(text, "label=\"constant\\n()\"") == 1);  // the 1.0
+  CHECK(count(text, " -> ") == 4);
+  CHECK(count(text, "dot_test.cpp:") == 4);
+}
+
+TEST_CASE("a shared tensor is one node with an edge for each use") {
+  const Tensor x = tensor(2.0).requires_grad_();
+  const std::string text = to_dot(x * x);
+  CHECK(count(text, "parameter") == 1);
+  CHECK(count(text, " -> ") == 2);
+}
+
+TEST_CASE("a tensor without a graph, and none at all") {
+  CHECK(count(to_dot(zeros({2})), "label=\"(2,) f32\"") == 1);
+  CHECK_THROWS_AS(to_dot(Tensor()), ValueError);
+}
+
+TEST_CASE("a chain of a hundred thousand nodes") {
+  Tensor y = tensor(1.0).requires_grad_();
+  for (int i = 0; i < 100'000; ++i) y = -y;
+  CHECK(count(to_dot(y), " -> ") == 100'000);
+}
+
+TEST_SUITE_END();

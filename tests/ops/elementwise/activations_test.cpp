@@ -1,0 +1,118 @@
+#include <chainrule/ops/elementwise/activations.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/node.hpp>
+#include <chainrule/graph/functional.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+#include <chainrule/tests/ops/elementwise/ulps.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("ops");
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+using Numbers = std::vector<double>;
+using R = long double;
+
+R sigmoid_of(R x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+R softplus_of(R x) {
+  return std::isnan(x) ? x : std::max(x, R{0}) + std::log1p(std::exp(-std::abs(x)));
+}
+
+template <class F>
+Numbers slopes(F f, const Tensor& at) {
+  Tensor x = at.detach().requires_grad_();
+  return grad(sum(f(x)), x).template to_vector<double>();
+}
+
+}  // namespace
+
+// The bounds are those that ops/kernels/vector_math.hpp states.
+TEST_CASE("activations: values within units in the last place, at all sizes and extremes") {
+  using ulps::check_all;
+  check_all("sigmoid", [](const Tensor& x) { return sigmoid(x); }, sigmoid_of, 2.4);
+  check_all("tanh", [](const Tensor& x) { return tanh(x); }, [](R x) { return std::tanh(x); }, 2.6);
+  check_all("softplus", [](const Tensor& x) { return softplus(x); }, softplus_of, 1.6);
+  check_all(
+      "log_sigmoid", [](const Tensor& x) { return log_sigmoid(x); },
+      [](R x) { return -softplus_of(-x); }, 1.6);
+  check_all(
+      "relu", [](const Tensor& x) { return relu(x); },
+      [](R x) { return std::isnan(x) ? x
+                       : x > 0       ? x
+                                     : R{0}; }, 0);
+}
+
+TEST_CASE("activations: gradients are exact in the tails, and at the kink of relu") {
+  CHECK(slopes([](const Tensor& x) { return relu(x); },
+               tensor({-2.0, -0.0, 0.0, 1e-310, 3.0, infinity}, f64)) == Numbers{0, 0, 0, 1, 1, 1});
+  const Tensor far = tensor({-1000.0, -700.0, 700.0, 1000.0}, f64);
+  const double tiny = static_cast<double>(std::exp(R{-700}));
+  const auto near = [](const Numbers& got, const Numbers& want) {
+    for (std::size_t i = 0; i < want.size(); ++i)
+      CHECK(got[i] == doctest::Approx(want[i]).epsilon(1e-14));
+  };
+  near(slopes([](const Tensor& x) { return sigmoid(x); }, far), {0, tiny, 0, 0});
+  near(slopes([](const Tensor& x) { return tanh(x); }, far), {0, 0, 0, 0});
+  near(slopes([](const Tensor& x) { return softplus(x); }, far), {0, tiny, 1, 1});
+  const Numbers falling = slopes([](const Tensor& x) { return log_sigmoid(x); }, far);
+  near(falling, {1, 1, tiny, 0});
+  CHECK(falling[2] / tiny == doctest::Approx(1).epsilon(1e-14));
+  // 1 − tanh² loses half of the digits where tanh is near 1; (1 − t)(1 + t) does not.
+  const double t = static_cast<double>(std::tanh(R{9}));
+  CHECK(slopes([](const Tensor& x) { return tanh(x); }, tensor({9.0}, f64))[0] /
+            static_cast<double>((1 - R{t}) * (1 + R{t})) ==
+        doctest::Approx(1).epsilon(1e-8));  // of tanh itself, 1 − 6e-8, the last digit is 2e-9 here
+}
+
+TEST_CASE("activations: derivatives of relu are recorded, and its second one is 0") {
+  Tensor x = tensor({-1.0, 2.0}, f64).requires_grad_();
+  const Tensor first = grad(sum(relu(x) * relu(x)), x, {.create_graph = true});
+  CHECK(first.to_vector<double>() == Numbers{0, 4});
+  CHECK(grad(sum(first), x).to_vector<double>() == Numbers{0, 2});
+  const Tensor slope = grad(sum(relu(x)), x, {.create_graph = true});
+  CHECK(grad(sum(slope), x, {.allow_unused = true}).to_vector<double>() == Numbers{0, 0});
+}
+
+TEST_CASE("activations: a sigmoid keeps its argument for log, or does not") {
+  const Tensor x = tensor({0.5, -0.5});
+  REQUIRE(sigmoid(x).node() != nullptr);
+  CHECK(sigmoid(x).node()->saved_input(0) == x.value_ref().get());
+  CHECK_FALSE(sigmoid(x).requires_grad());
+  CHECK(detail::sigmoid_without_provenance(x).node() == nullptr);
+  Tensor w = x.detach().requires_grad_();
+  const Tensor z = w * 2.0F;  // a parameter itself is kept in any case
+  CHECK(detail::sigmoid_without_provenance(z).node()->saved_input(0) == nullptr);
+  CHECK(sigmoid(z).node()->saved_input(0) == z.value_ref().get());
+  CHECK(sigmoid(w).node()->op() == &detail::sigmoid_op());
+}
+
+TEST_CASE("activations: views, and the result in f32") {
+  const Tensor x = tensor({{-1.0f, 2.0f}, {3.0f, -4.0f}});
+  CHECK(relu(transpose(x)).to_vector<float>() == std::vector<float>{0, 3, 2, 0});
+  CHECK(tanh(x).dtype() == f32);
+  CHECK(softplus(zeros({0, 2})).shape() == Shape{0, 2});
+}
+
+TEST_CASE("activations: errors name the op, the operand and the line") {
+  const Tensor n = tensor({1, 2}).named("n");
+  CHECK(error_of<DTypeError>([&] { sigmoid(n); }) ==
+        "sigmoid: n (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: "
+        "to(x, f32)");
+  CHECK(error_of<DTypeError>([&] { relu(n); }) ==
+        "relu: n (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: to(x, "
+        "f32)");
+  CHECK_THROWS_AS(tanh(Tensor()), ValueError);
+}

@@ -1,0 +1,216 @@
+#include <chainrule/ops/elementwise/functions.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/graph/gradcheck.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+#include <chainrule/tests/ops/elementwise/ulps.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("ops");
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+const double not_a_number = std::numeric_limits<double>::quiet_NaN();
+using Numbers = std::vector<double>;
+
+// The gradient of Σ f(x).
+template <class F>
+Numbers slopes(F f, const Tensor& at) {
+  Tensor x = at.detach().requires_grad_();
+  return grad(sum(f(x)), x).template to_vector<double>();
+}
+
+}  // namespace
+
+// The bounds are those that ops/kernels/vector_math.hpp states, or half a unit for what the
+// standard rounds correctly and one for the C library's functions.
+TEST_CASE("elementwise: values within units in the last place, at all sizes and extremes") {
+  using R = long double;
+  using ulps::check_all;
+  check_all("exp", [](const Tensor& x) { return exp(x); }, [](R x) { return std::exp(x); }, 0.95);
+  check_all(
+      "expm1", [](const Tensor& x) { return expm1(x); }, [](R x) { return std::expm1(x); }, 1.7);
+  check_all(
+      "log1p", [](const Tensor& x) { return log1p(x); }, [](R x) { return std::log1p(x); }, 0.9);
+  check_all(
+      "sqrt", [](const Tensor& x) { return sqrt(x); }, [](R x) { return std::sqrt(x); }, 0.501);
+  check_all("sin", [](const Tensor& x) { return sin(x); }, [](R x) { return std::sin(x); }, 1);
+  check_all("cos", [](const Tensor& x) { return cos(x); }, [](R x) { return std::cos(x); }, 1);
+  check_all("abs", [](const Tensor& x) { return abs(x); }, [](R x) { return std::abs(x); }, 0);
+  check_all("square", [](const Tensor& x) { return square(x); }, [](R x) { return x * x; }, 0.501);
+  check_all(
+      "reciprocal", [](const Tensor& x) { return reciprocal(x); }, [](R x) { return 1 / x; },
+      0.501);
+  check_all(
+      "sign", [](const Tensor& x) { return sign(x); },
+      [](R x) { return std::isnan(x) ? x : R((x > 0) - (x < 0)); }, 0);
+}
+
+TEST_CASE("elementwise: zeros keep their sign") {
+  const Tensor x = tensor({0.0, -0.0}, f64);
+  for (const auto f :
+       {+[](const Tensor& e) { return expm1(e); }, +[](const Tensor& e) { return log1p(e); },
+        +[](const Tensor& e) { return sqrt(e); }, +[](const Tensor& e) { return sin(e); }}) {
+    const Numbers y = f(x).to_vector<double>();
+    CHECK(!std::signbit(y[0]));
+    CHECK(std::signbit(y[1]));
+  }
+}
+
+TEST_CASE("elementwise: integers, which wrap around") {
+  constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
+  const Tensor x = tensor({std::int64_t{-3}, std::int64_t{0}, std::int64_t{4}, least});
+  using Integers = std::vector<std::int64_t>;
+  CHECK(abs(x).to_vector<std::int64_t>() == Integers{3, 0, 4, least});
+  CHECK(sign(x).to_vector<std::int64_t>() == Integers{-1, 0, 1, -1});
+  CHECK(square(x).to_vector<std::int64_t>() == Integers{9, 0, 16, 0});
+}
+
+TEST_CASE("elementwise: views of any strides") {
+  const Tensor x = tensor({{0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}}, f64);
+  const Numbers want = {std::exp(0.1), std::exp(0.4), std::exp(0.2),
+                        std::exp(0.5), std::exp(0.3), std::exp(0.6)};
+  const Tensor y = exp(transpose(x));
+  CHECK(y.shape() == Shape{3, 2});
+  CHECK(y.is_contiguous());
+  for (std::size_t i = 0; i < want.size(); ++i)
+    CHECK(y.to_vector<double>()[i] == doctest::Approx(want[i]).epsilon(1e-15));
+  CHECK(sqrt(expand(tensor(4.0, f64), {2, 2})).to_vector<double>() == Numbers{2, 2, 2, 2});
+  CHECK(exp(zeros({0, 3})).shape() == Shape{0, 3});
+}
+
+TEST_CASE("elementwise: large results, which are written past the caches") {
+  // 48 MiB and some elements more than a block.
+  const std::int64_t n = (std::int64_t{3} << 22) + 77;
+  const Tensor x = to(arange(n), f32) * 0.25F, y = to(arange(n - 1, -1, -1), f32);
+  const std::vector<float> scaled = (x * 2.0F).to_vector<float>();
+  const std::vector<float> reversed = (3.0F - y).to_vector<float>();
+  const std::vector<float> sums = (x + y).to_vector<float>();
+  const std::vector<float> roots = sqrt(x).to_vector<float>();
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const float xi = static_cast<float>(i) * 0.25F, yi = static_cast<float>(n - 1 - i);
+    wrong += scaled[at] != xi * 2.0F || reversed[at] != 3.0F - yi || sums[at] != xi + yi ||
+             roots[at] != std::sqrt(xi);
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("elementwise: gradients at kinks and ends of the domain") {
+  const Tensor x = tensor({-2.0, 0.0, 3.0}, f64);
+  CHECK(slopes([](const Tensor& e) { return abs(e); }, x) == Numbers{-1, 0, 1});
+  CHECK(slopes([](const Tensor& e) { return sign(e); }, x) == Numbers{0, 0, 0});
+  const Numbers roots = slopes([](const Tensor& e) { return sqrt(e); }, tensor({0.0, 4.0}, f64));
+  CHECK(roots == Numbers{infinity, 0.25});
+  // 1 + expm1(−40) is 0 in f64, e^−40 is not.
+  const Numbers small = slopes([](const Tensor& e) { return expm1(e); }, tensor({-40.0}, f64));
+  CHECK(small[0] == doctest::Approx(4.248354255291589e-18).epsilon(1e-15));
+}
+
+TEST_CASE("elementwise: pow as C has it, with the special exponents") {
+  const Numbers xs = {0.0,    -0.0,  1.0,      -1.0,      2.5,         -2.5,
+                      1e-300, 1e200, infinity, -infinity, not_a_number};
+  const Numbers ys = {0.0, 1.0,  2.0, 3.0,      -1.0,      -2.0,
+                      0.5, -0.5, 2.5, infinity, -infinity, not_a_number};
+  const Tensor x = from_span(std::span<const double>(xs), {static_cast<std::int64_t>(xs.size())});
+  for (const double y : ys) {
+    CAPTURE(y);
+    const Numbers by_number = pow(x, y).to_vector<double>();
+    const Numbers by_tensor = pow(x, full({11}, y, f64)).to_vector<double>();
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+      CAPTURE(xs[i]);
+      const long double want =
+          std::pow(static_cast<long double>(xs[i]), static_cast<long double>(y));
+      // x·x·x rounds twice.
+      CHECK(ulps::distance(by_number[i], want) <= (y == 3 ? 1.6 : 1));
+      CHECK(ulps::distance(by_tensor[i], want) <= 1);
+    }
+  }
+  CHECK(pow(2.0, tensor({1.0, 10.0}, f64)).to_vector<double>() == Numbers{2, 1024});
+  CHECK(pow(tensor({{2.0}, {3.0}}, f64), tensor({1.0, 2.0}, f64)).to_vector<double>() ==
+        Numbers{2, 4, 3, 9});
+  CHECK(pow(tensor({3.0f}), 2).dtype() == f32);
+}
+
+TEST_CASE("elementwise: the gradients of pow at 0 and with negative bases") {
+  const Tensor x = tensor({0.0, -2.0, 3.0}, f64);
+  const auto by_base = [&](double y) {
+    return slopes([y](const Tensor& e) { return pow(e, y); }, x);
+  };
+  CHECK(by_base(0) == Numbers{0, 0, 0});
+  CHECK(by_base(1) == Numbers{1, 1, 1});
+  CHECK(by_base(2) == Numbers{0, -4, 6});
+  CHECK(by_base(3) == Numbers{0, 12, 27});
+  CHECK(by_base(-1) == Numbers{-infinity, -0.25, -1.0 / 9});
+  // As tensors: y = 0 gives 0 also where 1/x is infinite or NaN.
+  Tensor base = tensor({0.0, 0.0, 0.0, -2.0, not_a_number, 1e-310, 5.0}, f64).requires_grad_();
+  Tensor power = tensor({0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0}, f64).requires_grad_();
+  const auto grads = grad(sum(pow(base, power)), {base, power});
+  CHECK(grads[0].to_vector<double>() == Numbers{0, 1, 0, 12, 0, 0, 0});
+  const Numbers by_power = grads[1].to_vector<double>();
+  CHECK(by_power[0] == 0);
+  CHECK(by_power[1] == 0);
+  CHECK(by_power[2] == 0);
+  CHECK(std::isnan(by_power[3]));  // ln of a negative number
+  CHECK(by_power[6] == doctest::Approx(std::log(5.0)).epsilon(1e-15));
+  // 0⁻¹ is infinite, and so is its slope.
+  Tensor down = tensor(-1.0, f64).requires_grad_();
+  CHECK(grad(pow(tensor(0.0, f64), down), down).item() == -infinity);
+  // Where y = 0 and x is not, the mixed second derivative is 1/x.
+  Tensor two = tensor(2.0, f64).requires_grad_(), zero = tensor(0.0, f64).requires_grad_();
+  const Tensor first = grad(pow(two, zero), two, {.create_graph = true});
+  CHECK(first.item() == 0);
+  CHECK(grad(first, zero).item() == doctest::Approx(0.5));
+}
+
+TEST_CASE("elementwise: derivatives of pow with numbers, of first and second order") {
+  const Tensor positive = tensor({0.7, 1.9, 2.3}, f64), any = tensor({0.7, -1.9, 2.3}, f64);
+  for (const double y : {0.5, -1.5, 2.7}) {
+    CAPTURE(y);
+    const auto report = gradcheck([y](std::span<const Tensor> in) { return pow(in[0], y); },
+                                  {positive}, {.order = 2});
+    CHECK_MESSAGE(report.ok(), report.to_string());
+  }
+  for (const int y : {0, 1, 2, 3, -1, 4}) {
+    CAPTURE(y);
+    const auto report =
+        gradcheck([y](std::span<const Tensor> in) { return pow(in[0], y); }, {any}, {.order = 2});
+    CHECK_MESSAGE(report.ok(), report.to_string());
+  }
+  const auto report =
+      gradcheck([](std::span<const Tensor> in) { return pow(1.7, in[0]); }, {any}, {.order = 2});
+  CHECK_MESSAGE(report.ok(), report.to_string());
+}
+
+TEST_CASE("elementwise: errors name the op, the operand and the line") {
+  const Tensor n = tensor({1, 2}).named("n");
+  CHECK(error_of<DTypeError>([&] { exp(n); }) ==
+        "exp: n (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: to(x, "
+        "f32)");
+  CHECK(error_of<DTypeError>([&] { abs(tensor({true})); }) ==
+        "abs: (1,) holds boolean, but f32, f64 or i64 is needed\n  at HERE\n  hint: convert it: "
+        "to(x, f32)");
+  CHECK(error_of<DTypeError>([&] { pow(zeros({2}), zeros({2}, f64)); }) ==
+        "pow: dtypes differ: (2,) is f32, (2,) is f64\n  at HERE\n  hint: convert one of them: "
+        "to(x, f32)");
+  CHECK(error_of<ShapeError>([&] { pow(zeros({2}).named("x"), zeros({3})); }) ==
+        "pow: shapes do not broadcast: x (2,) and (3,) differ in axis -1\n  at HERE\n  hint: "
+        "shapes are aligned at the last axis; extents must be equal or 1");
+  CHECK_THROWS_AS(pow(n, 2), DTypeError);
+  CHECK_THROWS_AS(sqrt(Tensor()), ValueError);
+}

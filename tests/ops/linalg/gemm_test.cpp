@@ -1,0 +1,104 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
+
+using namespace chainrule;
+using kernels::MatrixView;
+using kernels::Result;
+
+TEST_SUITE_BEGIN("ops");
+
+namespace {
+
+// What is wrong with a product by `engine` of a (m, k) and b (k, n), each stored by rows or by
+// columns, written over or added to c; or nothing.
+template <class T, class Multiply>
+std::string problem(std::int64_t m, std::int64_t n, std::int64_t k, bool turn_a, bool turn_b,
+                    Result result, Multiply multiply) {
+  std::mt19937 random(static_cast<unsigned>(m * 10007 + n * 101 + k));
+  std::uniform_real_distribution<T> uniform(-1, 1);
+  const auto numbers = [&](std::int64_t count) {
+    std::vector<T> all(static_cast<std::size_t>(count));
+    for (T& each : all) each = uniform(random);
+    return all;
+  };
+  const std::vector<T> x = numbers(m * k), y = numbers(k * n), before = numbers(m * n);
+  const MatrixView<T> a{x.data(), turn_a ? 1 : k, turn_a ? m : 1};
+  const MatrixView<T> b{y.data(), turn_b ? 1 : n, turn_b ? k : 1};
+  std::vector<T> c = before;
+  multiply(a, b, c.data());
+  // Every one of k additions of terms below 1 is off by at most half a unit of a sum below k.
+  const long double bound =
+      static_cast<long double>(k * k + k + 2) * std::numeric_limits<T>::epsilon();
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      const auto at = static_cast<std::size_t>(i * n + j);
+      long double want = result == Result::added_to ? before[at] : 0;
+      for (std::int64_t p = 0; p < k; ++p)
+        want += static_cast<long double>(a.data[i * a.row + p * a.column]) *
+                b.data[p * b.row + j * b.column];
+      if (!(std::abs(c[at] - want) <= bound))
+        return fmt::format("({}, {}, {}) {}{} at {}, {}: {} instead of {}", m, n, k,
+                           turn_a ? "aT" : "a", turn_b ? "bT" : "b", i, j,
+                           static_cast<double>(c[at]), static_cast<double>(want));
+    }
+  return "";
+}
+
+// All sizes, layouts and results that an engine takes: multiply(m, n, k, a, b, c, result).
+template <class T, class Multiply>
+void check(Multiply multiply, bool vectors, bool adds) {
+  for (const std::int64_t m : {1, 2, 5, 8, 33, 70})
+    for (const std::int64_t n : {1, 3, 10, 16, 47, 64})
+      for (const std::int64_t k : {1, 2, 17, 64})
+        for (const bool turn_a : {false, true})
+          for (const bool turn_b : {false, true})
+            for (const Result result : {Result::overwritten, Result::added_to}) {
+              if ((!vectors && (m == 1 || n == 1)) || (!adds && result == Result::added_to))
+                continue;
+              CHECK(problem<T>(m, n, k, turn_a, turn_b, result,
+                               [&](const MatrixView<T>& a, const MatrixView<T>& b, T* c) {
+                                 multiply(m, n, k, a, b, c, result);
+                               }) == "");
+            }
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
+  SUBCASE("as chosen") {
+    check<T>([](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
+                Result result) { kernels::gemm<T>(m, n, k, a, b, c, result); },
+             true, true);
+  }
+  SUBCASE("in registers") {
+    check<T>([](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
+                Result) { kernels::multiply_in_registers<T>(m, n, k, a, b, c); },
+             true, false);
+  }
+  SUBCASE("Eigen") {
+    check<T>([](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
+                Result result) { kernels::multiply_with_eigen<T>(m, n, k, a, b, c, result); },
+             true, true);
+  }
+  if constexpr (sizeof(T) == sizeof(float)) {
+    SUBCASE("oneDNN, where the library has it") {
+      if (kernels::has_onednn())
+        check<T>(
+            [](auto m, auto n, auto k, const auto& a, const auto& b, T* c, Result result) {
+              CHECK(kernels::multiply_with_onednn(m, n, k, a, b, c, result));
+            },
+            true, true);
+    }
+  }
+}
+
+TEST_SUITE_END();
