@@ -1,9 +1,15 @@
 #include <chainrule/core/node.hpp>
 
+#include <fmt/format.h>
+
+#include <cstring>
+#include <limits>
+#include <mutex>
 #include <new>
 #include <utility>
 
 #include <chainrule/core/allocator.hpp>
+#include <chainrule/core/op.hpp>
 
 namespace chainrule {
 
@@ -14,6 +20,10 @@ thread_local constinit std::uint64_t next_sequence __attribute__((tls_model("ini
 // Nodes whose last reference is gone, while one of them is being freed further down the stack.
 thread_local constinit Node* dead_nodes __attribute__((tls_model("initial-exec"))) = nullptr;
 thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) = false;
+
+// An application looks for the nodes of its outputs, and these leave it when they go, perhaps on
+// another thread.
+std::mutex outputs_mutex;
 
 // What grad_value() and grad_node() refer to without a gradient.
 const Ref<Value> no_value;
@@ -37,40 +47,78 @@ struct Node::Extra {
 };
 
 std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
-                              std::size_t parameters) noexcept {
-  return sizeof(Node) + (inputs + saved + rank) * 8 + parameters + saved * sizeof(std::uint32_t);
+                              std::size_t outputs, std::size_t parameters) noexcept {
+  return sizeof(Node) + (inputs + saved + rank + outputs) * 8 + rounded(parameters) +
+         saved * sizeof(std::uint32_t);
 }
 
 Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
-                     std::span<const std::byte> parameters, const Value& out, const Where& where) {
-  // Rounded up so that the versions behind the parameters are aligned.
-  const std::size_t parameter_bytes = (parameters.size() + 7) / 8 * 8;
-  const auto saved_count = static_cast<std::size_t>(__builtin_popcount(saved));
-  auto* node = static_cast<Node*>(memory::allocate(block_bytes(
-      input_count, saved_count, static_cast<std::size_t>(out.rank()), parameter_bytes)));
+                     const Parameters& parameters, const Value& out, const Where& where,
+                     std::uint32_t output_count) {
+  const auto saved_count = static_cast<std::size_t>(__builtin_popcountll(saved));
+  auto* node = static_cast<Node*>(
+      memory::allocate(block_bytes(input_count, saved_count, static_cast<std::size_t>(out.rank()),
+                                   output_count > 1 ? output_count : 0, parameters.size())));
   new (node) Node(op, where);
   node->input_count_ = input_count;
   node->saved_mask_ = saved;
   node->rank_ = static_cast<std::uint8_t>(out.rank());
   node->dtype_ = out.dtype();
-  node->parameter_bytes_ = static_cast<std::uint16_t>(parameter_bytes);
+  node->parameter_size_ = static_cast<std::uint32_t>(parameters.size());
   node->sequence_ = next_sequence++;
   for (int i = 0; i < out.rank(); ++i) node->dims()[i] = out.dims()[i];
-  if (!parameters.empty())
-    std::memcpy(const_cast<char*>(node->parameter_bytes()), parameters.data(), parameters.size());
+  if (output_count > 1) {
+    node->output_count_ = static_cast<std::uint8_t>(output_count);
+    for (std::uint32_t k = 0; k < output_count; ++k) node->output_array()[k] = nullptr;
+  }
+  if (parameters.size() != 0)
+    std::memcpy(node->parameter_bytes(), parameters.bytes().data(), parameters.size());
   memory::cache().count_node(1);
   return node;
 }
 
 Ref<Node> Node::make(const Op& op, std::uint32_t input_count, SavedMask saved,
-                     std::span<const std::byte> parameters, const Value& out, const Where& where) {
-  return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where));
+                     const Parameters& parameters, const Value& out, const Where& where,
+                     std::uint32_t output_count) {
+  if (parameters.size() > std::numeric_limits<std::uint32_t>::max() || output_count > 255)
+    throw ValueError(fmt::format("{}: {} bytes of parameters and {} outputs are too many",
+                                 op.name(), parameters.size(), output_count),
+                     where, "keep large tables as tensors, which are operands");
+  return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where, output_count));
 }
 
 Ref<Node> Node::make_leaf(const Value& value, bool requires_grad, const Where& where) {
-  Node* node = allocate(nullptr, 0, 0, {}, value, where);
+  Node* node = allocate(nullptr, 0, 0, {}, value, where, 1);
   node->requires_grad_ = requires_grad;
   return Ref<Node>::adopt(node);
+}
+
+Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Value& value) {
+  Node*& place = application->output_array()[k];
+  {
+    const std::lock_guard lock(outputs_mutex);
+    if (place) return Ref<Node>::share(place);
+  }
+  Ref<Node> node =
+      Ref<Node>::adopt(allocate(&detail::output_op(), 1, 0, {}, value, application->where(), 1));
+  node->is_output_ = true;
+  node->output_index_ = static_cast<std::uint8_t>(k);
+  node->fill([&](std::size_t) { return application.get(); }, [](std::size_t) { return nullptr; },
+             [](std::size_t) { return nullptr; });
+  const std::lock_guard lock(outputs_mutex);
+  if (place) return Ref<Node>::share(place);  // another thread was faster
+  place = node.get();
+  return node;
+}
+
+// True when the node of an output, whose last reference seems to be gone, was not found by its
+// application meanwhile, and will not be any more.
+bool Node::leaves_application() noexcept {
+  const std::lock_guard lock(outputs_mutex);
+  if (!refs.release()) return false;
+  Node*& place = input_array()[0]->output_array()[output_index_];
+  if (place == this) place = nullptr;
+  return true;
 }
 
 Node::Extra& Node::extra() {
@@ -116,14 +164,17 @@ void Node::release_saved() noexcept {
 }
 
 void Node::release_saved_output() noexcept {
-  if (!(saved_mask_ & output) || saved_ != Saved::all) return;
-  saved_ = Saved::some;
-  Ref<Value>::adopt(std::exchange(saved_array()[slot(output)], nullptr));
+  if (saved_ != Saved::all) return;
+  for (std::size_t k = 0; k < output_count_ && k < most_outputs; ++k) {
+    if (!(saved_mask_ & output_at(k))) continue;
+    saved_ = Saved::some;
+    Ref<Value>::adopt(std::exchange(saved_array()[slot(output_at(k))], nullptr));
+  }
 }
 
 void Node::free_block(Node* node) noexcept {
-  const std::size_t bytes =
-      block_bytes(node->input_count_, node->saved_count(), node->rank_, node->parameter_bytes_);
+  const std::size_t bytes = block_bytes(node->input_count_, node->saved_count(), node->rank_,
+                                        node->output_nodes(), node->parameter_size_);
   for (Node* input : node->inputs())
     if (input && input->refs.release()) destroy(input);
   node->release_saved();
@@ -138,6 +189,7 @@ void Node::free_block(Node* node) noexcept {
 // Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile
 // is put on a list instead of on the stack.
 void Node::destroy(Node* node) noexcept {
+  if (node->is_output_ && !node->leaves_application()) return;
   node->next_ = std::exchange(dead_nodes, node);
   if (freeing) return;
   freeing = true;

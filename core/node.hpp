@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <type_traits>
 
 #include <chainrule/core/dtype.hpp>
 #include <chainrule/core/error.hpp>
+#include <chainrule/core/parameters.hpp>
 #include <chainrule/core/ref.hpp>
 #include <chainrule/core/shape.hpp>
 #include <chainrule/core/value.hpp>
@@ -22,26 +22,45 @@ class Tensor;
 /// owns its inputs' nodes and the values that its gradient rule needs, and nothing above it: the
 /// graph has no cycles, and is gone when the last handle of its outputs is.
 ///
+/// An op of several outputs has one node for the application and, above it, one for each output
+/// with a gradient: what a handle of that output refers to. So every node but the application
+/// stands for one tensor, with a name and a gradient of its own.
+///
 /// Inputs, saved values, parameters and the output's shape follow the header in one pooled block.
 class Node {
  public:
-  /// What is saved of one application, as bits: bit i for input i (i < 31), `output` for the
-  /// output.
-  using SavedMask = std::uint32_t;
-  static constexpr SavedMask output = SavedMask{1} << 31;
-  static constexpr std::size_t most_saved_inputs = 31;
+  /// What is saved of one application, as bits: inputs, outputs, and what was computed on the way.
+  using SavedMask = std::uint64_t;
+  static constexpr std::size_t most_saved_inputs = 48, most_outputs = 8, most_intermediates = 8;
   static constexpr SavedMask input(std::size_t i) noexcept { return SavedMask{1} << i; }
+  static constexpr SavedMask output_at(std::size_t k) noexcept {
+    return SavedMask{1} << (most_saved_inputs + k);
+  }
+  static constexpr SavedMask intermediate(std::size_t k) noexcept {
+    return SavedMask{1} << (most_saved_inputs + most_outputs + k);
+  }
+  static constexpr SavedMask output = SavedMask{1} << most_saved_inputs;
 
-  /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it.
+  /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it. `out` is
+  /// the first of its outputs.
   static Ref<Node> make(const Op& op, std::uint32_t input_count, SavedMask saved,
-                        std::span<const std::byte> parameters, const Value& out,
-                        const Where& where);
+                        const Parameters& parameters, const Value& out, const Where& where,
+                        std::uint32_t output_count = 1);
   /// A leaf that stands for `value`: a parameter (requires_grad) or a named constant.
   static Ref<Node> make_leaf(const Value& value, bool requires_grad, const Where& where);
+  /// The node of output k, of the given value, of an application of several outputs: the one that
+  /// lives already, or a new one.
+  static Ref<Node> output_of(const Ref<Node>& application, std::size_t k, const Value& value);
 
   /// The op that was applied; null for a leaf.
   const Op* op() const noexcept { return op_; }
   bool is_leaf() const noexcept { return op_ == nullptr; }
+  /// How many results the application has; more than one: they have nodes of their own.
+  std::size_t output_count() const noexcept { return output_count_; }
+  /// True for the node of one of several outputs; its only input is the application.
+  bool is_output() const noexcept { return is_output_; }
+  /// Which of them; 0 for every other node.
+  std::size_t output_index() const noexcept { return output_index_; }
   bool requires_grad() const noexcept { return requires_grad_; }
   /// The order of creation on the thread that made it.
   std::uint64_t sequence() const noexcept { return sequence_; }
@@ -62,22 +81,34 @@ class Node {
   /// Input nodes in the order of the op's operands; null for an unnamed constant.
   std::span<Node* const> inputs() const noexcept { return {input_array(), input_count_}; }
 
-  /// The parameters that the op was applied with, as the type that it recorded.
-  template <class P>
-  const P& parameters() const noexcept {
-    static_assert(std::is_trivially_copyable_v<P>);
-    return *reinterpret_cast<const P*>(parameter_bytes());
+  /// False for an operand that the op was applied without.
+  bool given(std::size_t i) const noexcept {
+    return i < input_count_ && (i >= most_optional || !(left_out_ >> i & 1));
   }
-  std::size_t parameter_size() const noexcept { return parameter_bytes_; }
 
-  /// The saved value of input i or of the output; null when it was not saved or is released.
+  /// The parameters that the op was applied with; and as the type that it recorded. Throws
+  /// GradError for a type of another size.
+  Parameters parameters() const noexcept {
+    return Parameters(std::span<const std::byte>(parameter_bytes(), parameter_size_));
+  }
+  template <class P>
+  const P& parameters() const {
+    return parameters().as<P>();
+  }
+  std::size_t parameter_size() const noexcept { return parameter_size_; }
+
+  /// The saved value that one bit of a mask names; null when it was not saved or is released.
+  Value* saved(SavedMask which) const noexcept {
+    return saved_mask_ & which ? saved_array()[slot(which)] : nullptr;
+  }
   Value* saved_input(std::size_t i) const noexcept {
-    return i < 31 && (saved_mask_ >> i & 1) ? saved_array()[slot(SavedMask{1} << i)] : nullptr;
+    return saves_input(i) ? saved_array()[slot(input(i))] : nullptr;
   }
-  Value* saved_output() const noexcept {
-    return saved_mask_ & output ? saved_array()[slot(output)] : nullptr;
+  Value* saved_output(std::size_t k = 0) const noexcept { return saved(output_at(k)); }
+  Value* saved_intermediate(std::size_t k) const noexcept { return saved(intermediate(k)); }
+  bool saves_input(std::size_t i) const noexcept {
+    return i < most_saved_inputs && (saved_mask_ >> i & 1);
   }
-  bool saves_input(std::size_t i) const noexcept { return i < 31 && (saved_mask_ >> i & 1); }
   bool saves_output() const noexcept { return saved_mask_ & output; }
   std::uint32_t saved_version(SavedMask which) const noexcept {
     return version_array()[slot(which)];
@@ -86,7 +117,7 @@ class Node {
 
   /// Drops the saved values; the gradient rule cannot run any more.
   void release_saved() noexcept;
-  /// Drops the saved output alone, for a rule that has read it for the last time.
+  /// Drops the saved outputs alone, for a rule that has read it for the last time.
   void release_saved_output() noexcept;
   bool released() const noexcept { return saved_ != Saved::all; }
 
@@ -98,9 +129,10 @@ class Node {
   static void destroy(Node* node) noexcept;
 
   /// Links the inputs and keeps the values that the mask given to make() names; for record(), while
-  /// the node is not yet shared. `input_node(i)` and `input_value(i)` give the operands.
-  template <class InputNode, class InputValue>
-  void fill(InputNode&& input_node, InputValue&& input_value, Value* output_value) noexcept {
+  /// the node is not yet shared. `input_node(i)` and `input_value(i)` give the operands,
+  /// `result(k)` the outputs and behind them the intermediates.
+  template <class InputNode, class InputValue, class Result>
+  void fill(InputNode&& input_node, InputValue&& input_value, Result&& result) noexcept {
     Node** inputs = input_array();
     Value** saved = saved_array();
     std::uint32_t* versions = version_array();
@@ -114,8 +146,16 @@ class Node {
       inputs[i] = input;
       if (saves_input(i)) keep(input_value(i), saved++, versions++);
     }
-    if (saved_mask_ & output) keep(output_value, saved, versions);
     requires_grad_ = requires_grad;
+    SavedMask results = saved_mask_ >> most_saved_inputs;
+    for (std::size_t k = 0; results != 0; ++k, results >>= 1)
+      if (results & 1)
+        keep(result(k < most_outputs ? k : output_count_ + (k - most_outputs)), saved++,
+             versions++);
+  }
+  /// Says that operand i was left out.
+  void leave_out(std::size_t i) noexcept {
+    if (i < most_optional) left_out_ |= std::uint32_t{1} << i;
   }
 
   RefCount refs;
@@ -131,16 +171,17 @@ class Node {
   }
   Node(const Op* op, const Where& where) noexcept : op_(op), where_(where) {}
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
-                        std::span<const std::byte> parameters, const Value& out,
-                        const Where& where);
+                        const Parameters& parameters, const Value& out, const Where& where,
+                        std::uint32_t output_count);
   Extra& extra();
   static void free_block(Node* node) noexcept;
+  bool leaves_application() noexcept;
 
   std::size_t saved_count() const noexcept {
-    return static_cast<std::size_t>(__builtin_popcount(saved_mask_));
+    return static_cast<std::size_t>(__builtin_popcountll(saved_mask_));
   }
   std::size_t slot(SavedMask which) const noexcept {
-    return static_cast<std::size_t>(__builtin_popcount(saved_mask_ & (which - 1)));
+    return static_cast<std::size_t>(__builtin_popcountll(saved_mask_ & (which - 1)));
   }
   char* tail() const noexcept { return reinterpret_cast<char*>(const_cast<Node*>(this) + 1); }
   Node** input_array() const noexcept { return reinterpret_cast<Node**>(tail()); }
@@ -150,15 +191,21 @@ class Node {
   std::int64_t* dims() const noexcept {
     return reinterpret_cast<std::int64_t*>(saved_array() + saved_count());
   }
-  const char* parameter_bytes() const noexcept {
-    return reinterpret_cast<const char*>(dims() + rank_);
+  // The nodes of several outputs that live; not references.
+  Node** output_array() const noexcept { return reinterpret_cast<Node**>(dims() + rank_); }
+  std::size_t output_nodes() const noexcept { return output_count_ > 1 ? output_count_ : 0; }
+  std::byte* parameter_bytes() const noexcept {
+    return reinterpret_cast<std::byte*>(output_array() + output_nodes());
   }
   std::uint32_t* version_array() const noexcept {
-    return reinterpret_cast<std::uint32_t*>(const_cast<char*>(parameter_bytes()) +
-                                            parameter_bytes_);
+    return reinterpret_cast<std::uint32_t*>(parameter_bytes() + rounded(parameter_size_));
   }
+  // So that the versions behind the parameters are aligned.
+  static std::size_t rounded(std::size_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
   static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
-                                 std::size_t parameters) noexcept;
+                                 std::size_t outputs, std::size_t parameters) noexcept;
+
+  static constexpr std::size_t most_optional = 32;
 
   const Op* op_;
   Where where_;
@@ -167,9 +214,13 @@ class Node {
     Node* next_;  // once dead: the next to be freed
   };
   Extra* extra_ = nullptr;
-  std::uint32_t input_count_ = 0;
   SavedMask saved_mask_ = 0;
-  std::uint16_t parameter_bytes_ = 0;
+  std::uint32_t input_count_ = 0;
+  std::uint32_t parameter_size_ = 0;
+  std::uint32_t left_out_ = 0;  // bit i: the op was applied without operand i
+  std::uint8_t output_count_ = 1;
+  std::uint8_t output_index_ = 0;
+  bool is_output_ = false;
   std::uint8_t rank_ = 0;
   DType dtype_ = DType::f32;
   bool requires_grad_ = false;

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <mutex>
 
+#include <chainrule/core/observer.hpp>
+
 namespace chainrule {
 
 namespace {
@@ -24,6 +26,11 @@ Registry& registry() {
 
 Op::Op(const char* name, const char* notation) : name_(name), notation_(notation) {
   const std::lock_guard lock(registry().mutex);
+  for (const Op* other : registry().ops)
+    if (std::strcmp(other->name(), name) == 0)
+      throw ValueError(fmt::format("op: there is an operation called {} already", name), Where(),
+                       "formulas and emitted code tell operations apart by their names: choose "
+                       "another one");
   registry().ops.push_back(this);
 }
 
@@ -31,6 +38,20 @@ Op::~Op() {
   const std::lock_guard lock(registry().mutex);
   std::erase(registry().ops, this);
 }
+
+void Op::infer(Inference& call) const {
+  throw GradError(fmt::format("{}: the op cannot be computed again from other operands", name_),
+                  call.where(), "override infer() and evaluate(); see docs/adding_an_op.md");
+}
+
+void Op::evaluate(Evaluation& call) const {
+  throw GradError(fmt::format("{}: the op does not say how it is computed", name_), call.where(),
+                  "override evaluate(); see docs/adding_an_op.md");
+}
+
+Node::SavedMask Op::reads(const Call&) const { return 0; }
+
+Tensor Op::remembered(const Call&) const { return {}; }
 
 void Op::vjp(Vjp& r) const {
   throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where());
@@ -48,10 +69,9 @@ std::string Op::written(const Node& node) const {
   return call + ")";
 }
 
-Tensor Op::replay(const Node& node, std::span<const Tensor>) const {
-  throw GradError(fmt::format("{}: the op cannot be computed again from other inputs", name_),
-                  node.where(), "override replay(); see docs/adding_an_op.md");
-}
+Role Op::role(const Parameters&) const { return {}; }
+
+EigenForm Op::eigen(const Parameters&) const { return {}; }
 
 Tensor Op::written_out(const Node&, std::span<const Tensor>) const { return {}; }
 
@@ -63,90 +83,133 @@ std::vector<const Op*> all_ops() {
   return ops;
 }
 
-Application::~Application() = default;
-
-const Tensor& Application::lend(Value* value, Node::SavedMask which, Node* node, Loan& loan) const {
-  const char* op = node_.op()->name();
-  if (!value) {
-    if (node_.released())
-      throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
-                      node_.where(), "pass {.retain_graph = true} to the first backward");
-    throw GradError(
-        fmt::format("{}: the gradient rule reads a value that the op does not save", op),
-        node_.where(), "name it in the saved mask that the op passes to record()");
-  }
-  const std::uint32_t saved = node_.saved_version(which), now = value->version();
-  if (saved != now) {
-    const std::string_view name = node ? node->name() : std::string_view();
-    throw GradError(
-        fmt::format(
-            "{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
-            "now {}",
-            op, which == Node::output ? "output" : "operand", name, name.empty() ? "" : " ",
-            to_string(value->shape()), saved, now),
-        node_.where(), "call backward() before the optimizer's step or any other write");
-  }
-  return loan.lend(value, recorded_ ? node : nullptr);
-}
-
-const Tensor& Application::in(std::size_t i) const {
-  if (i >= quick_loans && !more_) more_ = std::make_unique<Loan[]>(input_count());
-  return lend(node_.saved_input(i), detail::input(i), node_.inputs()[i],
-              i < quick_loans ? inputs_[i] : more_[i]);
-}
-
-const Tensor& Application::out() const {
-  if (out_forgotten_)
-    throw GradError(
-        fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
-        node_.where(), "call drop_out() behind the last use of the output");
-  return lend(node_.saved_output(), Node::output, const_cast<Node*>(&node_), output_);
-}
-
 namespace detail {
 
-void observe(const Op& op, const Ref<Value>& out, std::span<const Tensor* const> inputs,
-             std::span<const std::byte> parameters, const Where& where) {
-  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), 0, parameters, *out,
-                              mode.rule_of ? *mode.rule_of : where);
-  node->fill([](std::size_t) { return nullptr; }, [](std::size_t) { return nullptr; }, nullptr);
-  mode.observer->applied(std::move(node), inputs, out);
+namespace {
+
+struct Output final : Op {
+  Output() noexcept : Op(Unlisted{}, "output") {}
+  std::vector<Sample> samples() const override { return {}; }
+};
+const Output the_output;
+
+const auto nothing = [](std::size_t) { return nullptr; };
+
+const Where& line_of(const Call& call) noexcept {
+  return mode.rule_of ? *mode.rule_of : call.where();
 }
 
-Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
-                   Node::SavedMask saved, std::span<const std::byte> parameters,
-                   const Where& where) {
-  // Besides what the rules read, the values that no node computes: with them the graph can be
-  // computed again. Most of them are kept by others anyway: parameters, and the user's data.
-  for (std::size_t i = 0; i < inputs.size() && i < Node::most_saved_inputs; ++i)
-    if (inputs[i]->defined() && (!inputs[i]->requires_grad() || inputs[i]->node()->is_leaf()))
-      saved |= input(i);
-  Ref<Node> node = Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, parameters,
-                              *out, mode.rule_of ? *mode.rule_of : where);
-  node->fill([&](std::size_t i) { return inputs[i]->node(); },
-             [&](std::size_t i) { return inputs[i]->value_ref().get(); }, out.get());
+void mark_left_out(Node& node, const Call& call) noexcept {
+  for (std::size_t i = 0; i < call.input_count(); ++i)
+    if (!call.given(i)) node.leave_out(i);
+}
+
+// Besides what the rules read, the values that no node computes: with them the graph can be
+// computed again. Most of them are kept by others anyway: parameters, and the user's data.
+Node::SavedMask with_constants(const Call& call, Node::SavedMask saved) noexcept {
+  for (std::size_t i = 0; i < call.input_count() && i < Node::most_saved_inputs; ++i) {
+    const Tensor& input = call.tensor(i);
+    if (!input.defined())
+      saved &= ~Node::input(i);
+    else if (!input.requires_grad() || input.node()->is_leaf())
+      saved |= Node::input(i);
+  }
+  return saved;
+}
+
+}  // namespace
+
+const Op& output_op() noexcept { return the_output; }
+
+bool any_named(Operands inputs) noexcept {
+  return std::ranges::any_of(inputs, [](const Tensor* input) { return input->node() != nullptr; });
+}
+
+void observe(const Call& call, Results outputs) {
+  Ref<Node> node =
+      Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()), 0, call.parameters(),
+                 *outputs[0], line_of(call), static_cast<std::uint32_t>(outputs.size()));
+  node->fill(nothing, nothing, nothing);
+  mark_left_out(*node, call);
+  mode.observer->applied(std::move(node), call.inputs(), outputs);
+}
+
+Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads) {
+  Ref<Node> node = Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()),
+                              with_constants(call, reads), call.parameters(), *outputs[0],
+                              line_of(call), static_cast<std::uint32_t>(outputs.size()));
+  node->fill([&](std::size_t i) { return call.tensor(i).node(); },
+             [&](std::size_t i) { return call.tensor(i).value_ref().get(); },
+             [&](std::size_t k) {
+               return (k < outputs.size() ? outputs[k] : saved[k - outputs.size()]).get();
+             });
+  mark_left_out(*node, call);
+  return node;
+}
+
+Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads) {
+  Ref<Node> node = make_node(call, std::span(&out, 1), saved, reads);
+  return Tensor(std::move(out), std::move(node));
+}
+
+// A node without edges: it keeps the values that log() may want, and no graph.
+Tensor remember(const Call& call, const Tensor& what, Ref<Value> out) {
+  Ref<Node> node = Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()),
+                              Node::input(0), call.parameters(), *out, call.where());
+  node->fill(nothing, [&](std::size_t) { return what.value_ref().get(); }, nothing);
   return Tensor(std::move(out), std::move(node));
 }
 
 }  // namespace detail
 
-Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
-                         Node::SavedMask saved, const Where& where,
-                         std::span<const std::byte> parameters) {
-  const std::span all(inputs.begin(), inputs.size());
-  if (detail::mode.observer) detail::observe(op, out, all, parameters, where);
-  bool requires_grad = false;
-  for (const Tensor* input : all) requires_grad |= input->requires_grad();
-  if (detail::mode.recording && requires_grad)
-    return detail::record_node(op, std::move(out), all, saved, parameters, where);
-  if (!detail::mode.provenance) return Tensor(std::move(out));
-  // A node without edges: it keeps the values that log() may want, and no graph.
-  const Node::SavedMask kept = saved & ~Node::output;
-  Ref<Node> node =
-      Node::make(op, static_cast<std::uint32_t>(inputs.size()), kept, parameters, *out, where);
-  node->fill([](std::size_t) { return nullptr; },
-             [&](std::size_t i) { return all[i]->value_ref().get(); }, nullptr);
-  return Tensor(std::move(out), std::move(node));
+std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
+                                  const Where& where) {
+  Inference inference(op, inputs, parameters, where);
+  op.infer(inference);
+  Evaluation evaluation(inference);
+  op.evaluate(evaluation);
+  std::vector<Ref<Value>, memory::Pool<Ref<Value>>> results;
+  for (std::size_t k = 0; k < inference.output_count(); ++k)
+    results.push_back(evaluation.out_ref(k));
+  if (detail::mode.observer) detail::observe(inference, results);
+  Ref<Node> application;
+  if (op.differentiable() && detail::mode.recording && detail::any_requires_grad(inputs))
+    application =
+        detail::make_node(inference, results, evaluation.saved_values(), op.reads(inference));
+  std::vector<Tensor> tensors;
+  for (std::size_t k = 0; k < results.size(); ++k) {
+    const bool has_gradient = application && is_floating(results[k]->dtype());
+    tensors.emplace_back(results[k],
+                         has_gradient ? Node::output_of(application, k, *results[k]) : Ref<Node>());
+  }
+  return tensors;
+}
+
+namespace {
+
+std::vector<const Tensor*> operands_of(std::span<const Tensor> inputs) {
+  std::vector<const Tensor*> operands;
+  for (const Tensor& input : inputs) operands.push_back(&input);
+  return operands;
+}
+
+}  // namespace
+
+Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
+  const std::vector<const Tensor*> operands = operands_of(inputs);
+  if (node.output_count() > 1)
+    return apply_several(*node.op(), operands, node.parameters(), node.where())[k];
+  return apply(*node.op(), operands, node.parameters(), node.where());
+}
+
+void apply_again_into(std::span<Ref<Value>> results, const Node& node,
+                      std::span<const Tensor> inputs) {
+  const std::vector<const Tensor*> operands = operands_of(inputs);
+  Inference inference(*node.op(), operands, node.parameters(), node.where());
+  node.op()->infer(inference);
+  Evaluation evaluation(inference, results, {});
+  if (!evaluation.only_views()) node.op()->evaluate(evaluation);
+  for (std::size_t k = 0; k < results.size(); ++k) results[k] = evaluation.out_ref(k);
 }
 
 }  // namespace chainrule

@@ -2,108 +2,19 @@
 
 #include <cstddef>
 #include <initializer_list>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <chainrule/core/application.hpp>
+#include <chainrule/core/call.hpp>
+#include <chainrule/core/eigen_form.hpp>
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/core/role.hpp>
 #include <chainrule/core/tensor.hpp>
 
 namespace chainrule {
-
-/// What a gradient rule can read of the application that it differentiates.
-class Application {
- public:
-  Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
-  Application(const Application&) = delete;
-  Application& operator=(const Application&) = delete;
-  ~Application();
-
-  const Node& node() const noexcept { return node_; }
-  std::size_t input_count() const noexcept { return node_.inputs().size(); }
-  /// Input i, which the op saved; valid while the rule runs, a copy of the tensor for longer.
-  /// Throws GradError when it was written to since.
-  const Tensor& in(std::size_t i) const;
-  /// The output, which the op saved; the same holds. Throws GradError after Vjp::drop_out().
-  const Tensor& out() const;
-  /// The shape of input i, saved or not. Only for an input that has a node.
-  Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
-  int rank_of(std::size_t i) const noexcept { return node_.inputs()[i]->rank(); }
-  template <class P>
-  const P& parameters() const noexcept {
-    return node_.parameters<P>();
-  }
-
- protected:
-  /// From now on out() throws, and what it gave is undefined.
-  void forget_out() noexcept {
-    out_forgotten_ = true;
-    output_.take_back();
-  }
-
- private:
-  // Handles of what the node owns anyway: they share its references instead of counting their own.
-  class Loan {
-   public:
-    Loan() noexcept = default;
-    ~Loan() { take_back(); }
-    void take_back() noexcept { tensor_.forget(); }
-    const Tensor& lend(Value* value, Node* node) noexcept {
-      take_back();
-      tensor_ = Tensor(Ref<Value>::adopt(value), Ref<Node>::adopt(node));
-      return tensor_;
-    }
-
-   private:
-    Tensor tensor_;
-  };
-  static constexpr std::size_t quick_loans = 3;
-
-  const Tensor& lend(Value* value, Node::SavedMask which, Node* node, Loan& loan) const;
-  const Node& node_;
-  bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
-  bool out_forgotten_ = false;
-  mutable Loan inputs_[quick_loans];
-  mutable Loan output_;
-  mutable std::unique_ptr<Loan[]> more_;  // of inputs behind the first ones
-};
-
-/// The reverse rule's view: the gradient g of the output, and where the inputs' gradients go.
-class Vjp : public Application {
- public:
-  using Application::Application;
-  virtual ~Vjp() = default;
-  /// The gradient of the output; its shape and dtype are the output's.
-  virtual const Tensor& g() const noexcept = 0;
-  /// The same handed over, for a rule that may write into its memory; g() is undefined afterwards.
-  virtual Tensor take_g() noexcept = 0;
-  /// Says that the output will not be read again: its memory is free for what follows, unless the
-  /// graph is kept. In either case out() throws from now on, and the tensor that it gave is
-  /// undefined; only a copy of that tensor stays, and keeps the memory.
-  virtual void drop_out() noexcept = 0;
-  /// True when somebody wants the gradient of input i.
-  virtual bool needs(std::size_t i) const noexcept = 0;
-  /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.
-  virtual void give(std::size_t i, Tensor gradient) = 0;
-  /// What has come together for the gradient of input i so far, if an op may add to it in place
-  /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
-  virtual Value* sum_of(std::size_t i) const noexcept = 0;
-  /// True when the gradient of this very node was asked for, so that no rule may step over it.
-  virtual bool asked_for(const Node* node) const noexcept = 0;
-};
-
-/// The forward rule's view: the tangents of the inputs.
-class Jvp : public Application {
- public:
-  using Application::Application;
-  virtual ~Jvp() = default;
-  /// False when the tangent of input i is zero.
-  virtual bool has(std::size_t i) const noexcept = 0;
-  /// The tangent of input i, which has() one; its shape is the input's.
-  virtual const Tensor& tangent(std::size_t i) const = 0;
-};
 
 /// One input on which an op is to be tested.
 struct Sample {
@@ -132,104 +43,164 @@ class Op {
   /// False for ops whose results have no gradient (comparisons, argmax …); they are not recorded.
   virtual bool differentiable() const noexcept { return true; }
 
+  // --- what it computes ---
+
+  /// Checks the operands and says dtype and shape of each result, from dtypes and shapes alone.
+  /// Throws errors that name the op, the operands by describe(), the line and a remedy.
+  virtual void infer(Inference& call) const;
+  /// Writes the numbers of the results into the memory that it is given. Keeps nothing, and
+  /// allocates nothing that outlives it. Throws where an operand's numbers are not valid.
+  virtual void evaluate(Evaluation& call) const;
+  /// What the rules will read, when the gradients of the operands that call.needs_grad(i) are
+  /// wanted.
+  virtual Node::SavedMask reads(const Call& call) const;
+  /// For an op whose logarithm has a stable form (softmax, sigmoid, exp): the tensor that log()
+  /// wants to find, which a node keeps also without recording. Undefined for others.
+  virtual Tensor remembered(const Call& call) const;
+  /// True when the result of named data has a place in the graph though it needs no gradient:
+  /// formulas show it in terms of its operand, as yᵀ.
+  virtual bool follows_names() const noexcept { return false; }
+
+  // --- its derivatives ---
+
   /// Vector-Jacobian product: for every input i that r.needs(i), gives the gradient of
   /// ⟨g, op(inputs)⟩ with respect to it. Written in tensor operations, so that it can be recorded.
   virtual void vjp(Vjp& r) const;
   /// Jacobian-vector product: the tangent of the output, of the output's shape or one that
   /// broadcasts to it. At least one input has a tangent.
   virtual Tensor jvp(Jvp& r) const;
-  /// The op once more, as `node` was computed: with its parameters, but other inputs of the same
-  /// shapes. An operand that node was computed without is undefined here, too. This is how a
-  /// recorded graph is computed again, for derivations and their checks.
-  virtual Tensor replay(const Node& node, std::span<const Tensor> inputs) const;
-  /// The same as replay() in simpler operations, for an op that does in one pass what a formula
+
+  // --- what it is to formulas ---
+
+  /// What the op is in algebra, applied with these parameters.
+  virtual Role role(const Parameters& parameters) const;
+  /// How emit_cpp() writes it, where the role does not say that.
+  virtual EigenForm eigen(const Parameters& parameters) const;
+  /// The functions that emitted code calls for it and Eigen does not have, as C++: of the op's own
+  /// name, perhaps with "_rows" and "_columns" behind it; or "".
+  virtual const char* eigen_definition() const noexcept { return ""; }
+  /// The same as apply() in simpler operations, for an op that does in one pass what a formula
   /// shows as several; undefined for others.
   virtual Tensor written_out(const Node& node, std::span<const Tensor> inputs) const;
+
   /// Inputs for the tests of the op's value, rules, broadcasting and views.
   virtual std::vector<Sample> samples() const = 0;
+
+ protected:
+  /// For what is no operation of a user: it is in no list.
+  struct Unlisted {};
+  Op(Unlisted, const char* name) noexcept : name_(name), notation_("") {}
 
  private:
   const char* name_;
   const char* notation_;
 };
 
+inline const char* Call::name() const noexcept { return op_.name(); }
+
 /// Every op there is, in the order of their names.
 std::vector<const Op*> all_ops();
-
-/// Is told of the operations of a thread while `Observing` lives, in their order. An operation that
-/// is made of others inside is one.
-class Observer {
- public:
-  /// `application` is a node without edges that has the op, its parameters, the shape of the output
-  /// and the line.
-  virtual void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
-                       const Ref<Value>& out) = 0;
-
- protected:
-  ~Observer() = default;
-};
-
-/// Turns an observer on for the calling thread, until it goes.
-class Observing {
- public:
-  explicit Observing(Observer& observer) noexcept : scope_(with(observer)) {}
-
- private:
-  static detail::Mode with(Observer& observer) noexcept {
-    detail::Mode mode = detail::mode;
-    mode.observer = &observer;
-    return mode;
-  }
-  detail::ModeScope scope_;
-};
 
 namespace detail {
 
 /// Node's, for files that define many ops.
 constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::input(i); }
 inline constexpr Node::SavedMask output = Node::output;
+constexpr Node::SavedMask intermediate(std::size_t k) noexcept { return Node::intermediate(k); }
 
-Tensor record_node(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
-                   Node::SavedMask saved, std::span<const std::byte> parameters,
-                   const Where& where);
+/// What stands between an application of several outputs and one of these; see Node.
+const Op& output_op() noexcept;
 
-void observe(const Op& op, const Ref<Value>& out, std::span<const Tensor* const> inputs,
-             std::span<const std::byte> parameters, const Where& where);
+using Results = std::span<const Ref<Value>>;
+
+/// A node for a call with these outputs, whose evaluation saved these values.
+Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads);
+Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads);
+Tensor remember(const Call& call, const Tensor& what, Ref<Value> out);
+void observe(const Call& call, Results outputs);
+
+inline bool any_requires_grad(Operands inputs) noexcept {
+  for (const Tensor* input : inputs)
+    if (input->requires_grad()) return true;
+  return false;
+}
+bool any_named(Operands inputs) noexcept;
 
 template <class P>
-std::span<const std::byte> bytes_of(const P& parameters) noexcept {
-  static_assert(std::is_trivially_copyable_v<P>);
-  return std::as_bytes(std::span(&parameters, 1));
+Parameters bytes_of(const P& parameters) noexcept {
+  return Parameters(parameters);
 }
 
 }  // namespace detail
 
-/// The last line of an operation: wraps its result, and leaves a node behind when recording is on
-/// and an input requires gradients. `saved` says which of the inputs and the output the rules will
-/// read.
-inline Tensor record(const Op& op, Ref<Value> out, std::span<const Tensor* const> inputs,
-                     Node::SavedMask saved, const Where& where,
-                     std::span<const std::byte> parameters = {}) {
+/// The end of every operation of one result: tells observers, and records when recording is on and
+/// an operand requires gradients. `saved` are the values that evaluate() computed on the way.
+///
+/// A template, so that the compiler sees through the virtual functions of a final op.
+template <class O>
+Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results saved = {}) {
   if (detail::mode.observer) [[unlikely]]
-    detail::observe(op, out, inputs, parameters, where);
-  if (detail::mode.recording)
-    for (const Tensor* input : inputs)
-      if (input->requires_grad())
-        return detail::record_node(op, std::move(out), inputs, saved, parameters, where);
+    detail::observe(call, std::span(&out, 1));
+  if (op.differentiable()) {
+    if (detail::mode.recording && (detail::any_requires_grad(call.inputs()) ||
+                                   (op.follows_names() && detail::any_named(call.inputs()))))
+      return detail::record_node(call, std::move(out), saved, op.reads(call));
+    if (detail::mode.provenance)
+      if (const Tensor what = op.remembered(call); what.defined())
+        return detail::remember(call, what, std::move(out));
+  }
   return Tensor(std::move(out));
 }
 
-inline Tensor record(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
-                     Node::SavedMask saved, const Where& where,
-                     std::span<const std::byte> parameters = {}) {
-  return record(op, std::move(out), std::span(inputs.begin(), inputs.size()), saved, where,
-                parameters);
+/// The common way of every operation of one result: infers, allocates, evaluates, and ends with
+/// finish(). `known` are the saved values of the call where somebody has computed them before.
+template <class O>
+Tensor apply(const O& op, Operands inputs, const Parameters& parameters, const Where& where,
+             detail::Results known = {}) {
+  Inference inference(op, inputs, parameters, where);
+  op.infer(inference);
+  Evaluation evaluation(inference, known);
+  if (!evaluation.only_views()) op.evaluate(evaluation);
+  return finish(op, inference, evaluation.take_out(), evaluation.saved_values());
 }
 
-/// The same for an op whose logarithm has a stable form (softmax, sigmoid, exp): also without
-/// gradients, a node remembers the inputs that `saved` names, so that log() finds them.
-Tensor record_provenance(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
-                         Node::SavedMask saved, const Where& where,
-                         std::span<const std::byte> parameters = {});
+template <class O>
+Tensor apply(const O& op, std::initializer_list<const Tensor*> inputs, const Parameters& parameters,
+             const Where& where, std::span<const Ref<Value>> known = {}) {
+  return apply(op, Operands(inputs.begin(), inputs.size()), parameters, where, known);
+}
+
+/// The same for an op of several results. One that is not floating has no gradient, and no node.
+std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
+                                  const Where& where);
+
+/// The op of a node once more, as it was applied there, to other operands, of which those that it
+/// was applied without are undefined: result k. Shapes are inferred anew. This is how a recorded
+/// graph is computed again.
+Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k = 0);
+
+/// The same without recording, all results in memory that is handed in, one for each result: used
+/// where it has the inferred dtype and shape, is row-major and nobody else's, and else replaced by
+/// new memory or by the view that the result is.
+void apply_again_into(std::span<Ref<Value>> results, const Node& node,
+                      std::span<const Tensor> inputs);
+
+/// The last line of an operation that computes by itself instead of in evaluate(), and so cannot be
+/// computed again: wraps its result, and leaves a node behind when recording is on and an input
+/// requires gradients. `saved` says which of the inputs and the output the rules will read.
+inline Tensor record(const Op& op, Ref<Value> out, Operands inputs, Node::SavedMask saved,
+                     const Where& where, const Parameters& parameters = {}) {
+  const Call call(op, inputs, parameters, where);
+  if (detail::mode.observer) [[unlikely]]
+    detail::observe(call, std::span(&out, 1));
+  if (detail::mode.recording && detail::any_requires_grad(inputs))
+    return detail::record_node(call, std::move(out), {}, saved);
+  return Tensor(std::move(out));
+}
+inline Tensor record(const Op& op, Ref<Value> out, std::initializer_list<const Tensor*> inputs,
+                     Node::SavedMask saved, const Where& where, const Parameters& parameters = {}) {
+  return record(op, std::move(out), Operands(inputs.begin(), inputs.size()), saved, where,
+                parameters);
+}
 
 }  // namespace chainrule

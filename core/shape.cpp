@@ -49,4 +49,13 @@ Shape contiguous_strides(const Shape& shape) noexcept {
   return strides;
 }
 
+Shape position_of(std::int64_t flat, const Shape& shape) noexcept {
+  Shape position = shape;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    position[axis] = flat % shape[axis];
+    flat /= shape[axis];
+  }
+  return position;
+}
+
 }  // namespace chainrule

@@ -72,4 +72,7 @@ std::string to_string(const Shape& shape);
 /// Row-major strides, in elements.
 Shape contiguous_strides(const Shape& shape) noexcept;
 
+/// The index of element `flat` in row-major order, of a shape that has it.
+Shape position_of(std::int64_t flat, const Shape& shape) noexcept;
+
 }  // namespace chainrule

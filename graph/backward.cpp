@@ -17,7 +17,7 @@ namespace {
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 
-// One reverse sweep over a traversal: gradients[i] is what has come together for node i so far.
+// One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
   Gradients& gradients;
@@ -28,15 +28,19 @@ struct Sweep {
 
 class Rule final : public Vjp {
  public:
-  Rule(const Sweep& sweep, std::size_t i, Tensor& g)
+  // `g`: the gradients of all outputs.
+  Rule(const Sweep& sweep, std::size_t i, Tensor* g)
       : Vjp(sweep.traversal.node(i), sweep.recorded),
         sweep_(sweep),
         i_(i),
         edges_(sweep.traversal.edges(i)),
         g_(g) {}
 
-  const Tensor& g() const noexcept override { return g_; }
-  Tensor take_g() noexcept override { return std::move(g_); }
+  const Tensor& g(std::size_t k) const noexcept override {
+    static const Tensor nothing;
+    return k < node().output_count() ? g_[k] : nothing;
+  }
+  Tensor take_g() noexcept override { return std::move(*g_); }
   void drop_out() noexcept override {
     forget_out();
     if (sweep_.release) sweep_.traversal.node(i_).release_saved_output();
@@ -77,7 +81,7 @@ class Rule final : public Vjp {
   const Sweep& sweep_;
   std::size_t i_;
   std::span<const std::uint32_t> edges_;
-  Tensor& g_;
+  Tensor* g_;
 };
 
 void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
@@ -94,6 +98,23 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
     }
 }
 
+void apply_rule(const Sweep& sweep, std::size_t i, Tensor* g) {
+  const Node& node = sweep.traversal.node(i);
+  detail::mode.rule_of = &node.where();
+  Rule rule(sweep, i, g);
+  node.op()->vjp(rule);
+}
+
+// An application of several outputs, whose gradients came from their nodes.
+void pass_several(const Sweep& sweep, std::size_t i) {
+  const std::span gradients =
+      std::span(sweep.gradients)
+          .subspan(sweep.traversal.first_place(i), sweep.traversal.node(i).output_count());
+  if (std::ranges::none_of(gradients, &Tensor::defined)) return;
+  apply_rule(sweep, i, gradients.data());
+  for (Tensor& g : gradients) g = {};
+}
+
 // Passes every node once, outputs first. at_node(i, gradient) receives the gradients.
 template <class AtNode>
 void run(const Sweep& sweep, AtNode&& at_node) {
@@ -104,13 +125,16 @@ void run(const Sweep& sweep, AtNode&& at_node) {
   for (std::size_t i = traversal.size(); i-- > 0;) {
     if (!traversal.relevant(i)) continue;
     Node& node = traversal.node(i);
+    if (node.output_count() > 1) [[unlikely]]
+      pass_several(sweep, i);
     Tensor g = std::move(sweep.gradients[i]);
     if (g.defined()) {
       at_node(i, g);
-      if (!node.is_leaf()) {
-        detail::mode.rule_of = &node.where();
-        Rule rule(sweep, i, g);
-        node.op()->vjp(rule);
+      if (node.is_output()) [[unlikely]] {
+        if (const std::uint32_t application = traversal.edges(i)[0]; application != Traversal::none)
+          sweep.gradients[traversal.first_place(application) + node.output_index()] = std::move(g);
+      } else if (!node.is_leaf()) {
+        apply_rule(sweep, i, &g);
       }
     }
     if (sweep.release && !node.is_leaf()) node.release_saved();
@@ -193,7 +217,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   const bool recorded = options.create_graph;
   const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
   check_not_released(traversal, "backward", where);
-  Gradients gradients(traversal.size());
+  Gradients gradients(traversal.places());
   const LentGradients lent(traversal, gradients, recorded);
   accumulate(gradients[traversal.output(0)], seed, recorded);
   // Leaves get their gradients together at the end. They are parked where they were found, since
@@ -226,7 +250,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
   check_output(output, caller, where);
   check_scalar(output, caller, where);
   check_not_released(traversal, caller, where);
-  Gradients gradients(traversal.size());
+  Gradients gradients(traversal.places());
   gradients[traversal.output(0)] = ones(output.shape(), output.dtype());
   run({traversal, gradients, stops, true, false}, at_node);
 }
@@ -274,7 +298,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   if (inputs.empty()) return {};
   const Traversal traversal(outputs, inputs, Traversal::Visit::differentiable);
   check_not_released(traversal, "grad", where);
-  Gradients gradients(traversal.size());
+  Gradients gradients(traversal.places());
   for (std::size_t i = 0; i < outputs.size(); ++i)
     accumulate(gradients[traversal.output(i)], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;

@@ -95,13 +95,17 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
 
 class ForwardRule final : public Jvp {
  public:
-  ForwardRule(const Traversal& traversal, std::size_t i, std::span<const Tensor> tangents,
-              bool keep)
-      : Jvp(traversal.node(i), keep), edges_(traversal.edges(i)), tangents_(tangents) {}
+  ForwardRule(const Traversal& traversal, std::size_t i, std::size_t output,
+              std::span<const Tensor> tangents, bool keep)
+      : Jvp(traversal.node(i), keep),
+        output_(output),
+        edges_(traversal.edges(i)),
+        tangents_(tangents) {}
   bool has(std::size_t i) const noexcept override {
     return edges_[i] != Traversal::none && tangents_[edges_[i]].defined();
   }
   const Tensor& tangent(std::size_t i) const override { return tangents_[edges_[i]]; }
+  std::size_t output() const noexcept override { return output_; }
   bool any() const noexcept {
     for (std::size_t i = 0; i < edges_.size(); ++i)
       if (has(i)) return true;
@@ -109,6 +113,7 @@ class ForwardRule final : public Jvp {
   }
 
  private:
+  std::size_t output_;
   std::span<const std::uint32_t> edges_;
   std::span<const Tensor> tangents_;
 };
@@ -124,12 +129,15 @@ Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
   for (std::size_t i = 0; i < traversal.size(); ++i) {
     const Node& node = traversal.node(i);
     if (!traversal.relevant(i) || traversal.is_target(i) || node.is_leaf()) continue;
-    ForwardRule rule(traversal, i, found, keep);
+    if (node.output_count() > 1) continue;  // each output asks for its own tangent
+    const std::size_t of = node.is_output() ? traversal.edges(i)[0] : i;
+    ForwardRule rule(traversal, of, node.output_index(), found, keep);
     if (!rule.any()) continue;
+    const Op& op = *traversal.node(of).op();
     detail::mode.rule_of = &node.where();
-    Tensor tangent = node.op()->jvp(rule);
+    Tensor tangent = op.jvp(rule);
     if (!tangent.defined())
-      throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", node.op()->name()),
+      throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
                       node.where());
     found[i] = node.same_shape(*tangent.value_ref()) ? tangent : expand(tangent, node.shape());
   }

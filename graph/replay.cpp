@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/recording.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule {
@@ -44,7 +46,7 @@ bool Replay::computed(std::uint32_t i) const noexcept {
 
 Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
                const Where& where)
-    : traversal_(traversal), values_(traversal.size()), constants_(traversal.size()) {
+    : traversal_(traversal), values_(traversal.places()), constants_(traversal.size()) {
   const NoGrad guard;
   for (std::size_t k = 0; k < outputs.size(); ++k)
     if (const std::uint32_t at = traversal.output(k); at != Traversal::none && !computed(at))
@@ -62,12 +64,11 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
     constants_[i].resize(edges.size());
     for (std::size_t k = 0; k < edges.size(); ++k) {
       const bool has_node = edges[k] != Traversal::none;
-      if (has_node && computed(edges[k])) continue;
+      if ((has_node && computed(edges[k])) || node.is_output()) continue;
       const Tensor value = kept(node, k, caller, where);  // and as it was
       if (has_node && values_[edges[k]].defined()) continue;
       if (!value.defined()) {
-        // The operation was done without this operand.
-        if (!has_node && k < Node::most_saved_inputs) continue;
+        if (!node.given(k)) continue;
         throw GradError(
             fmt::format("{}: {} at {}:{} does not keep its operand {}", caller, node.op()->name(),
                         node.where().file_name(), node.where().line(), k),
@@ -84,29 +85,53 @@ const Tensor& Replay::operand(std::uint32_t i, std::size_t k) const {
   return edge != Traversal::none ? values_[edge] : constants_[i][k];
 }
 
-Tensor Replay::compute(std::uint32_t i, const std::vector<Tensor>& values) const {
+// Into values: what node i is computed to, in the memory that its places have.
+void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   const Node& node = traversal_.node(i);
   const auto edges = traversal_.edges(i);
+  if (node.is_output()) {
+    values[i] = values[traversal_.first_place(edges[0]) + node.output_index()];
+    return;
+  }
   std::vector<Tensor> inputs;
   for (std::size_t k = 0; k < edges.size(); ++k)
     inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
-  if (detail::is_conversion(node)) return inputs[0];
-  return node.op()->replay(node, inputs);
+  if (node.op()->role(node.parameters()).is(Role::Kind::conversion)) {
+    values[i] = inputs[0];  // everything that is floating is f64
+    return;
+  }
+  const std::span places =
+      std::span(values).subspan(traversal_.first_place(i), node.output_count());
+  std::vector<Ref<Value>> results;
+  for (Tensor& place : places) results.push_back(std::exchange(place, {}).value_ref());
+  apply_again_into(results, node, inputs);
+  for (std::size_t k = 0; k < places.size(); ++k) places[k] = Tensor(std::move(results[k]));
+}
+
+void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const {
+  const detail::ModeScope scope({.recording = false, .provenance = false});
+  values.resize(traversal_.places());
+  // Views of earlier results would keep these from being written over.
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i)
+    if (const Value* value = values[i].value_ref().get();
+        value && (traversal_.node(i).is_output() || value->owner() != value))
+      values[i] = {};
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
+    if (computed(i))
+      compute(i, values);
+    else
+      values[i] = i < leaves.size() && leaves[i].defined() ? leaves[i] : values_[i];
+  }
 }
 
 std::vector<Tensor> Replay::from(std::vector<Tensor> leaves) const {
-  const NoGrad guard;
-  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
-    if (computed(i))
-      leaves[i] = compute(i, leaves);
-    else if (!leaves[i].defined())
-      leaves[i] = values_[i];
-  }
-  return leaves;
+  std::vector<Tensor> values;
+  from(leaves, values);
+  return values;
 }
 
 std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value) const {
-  const NoGrad guard;
+  const detail::ModeScope scope({.recording = false, .provenance = false});
   std::vector<Tensor> values = values_;
   std::vector<bool> moved(traversal_.size());
   values[at] = value;
@@ -115,7 +140,7 @@ std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value) const
     if (!computed(i)) continue;
     for (const std::uint32_t edge : traversal_.edges(i))
       if (edge != Traversal::none && moved[edge]) moved[i] = true;
-    if (moved[i]) values[i] = compute(i, values);
+    if (moved[i]) compute(i, values);
   }
   return values;
 }

@@ -10,8 +10,9 @@
 namespace chainrule {
 
 /// A recorded graph computed again, in f64: the values of all its nodes as recorded, and what they
-/// become when some are changed. Results of operations that have no gradient (comparisons, masks)
-/// and everything else that was not recorded stay as they were.
+/// become when some are changed. Shapes are inferred from what is handed in, never taken from the
+/// recording. Results of operations that have no gradient (comparisons, masks) and everything else
+/// that was not recorded stay as they were.
 class Replay {
  public:
   /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError, which
@@ -22,23 +23,28 @@ class Replay {
 
   /// Whether node i is computed again, from its inputs.
   bool computed(std::uint32_t i) const noexcept;
-  /// The value of node i.
+  /// The value of node i; undefined for an application of several outputs, which have theirs.
   const Tensor& value(std::uint32_t i) const { return values_[i]; }
   /// The value of operand k of node i, whether a node computed it or not; undefined when the
   /// operation was done without it.
   const Tensor& operand(std::uint32_t i, std::size_t k) const;
 
-  /// All values with node `at` changed to `value` (f64, of its shape).
+  /// All values with node `at` changed to `value`, in f64. Throws the operations' errors where
+  /// another shape does not fit them.
   std::vector<Tensor> changed(std::uint32_t at, const Tensor& value) const;
   /// All values computed from other leaves: those of `leaves` that are defined take the place of
   /// the recorded ones.
   std::vector<Tensor> from(std::vector<Tensor> leaves) const;
+  /// The same in memory that is handed in: `values` holds those of an earlier call, or nothing, and
+  /// is written over. Results that nobody else holds are computed where they are, so that a second
+  /// call of the same shapes allocates none of them.
+  void from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const;
 
  private:
-  Tensor compute(std::uint32_t i, const std::vector<Tensor>& values) const;
+  void compute(std::uint32_t i, std::vector<Tensor>& values) const;
 
   const Traversal& traversal_;
-  std::vector<Tensor> values_;
+  std::vector<Tensor> values_;                  // by the traversal's places
   std::vector<std::vector<Tensor>> constants_;  // of each node: the operands that no node computes
 };
 

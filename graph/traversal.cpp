@@ -58,6 +58,7 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
     for (std::size_t i = 0; i < node->inputs().size(); ++i) edges_.push_back(none);
   };
+  bool several = false;
   for (const Tensor& output : outputs) {
     if (!wanted(output.node()) || finished(output.node())) continue;
     enter(output.node());
@@ -79,10 +80,18 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
         continue;
       }
       top.node->mark = static_cast<std::uint32_t>(entries_.size());
-      entries_.push_back(
-          {top.node, top.first_edge, true, false, top.node->released(), top.node->is_leaf()});
+      several |= top.node->output_count() > 1;
+      entries_.push_back({top.node, top.first_edge, top.node->mark, true, false,
+                          top.node->released(), top.node->is_leaf()});
       stack.pop_back();
     }
+  }
+  places_ = entries_.size();
+  if (!several) return;
+  for (Entry& entry : entries_) {
+    if (entry.node->output_count() == 1) continue;
+    entry.first_place = static_cast<std::uint32_t>(places_);
+    places_ += entry.node->output_count();
   }
 }
 

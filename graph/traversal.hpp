@@ -31,6 +31,10 @@ class Traversal {
   std::span<const std::uint32_t> edges(std::size_t i) const noexcept {
     return {edges_.data() + entries_[i].first_edge, entries_[i].node->inputs().size()};
   }
+  /// What is kept for each tensor of the graph (a gradient, a value) has as many places: node i has
+  /// place i, and an application of several outputs those from first_place(i) on.
+  std::size_t places() const noexcept { return places_; }
+  std::size_t first_place(std::size_t i) const noexcept { return entries_[i].first_place; }
   /// Where the outputs and targets are in the order; `none` for those that were not reached.
   std::uint32_t output(std::size_t i) const noexcept { return outputs_[i]; }
   std::uint32_t target(std::size_t i) const noexcept { return targets_[i]; }
@@ -45,6 +49,7 @@ class Traversal {
   struct Entry {
     Node* node;
     std::uint32_t first_edge;
+    std::uint32_t first_place;
     bool relevant;
     bool target;
     bool released;
@@ -53,6 +58,7 @@ class Traversal {
   template <class T>
   using Vector = std::vector<T, memory::Pool<T>>;
 
+  std::size_t places_ = 0;
   Vector<Entry> entries_;
   Vector<std::uint32_t> edges_;
   Vector<std::uint32_t> outputs_;

@@ -50,17 +50,11 @@ void detail::throw_undefined(const char* op, const char* which, const Where& whe
                    "it was default-constructed, or is the grad() of a tensor that has none");
 }
 
-void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, const Where& where) {
-  try {
-    throw;
-  } catch (const MemoryError&) {
-    throw MemoryError(
-        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
-  } catch (const ShapeError&) {
-    throw ShapeError(fmt::format("{}: the result {} has more elements than can be counted", op,
-                                 to_string(shape)),
-                     where);
-  }
+void detail::throw_shape(const char* op, const char* which, const Tensor& x, const Shape& expected,
+                         const Where& where) {
+  throw ShapeError(fmt::format("{}: the {} {} has not the shape {}", op, which, describe(x),
+                               to_string(expected)),
+                   where);
 }
 
 void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {

@@ -16,9 +16,8 @@ namespace detail {
 [[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where,
                                const char* a_is = "", const char* b_is = "");
 [[noreturn]] void throw_undefined(const char* op, const char* which, const Where& where);
-[[noreturn]] void rethrow_result(const char* op, DType dtype, const Shape& shape,
-                                 const Where& where);
-
+[[noreturn]] void throw_shape(const char* op, const char* which, const Tensor& x,
+                              const Shape& expected, const Where& where);
 }  // namespace detail
 
 /// Throws DTypeError unless x is floating, or also i64 when `integers`.
@@ -45,6 +44,17 @@ inline void check_operands(const char* op, const char* a_is, const Tensor& a, co
   if (a.value_ref()->dtype() != b.value_ref()->dtype())
     detail::throw_dtypes(op, a, b, where, a_is, b_is);
   check_dtype(op, a, false, where);
+}
+
+/// Throws ShapeError unless x, which messages call by what it is to the op, has this shape.
+inline void check_shape(const char* op, const char* which, const Tensor& x, const Shape& expected,
+                        const Where& where) {
+  if (x.value_ref()->shape() != expected) detail::throw_shape(op, which, x, expected, where);
+}
+/// The same for the shape of another operand.
+inline void check_shape(const char* op, const char* which, const Tensor& x, const Value& like,
+                        const Where& where) {
+  if (!x.value_ref()->same_shape(like)) detail::throw_shape(op, which, x, like.shape(), where);
 }
 
 /// The shape that a and b broadcast to: aligned at the last axis, extents equal or 1. Throws
@@ -96,6 +106,26 @@ inline bool needs_grad(const Tensor& x) noexcept { return x.requires_grad(); }
 /// Adds a part of a tangent to those before it, of which there may be none.
 void add_to(Tensor& sum, const Tensor& part);
 
+/// Calls f(a, b) with both operands as tensors: a number adapts to the other one's dtype, and two
+/// numbers are of `otherwise`.
+template <class F>
+Tensor with_tensors(const char* op, const Operand& a, const Operand& b, DType otherwise,
+                    const Where& where, F f) {
+  if (!a.is_number() && !b.is_number()) return f(a.tensor(), b.tensor());
+  if (!a.is_number()) return f(a.tensor(), b.as_tensor(op, a.tensor().dtype(where)));
+  if (!b.is_number()) return f(a.as_tensor(op, b.tensor().dtype(where)), b.tensor());
+  return f(a.as_tensor(op, otherwise), b.as_tensor(op, otherwise));
+}
+
+/// Infers a result of the shape that operands 0 and 1 broadcast to.
+inline void infer_broadcast(Inference& call, DType dtype) {
+  const Value &x = call.in(0), &y = call.in(1);
+  if (x.same_shape(y) || (y.numel() == 1 && y.rank() <= x.rank()))
+    call.output_like(dtype, x);
+  else
+    call.output(dtype, broadcast_shape(call.name(), call.tensor(0), call.tensor(1), call.where()));
+}
+
 /// An elementwise op of one operand. `Self` gives
 ///
 ///     static constexpr bool integers = …;                // whether it takes i64, too
@@ -110,36 +140,44 @@ class UnaryOp : public Op {
  public:
   using Op::Op;
 
+  // The same as apply(), without a detour: the result is like the operand.
   Tensor operator()(const Tensor& x, const Where& where) const {
-    Ref<Value> out = evaluate(x, where);
-    return record(*this, std::move(out), {&x}, Self::saved, where);
+    const Tensor* const inputs[] = {&x};
+    const Call call(*this, inputs, {}, where);
+    const Value& in = checked(call);
+    Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
+    compute(*out, in);
+    return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
+
+  void infer(Inference& call) const final {
+    const Value& x = checked(call);
+    call.output_like(x.dtype(), x);
+  }
+  void evaluate(Evaluation& call) const final { compute(call.out(), call.in(0)); }
+  Node::SavedMask reads(const Call&) const final { return Self::saved; }
 
   void vjp(Vjp& r) const final {
     if (r.needs(0)) r.give(0, Self::slope(r, r.g()));
   }
   Tensor jvp(Jvp& r) const final { return Self::slope(r, r.tangent(0)); }
   bool elementwise() const noexcept final { return true; }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const final {
-    return static_cast<const Self&>(*this)(inputs[0], node.where());
-  }
 
- protected:
-  Ref<Value> evaluate(const Tensor& x, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, Self::integers, where);
-    Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
-    if constexpr (Self::integers) {
-      if (in.dtype() == i64) {
-        kernels::map<std::int64_t, std::int64_t>(*out, in, [](auto e) { return Self::value(e); });
-        return out;
-      }
-    }
-    visit_floating(in.dtype(), [&](auto zero) {
+ private:
+  static const Value& checked(const Call& call) {
+    const Value& x = call.in(0);
+    check_dtype(call.name(), call.tensor(0), Self::integers, call.where());
+    return x;
+  }
+  static void compute(Value& out, const Value& in) {
+    const auto run = [&](auto zero) {
       using T = decltype(zero);
-      kernels::map<T, T>(*out, in, [](T e) { return Self::value(e); });
-    });
-    return out;
+      kernels::map<T, T>(out, in, [](T e) { return Self::value(e); });
+    };
+    if constexpr (Self::integers) {
+      if (in.dtype() == i64) return run(std::int64_t{});
+    }
+    visit_floating(in.dtype(), run);
   }
 };
 
@@ -153,39 +191,73 @@ class BinaryOp : public Op {
   using Op::Op;
 
   Tensor operator()(const Operand& a, const Operand& b) const { return (*this)(a, b, a.where()); }
-
   Tensor operator()(const Operand& a, const Operand& b, const Where& where) const {
-    if (!a.is_number() && !b.is_number()) return apply(a.tensor(), b.tensor(), where);
-    if (!a.is_number())
-      return apply(a.tensor(), b.as_tensor(name(), a.tensor().dtype(where)), where);
-    if (!b.is_number())
-      return apply(a.as_tensor(name(), b.tensor().dtype(where)), b.tensor(), where);
-    return apply(a.as_tensor(name(), f32), b.as_tensor(name(), f32), where);
+    return with_tensors(name(), a, b, f32, where,
+                        [&](const Tensor& x, const Tensor& y) { return of_tensors(x, y, where); });
   }
 
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const final {
-    return apply(inputs[0], inputs[1], node.where());
+  void infer(Inference& call) const final {
+    check(call);
+    infer_broadcast(call, call.in(0).dtype());
+  }
+  void evaluate(Evaluation& call) const final { compute(call.out(), call.in(0), call.in(1)); }
+  Node::SavedMask reads(const Call& call) const final {
+    return Self::saved(call.needs_grad(0), call.needs_grad(1));
   }
 
  private:
-  Tensor apply(const Tensor& a, const Tensor& b, const Where& where) const {
-    const Value &x = a.value(where), &y = b.value(where);
-    check_dtypes(name(), a, b, Self::integers, where);
+  // The same as apply(), without a detour.
+  Tensor of_tensors(const Tensor& a, const Tensor& b, const Where& where) const {
+    const Tensor* const inputs[] = {&a, &b};
+    const Call call(*this, inputs, {}, where);
+    check(call);
+    const Value &x = *a.value_ref(), &y = *b.value_ref();
     Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
-    evaluate(*out, x, y);
-    return record(*this, std::move(out), {&a, &b}, Self::saved(needs_grad(a), needs_grad(b)),
-                  where);
+    compute(*out, x, y);
+    return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
-
-  static void evaluate(Value& out, const Value& x, const Value& y) {
+  static void check(const Call& call) {
+    call.in(0), call.in(1);  // defined
+    check_dtypes(call.name(), call.tensor(0), call.tensor(1), Self::integers, call.where());
+  }
+  static void compute(Value& out, const Value& a, const Value& b) {
     const auto run = [&](auto zero) {
       using T = decltype(zero);
-      kernels::map<T, T, T>(out, x, y, [](T p, T q) { return Self::value(p, q); });
+      kernels::map<T, T, T>(out, a, b, [](T p, T q) { return Self::value(p, q); });
     };
     if constexpr (Self::integers) {
       if (out.dtype() == i64) return run(std::int64_t{});
     }
     visit_floating(out.dtype(), run);
+  }
+};
+
+/// A linear map of its first operand: its tangent is the map again. `Self` gives infer(),
+/// evaluate(), samples(), and
+///
+///     Tensor adjoint(const Application& r, const Tensor& g) const;  // the transposed map
+///
+/// A gradient of the broadcast shape is summed to the operand's by the traversal. The operands
+/// behind the first, of which there are `others` (the index of a look-up), have no gradient: they
+/// say which map it is, and are saved for the rules.
+template <class Self, std::size_t others = 0>
+class LinearMap : public Op {
+ public:
+  using Op::Op;
+
+  Node::SavedMask reads(const Call&) const override {
+    Node::SavedMask mask = 0;
+    for (std::size_t i = 1; i <= others; ++i) mask |= Node::input(i);
+    return mask;
+  }
+  void vjp(Vjp& r) const final {
+    if (r.needs(0)) r.give(0, static_cast<const Self&>(*this).adjoint(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Tensor* operands[1 + others] = {&r.tangent(0)};
+    for (std::size_t i = 1; i <= others; ++i) operands[i] = &r.in(i);
+    return apply(static_cast<const Self&>(*this), Operands(operands), r.node().parameters(),
+                 r.where());
   }
 };
 

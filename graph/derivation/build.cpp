@@ -21,15 +21,15 @@ Tensor Builder::value(const Expr& expression) {
   return value;
 }
 
-void Builder::applied(Ref<Node> application, std::span<const Tensor* const> inputs,
-                      const Ref<Value>& out) {
-  if (known_.contains(out.get())) return;
+void Builder::applied(Ref<Node> application, Operands inputs, std::span<const Ref<Value>> outputs) {
   std::vector<Expr> operands;
   for (const Tensor* input : inputs)
     operands.push_back(input->defined() ? expression(*input) : nullptr);
-  const Expr result = operation_expression(std::move(application), std::move(operands));
-  known_[out.get()] = result;
-  held_.push_back(out);
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (known_.contains(outputs[k].get())) continue;
+    known_[outputs[k].get()] = operation_expression(application, operands, outputs[k]->shape(), k);
+    held_.push_back(outputs[k]);
+  }
 }
 
 Expr Builder::expression(const Tensor& value) {

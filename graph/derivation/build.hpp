@@ -2,7 +2,7 @@
 
 #include <unordered_map>
 
-#include <chainrule/core/op.hpp>
+#include <chainrule/core/observer.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
 
 namespace chainrule::derivation {
@@ -28,8 +28,8 @@ class Builder final : public Observer {
   }
 
  private:
-  void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
-               const Ref<Value>& out) override;
+  void applied(Ref<Node> application, Operands inputs,
+               std::span<const Ref<Value>> outputs) override;
   Expr expression(const Tensor& value);
 
   const Environment& environment_;

@@ -55,7 +55,7 @@ class Diagnosis {
       return "accumulated twice: this is grad() after a second backward(), without zero_grad()";
     if (expected().rank() == 2 && same(expected().T()))
       return fmt::format("transposed: this is the transpose of {}", right());
-    if (same(-expected()) && !suspect_.right->is_op("sub"))
+    if (same(-expected()) && !suspect_.right->is(Role::Kind::difference))
       return fmt::format("the sign is wrong: this is −({})", right());
     return "";
   }

@@ -4,8 +4,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
-#include <string_view>
+#include <cstddef>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
@@ -47,9 +46,9 @@ struct Key {
     high = (high + (x << 31 | x >> 33)) * 0xC4CEB9FE1A85EC53U;
     high ^= high >> 29;
   }
-  void add(std::string_view text) {
-    add(text.size());
-    for (const char c : text) add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+  void add(std::span<const std::byte> bytes) {
+    add(bytes.size());
+    for (const std::byte byte : bytes) add(std::to_integer<std::uint64_t>(byte));
   }
   void add(const Key& other) {
     add(other.low);
@@ -61,7 +60,7 @@ struct Key {
 Tensor slope_at(const Node& application, const Tensor& x) {
   const EnableGrad guard;
   const Tensor at = x.detach().requires_grad_();
-  return grad(sum(application.op()->replay(application, std::span(&at, 1))), at).detach();
+  return grad(sum(apply_again(application, std::span(&at, 1))), at).detach();
 }
 
 }  // namespace
@@ -78,8 +77,8 @@ Expression::~Expression() {
   }
 }
 
-bool Expression::is_op(const char* name) const noexcept {
-  return kind == Kind::operation && std::strcmp(op()->name(), name) == 0;
+Role Expression::role() const {
+  return kind == Kind::operation ? op()->role(application->parameters()) : Role();
 }
 
 Expr tensor_expression(std::uint32_t node, const Shape& shape) {
@@ -102,19 +101,18 @@ Expr constant_expression(const Tensor& value) {
                .value = is_floating(value.dtype()) ? to(value.detach(), f64) : value});
 }
 
-Ref<Node> make_application(const Op& op, std::uint32_t operands, const Value& like,
-                           const Where& where) {
-  Ref<Node> node = Node::make(op, operands, 0, {}, like, where);
-  node->fill([](std::size_t) { return nullptr; }, [](std::size_t) { return nullptr; }, nullptr);
-  return node;
+Expr operation_expression(Ref<Node> application, std::vector<Expr> operands, const Shape& shape,
+                          std::size_t output) {
+  return make({.kind = Expression::Kind::operation,
+               .shape = shape,
+               .application = std::move(application),
+               .operands = std::move(operands),
+               .output = output});
 }
 
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands) {
   const Shape shape = application->shape();
-  return make({.kind = Expression::Kind::operation,
-               .shape = shape,
-               .application = std::move(application),
-               .operands = std::move(operands)});
+  return operation_expression(std::move(application), std::move(operands), shape);
 }
 
 Expr slope_expression(Ref<Node> application, Expr at) {
@@ -202,8 +200,8 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
         std::vector<Tensor> operands;
         for (const Expr& operand : part->operands)
           operands.push_back(operand ? values.at(operand.get()) : Tensor());
-        if (!detail::is_conversion(*part->application))
-          value = part->op()->replay(*part->application, operands);
+        if (!part->is(Role::Kind::conversion))
+          value = apply_again(*part->application, operands, part->output);
         else  // everything that is floating is f64
           value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
       }
@@ -232,10 +230,9 @@ std::unordered_map<const Expression*, Key> structure_of(const Expr& expression) 
         key.add(std::bit_cast<std::uint64_t>(e->number));
         break;
       default:
-        key.add(std::string_view(e->op()->name()));
-        key.add(std::string_view(
-            reinterpret_cast<const char*>(&e->application->parameters<unsigned char>()),
-            e->application->parameter_size()));
+        key.add(reinterpret_cast<std::uintptr_t>(e->op()));
+        key.add(e->application->parameters().bytes());
+        key.add(e->output);
         for (const std::int64_t extent : e->shape) key.add(static_cast<std::uint64_t>(extent));
         for (const Expr& operand : e->operands) key.add(operand ? keys.at(operand.get()) : Key{});
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chainrule/core/node.hpp>
+#include <chainrule/core/role.hpp>
 #include <chainrule/core/tensor.hpp>
 
 /// Formulas over the tensors of a recorded graph and their gradients.
@@ -33,11 +34,14 @@ struct Expression {
   Tensor value{};           ///< of a constant; floating ones in f64
   Ref<Node> application{};  ///< for the op, its parameters, the output's shape and the line alone
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
+  std::size_t output = 0;        ///< which result of an operation that has several
 
   /// Iterative: a chain of a million parts is an ordinary expression.
   ~Expression();
   const Op* op() const noexcept { return application ? application->op() : nullptr; }
-  bool is_op(const char* name) const noexcept;
+  /// What an operation is in algebra; Role::Kind::other for everything else.
+  Role role() const;
+  bool is(Role::Kind role) const { return this->role().is(role); }
 };
 
 Expr tensor_expression(std::uint32_t node, const Shape& shape);
@@ -45,9 +49,9 @@ Expr gradient_expression(std::uint32_t node, const Shape& shape);
 /// A number where all elements are equal, else a constant.
 Expr constant_expression(const Tensor& value);
 Expr number_expression(double number, const Shape& shape);
-/// What an Expression keeps of an application of an op without parameters: `like` says the shape.
-Ref<Node> make_application(const Op& op, std::uint32_t operands, const Value& like,
-                           const Where& where);
+/// Result `output`, of the given shape, of an application.
+Expr operation_expression(Ref<Node> application, std::vector<Expr> operands, const Shape& shape,
+                          std::size_t output = 0);
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands);
 Expr slope_expression(Ref<Node> application, Expr at);
 

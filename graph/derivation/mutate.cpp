@@ -4,6 +4,7 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -17,9 +18,7 @@ using Kind = Expression::Kind;
 // More symbols of one kind than this are not tried in pairs.
 constexpr std::size_t most_pairs = 4000;
 
-bool is_product(const Expression& e) {
-  return e.is_op("matmul") || e.is_op("matmul_tn") || e.is_op("matmul_nt") || e.is_op("matmul_tt");
-}
+bool is_product(const Expression& e) { return e.is(Role::Kind::matrix_product); }
 
 bool is_symbol(const Expression& e) { return e.kind == Kind::tensor || e.kind == Kind::gradient; }
 
@@ -64,8 +63,7 @@ class Mutations {
   // Parts left out, in the wrong order, or with the wrong sign.
   bool operations(const Expr& e) {
     if (e->kind == Kind::slope) {
-      const std::string name = e->op()->name();
-      const std::string called = name == "sigmoid" ? "σ'" : name + "'";
+      const std::string called = slope_name(*e->application);
       if (try_part(e, number_expression(1, e->shape), called + " is missing")) return true;
       const std::string itself = called.substr(0, called.size() - 1);
       const Expr function = operation_expression(e->application, e->operands);
@@ -80,25 +78,29 @@ class Mutations {
           return true;
     }
     if (e->kind != Kind::operation) return false;
-    if (e->is_op("sub")) {
+    const Role role = e->role();
+    if (role.is(Role::Kind::difference)) {
       const Expr &a = e->operands[0], &b = e->operands[1];
       if (try_built(e, "the difference is the wrong way round",
                     [&](Builder& builder) { return builder.value(b) - builder.value(a); }))
         return true;
       if (try_part(e, a, "the subtrahend is missing")) return true;
     }
-    if (e->is_op("add"))
+    if (role.is(Role::Kind::sum))
       for (const Expr& operand : e->operands)
         if (try_part(e, operand, "a term is missing")) return true;
-    if (e->is_op("mul") || e->is_op("div"))
-      for (std::size_t k = 0; k < (e->is_op("div") ? 1U : 2U); ++k) {
+    const bool divides = role.is(Role::Kind::quotient);
+    if (role.is(Role::Kind::product) || divides)
+      for (std::size_t k = 0; k < (divides ? 1U : 2U); ++k) {
         const Expr& left_out = e->operands[1 - k];
         const std::string what =
             left_out->kind == Kind::number ? "a factor that is a number" : "a factor";
         if (try_part(e, e->operands[k], what + " is missing")) return true;
       }
-    if (e->is_op("neg") && try_part(e, e->operands[0], "the sign is wrong")) return true;
-    if (e->is_op("sum") && try_part(e, e->operands[0], "the sum is missing")) return true;
+    if (role.is(Role::Kind::negation) && try_part(e, e->operands[0], "the sign is wrong"))
+      return true;
+    if (role.is(Role::Kind::total) && try_part(e, e->operands[0], "the sum is missing"))
+      return true;
     return false;
   }
 
@@ -114,16 +116,19 @@ class Mutations {
   }
 
   bool products(const Expr& e) {
-    if (!is_product(*e) && !e->is_op("outer")) return false;
+    const Role role = e->role();
+    const bool is_outer = role.is(Role::Kind::outer_product);
+    if (!is_product(*e) && !is_outer) return false;
     const Expr &a = e->operands[0], &b = e->operands[1];
     const auto both = [&](const char* mistake, auto f) {
       return try_built(e, mistake,
                        [&](Builder& builder) { return f(builder.value(a), builder.value(b)); });
     };
-    if (e->is_op("outer"))
+    if (is_outer)
       return both("the outer product is the wrong way round",
                   [](const Tensor& x, const Tensor& y) { return outer(y, x); });
-    const bool tn = e->is_op("matmul_tn"), nt = e->is_op("matmul_nt");
+    const bool tn = role.transposed[0] && !role.transposed[1];
+    const bool nt = role.transposed[1] && !role.transposed[0];
     // With the transposes that the operation has, swapped; and with one more or less.
     if (both(nt ? "the outer product is the wrong way round" : "the operands are swapped",
              [&](const Tensor& x, const Tensor& y) {

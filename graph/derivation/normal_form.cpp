@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <unordered_map>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -24,6 +24,13 @@ using Kind = Expression::Kind;
 constexpr int most_depth = 200;
 // Results without names are shown by what they were computed from, not deeper than this.
 constexpr int most_inline = 3;
+
+// Whether a formula shows an operation inside of another one without losing the reader.
+bool is_small(const Role& role) {
+  using enum Role::Kind;
+  static constexpr Role::Kind small[] = {sum, difference, negation, product, quotient, square};
+  return role.swaps_axes || std::ranges::find(small, role.kind) != std::end(small);
+}
 
 }  // namespace
 
@@ -88,8 +95,7 @@ bool Algebra::is_inline(const Expr& tensor, int depth) const {
   if (depth > most_inline) return false;
   const Expr& forward = trace_.forward(tensor->node);
   if (!forward || !trace_.node(tensor->node).name().empty()) return false;
-  static constexpr const char* small[] = {"add", "sub", "neg", "mul", "div", "transpose", "square"};
-  if (std::ranges::none_of(small, [&](const char* op) { return forward->is_op(op); })) return false;
+  if (!is_small(forward->role())) return false;
   return std::ranges::all_of(forward->operands, [&](const Expr& operand) {
     return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
            !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
@@ -113,54 +119,68 @@ Polynomial Algebra::matrix_product(const Expr& e) {
   }
   const Expr simpler = without_double_transposes(e, std::move(operands));
   // A matrix of one number is that number.
-  const std::string_view name = simpler->op()->name();
-  for (std::size_t k = 0; k < 2; ++k) {
+  const Role role = simpler->role();
+  for (std::size_t k = 0; k < 2 && role.is(Role::Kind::matrix_product); ++k) {
     const Expr &one = simpler->operands[k], &other = simpler->operands[1 - k];
-    const bool transposed = name == "matmul_tt" || name == (k == 0 ? "matmul_nt" : "matmul_tn");
-    if (one->kind == Kind::number && one->shape.numel() == 1 && !transposed && name != "outer" &&
+    if (one->kind == Kind::number && one->shape.numel() == 1 && !role.transposed[1 - k] &&
         other->shape == e->shape)
       return product(number(factor * one->number), polynomial(other));
   }
   return product(number(factor), atom(simpler));
 }
 
-// (Wᵀ)ᵀ·x is W·x: the product of the same kind on what was transposed.
+// (Wᵀ)ᵀ·x is W·x: the product of what was transposed.
 Expr Algebra::without_double_transposes(const Expr& e, std::vector<Expr> operands) {
-  std::string_view name = e->op()->name();
-  bool transposed[] = {name == "matmul_tn" || name == "matmul_tt",
-                       name == "matmul_nt" || name == "matmul_tt"};
+  const Role role = e->role();
+  bool transposed[] = {role.transposed[0], role.transposed[1]};
   bool changed = false;
-  for (std::size_t k = 0; k < 2; ++k)
-    while (operands[k]->is_op("transpose") && operands[k]->shape.rank() == 2 && name != "outer") {
+  for (std::size_t k = 0; k < 2 && role.is(Role::Kind::matrix_product); ++k)
+    while (operands[k]->role().swaps_axes) {
       operands[k] = operands[k]->operands[0];
       transposed[k] = !transposed[k];
       changed = true;
     }
-  Ref<Node> application = e->application;
-  if (changed) {
-    static constexpr const char* names[2][2] = {{"matmul", "matmul_nt"},
-                                                {"matmul_tn", "matmul_tt"}};
-    name = names[transposed[0]][transposed[1]];
-    for (const Op* op : all_ops())
-      if (op->name() == name)
-        application = make_application(*op, 2, *evaluate(e, trace_.environment()).value_ref(),
-                                       e->application->where());
-  }
-  return operation_expression(std::move(application), std::move(operands));
+  if (!changed) return operation_expression(e->application, std::move(operands));
+  Builder builder(trace_.environment());
+  const Tensor a = builder.value(operands[0]), b = builder.value(operands[1]);
+  return builder.build(
+      [&] { return detail::product(a, transposed[0], b, transposed[1], e->application->where()); });
 }
 
 // Slopes of activations from their fused form g ⊗ φ'(z), given by y = φ(z).
 Polynomial Algebra::slope_of(const Expr& e) {
-  const std::string_view name = e->op()->name();
   const Expr& y = e->operands[1];
   if (!rules_.slopes_written_out && y->kind == Kind::tensor) {
     const Expr& origin = trace_.forward(y->node);
-    if (origin && origin->op()->elementwise() &&
-        name == std::string(origin->op()->name()) + "_slope")
+    if (origin && origin->op() == e->role().of)
       return product(polynomial(e->operands[0]),
                      atom(slope_expression(origin->application, origin->operands[0])));
   }
   return {};
+}
+
+Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
+  const Polynomial divisor = polynomial(below);
+  if (divisor.terms.size() != 1)
+    return product(above, atom(expression_of(divisor, below->shape), -1));
+  Term inverse = divisor.terms[0];
+  inverse.coefficient = 1 / inverse.coefficient;
+  for (Factor& factor : inverse.factors) factor.exponent = -factor.exponent;
+  return product(above, {{std::move(inverse)}});
+}
+
+// What an operation is in simpler ones, if it says so.
+Expr Algebra::in_simpler_operations(const Expr& e) {
+  Builder builder(trace_.environment());
+  std::vector<Tensor> values;
+  for (const Expr& part : e->operands) values.push_back(part ? builder.value(part) : Tensor());
+  bool any = false;
+  const Expr longer = builder.build([&] {
+    const Tensor result = e->op()->written_out(*e->application, values);
+    any = result.defined();
+    return any ? result : values[0];
+  });
+  return any ? longer : nullptr;
 }
 
 Polynomial Algebra::operation(const Expr& e) {
@@ -171,54 +191,51 @@ Polynomial Algebra::operation(const Expr& e) {
     ~Leave() { --depth; }
   } leave{depth_};
   const auto operand = [&](std::size_t k) { return polynomial(e->operands[k]); };
-
-  if (e->is_op("add") || e->is_op("sub")) {
-    Polynomial sum = operand(0);
-    add_into(sum, operand(1), e->is_op("add") ? 1 : -1);
-    return sum.terms.size() <= most_terms ? sum : atom(e);
-  }
-  if (e->is_op("neg")) return product(number(-1), operand(0));
-  if (e->is_op("expand") || e->is_op("alias") || e->is_op("contiguous")) return operand(0);
-  if (e->is_op("mul") || e->is_op("square")) {
-    const Polynomial a = operand(0), b = e->is_op("mul") ? operand(1) : a;
-    if (a.terms.size() * b.terms.size() <= most_terms) return product(a, b);
-    return atom(rebuilt(e));
-  }
-  if (e->is_op("div") || e->is_op("reciprocal")) {
-    const Polynomial divisor = operand(e->is_op("div") ? 1 : 0);
-    Polynomial inverse;
-    if (divisor.terms.size() == 1) {
-      Term term = divisor.terms[0];
-      term.coefficient = 1 / term.coefficient;
-      for (Factor& factor : term.factors) factor.exponent = -factor.exponent;
-      inverse = {{std::move(term)}};
-    } else {
-      inverse = atom(expression_of(divisor, e->operands.back()->shape), -1);
+  using enum Role::Kind;
+  switch (e->role().kind) {
+    case Role::Kind::sum:
+    case difference: {
+      Polynomial sum = operand(0);
+      add_into(sum, operand(1), e->is(difference) ? -1 : 1);
+      return sum.terms.size() <= most_terms ? sum : atom(e);
     }
-    return e->is_op("div") ? product(operand(0), inverse) : inverse;
+    case negation:
+      return chainrule::derivation::product(number(-1), operand(0));
+    case copy:
+      return operand(0);
+    case Role::Kind::product:
+    case square: {
+      const Polynomial a = operand(0), b = e->is(square) ? a : operand(1);
+      if (a.terms.size() * b.terms.size() <= most_terms)
+        return chainrule::derivation::product(a, b);
+      return atom(rebuilt(e));
+    }
+    case quotient:
+      return quotient_of(operand(0), e->operands[1]);
+    case reciprocal:
+      return quotient_of(number(1), e->operands[0]);
+    case exponential:
+      if (e->operands[0]->kind == Kind::tensor) {
+        // exp(log p) where the graph has p.
+        const Expr& origin = trace_.forward(e->operands[0]->node);
+        if (origin && origin->is(logarithm)) return atom(origin->operands[0]);
+      }
+      break;
+    case logarithm:  // stays one, also where it was computed from something else than its operand
+      return atom(rebuilt(e));
+    case Role::Kind::matrix_product:
+    case outer_product:
+      return this->matrix_product(e);
+    case total:
+    case mean:
+      return sum_of(e, operand(0));
+    case slope:
+      if (Polynomial with_slope = slope_of(e); !with_slope.terms.empty()) return with_slope;
+      break;
+    default:
+      break;
   }
-  if (e->is_op("exp") && e->operands[0]->kind == Kind::tensor) {
-    // exp(log p) where the graph has p.
-    const Expr& origin = trace_.forward(e->operands[0]->node);
-    if (origin && (origin->is_op("log") || origin->is_op("stable_log")))
-      return atom(origin->operands[0]);
-  }
-  if (e->op()->name() == std::string_view("outer") ||
-      std::string_view(e->op()->name()).starts_with("matmul"))
-    return matrix_product(e);
-  if (e->is_op("sum") || e->is_op("mean")) return sum_of(e, operand(0));
-  if (std::string_view(e->op()->name()).ends_with("_slope") && e->operands.size() == 2)
-    if (Polynomial with_slope = slope_of(e); !with_slope.terms.empty()) return with_slope;
-  Builder builder(trace_.environment());
-  std::vector<Tensor> values;
-  for (const Expr& part : e->operands) values.push_back(part ? builder.value(part) : Tensor());
-  bool any = false;
-  const Expr longer = builder.build([&] {
-    const Tensor result = e->op()->written_out(*e->application, values);
-    any = result.defined();
-    return any ? result : values[0];
-  });
-  if (any) return polynomial(longer);
+  if (const Expr simpler = in_simpler_operations(e)) return polynomial(simpler);
   return atom(rebuilt(e));
 }
 
@@ -227,7 +244,7 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
   const Shape from = e->operands[0]->shape;
   const double count = static_cast<double>(from.numel()) /
                        static_cast<double>(std::max<std::int64_t>(e->shape.numel(), 1));
-  const double scale = e->is_op("mean") ? 1 / count : 1;
+  const double scale = e->is(Role::Kind::mean) ? 1 / count : 1;
   Polynomial result;
   for (const Term& term : inside.terms) {
     if (term.factors.empty()) {
@@ -241,7 +258,7 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
     const Tensor value = builder.value(summand);
     const Expr sum = builder.build([&] {
       const Node& node = *e->application;
-      return e->op()->replay(node, std::span(&value, 1));
+      return apply_again(node, std::span(&value, 1));
     });
     const bool data =
         term.factors.size() == 1 && term.factors[0].exponent == 1 &&
@@ -258,7 +275,7 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
       add_reason({fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest)});
       add_into(result, number(term.coefficient * scale * nearest));
     } else {
-      add_into(result, atom(sum), term.coefficient * (e->is_op("mean") ? 1 : scale));
+      add_into(result, atom(sum), term.coefficient * (e->is(Role::Kind::mean) ? 1 : scale));
     }
   }
   return result;

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include <chainrule/core/error.hpp>
+#include <chainrule/core/op.hpp>
 
 namespace chainrule::derivation {
 
@@ -31,6 +32,18 @@ std::vector<std::size_t> operands_in(std::string_view notation) {
     operands.push_back(index);
     notation.remove_prefix(length);
   }
+}
+
+std::string slope_notation(const Node& application) {
+  std::string text = application.op()->written(application);
+  const std::size_t open = text.find('(');
+  if (open == std::string::npos) return std::string(application.op()->name()) + "'({0})";
+  return text.insert(open, "'");
+}
+
+std::string slope_name(const Node& application) {
+  const std::string notation = slope_notation(application);
+  return notation.substr(0, notation.find('('));
 }
 
 }  // namespace chainrule::derivation

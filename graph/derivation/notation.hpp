@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include <chainrule/core/node.hpp>
 
 namespace chainrule::derivation {
 
@@ -18,5 +21,10 @@ OperandMark operand_mark(std::string_view notation);
 
 /// The operands that a notation shows, as often as it does, from left to right.
 std::vector<std::size_t> operands_in(std::string_view notation);
+
+/// How a formula shows the derivative of an elementwise op: "σ'({0})" from "σ({0})", else
+/// "name'({0})"; and what stands in front of the parentheses.
+std::string slope_notation(const Node& application);
+std::string slope_name(const Node& application);
 
 }  // namespace chainrule::derivation

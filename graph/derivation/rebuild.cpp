@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/normal_form.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -15,7 +16,8 @@ namespace chainrule::derivation {
 Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
   const auto sum_in = [](const Term& term) -> const Expression* {
     const bool alone = term.factors.size() == 1 && term.factors[0].exponent == 1;
-    return alone && term.factors[0].base->is_op("sum") ? term.factors[0].base.get() : nullptr;
+    return alone && term.factors[0].base->is(Role::Kind::total) ? term.factors[0].base.get()
+                                                                : nullptr;
   };
   Polynomial joined = sum;
   for (std::size_t i = 0; i < joined.terms.size(); ++i) {
@@ -37,8 +39,8 @@ Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
     if (alike.size() < 2 || inside.terms.empty()) continue;
     Builder builder(trace_.environment());
     const Tensor summand = builder.value(expression_of(inside, from));
-    const Expr whole = builder.build(
-        [&] { return first->op()->replay(*first->application, std::span(&summand, 1)); });
+    const Expr whole =
+        builder.build([&] { return apply_again(*first->application, std::span(&summand, 1)); });
     if (size_of(whole) >= size - 1) continue;
     for (std::size_t k = alike.size(); k-- > 1;)
       joined.terms.erase(joined.terms.begin() + static_cast<std::ptrdiff_t>(alike[k]));

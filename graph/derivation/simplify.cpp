@@ -1,7 +1,6 @@
 #include <chainrule/graph/derivation/simplify.hpp>
 
 #include <algorithm>
-#include <string_view>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -45,8 +44,7 @@ bool certified(const Expr& a, const Expr& b, const Trace& trace,
 bool needs_others(const Expr& expression) {
   bool found = false;
   visit_parts(expression, [&](const Expr& part) {
-    found |= part->kind == Expression::Kind::gradient ||
-             (part->op() && std::string_view(part->op()->name()).starts_with("matmul"));
+    found |= part->kind == Expression::Kind::gradient || part->is(Role::Kind::matrix_product);
   });
   return found;
 }

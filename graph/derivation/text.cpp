@@ -158,25 +158,17 @@ Written scaled(double factor, const Written& x, const Style& style) {
           factor < 0 ? sum : product, false};
 }
 
-// σ' from σ({0}); name' from name({0}).
-std::string slope_notation(const Node& application) {
-  std::string text = application.op()->written(application);
-  const std::size_t open = text.find('(');
-  if (open == std::string::npos) return std::string(application.op()->name()) + "'({0})";
-  return text.insert(open, "'");
-}
-
 // The number that all elements are, through what only moves elements or turns the sign: −1 of
 // expand(−1).
 std::optional<double> number_in(const Expression& e) {
   const Expression* at = &e;
-  static constexpr const char* moves[] = {"expand",  "reshape",    "transpose",
-                                          "permute", "contiguous", "alias"};
   double sign = 1;
   while (at->kind == Expression::Kind::operation) {
-    const bool negates = at->is_op("neg");
-    if (!negates && std::ranges::none_of(moves, [&](const char* name) { return at->is_op(name); }))
-      return std::nullopt;
+    const Role role = at->role();
+    const bool negates = role.is(Role::Kind::negation);
+    const bool moves = role.is(Role::Kind::copy) || role.is(Role::Kind::reshape) ||
+                       role.is(Role::Kind::permutation);
+    if (!negates && !moves) return std::nullopt;
     if (negates) sign = -sign;
     at = at->operands[0].get();
   }
@@ -186,12 +178,12 @@ std::optional<double> number_in(const Expression& e) {
 Written write(const Expression& e, const std::vector<Written>& operands, const Style& style) {
   if (const auto known = number_in(e)) return number(*known, style);
   // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
-  if (e.is_op("to")) {
+  if (e.is(Role::Kind::conversion)) {
     const Op* inside = e.operands[0]->op();
     if (inside && !inside->differentiable()) return read("[{0}]", operands, style);
     return operands[0];
   }
-  const bool is_mul = e.is_op("mul"), is_div = e.is_op("div");
+  const bool is_mul = e.is(Role::Kind::product), is_div = e.is(Role::Kind::quotient);
   if (is_mul || is_div) {
     const auto first = number_in(*e.operands[0]), second = number_in(*e.operands[1]);
     if (second) return scaled(is_mul ? *second : 1 / *second, operands[0], style);

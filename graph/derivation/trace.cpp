@@ -21,24 +21,34 @@ class Trace::Watcher final : public Observer {
     const Traversal& traversal = trace.traversal_;
     for (std::uint32_t i = 0; i < traversal.size(); ++i) {
       if (!trace.forward_[i]) continue;
-      const Node& node = traversal.node(i);
+      const Node& node = *trace.forward_[i]->application;
       for (std::size_t k = 0; k < node.inputs().size(); ++k) {
         Value* value = node.saved_input(k);
         if (!value) continue;
         know(Ref<Value>::share(value), trace.forward_[i]->operands[k]);
       }
-      if (Value* value = node.saved_output())
+      if (Value* value = node.saved_output(traversal.node(i).output_index()))
         know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
+    }
+    // Of several outputs those that the loss was not computed from.
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      const Expr& forward = trace.forward_[i];
+      if (!traversal.node(i).is_output() || !forward) continue;
+      for (std::size_t k = 0; k < forward->application->output_count(); ++k)
+        if (Value* value = forward->application->saved_output(k))
+          know(Ref<Value>::share(value),
+               operation_expression(forward->application, forward->operands, value->shape(), k));
     }
   }
 
-  void applied(Ref<Node> application, std::span<const Tensor* const> inputs,
-               const Ref<Value>& out) override {
-    if (known_.contains(out.get())) return;  // a view of all of it
+  void applied(Ref<Node> application, Operands inputs,
+               std::span<const Ref<Value>> outputs) override {
+    if (known_.contains(outputs[0].get())) return;  // a view of all of it
     std::vector<Expr> operands;
     for (const Tensor* input : inputs)
       operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
-    know(out, operation_expression(std::move(application), std::move(operands)));
+    for (std::size_t k = 0; k < outputs.size(); ++k)
+      know(outputs[k], operation_expression(application, operands, outputs[k]->shape(), k));
   }
 
   Expr of(const Ref<Value>& value) {
@@ -71,19 +81,23 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
       gradients_(size()),
       named_(size()) {
   for (std::uint32_t i = 0; i < size(); ++i) {
-    const Node& node = traversal_.node(i);
-    if (!replay_.computed(i)) continue;
+    // An application of several outputs is shown where each of them is.
+    if (!replay_.computed(i) || traversal_.node(i).output_count() > 1) continue;
+    const std::uint32_t at = traversal_.node(i).is_output() ? traversal_.edges(i)[0] : i;
+    const Node& node = traversal_.node(at);
     std::vector<Expr> operands;
-    const auto edges = traversal_.edges(i);
+    const auto edges = traversal_.edges(at);
     for (std::size_t k = 0; k < edges.size(); ++k) {
-      const Tensor& value = replay_.operand(i, k);
+      const Tensor& value = replay_.operand(at, k);
       if (edges[k] != Traversal::none)
         operands.push_back(tensor_expression(edges[k], value.shape()));
       else
         operands.push_back(value.defined() ? constant_expression(value) : nullptr);
     }
     Ref<Node> application = Ref<Node>::share(const_cast<Node*>(&node));
-    forward_[i] = operation_expression(std::move(application), std::move(operands));
+    forward_[i] =
+        operation_expression(std::move(application), std::move(operands),
+                             traversal_.node(i).shape(), traversal_.node(i).output_index());
   }
 
   std::unordered_set<const Node*> wanted;
@@ -181,7 +195,8 @@ std::vector<std::uint32_t> Trace::order() const {
   for (auto begin = order.begin(); begin != order.end();) {
     const auto is_break = [&](std::uint32_t i) {
       if (node(i).is_leaf()) return false;
-      const bool of_one_layer = forward_[i]->is_op("add") || forward_[i]->is_op("matmul");
+      const bool of_one_layer =
+          forward_[i]->is(Role::Kind::sum) || forward_[i]->is(Role::Kind::matrix_product);
       return named_[i] || !of_one_layer;
     };
     const auto end = std::find_if(begin, order.end(), is_break);

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <chainrule/core/op.hpp>
+#include <chainrule/core/observer.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
 #include <chainrule/graph/replay.hpp>
 #include <chainrule/graph/traversal.hpp>

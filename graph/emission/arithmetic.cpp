@@ -119,7 +119,7 @@ Code multiplied(Code a, Code b) {
     if (a.number == -1.0) return negated(b);
     // x / 6 rather than 0.1666… x.
     if (const double inverse = inverse_of(a); inverse != 0)
-      return made(fmt::format("{} / {}", b.in(Strength::product), literal(inverse)), shape,
+      return made(fmt::format("{} / {}", b.in(Strength::product), eigen_number(inverse)), shape,
                   Strength::product, b.form);
     return made(fmt::format("{} * {}", a.in(Strength::product), b.in(Strength::prefix)), shape,
                 Strength::product, b.form);

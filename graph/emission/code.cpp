@@ -77,19 +77,10 @@ Code made(std::string text, const Shape& shape, Code::Strength strength, Code::F
           shape.numel() == 1 && form == Code::Form::array ? Code::Form::matrix : form};
 }
 
-std::string literal(double number) {
-  if (std::isnan(number)) return "std::numeric_limits<double>::quiet_NaN()";
-  if (std::isinf(number))
-    return number < 0 ? "-std::numeric_limits<double>::infinity()"
-                      : "std::numeric_limits<double>::infinity()";
-  std::string text = fmt::format("{}", number);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
-  return text;
-}
-
 Code literal_code(double number) {
-  Code code{
-      literal(number), {}, std::signbit(number) ? Code::Strength::prefix : Code::Strength::atom};
+  Code code{eigen_number(number),
+            {},
+            std::signbit(number) ? Code::Strength::prefix : Code::Strength::atom};
   code.number = number;
   return code;
 }

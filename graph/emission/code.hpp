@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <chainrule/core/eigen_form.hpp>
 #include <chainrule/core/shape.hpp>
 
 namespace chainrule::emission {
@@ -47,8 +48,6 @@ struct Code {
 /// The code of a result; where that is a double, it is no array.
 Code made(std::string text, const Shape& shape, Code::Strength strength, Code::Form form);
 
-/// A number as a double of C++, in the shortest digits that read back as the same.
-std::string literal(double number);
 Code literal_code(double number);
 /// The type of a variable for a tensor.
 std::string type_of(const Shape& shape);

@@ -3,17 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
 #include <string_view>
 
-#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/emission/arithmetic.hpp>
-#include <chainrule/ops/elementwise/convert.hpp>
-#include <chainrule/ops/nn/softmax.hpp>
-#include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::emission {
 
@@ -22,65 +16,65 @@ namespace {
 using Strength = Code::Strength;
 using Form = Code::Form;
 
-// Elementwise functions: what stands behind an array, and what is called with a double.
-struct Function {
-  std::string_view op;
-  std::string_view of_array;
-  std::string_view of_double;
-  std::string_view of_matrix = "";  // where Eigen has it for matrices, too
-};
-constexpr Function functions[] = {
-    {"square", "square()", "({0} * {0})"},
-    {"sqrt", "sqrt()", "std::sqrt({0})", "cwiseSqrt()"},
-    {"exp", "exp()", "std::exp({0})"},
-    {"expm1", "expm1()", "std::expm1({0})"},
-    {"log", "log()", "std::log({0})"},
-    {"log1p", "log1p()", "std::log1p({0})"},
-    {"sin", "sin()", "std::sin({0})"},
-    {"cos", "cos()", "std::cos({0})"},
-    {"tanh", "tanh()", "std::tanh({0})"},
-    {"abs", "abs()", "std::abs({0})", "cwiseAbs()"},
-    {"sign", "sign()", "double(({0} > 0.0) - ({0} < 0.0))"},
-    {"relu", "max(0.0)", "std::max({0}, 0.0)", "cwiseMax(0.0)"},
-    {"isnan", "isNaN()", "std::isnan({0})"},
-    {"isinf", "isInf()", "std::isinf({0})"},
-    {"isfinite", "isFinite()", "std::isfinite({0})"},
-};
-constexpr std::string_view others[] = {
-    "add",     "sub",     "mul", "div",     "neg",         "reciprocal", "relu_slope",  "pow",
-    "maximum", "minimum", "to",  "where",   "logical_and", "logical_or", "logical_not", "sum",
-    "mean",    "max",     "min", "softmax", "log_softmax", "logsumexp",  "clamp"};
-constexpr std::string_view helper_functions[] = {"sigmoid", "log_sigmoid", "softplus"};
+// `text` with the operands in the places {0}, {1} …
+std::string with_operands(std::string_view text, const std::vector<std::string>& operands) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t at = std::min(text.find('{'), text.size());
+    result += text.substr(0, at);
+    text.remove_prefix(at);
+    if (text.empty()) break;
+    const auto [k, length] = derivation::operand_mark(text);
+    result += operands.at(k);
+    text.remove_prefix(length);
+  }
+  return result;
+}
 
-struct Comparison {
-  std::string_view op, sign, reversed;
-};
-constexpr Comparison comparisons[] = {{"eq", "==", "=="}, {"ne", "!=", "!="}, {"lt", "<", ">"},
-                                      {"le", "<=", ">="}, {"gt", ">", "<"},   {"ge", ">=", "<="}};
+// What stands alone between parentheses or commas needs no parentheses of its own.
+bool is_argument(std::string_view text, std::size_t operand) {
+  const std::size_t at = text.find(fmt::format("{{{}}}", operand));
+  const auto is = [&](std::size_t i, std::string_view any) {
+    return i < text.size() && any.find(text[i]) != std::string_view::npos;
+  };
+  return at != std::string_view::npos && at > 0 && (is(at - 1, "(") || is(at - 1, " ")) &&
+         is(at + 3, "),") && text.substr(0, at).find('(') != std::string_view::npos;
+}
 
-template <class Table>
-const auto* find(const Table& table, std::string_view op) {
-  const auto* at = std::ranges::find(table, op, [](const auto& row) { return row.op; });
-  return at == std::end(table) ? nullptr : at;
+std::string filled(const std::string& text, const std::vector<Code>& operands) {
+  std::vector<std::string> texts;
+  for (std::size_t k = 0; k < operands.size(); ++k)
+    texts.push_back(is_argument(text, k) ? operands[k].text : operands[k].in(Strength::atom));
+  return with_operands(text, texts);
+}
+
+// An elementwise operation: of doubles, of a matrix where Eigen has it, else of arrays of one
+// shape; behind the first one numbers may stand for all elements.
+Code elementwise(const EigenForm& form, std::vector<Code> operands, bool gives_mask) {
+  Shape shape;
+  for (const Code& x : operands) shape = broadcast(shape, x.shape);
+  const bool masks = form.kind == EigenForm::Kind::mask;
+  if (masks)
+    for (Code& x : operands) x = as_mask(x);
+  const Form gives = gives_mask || masks ? Form::mask : Form::array;
+  const bool scalar = std::ranges::all_of(operands, &Code::is_scalar);
+  if (scalar) return made(filled(form.scalar, operands), shape, Strength::atom, gives);
+  const bool is_vector = std::ranges::all_of(operands, &Code::is_vector);
+  const bool of_matrix = operands[0].form == Form::matrix && !form.matrix.empty();
+  if (!of_matrix && !masks)
+    for (std::size_t k = 0; k < operands.size(); ++k)
+      if (k == 0 || !operands[k].is_scalar())
+        operands[k] =
+            (operands[k].shape == shape ? operands[k] : operands[k].materialized(shape)).as_array();
+  Code result = made(filled(of_matrix ? form.matrix : form.array, operands), shape, Strength::atom,
+                     of_matrix ? Form::matrix : gives);
+  result.is_vector = is_vector;
+  return result;
 }
 
 Code called(std::string_view function, const Code& x) {
   return made(fmt::format("{}({})", function, x.as_matrix().text), x.shape, Strength::atom,
               Form::matrix);
-}
-
-Code applied(const Function& function, const Code& x) {
-  const bool gives_mask = function.op.starts_with("is");
-  const Form form = gives_mask ? Form::mask : Form::array;
-  if (x.is_scalar())
-    return made(fmt::format(fmt::runtime(function.of_double),
-                            function.of_double.starts_with("std") ? x.text : x.in(Strength::atom)),
-                x.shape, Strength::atom, form);
-  const bool stays = x.form == Form::matrix && !function.of_matrix.empty();
-  Code result = stays ? made(x.member(function.of_matrix), x.shape, Strength::atom, Form::matrix)
-                      : made(x.as_array().member(function.of_array), x.shape, Strength::atom, form);
-  result.is_vector = x.is_vector;
-  return result;
 }
 
 // --- reductions ---
@@ -93,46 +87,52 @@ Code as_column_of(Code row, const Shape& shape) {
   return row;
 }
 
-// f over the reduced axes: a member function of matrices.
-Code reduced(const Code& x, const Shape& from, const Node& node, std::string_view member) {
-  const auto& p = node.parameters<detail::ReduceParameters>();
-  const Code whole = x.is_scalar() && from.numel() == 1 ? x
-                     : x.form == Form::mask             ? x.as_array().materialized(from)
-                     : x.shape == from                  ? x
-                                                        : x.materialized(from);
+// A reduction over axes: a member function of matrices, or a function of ours for all elements,
+// columns or rows.
+Code reduced(const EigenForm& form, const char* function, const Code& x, const Shape& from,
+             const Shape& to) {
+  const bool has_function = form.array.empty();
+  const Code whole = has_function                         ? x.materialized(from).as_matrix()
+                     : x.is_scalar() && from.numel() == 1 ? x
+                     : x.form == Form::mask               ? x.as_array().materialized(from)
+                     : x.shape == from                    ? x
+                                                          : x.materialized(from);
+  if (from.numel() == 1 || form.axes == 0) return made(whole.text, to, whole.strength, whole.form);
   const std::uint32_t every = (std::uint32_t{1} << from.rank()) - 1;
-  if (from.numel() == 1 || p.mask == 0)
-    return made(whole.text, node.shape(), whole.strength, whole.form);
-  if (p.mask == every || node.shape().numel() == 1)
-    return made(whole.member(fmt::format("{}()", member)), node.shape(), Strength::atom,
-                Form::matrix);
-  const bool over_rows = p.mask == 1;  // what remains is a row
+  const bool all = form.axes == every || to.numel() == 1, over_rows = form.axes == 1;
+  if (all && !has_function) return made(whole.member(form.array), to, Strength::atom, Form::matrix);
+  if (has_function) {
+    const char* of = all ? "" : over_rows ? "_columns" : "_rows";
+    Code result =
+        made(fmt::format("{}{}({})", function, of, whole.text), to, Strength::atom, Form::matrix);
+    return !all && over_rows && !form.keepdim ? as_column_of(std::move(result), to) : result;
+  }
   Code result =
-      made(whole.member(fmt::format("{}().{}()", over_rows ? "colwise" : "rowwise", member)),
-           node.shape(), Strength::atom, whole.form);
-  if (over_rows && !p.keepdim) result = as_column_of(std::move(result), node.shape());
-  result.is_vector = node.shape().rank() == 1 || !over_rows;
+      made(whole.member(fmt::format("{}().{}", over_rows ? "colwise" : "rowwise", form.array)), to,
+           Strength::atom, whole.form);
+  // What remains is a row.
+  if (over_rows && !form.keepdim) result = as_column_of(std::move(result), to);
+  result.is_vector = to.rank() == 1 || !over_rows;
   return result;
 }
 
 // softmax and its relatives: a function of ours for columns, and one for rows.
-Code along(const Code& x, const Shape& from, int axis, const std::string& name, Helpers& helpers) {
-  const std::string function = name + (axis == 0 ? "_columns" : "_rows");
-  helpers.insert(function);
-  return made(fmt::format("{}({})", function, x.materialized(from).as_matrix().text), from,
-              Strength::atom, Form::matrix);
+Code along(const EigenForm& form, const char* function, const Code& x, const Shape& from) {
+  return made(fmt::format("{}_{}({})", function, form.axes == 1 ? "columns" : "rows",
+                          x.materialized(from).as_matrix().text),
+              from, Strength::atom, Form::matrix);
 }
 
 // --- products ---
 
 Code product(const Expression& e, const std::vector<Code>& operands) {
-  const std::string_view name = e.op()->name();
+  const Role role = e.role();
   const Shape &shape_a = e.operands[0]->shape, &shape_b = e.operands[1]->shape;
   Code a = operands[0].materialized(shape_a).as_matrix();
   Code b = operands[1].materialized(shape_b).as_matrix();
-  if (name == "matmul_tn" || name == "matmul_tt") a = a.transposed();
-  if (name == "matmul_nt" || name == "matmul_tt") b = b.transposed();
-  const bool outer = name == "outer";
+  if (role.transposed[0]) a = a.transposed();
+  if (role.transposed[1]) b = b.transposed();
+  const bool outer = role.is(Role::Kind::outer_product);
   if (!outer && shape_a.rank() == 1 && shape_b.rank() == 2 && !a.is_scalar()) {
     // aᵀB as a column is Bᵀa.
     const Code column = a;
@@ -162,23 +162,15 @@ Code product(const Expression& e, const std::vector<Code>& operands) {
   return result;
 }
 
-constexpr std::string_view products[] = {"matmul",    "matmul_nt", "matmul_tn",
-                                         "matmul_tt", "outer",     "dot"};
+EigenForm form_of(const Expression& e) { return e.op()->eigen(e.application->parameters()); }
 
-bool has_product(const Expression& e) {
-  return std::ranges::find(products, std::string_view(e.op()->name())) != std::end(products);
-}
-
-std::array<double, 2> bounds_of_clamp(const Expression& e) {
-  const NoGrad guard;
-  const double infinity = std::numeric_limits<double>::infinity();
-  std::array<double, 2> bounds{};
-  for (const int k : {0, 1}) {
-    const Tensor at = full({}, k == 0 ? -infinity : infinity, f64);
-    bounds[static_cast<std::size_t>(k)] =
-        e.op()->replay(*e.application, std::span(&at, 1)).to_vector<double>()[0];
-  }
-  return bounds;
+bool is_said_by_role(const Expression& e) {
+  using enum Role::Kind;
+  static constexpr Role::Kind roles[] = {
+      sum,       difference, negation,       Role::Kind::product, quotient,     reciprocal,
+      selection, conversion, copy,           permutation,         reshape,      slice,
+      scatter,   join,       matrix_product, outer_product,       inner_product};
+  return e.output == 0 && std::ranges::find(roles, e.role().kind) != std::end(roles);
 }
 
 [[noreturn]] void fail(const Expression& e) {
@@ -199,122 +191,74 @@ void check_axes(const Expression& e) {
 
 }  // namespace
 
-std::vector<std::string_view> ops_with_form() {
-  std::vector<std::string_view> names(std::begin(others), std::end(others));
-  for (const Function& function : functions) names.push_back(function.op);
-  for (const Comparison& comparison : comparisons) names.push_back(comparison.op);
-  names.insert(names.end(), std::begin(products), std::end(products));
-  names.insert(names.end(), std::begin(helper_functions), std::end(helper_functions));
-  names.insert(names.end(), std::begin(moves), std::end(moves));
-  return names;
+bool has_form(const Expression& e) {
+  if (is_said_by_role(e)) return true;
+  return e.output == 0 && form_of(e).kind != EigenForm::Kind::none;
 }
 
-bool has_form(const Expression& e) {
-  static const std::vector<std::string_view> known = ops_with_form();
-  return std::ranges::find(known, std::string_view(e.op()->name())) != known.end();
+// What the op is in algebra says how it is written.
+Code EigenWriter::by_role(const Expression& e, const std::vector<Code>& operands) {
+  using enum Role::Kind;
+  const Code& x = operands[0];
+  switch (e.role().kind) {
+    case sum:
+      return added(x, "+", operands[1]);
+    case difference:
+      return added(x, "-", operands[1]);
+    case negation:
+      return negated(x);
+    case Role::Kind::product:
+      return multiplied(x, operands[1]);
+    case quotient:
+      return divided(x, operands[1]);
+    case reciprocal:
+      return divided(literal_code(1), x);
+    case selection:
+      return chosen(x, operands[1], operands[2], e.shape);
+    case conversion:
+      return x.form == Form::mask ? x.as_array() : x;
+    case copy:
+      return x;
+    case permutation:
+    case reshape:
+    case slice:
+      return moved(e, x);
+    case scatter:
+      return scattered(e, x, helpers_);
+    case join:
+      return joined(e, operands, helpers_);
+    default:
+      return emission::product(e, operands);
+  }
 }
 
 Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operands) {
-  const std::string_view name = e.op()->name();
   if (!has_form(e)) fail(e);
   check_axes(e);
-  const Code x = operands.empty() ? Code{} : operands[0];
-  if (is_move(e)) return moved(e, operands, helpers_);
-  if (const Function* function = find(functions, name)) return applied(*function, x);
-  if (std::ranges::find(helper_functions, name) != std::end(helper_functions)) {
-    helpers_.insert(std::string(name));
-    return called(name, x);
+  if (is_said_by_role(e)) return by_role(e, operands);
+  const EigenForm form = form_of(e);
+  const char* name = e.op()->name();
+  if (*e.op()->eigen_definition()) helpers_.emplace(name, e.op()->eigen_definition());
+  const Code& x = operands[0];
+  switch (form.kind) {
+    case EigenForm::Kind::function:
+      return called(name, x);
+    case EigenForm::Kind::reduction:
+      return reduced(form, name, x, e.operands[0]->shape, e.shape);
+    case EigenForm::Kind::lines:
+      return along(form, name, x, e.operands[0]->shape);
+    default:
+      if (e.is(Role::Kind::comparison)) return compared(x, form.array, form.scalar, operands[1]);
+      return elementwise(form, operands, e.application->dtype() == boolean);
   }
-  if (const Comparison* comparison = find(comparisons, name))
-    return compared(x, comparison->sign, comparison->reversed, operands[1]);
-  if (has_product(e)) return product(e, operands);
-  if (name == "add") return added(x, "+", operands[1]);
-  if (name == "sub") return added(x, "-", operands[1]);
-  if (name == "mul") return multiplied(x, operands[1]);
-  if (name == "div") return divided(x, operands[1]);
-  if (name == "reciprocal") return divided(literal_code(1), x);
-  if (name == "neg") return negated(x);
-  if (name == "relu_slope") return multiplied(x, compared(operands[1], ">", "<", literal_code(0)));
-  if (detail::is_conversion(*e.application)) return x.form == Form::mask ? x.as_array() : x;
-  if (name == "pow") {
-    const Code& exponent = operands[1];
-    if (x.is_scalar() && exponent.is_scalar())
-      return made(fmt::format("std::pow({}, {})", x.text, exponent.text), e.shape, Strength::atom,
-                  Form::matrix);
-    const Code base = x.is_scalar() ? x.materialized(e.shape) : x;
-    const Shape shape = broadcast(base.shape, exponent.shape);
-    const bool same = exponent.is_scalar() || base.shape == exponent.shape;
-    return made(
-        (same ? base : base.materialized(shape))
-            .as_array()
-            .member(fmt::format(
-                "pow({})", exponent.is_scalar()
-                               ? exponent.text
-                               : (same ? exponent : exponent.materialized(shape)).as_array().text)),
-        shape, Strength::atom, Form::array);
-  }
-  if (name == "maximum" || name == "minimum") {
-    const char* member = name == "maximum" ? "max" : "min";
-    if (x.is_scalar() && operands[1].is_scalar())
-      return made(fmt::format("std::{}({}, {})", member, x.text, operands[1].text), e.shape,
-                  Strength::atom, Form::matrix);
-    const bool turned = x.is_scalar();
-    const Code &a = turned ? operands[1] : x, &b = turned ? x : operands[1];
-    const Shape shape = broadcast(a.shape, b.shape);
-    return made(
-        a.materialized(shape).as_array().member(fmt::format(
-            "{}({})", member, b.is_scalar() ? b.text : b.materialized(shape).as_array().text)),
-        shape, Strength::atom, Form::array);
-  }
-  if (name == "clamp") {
-    const auto [low, high] = bounds_of_clamp(e);
-    if (x.is_scalar())
-      return made(
-          fmt::format("std::min(std::max({}, {}), {})", x.text, literal(low), literal(high)),
-          x.shape, Strength::atom, Form::matrix);
-    return made(x.as_array().member(fmt::format("max({}).min({})", literal(low), literal(high))),
-                x.shape, Strength::atom, Form::array);
-  }
-  if (name == "where") return chosen(x, operands[1], operands[2], e.shape);
-  if (name == "logical_not")
-    return made("!" + as_mask(x).in(Strength::atom), x.shape, Strength::prefix, Form::mask);
-  if (name == "logical_and" || name == "logical_or")
-    return made(
-        fmt::format("({} {} {})", as_mask(x).in(Strength::sum), name == "logical_and" ? "&&" : "||",
-                    as_mask(operands[1]).in(Strength::sum)),
-        e.shape, Strength::atom, Form::mask);
-  const Shape from = e.operands[0]->shape;
-  static constexpr std::pair<std::string_view, std::string_view> reductions[] = {
-      {"sum", "sum"}, {"mean", "mean"}, {"max", "maxCoeff"}, {"min", "minCoeff"}};
-  for (const auto& [op, member] : reductions)
-    if (name == op) return reduced(x, from, *e.application, member);
-  if (name == "softmax" || name == "log_softmax")
-    return along(x, from, e.application->parameters<detail::SoftmaxParameters>().axis,
-                 std::string(name), helpers_);
-  if (name == "logsumexp") {
-    const auto& p = e.application->parameters<detail::ReduceParameters>();
-    const Code whole = x.materialized(from).as_matrix();
-    if (from.numel() == 1) return made(whole.text, e.shape, whole.strength, whole.form);
-    if (e.shape.numel() == 1) {
-      helpers_.insert("logsumexp");
-      return made(fmt::format("logsumexp({})", whole.text), e.shape, Strength::atom, Form::matrix);
-    }
-    const std::string function = p.mask == 1 ? "logsumexp_columns" : "logsumexp_rows";
-    helpers_.insert(function);
-    Code result =
-        made(fmt::format("{}({})", function, whole.text), e.shape, Strength::atom, Form::matrix);
-    return p.mask == 1 && !p.keepdim ? as_column_of(std::move(result), e.shape) : result;
-  }
-  fail(e);
 }
 
 std::string slope_function(const Expression& slope) {
   const std::string name = std::string(slope.op()->name()) + "_slope";
-  const Node& node = *slope.application;
-  if (node.parameter_size() == 0) return name;
-  const std::string_view bytes(reinterpret_cast<const char*>(&node.parameters<unsigned char>()),
-                               node.parameter_size());
-  return fmt::format("{}_{:x}", name, std::hash<std::string_view>{}(bytes));
+  const std::span<const std::byte> bytes = slope.application->parameters().bytes();
+  if (bytes.empty()) return name;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return fmt::format("{}_{:x}", name, std::hash<std::string_view>{}(text));
 }
 
 Code EigenWriter::part(const Expression& e) {
@@ -331,7 +275,6 @@ Code EigenWriter::part(const Expression& e) {
     }
     case Kind::slope: {
       const std::string name = slope_function(e);
-      helpers_.insert(name);
       return called(name, known_.at(e.operands[0].get()));
     }
     default:

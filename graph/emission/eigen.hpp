@@ -1,7 +1,7 @@
 #pragma once
 
 #include <functional>
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,8 +15,8 @@ namespace chainrule::emission {
 using derivation::Expr;
 using derivation::Expression;
 
-/// Functions that emitted code calls and Eigen does not have: "sigmoid", "softmax_rows" …
-using Helpers = std::set<std::string>;
+/// Functions that emitted code calls and Eigen does not have, by a name, with their definitions.
+using Helpers = std::map<std::string, std::string_view>;
 
 /// Writes expressions as C++ with Eigen.
 class EigenWriter {
@@ -34,6 +34,7 @@ class EigenWriter {
  private:
   Code part(const Expression& e);
   Code operation(const Expression& e, const std::vector<Code>& operands);
+  Code by_role(const Expression& e, const std::vector<Code>& operands);
 
   std::function<std::string(const Expression&)> symbol_;
   Helpers& helpers_;
@@ -45,15 +46,14 @@ class EigenWriter {
 /// parameters.
 std::string slope_function(const Expression& slope);
 
-/// The ops that have a direct form, and need not be written out; and whether this is one.
-std::vector<std::string_view> ops_with_form();
+/// Whether an operation has a form of its own in Eigen, and need not be written out.
 bool has_form(const Expression& operation);
 
-/// Those of them that only move elements (transpose, reshape, slice, concat …).
-inline constexpr std::string_view moves[] = {"transpose", "permute",       "reshape",
-                                             "expand",    "alias",         "contiguous",
-                                             "slice",     "slice_scatter", "concat"};
+/// Operations that only move elements: in one tensor (transpose, reshape, slice …), into zeros, and
+/// several behind each other.
 bool is_move(const Expression& operation);
-Code moved(const Expression& operation, const std::vector<Code>& operands, Helpers& helpers);
+Code moved(const Expression& operation, const Code& operand);
+Code scattered(const Expression& operation, const Code& part, Helpers& helpers);
+Code joined(const Expression& operation, const std::vector<Code>& operands, Helpers& helpers);
 
 }  // namespace chainrule::emission

@@ -4,14 +4,16 @@
 #include <string_view>
 #include <vector>
 
-#include <chainrule/graph/emission/eigen.hpp>
-
+/// The functions of emitted code that belong to no single op.
 namespace chainrule::emission {
 
-/// Definitions of the functions that `helpers` names and this knows, and of those that they call.
-std::string definitions_of(const Helpers& helpers);
+/// Zeros with a block of something else in them.
+extern const std::string_view placed_definition;
+/// Two matrices side by side, and one above the other.
+extern const std::string_view beside_definition;
+extern const std::string_view above_definition;
 
-/// The names of all of them.
-std::vector<std::string_view> helper_names();
+/// The names of all functions that emitted code may define: these, and the ops' own.
+std::vector<std::string> function_names();
 
 }  // namespace chainrule::emission

@@ -91,9 +91,7 @@ bool may_be_macro(std::string_view name) {
 Identifiers::Identifiers() {
   taken_.insert(std::begin(keywords), std::end(keywords));
   taken_.insert(std::begin(ours), std::end(ours));
-  for (const std::string_view helper : helper_names()) taken_.emplace(helper);
-  for (const Op* op : all_ops())
-    if (op->elementwise()) taken_.insert(std::string(op->name()) + "_slope");
+  for (std::string& function : function_names()) taken_.insert(std::move(function));
 }
 
 bool Identifiers::is_namespace(std::string_view name) {

@@ -7,6 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
+#include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::emission {
@@ -41,12 +42,12 @@ Tensor counted(const Shape& shape) { return reshape(arange(1, shape.numel() + 1,
 
 Region region_of(const Expression& e) {
   const NoGrad guard;
-  const bool scatters = e.is_op("slice_scatter");
+  const bool scatters = e.is(Role::Kind::scatter);
   const Shape& part = scatters ? e.operands[0]->shape : e.shape;
   const Code whole{"", scatters ? e.shape : e.operands[0]->shape};
   const Tensor numbers = counted(e.operands[0]->shape);
   const std::vector<double> moved =
-      e.op()->replay(*e.application, std::span(&numbers, 1)).to_vector<double>();
+      apply_again(*e.application, std::span(&numbers, 1)).to_vector<double>();
   std::vector<std::int64_t> at(static_cast<std::size_t>(part.numel()));
   for (std::size_t i = 0; i < moved.size(); ++i) {
     const auto number = static_cast<std::int64_t>(std::lround(moved[i]));
@@ -69,7 +70,7 @@ Region region_of(const Expression& e) {
   return region;
 }
 
-Code slice(const Expression& e, const Code& x) {
+Code sliced(const Expression& e, const Code& x) {
   if (e.shape.numel() == 0 || x.is_scalar()) return x.materialized(e.shape);
   const Region region = region_of(e);
   const Run &rows = region.rows, &columns = region.columns;
@@ -112,41 +113,6 @@ Code slice(const Expression& e, const Code& x) {
   return result;
 }
 
-Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
-  const Code whole{"", e.shape};
-  if (e.operands[0]->shape.numel() == 0) return Code{"0.0", {}};
-  const Region region = region_of(e);
-  if ((region.rows.step != 1 && region.rows.count > 1) ||
-      (region.columns.step != 1 && region.columns.count > 1))
-    throw ValueError("emit_cpp: the gradient of a slice with a step has no form in Eigen",
-                     e.application->where(), "take elements that lie side by side");
-  helpers.insert("placed");
-  Code block = part.materialized(e.operands[0]->shape).as_matrix();
-  if (region.turned) block = block.transposed();
-  std::string text = block.text;
-  if (block.is_scalar()) text = fmt::format("MatrixXd::Constant(1, 1, {})", block.text);
-  return {fmt::format("placed({}, {}, {}, {}, {})", text, region.rows.first, region.columns.first,
-                      whole.rows(), whole.columns()),
-          e.shape};
-}
-
-// The operands side by side or one below the other.
-Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
-  const Code whole{"", e.shape};
-  const auto full = [&](std::size_t k) {
-    const Code x = operands[k].materialized(e.operands[k]->shape).as_matrix();
-    return x.is_scalar() ? fmt::format("MatrixXd::Constant(1, 1, {})", x.text) : x.text;
-  };
-  const Code first{"", e.operands[0]->shape};
-  const bool below = first.columns() == whole.columns();
-  const char* name = below ? "above" : "beside";
-  if (operands.size() > 1) helpers.insert(name);
-  std::string text = full(operands.size() - 1);
-  for (std::size_t k = operands.size() - 1; k-- > 0;)
-    text = fmt::format("{}({}, {})", name, full(k), text);
-  return {text, e.shape};
-}
-
 Code reshaped(const Expression& e, const Code& operand) {
   const Shape& from = e.operands[0]->shape;
   if (e.shape.numel() == 1 || operand.is_scalar()) {
@@ -178,7 +144,7 @@ Code permuted(const Expression& e, const Code& operand) {
   const Code x = operand.materialized(e.operands[0]->shape);
   const NoGrad guard;
   const Tensor numbers = counted(e.operands[0]->shape);
-  const bool same = e.op()->replay(*e.application, std::span(&numbers, 1)).to_vector<double>() ==
+  const bool same = apply_again(*e.application, std::span(&numbers, 1)).to_vector<double>() ==
                     numbers.to_vector<double>();
   Code result = same && e.shape == e.operands[0]->shape ? x : x.transposed();
   result.shape = e.shape;
@@ -188,17 +154,55 @@ Code permuted(const Expression& e, const Code& operand) {
 }  // namespace
 
 bool is_move(const Expression& e) {
-  return std::ranges::find(moves, std::string_view(e.op()->name())) != std::end(moves);
+  using enum Role::Kind;
+  static constexpr Role::Kind moves[] = {copy, permutation, reshape, slice, scatter, join};
+  return std::ranges::find(moves, e.role().kind) != std::end(moves);
 }
 
-Code moved(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
-  const std::string_view name = e.op()->name();
-  if (name == "slice") return slice(e, operands[0].materialized(e.operands[0]->shape));
-  if (name == "slice_scatter") return scattered(e, operands[0], helpers);
-  if (name == "concat") return joined(e, operands, helpers);
-  if (name == "reshape") return reshaped(e, operands[0]);
-  if (name == "transpose" || name == "permute") return permuted(e, operands[0]);
-  return operands[0];  // what is broadcast, or copied, stays what it is
+Code moved(const Expression& e, const Code& operand) {
+  switch (e.role().kind) {
+    case Role::Kind::slice:
+      return sliced(e, operand.materialized(e.operands[0]->shape));
+    case Role::Kind::reshape:
+      return reshaped(e, operand);
+    default:
+      return permuted(e, operand);
+  }
+}
+
+Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
+  const Code whole{"", e.shape};
+  if (e.operands[0]->shape.numel() == 0) return Code{"0.0", {}};
+  const Region region = region_of(e);
+  if ((region.rows.step != 1 && region.rows.count > 1) ||
+      (region.columns.step != 1 && region.columns.count > 1))
+    throw ValueError("emit_cpp: the gradient of a slice with a step has no form in Eigen",
+                     e.application->where(), "take elements that lie side by side");
+  helpers.emplace("placed", placed_definition);
+  Code block = part.materialized(e.operands[0]->shape).as_matrix();
+  if (region.turned) block = block.transposed();
+  std::string text = block.text;
+  if (block.is_scalar()) text = fmt::format("MatrixXd::Constant(1, 1, {})", block.text);
+  return {fmt::format("placed({}, {}, {}, {}, {})", text, region.rows.first, region.columns.first,
+                      whole.rows(), whole.columns()),
+          e.shape};
+}
+
+// The operands side by side or one below the other.
+Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
+  const Code whole{"", e.shape};
+  const auto full = [&](std::size_t k) {
+    const Code x = operands[k].materialized(e.operands[k]->shape).as_matrix();
+    return x.is_scalar() ? fmt::format("MatrixXd::Constant(1, 1, {})", x.text) : x.text;
+  };
+  const Code first{"", e.operands[0]->shape};
+  const bool below = first.columns() == whole.columns();
+  const char* name = below ? "above" : "beside";
+  if (operands.size() > 1) helpers.emplace(name, below ? above_definition : beside_definition);
+  std::string text = full(operands.size() - 1);
+  for (std::size_t k = operands.size() - 1; k-- > 0;)
+    text = fmt::format("{}({}, {})", name, full(k), text);
+  return {text, e.shape};
 }
 
 }  // namespace chainrule::emission

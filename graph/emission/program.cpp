@@ -342,7 +342,8 @@ void Program::define_functions() {
                       : fmt::format("  const {} {} = {};\n", type, line.identifier, line.code);
       slopes += "}\n";
     }
-  functions_ = definitions_of(helpers_) + slopes;
+  for (const auto& [name, definition] : helpers_) functions_ += definition;
+  functions_ += slopes;
 }
 
 }  // namespace chainrule::emission

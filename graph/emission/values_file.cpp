@@ -13,11 +13,11 @@ Numbers numbers_of(const Program::Variable& variable) {
   const Code extents{"", value.shape()};
   if (elements.empty())
     return {"", fmt::format("MatrixXd::Zero({}, {})", extents.rows(), extents.columns())};
-  if (elements.size() == 1) return {"", literal(elements[0])};
+  if (elements.size() == 1) return {"", eigen_number(elements[0])};
   const std::string name = variable.identifier + "_rows";
   std::string array = fmt::format("  static const double {}[] = {{", name), line = "\n     ";
   for (const double element : elements) {
-    const std::string number = " " + literal(element) + ",";
+    const std::string number = " " + eigen_number(element) + ",";
     if (line.size() + number.size() > line_width) array += std::exchange(line, "\n     ");
     line += number;
   }

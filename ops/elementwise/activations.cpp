@@ -3,6 +3,8 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/kernels/elementwise/slopes.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 
@@ -36,6 +38,7 @@ Node::SavedMask slope_saves(bool needs_y) { return input(1) | (needs_y ? input(0
 
 struct SigmoidSlope final : BinaryOp<SigmoidSlope> {
   SigmoidSlope() : BinaryOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
+  Role role(const Parameters&) const override;
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T s) {
@@ -65,15 +68,22 @@ const SigmoidSlope the_sigmoid_slope;
 
 struct Sigmoid final : UnaryOp<Sigmoid> {
   Sigmoid() : UnaryOp("sigmoid", "σ({0})") {}
+  EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+inline double sigmoid(double z) { return 1.0 / (1.0 + std::exp(-z)); }
+inline MatrixXd sigmoid(const MatrixXd& z) {
+  return (1.0 / (1.0 + (-z.array()).exp())).matrix();
+}
+)";
+  }
   static constexpr bool integers = false;
-  static constexpr Node::SavedMask saved = output;
+  // The rule reads the output; the input is for log().
+  static constexpr Node::SavedMask saved = input(0) | output;
+  Tensor remembered(const Call& call) const override { return call.tensor(0); }
   template <class T>
   static T value(T x) {
     return kernels::sigmoid(x);
-  }
-  // Also keeps the input, which log() may want.
-  Tensor with_provenance(const Tensor& x, const Where& where) const {
-    return record_provenance(*this, evaluate(x, where), {&x}, input(0) | output, where);
   }
   static Tensor slope(const Application& r, const Tensor& g) {
     return the_sigmoid_slope(g, r.out());
@@ -86,6 +96,7 @@ const Sigmoid the_sigmoid;
 
 struct TanhSlope final : BinaryOp<TanhSlope> {
   TanhSlope() : BinaryOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
+  Role role(const Parameters&) const override;
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T t) {
@@ -113,6 +124,9 @@ const TanhSlope the_tanh_slope;
 
 struct Tanh final : UnaryOp<Tanh> {
   Tanh() : UnaryOp("tanh") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("tanh()", "std::tanh({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = output;
   template <class T>
@@ -129,6 +143,7 @@ const Tanh the_tanh;
 // The second operand only switches: its gradient is 0, and not worth a tensor.
 struct ReluSlope final : BinaryOp<ReluSlope> {
   ReluSlope() : BinaryOp("relu_slope", "{0} ⊗ [{1} > 0]") {}
+  Role role(const Parameters&) const override;
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T y) {
@@ -142,6 +157,9 @@ struct ReluSlope final : BinaryOp<ReluSlope> {
     const Tensor y = r.in(1);
     return r.has(0) ? (*this)(r.tangent(0), y) : zeros({}, y.dtype());
   }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * to(inputs[1] > 0, inputs[0].dtype());
+  }
   std::vector<Sample> samples() const override {
     return slope_samples([](Inputs in) { return detail::relu_slope(in[0], in[1]); });
   }
@@ -150,6 +168,9 @@ const ReluSlope the_relu_slope;
 
 struct Relu final : UnaryOp<Relu> {
   Relu() : UnaryOp("relu") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("max(0.0)", "std::max({0}, 0.0)", "cwiseMax(0.0)");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = output;
   template <class T>
@@ -165,6 +186,16 @@ const Relu the_relu;
 
 struct Softplus final : UnaryOp<Softplus> {
   Softplus() : UnaryOp("softplus") {}
+  EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+// log(1 + exp z), without overflow.
+inline double softplus(double z) { return std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z))); }
+inline MatrixXd softplus(const MatrixXd& z) {
+  return (z.array().max(0.0) + (-z.array().abs()).exp().log1p()).matrix();
+}
+)";
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -182,6 +213,16 @@ const Softplus the_softplus;
 
 struct LogSigmoid final : UnaryOp<LogSigmoid> {
   LogSigmoid() : UnaryOp("log_sigmoid", "log σ({0})") {}
+  EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+// −log(1 + exp −z), without overflow.
+inline double log_sigmoid(double z) { return std::min(z, 0.0) - std::log1p(std::exp(-std::abs(z))); }
+inline MatrixXd log_sigmoid(const MatrixXd& z) {
+  return (z.array().min(0.0) - (-z.array().abs()).exp().log1p()).matrix();
+}
+)";
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -197,9 +238,13 @@ struct LogSigmoid final : UnaryOp<LogSigmoid> {
 };
 const LogSigmoid the_log_sigmoid;
 
+Role SigmoidSlope::role(const Parameters&) const { return Role::slope_of(the_sigmoid); }
+Role TanhSlope::role(const Parameters&) const { return Role::slope_of(the_tanh); }
+Role ReluSlope::role(const Parameters&) const { return Role::slope_of(the_relu); }
+
 }  // namespace
 
-Tensor sigmoid(const Tensor& x, Where where) { return the_sigmoid.with_provenance(x, where); }
+Tensor sigmoid(const Tensor& x, Where where) { return the_sigmoid(x, where); }
 Tensor tanh(const Tensor& x, Where where) { return the_tanh(x, where); }
 Tensor relu(const Tensor& x, Where where) { return the_relu(x, where); }
 Tensor softplus(const Tensor& x, Where where) { return the_softplus(x, where); }
@@ -209,7 +254,6 @@ namespace detail {
 
 const Op& sigmoid_op() { return the_sigmoid; }
 
-Tensor sigmoid_without_provenance(const Tensor& x, Where where) { return the_sigmoid(x, where); }
 Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where) {
   return the_sigmoid_slope(g, s, where);
 }

@@ -26,9 +26,6 @@ namespace detail {
 /// What made a sigmoid; its node keeps x as input 0, recorded or not.
 const Op& sigmoid_op();
 
-/// sigmoid() for those who know that no logarithm follows: x is not kept.
-Tensor sigmoid_without_provenance(const Tensor& x, Where where = Where::current());
-
 /// g ⊗ s ⊗ (1 − s): the gradient of sigmoid in one pass, where s is its result.
 Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where = Where::current());
 /// g ⊗ (1 − t²): the gradient of tanh in one pass, where t is its result.

@@ -38,6 +38,7 @@ std::vector<Sample> binary_samples(Tensor (*apply)(std::span<const Tensor>)) {
 
 struct Add final : BinaryOp<Add> {
   Add() : BinaryOp("add", "{0} + {1}") {}
+  Role role(const Parameters&) const override { return Role::Kind::sum; }
   static constexpr bool integers = true;
   template <class T>
   static T value(T x, T y) {
@@ -61,6 +62,7 @@ const Add add_op;
 
 struct Sub final : BinaryOp<Sub> {
   Sub() : BinaryOp("sub", "{0} − {1}") {}
+  Role role(const Parameters&) const override { return Role::Kind::difference; }
   static constexpr bool integers = true;
   template <class T>
   static T value(T x, T y) {
@@ -84,6 +86,7 @@ const Sub sub_op;
 
 struct Mul final : BinaryOp<Mul> {
   Mul() : BinaryOp("mul", "{0} ⊗ {1}") {}
+  Role role(const Parameters&) const override { return Role::Kind::product; }
   static constexpr bool integers = true;
   template <class T>
   static T value(T x, T y) {
@@ -109,6 +112,7 @@ const Mul mul_op;
 
 struct Div final : BinaryOp<Div> {
   Div() : BinaryOp("div", "{0} ⊘ {1}") {}
+  Role role(const Parameters&) const override { return Role::Kind::quotient; }
   static constexpr bool integers = false;
   template <class T>
   static T value(T x, T y) {
@@ -133,6 +137,7 @@ const Div div_op;
 
 struct Neg final : UnaryOp<Neg> {
   Neg() : UnaryOp("neg", "−{0}") {}
+  Role role(const Parameters&) const override { return Role::Kind::negation; }
   static constexpr bool integers = true;
   static constexpr Node::SavedMask saved = 0;
   template <class T>

@@ -24,40 +24,40 @@ template <class T>
   const std::vector<T> elements = x.to_vector<T>();
   std::size_t first = 0;
   while (fits_i64(elements[first])) ++first;
-  Shape at = x.shape();
-  auto rest = static_cast<std::int64_t>(first);
-  for (int axis = at.rank() - 1; axis >= 0; --axis) {
-    const std::int64_t size = at[axis];
-    at[axis] = rest % size;
-    rest /= size;
-  }
+  const Shape at = position_of(static_cast<std::int64_t>(first), x.shape());
   throw ValueError(
       fmt::format("to: no i64 for {} at {} of {}", elements[first], to_string(at), describe(x)),
       where);
 }
 
-struct To final : Op {
-  To() : Op("to") {}
+// Its parameter is the dtype of the result.
+struct To final : LinearMap<To> {
+  To() : LinearMap("to") {}
 
   Tensor operator()(const Tensor& x, DType dtype, const Where& where) const {
-    const Value& in = x.value(where);
-    if (in.dtype() == dtype) return x;
-    Ref<Value> out = make_result(name(), dtype, in.shape(), where);
+    return apply(*this, {&x}, dtype, where);
+  }
+
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    const DType dtype = call.parameters<DType>();
+    if (in.dtype() == dtype)
+      call.same(0);
+    else
+      call.output_like(dtype, in);
+  }
+  void evaluate(Evaluation& call) const override {
+    const Value& in = call.in(0);
     visit(in.dtype(), [&](auto from) {
-      visit(dtype, [&](auto to) { convert<decltype(to), decltype(from)>(*out, in, x, where); });
+      visit(call.out().dtype(), [&](auto to) {
+        convert<decltype(to), decltype(from)>(call.out(), in, call.tensor(0), call.where());
+      });
     });
-    if (!is_floating(dtype)) return Tensor(std::move(out));
-    return record(*this, std::move(out), {&x}, 0, where);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, (*this)(r.g(), r.node().inputs()[0]->dtype(), r.node().where()));
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return (*this)(g, r.node().inputs()[0]->dtype(), r.where());
   }
-  Tensor jvp(Jvp& r) const override {
-    return (*this)(r.tangent(0), r.node().dtype(), r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.dtype(), node.where());
-  }
+  Role role(const Parameters&) const override { return Role::Kind::conversion; }
   std::vector<Sample> samples() const override {
     const auto to_f64 = [](Inputs in) { return to(in[0], f64); };
     const auto to_f32 = [](Inputs in) { return to(in[0], f32); };
@@ -97,6 +97,12 @@ const To to_op;
 
 bool detail::is_conversion(const Node& node) noexcept { return node.op() == &to_op; }
 
-Tensor to(const Tensor& x, DType dtype, Where where) { return to_op(x, dtype, where); }
+Tensor to(const Tensor& x, DType dtype, Where where) {
+  if (x.dtype(where) == dtype) return x;
+  detail::Mode mode = detail::mode;
+  mode.recording = mode.recording && is_floating(dtype);  // others have no gradient
+  const detail::ModeScope scope(mode);
+  return to_op(x, dtype, where);
+}
 
 }  // namespace chainrule

@@ -42,15 +42,18 @@ T product(T x, T y) {
 
 struct Exp final : UnaryOp<Exp> {
   Exp() : UnaryOp("exp") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("exp()", "std::exp({0})");
+  }
+  Role role(const Parameters&) const override { return Role::Kind::exponential; }
   static constexpr bool integers = false;
   template <class T>
   static T value(T x) {
     return kernels::exp(x);
   }
   // The rule reads the output; the input is for log().
-  Tensor operator()(const Tensor& x, const Where& where) const {
-    return record_provenance(*this, evaluate(x, where), {&x}, input(0) | output, where);
-  }
+  static constexpr Node::SavedMask saved = input(0) | output;
+  Tensor remembered(const Call& call) const override { return call.tensor(0); }
   static Tensor slope(const Application& r, const Tensor& g) { return g * r.out(); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
@@ -60,6 +63,9 @@ const Exp the_exp;
 
 struct Expm1 final : UnaryOp<Expm1> {
   Expm1() : UnaryOp("expm1") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("expm1()", "std::expm1({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -76,6 +82,9 @@ const Expm1 the_expm1;
 
 struct Log1p final : UnaryOp<Log1p> {
   Log1p() : UnaryOp("log1p") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("log1p()", "std::log1p({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -92,6 +101,9 @@ const Log1p the_log1p;
 
 struct Sqrt final : UnaryOp<Sqrt> {
   Sqrt() : UnaryOp("sqrt", "√{0}") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("sqrt()", "std::sqrt({0})", "cwiseSqrt()");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = output;
   template <class T>
@@ -107,6 +119,10 @@ const Sqrt the_sqrt;
 
 struct Square final : UnaryOp<Square> {
   Square() : UnaryOp("square", "{0}²") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("square()", "({0} * {0})");
+  }
+  Role role(const Parameters&) const override { return Role::Kind::square; }
   static constexpr bool integers = true;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -122,6 +138,9 @@ const Square the_square;
 
 struct Sign final : UnaryOp<Sign> {
   Sign() : UnaryOp("sign") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("sign()", "double(({0} > 0.0) - ({0} < 0.0))");
+  }
   static constexpr bool integers = true;
   static constexpr Node::SavedMask saved = 0;
   template <class T>
@@ -137,6 +156,9 @@ const Sign the_sign;
 
 struct Abs final : UnaryOp<Abs> {
   Abs() : UnaryOp("abs", "|{0}|") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("abs()", "std::abs({0})", "cwiseAbs()");
+  }
   static constexpr bool integers = true;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -155,6 +177,9 @@ const Abs the_abs;
 
 struct Sin final : UnaryOp<Sin> {
   Sin() : UnaryOp("sin") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("sin()", "std::sin({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -170,6 +195,9 @@ const Sin the_sin;
 
 struct Cos final : UnaryOp<Cos> {
   Cos() : UnaryOp("cos") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("cos()", "std::cos({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -185,6 +213,7 @@ const Cos the_cos;
 
 struct Reciprocal final : UnaryOp<Reciprocal> {
   Reciprocal() : UnaryOp("reciprocal", "1 ⊘ {0}") {}
+  Role role(const Parameters&) const override { return Role::Kind::reciprocal; }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = output;
   template <class T>

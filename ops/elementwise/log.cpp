@@ -1,11 +1,18 @@
 #include <chainrule/ops/elementwise/log.hpp>
 
+#include <fmt/format.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+#include <chainrule/ops/kernels/nn/softmax.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduced.hpp>
 
@@ -21,6 +28,10 @@ using Inputs = std::span<const Tensor>;
 
 struct Log final : UnaryOp<Log> {
   Log() : UnaryOp("log") {}
+  Role role(const Parameters&) const override { return Role::Kind::logarithm; }
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("log()", "std::log({0})");
+  }
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
@@ -39,10 +50,10 @@ const Log the_log;
 
 // --- the logarithm of what is known to come from exponentials of z ---
 
-enum class Form : std::uint8_t { softmax, sigmoid, sum_exp };
+enum class Form : std::uint32_t { softmax, sigmoid, sum_exp };
 
 struct StableParameters {
-  Form form;
+  Form form = Form::softmax;
   ReduceParameters axes;  // that softmax or the sum went over
 };
 
@@ -57,7 +68,8 @@ Origin origin_of(const Tensor& x) {
   if (node->op() == &detail::softmax_op()) {
     const int axis = node->parameters<SoftmaxParameters>().axis;
     return {detail::argument_of(x, detail::softmax_op()),
-            {Form::softmax, {std::uint32_t{1} << axis, true}}};
+            {Form::softmax,
+             {std::uint32_t{1} << axis, true, static_cast<std::uint32_t>(node->rank())}}};
   }
   if (node->op() == &detail::sigmoid_op())
     return {detail::argument_of(x, detail::sigmoid_op()), {Form::sigmoid, {}}};
@@ -68,21 +80,31 @@ Origin origin_of(const Tensor& x) {
           {Form::sum_exp, node->parameters<ReduceParameters>()}};
 }
 
-Tensor stable_value(const Tensor& z, const StableParameters& p, const Where& where) {
-  const detail::ModeScope scope({.recording = false, .provenance = false});
+// The logarithm of softmax(z), sigmoid(z) or Σ exp(z).
+template <class T>
+void stable_log(Value& out, const Ref<Value>& z, const StableParameters& p) {
   switch (p.form) {
     case Form::softmax:
-      return log_softmax(z, __builtin_ctz(p.axes.mask), where);
+      return kernels::log_softmax(out.data<T>(), kernels::contiguous(z)->data<T>(),
+                                  kernels::lines_along(*z, std::countr_zero(p.axes.mask)));
     case Form::sigmoid:
-      return log_sigmoid(z, where);
+      return kernels::map<T, T>(out, *z, [](T e) { return -kernels::softplus(-e); });
     default:
-      return logsumexp(z, Axes::of_mask(p.axes.mask), p.axes.keepdim, where);
+      return logsumexp_into(out, z, p.axes.mask);
   }
+}
+
+// Whether x is exp(y), but for the rounding of both.
+template <class T>
+bool is_exp(T x, T y) {
+  const T e = kernels::exp(y);
+  const T slack = (16 + 2 * std::abs(y)) * std::numeric_limits<T>::epsilon();
+  return x == e || std::abs(x - e) < slack * e;
 }
 
 // exp(z) / Σ exp(z). A shift does not change it, so that max z counts as a constant.
 Tensor weights(const Tensor& z, std::uint32_t mask) {
-  if (mask != 0 && (mask & (mask - 1)) == 0) return softmax(z, __builtin_ctz(mask));
+  if (mask != 0 && (mask & (mask - 1)) == 0) return softmax(z, std::countr_zero(mask));
   if (z.numel() == 0) return zeros_like(z);
   const Tensor e = exp(z - max(z.detach(), Axes::of_mask(mask), true));
   return e / detail::sum_mask(e, mask, true, Where::current());
@@ -91,13 +113,40 @@ Tensor weights(const Tensor& z, std::uint32_t mask) {
 class StableLog final : public Op {
  public:
   StableLog() : Op("stable_log", "log({0})") {}
+  Role role(const Parameters&) const override { return Role::Kind::logarithm; }
 
-  Tensor operator()(const Tensor& x, const Origin& origin, const Where& where) const {
-    const StableParameters& p = origin.parameters;
-    const Tensor out = stable_value(origin.z, p, where);
-    const Node::SavedMask reads = p.form == Form::sum_exp ? input(1) : output;
-    return record(*this, out.value_ref(), {&x, &origin.z}, input(0) | reads, where,
-                  detail::bytes_of(p));
+  void infer(Inference& call) const override {
+    const Value &x = call.in(0), &z = call.in(1);
+    check_dtypes(name(), call.tensor(0), call.tensor(1), false, call.where());
+    const auto& p = call.parameters<StableParameters>();
+    Shape shape = z.shape();
+    if (p.form != Form::sigmoid) {
+      const Shape remains = infer_reduced(call, p.axes, 1);
+      if (p.form == Form::sum_exp) shape = remains;
+    }
+    if (x.shape() != shape)
+      throw ShapeError(
+          fmt::format("stable_log: {} cannot come from {}, of which it would be {}",
+                      describe(call.tensor(0)), describe(call.tensor(1)), to_string(shape)),
+          call.where());
+    call.output_like(x.dtype(), x);
+  }
+  void evaluate(Evaluation& call) const override {
+    const auto& p = call.parameters<StableParameters>();
+    const Value& x = call.in(0);
+    visit_floating(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (comes_from_z(call)) return stable_log<T>(call.out(), call.in_ref(1), p);
+      // Computed again, x may have been changed apart from z: then it is x that counts.
+      const Ref<Value> y = Value::make_like(x.dtype(), call.out());
+      stable_log<T>(*y, call.in_ref(1), p);
+      kernels::map<T, T, T>(call.out(), x, *y,
+                            [](T e, T l) { return is_exp(e, l) ? l : kernels::log(e); });
+    });
+  }
+  Node::SavedMask reads(const Call& call) const override {
+    const bool by_sum = call.parameters<StableParameters>().form == Form::sum_exp;
+    return input(0) | (by_sum ? input(1) : output);
   }
 
   void vjp(Vjp& r) const override {
@@ -131,12 +180,20 @@ class StableLog final : public Op {
     }
   }
 
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    // Of x, which may have been changed apart from z; of z only where x has no logarithm.
-    if (inputs[0].numel() != 0 && min(inputs[0]).item<double>() > 0)
-      return the_log(inputs[0], node.where());
-    return (*this)(inputs[0], {inputs[1], node.parameters<StableParameters>()}, node.where());
+  // What is exact where the exponentials underflow.
+  Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
+    const auto& p = node.parameters<StableParameters>();
+    const Tensor& z = inputs[1];
+    switch (p.form) {
+      case Form::softmax:
+        return log_softmax(z, std::countr_zero(p.axes.mask), node.where());
+      case Form::sigmoid:
+        return log_sigmoid(z, node.where());
+      default:
+        return logsumexp(z, Axes::of_mask(p.axes.mask), p.axes.keepdim, node.where());
+    }
   }
+
   std::vector<Sample> samples() const override {
     const Tensor z = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const auto sigmoids = [](Inputs in) { return log(sigmoid(in[0])); };
@@ -152,6 +209,13 @@ class StableLog final : public Op {
   }
 
  private:
+  // Whether x is known to be made of z. Otherwise its numbers must say it.
+  static bool comes_from_z(const Evaluation& call) {
+    const Origin origin = origin_of(call.tensor(0));
+    return origin.z.value_ref().get() == call.in_ref(1).get() &&
+           Parameters(origin.parameters) == call.parameters();
+  }
+
   static Tensor sum_over(const Tensor& x, const StableParameters& p) {
     return detail::sum_mask(x, p.axes.mask, p.axes.keepdim, Where::current());
   }
@@ -171,7 +235,7 @@ const StableLog the_stable_log;
 
 Tensor log(const Tensor& x, Where where) {
   if (const Origin origin = origin_of(x); origin.z.defined())
-    return the_stable_log(x, origin, where);
+    return apply(the_stable_log, {&x, &origin.z}, origin.parameters, where);
   return the_log(x, where);
 }
 

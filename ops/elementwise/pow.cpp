@@ -30,14 +30,28 @@ Tensor marks(const Tensor& a, const Tensor& b, F marked) {
 class Pow final : public Op {
  public:
   Pow() : Op("pow", "{0}^{1}") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("pow({1})", "std::pow({0}, {1})");
+  }
 
   Tensor operator()(const Operand& x, const Operand& y, const Where& where) const {
-    if (!x.is_number() && !y.is_number()) return apply(x.tensor(), y.tensor(), where);
-    if (!x.is_number())
-      return apply(x.tensor(), y.as_tensor(name(), x.tensor().dtype(where)), where);
-    if (!y.is_number())
-      return apply(x.as_tensor(name(), y.tensor().dtype(where)), y.tensor(), where);
-    return apply(x.as_tensor(name(), f32), y.as_tensor(name(), f32), where);
+    return with_tensors(name(), x, y, f32, where, [&](const Tensor& a, const Tensor& b) {
+      return apply(*this, {&a, &b}, {}, where);
+    });
+  }
+
+  void infer(Inference& call) const override {
+    const DType dtype = call.in(0).dtype();
+    call.in(1);
+    check_dtypes(name(), call.tensor(0), call.tensor(1), false, call.where());
+    infer_broadcast(call, dtype);
+  }
+  void evaluate(Evaluation& call) const override {
+    visit_floating(call.out().dtype(),
+                   [&](auto zero) { raise<decltype(zero)>(call.out(), call.in(0), call.in(1)); });
+  }
+  Node::SavedMask reads(const Call& call) const override {
+    return input(0) | input(1) | (call.needs_grad(1) ? output : 0);
   }
 
   void vjp(Vjp& r) const override {
@@ -50,9 +64,6 @@ class Pow final : public Op {
     return r.has(0) ? by_base(r, r.tangent(0)) + second : second;
   }
 
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return apply(inputs[0], inputs[1], node.where());
-  }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return pow(in[0], in[1]); };
     const Tensor x = tensor({{0.7, 1.3, 2.1}, {0.4, 1.9, 0.06}}, f64);
@@ -70,19 +81,9 @@ class Pow final : public Op {
   }
 
  private:
-  Tensor apply(const Tensor& a, const Tensor& b, const Where& where) const {
-    const Value &x = a.value(where), &y = b.value(where);
-    check_dtypes(name(), a, b, false, where);
-    Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
-    visit_floating(x.dtype(), [&](auto zero) { evaluate<decltype(zero)>(*out, x, y); });
-    const Node::SavedMask saved =
-        input(0) | input(1) | (needs_grad(b) ? output : Node::SavedMask{0});
-    return record(*this, std::move(out), {&a, &b}, saved, where);
-  }
-
   // The frequent exponents need no call, and are at least as exact without.
   template <class T>
-  static void evaluate(Value& out, const Value& x, const Value& y) {
+  static void raise(Value& out, const Value& x, const Value& y) {
     if (y.numel() == 1) {
       const T exponent = *y.data<T>();
       const auto each = [&](auto f) {

@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -40,6 +41,10 @@ Tensor share_of_first(const Tensor& a, const Tensor& b) {
 template <class Better>
 struct Extremum final : BinaryOp<Extremum<Better>> {
   Extremum() : BinaryOp<Extremum>(Better::name) {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member(fmt::format("{}({{1}})", Better::eigen),
+                             fmt::format("std::{}({{0}}, {{1}})", Better::eigen));
+  }
   static constexpr bool integers = true;
   template <class T>
   static T value(T x, T y) {
@@ -73,12 +78,14 @@ struct Extremum final : BinaryOp<Extremum<Better>> {
 
 struct Larger {
   static constexpr const char* name = "maximum";
+  static constexpr const char* eigen = "max";
   static bool better(auto x, auto y) { return x > y; }
   static Tensor is_better(const Tensor& a, const Tensor& b) { return a > b; }
   static Tensor apply(Inputs in) { return maximum(in[0], in[1]); }
 };
 struct Smaller {
   static constexpr const char* name = "minimum";
+  static constexpr const char* eigen = "min";
   static bool better(auto x, auto y) { return x < y; }
   static Tensor is_better(const Tensor& a, const Tensor& b) { return a < b; }
   static Tensor apply(Inputs in) { return minimum(in[0], in[1]); }
@@ -124,22 +131,32 @@ void choose(Value& out, const Value& condition, const Value& a, const Value& b) 
 class Choose final : public Op {
  public:
   Choose() : Op("where", "where({0}, {1}, {2})") {}
+  Role role(const Parameters&) const override { return Role::Kind::selection; }
 
-  Tensor operator()(const Tensor& condition, const Tensor& a, const Tensor& b,
-                    const Where& where) const {
-    const Value &c = condition.value(where), &x = a.value(where), &y = b.value(where);
+  void infer(Inference& call) const override {
+    const Value &c = call.in(0), &x = call.in(1), &y = call.in(2);
     if (c.dtype() != boolean)
       throw DTypeError(fmt::format("where: the condition {} holds {}, but boolean is needed",
-                                   describe(condition), name_of(c.dtype())),
-                       where, "compare first, as in x != 0");
-    if (x.dtype() != y.dtype()) detail::throw_dtypes(name(), a, b, where);
-    Ref<Value> out = make_result(condition, a, b, where);
-    visit(x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      choose<std::conditional_t<std::is_same_v<T, bool>, Byte, T>>(*out, c, x, y);
-    });
-    return record(*this, std::move(out), {&condition, &a, &b}, input(0), where);
+                                   describe(call.tensor(0)), name_of(c.dtype())),
+                       call.where(), "compare first, as in x != 0");
+    if (x.dtype() != y.dtype())
+      detail::throw_dtypes(name(), call.tensor(1), call.tensor(2), call.where());
+    const auto fits = [&](const Value& v) {
+      return v.same_shape(c) || (v.numel() == 1 && v.rank() <= c.rank());
+    };
+    if (fits(x) && fits(y))
+      call.output_like(x.dtype(), c);
+    else
+      call.output(x.dtype(), common_shape(call));
   }
+  void evaluate(Evaluation& call) const override {
+    visit(call.out().dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      choose<std::conditional_t<std::is_same_v<T, bool>, Byte, T>>(call.out(), call.in(0),
+                                                                   call.in(1), call.in(2));
+    });
+  }
+  Node::SavedMask reads(const Call&) const override { return input(0); }
 
   void vjp(Vjp& r) const override {
     const Tensor condition = r.in(0);
@@ -151,9 +168,6 @@ class Choose final : public Op {
     if (!r.has(2)) return chainrule::where(condition, r.tangent(1), 0);
     if (!r.has(1)) return chainrule::where(condition, 0, r.tangent(2));
     return chainrule::where(condition, r.tangent(1), r.tangent(2));
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], inputs[2], node.where());
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return chainrule::where(in[0], in[1], in[2]); };
@@ -175,39 +189,69 @@ class Choose final : public Op {
   }
 
  private:
-  Ref<Value> make_result(const Tensor& condition, const Tensor& a, const Tensor& b,
-                         const Where& where) const {
-    const Value &c = *condition.value_ref(), &x = *a.value_ref(), &y = *b.value_ref();
-    const auto fits = [&](const Value& v) {
-      return v.same_shape(c) || (v.numel() == 1 && v.rank() <= c.rank());
-    };
-    if (fits(x) && fits(y)) return Value::make_like(x.dtype(), c);
-    // Two at a time; errors name two.
-    const Tensor pair(make_broadcast(name(), boolean, a, b, where));
-    return make_broadcast(name(), x.dtype(), pair, condition, where);
+  // Two at a time; errors name two. What stands for the first two has a shape and no elements of
+  // its own.
+  static Shape common_shape(const Call& call) {
+    const Shape shape = broadcast_shape(call.name(), call.tensor(1), call.tensor(2), call.where());
+    Shape strides = shape;
+    for (std::int64_t& stride : strides) stride = 0;
+    const Tensor pair(Value::view(call.in_ref(1), shape, strides, 0));
+    return broadcast_shape(call.name(), pair, call.tensor(0), call.where());
   }
 };
 const Choose the_where;
 
 // --- clamp ---
 
+// As the elements of x have them; of i64 also as integers, since from 2^53 on doubles leave some
+// out.
 struct Bounds {
-  double low, high;
+  double low = 0, high = 0;
+  std::int64_t integer_low = 0, integer_high = 0;
+
+  template <class T>
+  static Bounds of(T low, T high) noexcept {
+    Bounds bounds{static_cast<double>(low), static_cast<double>(high)};
+    if constexpr (std::is_integral_v<T>) {
+      bounds.integer_low = low;
+      bounds.integer_high = high;
+    }
+    return bounds;
+  }
+  template <class T>
+  std::pair<T, T> as() const noexcept {
+    if constexpr (std::is_integral_v<T>)
+      return {integer_low, integer_high};
+    else
+      return {static_cast<T>(low), static_cast<T>(high)};
+  }
 };
+
+template <class F>
+void visit_number(DType dtype, F f) {
+  if (dtype == i64)
+    f(std::int64_t{});
+  else
+    visit_floating(dtype, f);
+}
 
 class Clamp final : public Op {
  public:
   Clamp() : Op("clamp") {}
+  EigenForm eigen(const Parameters& parameters) const override {
+    const auto& bounds = parameters.as<Bounds>();
+    const std::string low = eigen_number(bounds.low), high = eigen_number(bounds.high);
+    return EigenForm::member(fmt::format("max({}).min({})", low, high),
+                             fmt::format("std::min(std::max({{0}}, {}), {})", low, high));
+  }
 
   Tensor operator()(const Tensor& x, const Operand& low, const Operand& high,
                     const Where& where) const {
-    const Value& in = x.value(where);
+    const DType dtype = x.dtype(where);
     check_dtype(name(), x, true, where);
-    const Tensor least = low.as_tensor(name(), in.dtype()),
-                 most = high.as_tensor(name(), in.dtype());
-    Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
-    Bounds bounds{};
-    const auto run = [&](auto zero) {
+    const Tensor least = low.as_tensor(name(), dtype), most = high.as_tensor(name(), dtype);
+    Bounds bounds;
+    visit_number(dtype, [&](auto zero) {
       using T = decltype(zero);
       const T from = *least.value_ref()->template data<T>(),
               to = *most.value_ref()->template data<T>();
@@ -215,28 +259,40 @@ class Clamp final : public Op {
         throw ValueError(fmt::format("clamp: the bounds {} and {} for {} are in the wrong order",
                                      from, to, describe(x)),
                          where);
-      bounds = {static_cast<double>(from), static_cast<double>(to)};
-      kernels::map<T, T>(*out, in, [from, to](T e) {
+      bounds = Bounds::of(from, to);
+    });
+    return apply(*this, {&x}, bounds, where);
+  }
+
+  void infer(Inference& call) const override {
+    const Value& x = call.in(0);
+    check_dtype(name(), call.tensor(0), true, call.where());
+    const auto& [low, high, integer_low, integer_high] = call.parameters<Bounds>();
+    if (x.dtype() == i64 &&
+        (static_cast<double>(integer_low) != low || static_cast<double>(integer_high) != high))
+      throw DTypeError(fmt::format("clamp: the bounds {} and {} are of floating numbers, but {} "
+                                   "holds i64",
+                                   low, high, describe(call.tensor(0))),
+                       call.where(), "convert the tensor first: to(x, f32)");
+    call.output_like(x.dtype(), x);
+  }
+  void evaluate(Evaluation& call) const override {
+    visit_number(call.out().dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const auto [low, high] = call.parameters<Bounds>().as<T>();
+      kernels::map<T, T>(call.out(), call.in(0), [from = low, to = high](T e) {
         const T raised = e < from ? from : e;
         return raised > to ? to : raised;
       });
-    };
-    if (in.dtype() == i64)
-      run(std::int64_t{});
-    else
-      visit_floating(in.dtype(), run);
-    return record(*this, std::move(out), {&x}, input(0), where, detail::bytes_of(bounds));
+    });
   }
+  Node::SavedMask reads(const Call&) const override { return input(0); }
 
   void vjp(Vjp& r) const override {
     if (r.needs(0)) r.give(0, where(inside(r), r.g(), 0));
   }
   Tensor jvp(Jvp& r) const override { return where(inside(r), r.tangent(0), 0); }
 
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& bounds = node.parameters<Bounds>();
-    return (*this)(inputs[0], bounds.low, bounds.high, node.where());
-  }
   std::vector<Sample> samples() const override {
     const Tensor x = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const auto apply = [](Inputs in) { return clamp(in[0], -0.5, 1.5); };
@@ -252,16 +308,16 @@ class Clamp final : public Op {
  private:
   static Tensor inside(const Application& r) {
     const Tensor x = r.in(0);
-    const auto [low, high] = r.parameters<Bounds>();
+    const auto& bounds = r.parameters<Bounds>();
     if (detail::mode.observer)  // in operations that a formula can show
-      return logical_and(x >= low, x <= high);
+      return logical_and(x >= bounds.low, x <= bounds.high);
     const Value& in = *x.value_ref();
     Ref<Value> out = Value::make_like(boolean, in);
-    visit_floating(in.dtype(), [&, from = low, to = high](auto zero) {
+    visit_floating(in.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      kernels::map<bool, T>(*out, in, [f = static_cast<T>(from), t = static_cast<T>(to)](T e) {
-        return (e >= f) & (e <= t);
-      });
+      const auto [low, high] = bounds.as<T>();
+      kernels::map<bool, T>(*out, in,
+                            [from = low, to = high](T e) { return (e >= from) & (e <= to); });
     });
     return Tensor(std::move(out));
   }
@@ -274,12 +330,9 @@ Tensor maximum(const Operand& a, const Operand& b, Where where) { return the_max
 Tensor minimum(const Operand& a, const Operand& b, Where where) { return the_minimum(a, b, where); }
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b, Where where) {
-  if (!a.is_number() && !b.is_number()) return the_where(condition, a.tensor(), b.tensor(), where);
-  const DType dtype = !a.is_number()   ? a.tensor().dtype(where)
-                      : !b.is_number() ? b.tensor().dtype(where)
-                                       : f32;
-  return the_where(condition, a.is_number() ? a.as_tensor(the_where.name(), dtype) : a.tensor(),
-                   b.is_number() ? b.as_tensor(the_where.name(), dtype) : b.tensor(), where);
+  return with_tensors(the_where.name(), a, b, f32, where, [&](const Tensor& x, const Tensor& y) {
+    return apply(the_where, {&condition, &x, &y}, {}, where);
+  });
 }
 
 namespace detail {

@@ -50,27 +50,37 @@ struct Side {
 };
 
 template <class T>
-void multiply_all(const Side& a, const Side& b, const Shape& batch, Value& out) {
+void multiply_all(const Side& a, const Side& b, std::span<const std::int64_t> batch, Value& out) {
   T* z = out.data<T>();
   const std::int64_t m = a.rows, n = b.columns, k = a.columns;
   if (batch.empty()) return kernels::gemm<T>(m, n, k, a.view<T>(), b.view<T>(), z);
+  std::int64_t count = 1;
+  for (const std::int64_t extent : batch) count *= extent;
   if (b.batch_rank == 0 && a.value.contiguous() && a.column_step == 1 && a.row_step == k)
     // One tall product instead of many.
-    return kernels::gemm<T>(m * batch.numel(), n, k, {a.value.data<T>(), k, 1}, b.view<T>(), z);
-  const std::int64_t count = batch.numel();
+    return kernels::gemm<T>(m * count, n, k, {a.value.data<T>(), k, 1}, b.view<T>(), z);
+  const int batch_rank = static_cast<int>(batch.size());
   std::int64_t index[max_rank] = {};
   for (std::int64_t i = 0; i < count; ++i) {
     std::int64_t offset[2] = {0, 0};
     const Side* sides[2] = {&a, &b};
     for (int s = 0; s < 2; ++s)
       for (int axis = 0; axis < sides[s]->batch_rank; ++axis) {
-        const std::int64_t at = index[axis + batch.rank() - sides[s]->batch_rank];
+        const std::int64_t at = index[axis + batch_rank - sides[s]->batch_rank];
         if (sides[s]->value.dims()[axis] != 1) offset[s] += at * sides[s]->value.strides()[axis];
       }
     kernels::gemm<T>(m, n, k, a.view<T>(offset[0]), b.view<T>(offset[1]), z + i * m * n);
-    for (int axis = batch.rank() - 1; axis >= 0 && ++index[axis] == batch[axis]; --axis)
+    for (int axis = batch_rank - 1;
+         axis >= 0 && ++index[axis] == batch[static_cast<std::size_t>(axis)]; --axis)
       index[axis] = 0;
   }
+}
+
+void multiply(const Side& a, const Side& b, std::span<const std::int64_t> batch, Value& out) {
+  if (out.dtype() == f32)
+    multiply_all<float>(a, b, batch, out);
+  else
+    multiply_all<double>(a, b, batch, out);
 }
 
 [[noreturn]] void bad_shapes(const char* what, const Tensor& a, const Tensor& b,
@@ -109,7 +119,8 @@ Tensor as_row(const Tensor& x) { return unsqueeze(x, -2); }
 
 // The product of a and b, each transposed or not: operands of any rank when neither is, else
 // matrices.
-Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed);
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed,
+               const Where& where = Where::current());
 
 // The same as the gradient of an operand, laid out in memory as that node likes it.
 Tensor product_for(const Node& node, const Tensor& a, bool a_transposed, const Tensor& b,
@@ -141,108 +152,147 @@ Tensor gradient_with_vector_right(const Tensor& g, const Tensor& a, int b_rank) 
   return squeeze(product(a, true, as_column(g), false), -1);
 }
 
-template <bool ta, bool tb>
-std::vector<Sample> matmul_samples() {
-  const Tensor m23 = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
-  const Tensor m32 = tensor({{1.2, -0.8}, {0.3, 1.7}, {-1.1, 0.5}}, f64);
-  const Tensor v3 = tensor({-0.6, 1.4, 0.9}, f64);
-  const Tensor v2 = tensor({0.8, -1.5}, f64);
-  const Tensor cube =
-      tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
-  const auto apply = [](std::span<const Tensor> in) { return product(in[0], ta, in[1], tb); };
-  const Tensor a = ta ? m32 : m23, b = tb ? m23 : m32;
-  std::vector<Sample> samples = {
-      {"matrix matrix", {a, b}, apply},
-      {"batch matrix", {ta ? transpose(cube) : cube, b}, apply},
-      {"matrix batch", {a, tb ? cube : transpose(cube)}, apply},
-      {"batch batch, broadcast", {ta ? transpose(cube) : cube, unsqueeze(b, 0)}, apply},
-      {"no inner extent",
-       {zeros(ta ? Shape{0, 2} : Shape{2, 0}, f64), zeros(tb ? Shape{3, 0} : Shape{0, 3}, f64)},
-       apply}};
-  if constexpr (!ta && !tb) {
-    samples.push_back({"matrix vector", {m23, v3}, apply});
-    samples.push_back({"vector matrix", {v2, m23}, apply});
-    samples.push_back({"vector vector", {v3, v3}, apply});
-    samples.push_back({"batch vector", {cube, v3}, apply});
-    samples.push_back({"vector batch", {v2, cube}, apply});
-  }
-  return samples;
+// The gradient of either operand is made with the other one.
+Node::SavedMask reads_the_other(const Call& call) {
+  return (call.needs_grad(0) ? input(1) : 0) | (call.needs_grad(1) ? input(0) : 0);
 }
 
-template <bool a_transposed, bool b_transposed>
-struct Matmul final : Op {
-  using Op::Op;
+struct MatmulParameters {
+  std::uint32_t a_transposed = 0, b_transposed = 0;  // 0 or 1
+};
 
-  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
-    const Value &x = a.value(where), &y = b.value(where);
+class Matmul final : public Op {
+ public:
+  Matmul() : Op("matmul", "{0}·{1}") {}
+
+  // The same as apply(), for two matrices without a detour.
+  Tensor operator()(const Tensor& a, const Tensor& b, const MatmulParameters& p,
+                    const Where& where) const {
+    const Tensor* const inputs[] = {&a, &b};
+    if (!a.defined() || !b.defined() || a.value_ref()->rank() != 2 || b.value_ref()->rank() != 2)
+      return apply(*this, inputs, p, where);
+    const Call call(*this, inputs, p, where);
+    const Value &x = *a.value_ref(), &y = *b.value_ref();
+    check_dtypes(name(), a, b, false, where);
+    const Side left(x, true, p.a_transposed), right(y, false, p.b_transposed);
+    if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
+    const std::int64_t dims[] = {left.rows, right.columns};
+    Ref<Value> out = make_result(name(), x.dtype(), dims, 2, where);
+    multiply(left, right, {}, *out);
+    return finish(*this, call, std::move(out));
+  }
+
+  void infer(Inference& call) const override {
+    const Value &x = call.in(0), &y = call.in(1);
+    const Tensor &a = call.tensor(0), &b = call.tensor(1);
+    const Where& where = call.where();
     check_dtypes(name(), a, b, false, where);
     if (x.rank() == 0 || y.rank() == 0) bad_shapes("an operand is a scalar", a, b, where);
-    const Side left(x, true, a_transposed), right(y, false, b_transposed);
+    const auto& p = call.parameters<MatmulParameters>();
+    const Side left(x, true, p.a_transposed), right(y, false, p.b_transposed);
     if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
-    Ref<Value> out;
-    Shape batch;
-    if (x.rank() == 2 && y.rank() == 2) {
-      const std::int64_t dims[] = {left.rows, right.columns};
-      out = make_result(name(), x.dtype(), dims, 2, where);
-    } else {
-      batch = batch_shape(a, b, where);
-      Shape shape = batch;
-      if (x.rank() > 1) shape.push_back(left.rows);
-      if (y.rank() > 1) shape.push_back(right.columns);
-      out = make_result(name(), x.dtype(), shape, where);
-    }
-    if (x.dtype() == f32)
-      multiply_all<float>(left, right, batch, *out);
-    else
-      multiply_all<double>(left, right, batch, *out);
-    return record(*this, std::move(out), {&a, &b},
-                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
+    Shape shape;
+    if (x.rank() > 2 || y.rank() > 2) shape = batch_shape(a, b, where);
+    if (x.rank() > 1) shape.push_back(left.rows);
+    if (y.rank() > 1) shape.push_back(right.columns);
+    call.output(x.dtype(), shape);
   }
+  void evaluate(Evaluation& call) const override {
+    const Value &x = call.in(0), &y = call.in(1);
+    Value& out = call.out();
+    const auto& p = call.parameters<MatmulParameters>();
+    const Side left(x, true, p.a_transposed), right(y, false, p.b_transposed);
+    const int batch_rank = std::max(left.batch_rank, right.batch_rank);
+    multiply(left, right, {out.dims(), static_cast<std::size_t>(batch_rank)}, out);
+  }
+  Node::SavedMask reads(const Call& call) const override { return reads_the_other(call); }
 
   // With g (…, m, n), dA (…, m, k) = g·Bᵀ and dB (…, k, n) = Aᵀ·g, where a transposed operand has a
   // transposed gradient; the traversal sums over batch axes that were broadcast.
   void vjp(Vjp& r) const override {
+    const auto [ta, tb] = flags(r);
     if (r.needs(0)) {
       const Tensor& b = r.in(1);
       if (b.rank() == 1 || r.rank_of(0) == 1)
         r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0)));
       else
-        a_transposed ? detail::give_product(r, 0, b, b_transposed, r.g(), true)
-                     : detail::give_product(r, 0, r.g(), false, b, !b_transposed);
+        ta ? detail::give_product(r, 0, b, tb, r.g(), true)
+           : detail::give_product(r, 0, r.g(), false, b, !tb);
     }
     if (r.needs(1)) {
       const Tensor& a = r.in(0);
       if (a.rank() == 1 || r.rank_of(1) == 1)
         r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1)));
       else
-        b_transposed ? detail::give_product(r, 1, r.g(), true, a, a_transposed)
-                     : detail::give_product(r, 1, a, !a_transposed, r.g(), false);
+        tb ? detail::give_product(r, 1, r.g(), true, a, ta)
+           : detail::give_product(r, 1, a, !ta, r.g(), false);
     }
   }
   Tensor jvp(Jvp& r) const override {
-    const auto times = [](const Tensor& a, const Tensor& b) {
-      return product(a, a_transposed, b, b_transposed);
+    const auto times = [p = flags(r)](const Tensor& a, const Tensor& b) {
+      return product(a, p.a_transposed, b, p.b_transposed);
     };
     if (!r.has(0)) return times(r.in(0), r.tangent(1));
     if (!r.has(1)) return times(r.tangent(0), r.in(1));
     return times(r.tangent(0), r.in(1)) + times(r.in(0), r.tangent(1));
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.where());
+
+  Role role(const Parameters& parameters) const override {
+    const auto& p = parameters.as<MatmulParameters>();
+    Role role = Role::Kind::matrix_product;
+    role.transposed[0] = p.a_transposed;
+    role.transposed[1] = p.b_transposed;
+    return role;
+  }
+  std::string written(const Node& node) const override {
+    const auto& p = node.parameters<MatmulParameters>();
+    return fmt::format("{{0}}{}·{{1}}{}", p.a_transposed ? "ᵀ" : "", p.b_transposed ? "ᵀ" : "");
   }
   std::vector<Sample> samples() const override {
-    return matmul_samples<a_transposed, b_transposed>();
+    std::vector<Sample> samples;
+    add_samples<false, false>(samples, "");
+    add_samples<true, false>(samples, "aᵀ·b: ");
+    add_samples<false, true>(samples, "a·bᵀ: ");
+    add_samples<true, true>(samples, "aᵀ·bᵀ: ");
+    return samples;
+  }
+
+ private:
+  static const MatmulParameters& flags(const Application& r) {
+    return r.parameters<MatmulParameters>();
+  }
+
+  template <bool ta, bool tb>
+  static void add_samples(std::vector<Sample>& samples, const std::string& how) {
+    const Tensor m23 = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    const Tensor m32 = tensor({{1.2, -0.8}, {0.3, 1.7}, {-1.1, 0.5}}, f64);
+    const Tensor cube =
+        tensor({{{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, {{1.2, 0.8, -1.7}, {2.3, -0.9, 1.1}}}, f64);
+    const auto apply = [](std::span<const Tensor> in) { return product(in[0], ta, in[1], tb); };
+    const Tensor a = ta ? m32 : m23, b = tb ? m23 : m32;
+    const auto add = [&](const char* label, const Tensor& x, const Tensor& y) {
+      samples.push_back({how + label, {x, y}, apply});
+    };
+    add("matrix matrix", a, b);
+    add("batch matrix", ta ? transpose(cube) : cube, b);
+    add("matrix batch", a, tb ? cube : transpose(cube));
+    add("batch batch, broadcast", ta ? transpose(cube) : cube, unsqueeze(b, 0));
+    add("no inner extent", zeros(ta ? Shape{0, 2} : Shape{2, 0}, f64),
+        zeros(tb ? Shape{3, 0} : Shape{0, 3}, f64));
+    if (ta || tb) return;
+    const Tensor v3 = tensor({-0.6, 1.4, 0.9}, f64), v2 = tensor({0.8, -1.5}, f64);
+    add("matrix vector", m23, v3);
+    add("vector matrix", v2, m23);
+    add("vector vector", v3, v3);
+    add("batch vector", cube, v3);
+    add("vector batch", v2, cube);
   }
 };
-const Matmul<false, false> matmul_op("matmul", "{0}·{1}");
-const Matmul<true, false> matmul_tn_op("matmul_tn", "{0}ᵀ·{1}");
-const Matmul<false, true> matmul_nt_op("matmul_nt", "{0}·{1}ᵀ");
-const Matmul<true, true> matmul_tt_op("matmul_tt", "{0}ᵀ·{1}ᵀ");
+const Matmul matmul_op;
 
-Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed) {
-  const Where where = Where::current();
-  if (a_transposed) return b_transposed ? matmul_tt_op(a, b, where) : matmul_tn_op(a, b, where);
-  return b_transposed ? matmul_nt_op(a, b, where) : matmul_op(a, b, where);
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed,
+               const Where& where) {
+  return matmul_op(a, b, {a_transposed, b_transposed}, where);
 }
 
 void check_vectors(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
@@ -256,20 +306,20 @@ void check_vectors(const char* op, const Tensor& a, const Tensor& b, const Where
 struct Dot final : Op {
   Dot() : Op("dot", "{0}ᵀ·{1}") {}
 
-  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
-    const Value &x = a.value(where), &y = b.value(where);
-    check_vectors(name(), a, b, where);
+  void infer(Inference& call) const override {
+    const Value &x = call.in(0), &y = call.in(1);
+    check_vectors(name(), call.tensor(0), call.tensor(1), call.where());
     if (x.numel() != y.numel())
-      throw ShapeError(fmt::format("dot: lengths differ: {} and {}", describe(a), describe(b)),
-                       where);
-    Ref<Value> out = Value::make(x.dtype(), nullptr, 0);
-    if (x.dtype() == f32)
-      multiply_all<float>(Side(x, true), Side(y, false), {}, *out);
-    else
-      multiply_all<double>(Side(x, true), Side(y, false), {}, *out);
-    return record(*this, std::move(out), {&a, &b},
-                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
+      throw ShapeError(fmt::format("dot: lengths differ: {} and {}", describe(call.tensor(0)),
+                                   describe(call.tensor(1))),
+                       call.where());
+    call.output(x.dtype(), Shape());
   }
+  void evaluate(Evaluation& call) const override {
+    multiply(Side(call.in(0), true), Side(call.in(1), false), {}, call.out());
+  }
+  Node::SavedMask reads(const Call& call) const override { return reads_the_other(call); }
+  Role role(const Parameters&) const override { return Role::Kind::inner_product; }
   void vjp(Vjp& r) const override {
     if (r.needs(0)) r.give(0, r.g() * r.in(1));
     if (r.needs(1)) r.give(1, r.g() * r.in(0));
@@ -278,9 +328,6 @@ struct Dot final : Op {
     if (!r.has(0)) return dot(r.in(0), r.tangent(1));
     if (!r.has(1)) return dot(r.tangent(0), r.in(1));
     return dot(r.tangent(0), r.in(1)) + dot(r.in(0), r.tangent(1));
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.where());
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](std::span<const Tensor> in) { return dot(in[0], in[1]); };
@@ -293,23 +340,26 @@ const Dot dot_op;
 struct Outer final : Op {
   Outer() : Op("outer", "{0}·{1}ᵀ") {}
 
-  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
-    const Value &x = a.value(where), &y = b.value(where);
-    check_vectors(name(), a, b, where);
-    Ref<Value> out = make_result(name(), x.dtype(), {x.numel(), y.numel()}, where);
+  void infer(Inference& call) const override {
+    const Value &x = call.in(0), &y = call.in(1);
+    check_vectors(name(), call.tensor(0), call.tensor(1), call.where());
+    call.output(x.dtype(), {x.numel(), y.numel()});
+  }
+  void evaluate(Evaluation& call) const override {
+    const Value &x = call.in(0), &y = call.in(1);
     visit_floating(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const T *p = x.data<T>(), *q = y.data<T>();
       const std::int64_t rows = x.numel(), columns = y.numel();
       const std::int64_t p_step = x.strides()[0], q_step = y.strides()[0];
-      T* __restrict to = out->data<T>();
+      T* __restrict to = call.out().template data<T>();
       for (std::int64_t i = 0; i < rows; ++i)
         for (std::int64_t j = 0; j < columns; ++j)
           to[i * columns + j] = p[i * p_step] * q[j * q_step];
     });
-    return record(*this, std::move(out), {&a, &b},
-                  (needs_grad(a) ? input(1) : 0) | (needs_grad(b) ? input(0) : 0), where);
   }
+  Node::SavedMask reads(const Call& call) const override { return reads_the_other(call); }
+  Role role(const Parameters&) const override { return Role::Kind::outer_product; }
   void vjp(Vjp& r) const override {
     if (r.needs(0)) r.give(0, matmul(r.g(), r.in(1)));
     if (r.needs(1)) r.give(1, matmul(transpose(r.g()), r.in(0)));
@@ -318,9 +368,6 @@ struct Outer final : Op {
     if (!r.has(0)) return outer(r.in(0), r.tangent(1));
     if (!r.has(1)) return outer(r.tangent(0), r.in(1));
     return outer(r.tangent(0), r.in(1)) + outer(r.in(0), r.tangent(1));
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.where());
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](std::span<const Tensor> in) { return outer(in[0], in[1]); };
@@ -332,6 +379,11 @@ const Outer outer_op;
 
 }  // namespace
 
+Tensor detail::product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed,
+                       const Where& where) {
+  return chainrule::product(a, a_transposed, b, b_transposed, where);
+}
+
 void detail::give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transposed,
                           const Tensor& b, bool b_transposed) {
   if (a.value_ref()->rank() == 2 && b.value_ref()->rank() == 2)
@@ -339,8 +391,14 @@ void detail::give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transpo
   r.give(i, product_for(*r.node().inputs()[i], a, a_transposed, b, b_transposed));
 }
 
-Tensor matmul(const Tensor& a, const Tensor& b, Where where) { return matmul_op(a, b, where); }
-Tensor dot(const Tensor& a, const Tensor& b, Where where) { return dot_op(a, b, where); }
-Tensor outer(const Tensor& a, const Tensor& b, Where where) { return outer_op(a, b, where); }
+Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
+  return product(a, false, b, false, where);
+}
+Tensor dot(const Tensor& a, const Tensor& b, Where where) {
+  return apply(dot_op, {&a, &b}, {}, where);
+}
+Tensor outer(const Tensor& a, const Tensor& b, Where where) {
+  return apply(outer_op, {&a, &b}, {}, where);
+}
 
 }  // namespace chainrule

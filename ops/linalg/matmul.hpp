@@ -23,6 +23,10 @@ class Vjp;
 
 namespace detail {
 
+/// The product of a and b, each with its last two axes exchanged or not.
+Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed,
+               const Where& where);
+
 /// Gives a·b, each transposed or not, as the gradient of the matrix that is input i: added to the
 /// sum so far where that is possible, else laid out in memory as the input likes it.
 void give_product(Vjp& r, std::size_t i, const Tensor& a, bool a_transposed, const Tensor& b,

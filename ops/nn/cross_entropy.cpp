@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <span>
 #include <string>
 
 #include <chainrule/core/create.hpp>
@@ -20,12 +21,13 @@ namespace {
 
 using detail::input;
 
-struct Parameters {
-  std::int64_t samples;
-  int axis;
-  Reduction reduction;
+struct CrossEntropyParameters {
+  std::int32_t axis = 0;  // of the classes, counted from 0
+  Reduction reduction = Reduction::mean;
+  std::uint8_t fill[3] = {};
 
-  double scale() const noexcept {
+  // What the loss of a sample counts.
+  double scale(std::int64_t samples) const noexcept {
     return reduction == Reduction::mean ? 1.0 / static_cast<double>(samples) : 1.0;
   }
 };
@@ -42,6 +44,10 @@ Shape without(const Shape& shape, int axis) {
   Shape rest = shape;
   rest.erase(axis);
   return rest;
+}
+
+std::int64_t samples_in(const Shape& logits, const CrossEntropyParameters& p) {
+  return without(logits, p.axis).numel();
 }
 
 // --- what may be wrong ---
@@ -62,13 +68,21 @@ std::string usual_mistake(const Shape& logits, const Shape& target, bool labels,
   return {};
 }
 
-void check_target(const Tensor& logits, const Tensor& target, int axis, const Where& where) {
-  if (!target.defined()) detail::throw_undefined("cross_entropy", "target", where);
+// The axis counted from 0, for logits that are fit for it.
+int checked_axis(const char* op, const Tensor& logits, int axis, const Where& where) {
+  if (!logits.defined()) detail::throw_undefined(op, "tensor of logits", where);
+  check_dtype(op, logits, false, where);
+  return normalize_axis(op, axis, logits.rank(), logits, where);
+}
+
+void check_target(const char* op, const Tensor& logits, const Tensor& target, int axis,
+                  const Where& where) {
+  if (!target.defined()) detail::throw_undefined(op, "target", where);
   const DType dtype = target.dtype();
   if (dtype != i64 && dtype != logits.dtype())
     throw DTypeError(
-        fmt::format("cross_entropy: target {} is {}, logits {} are {}", describe(target),
-                    name_of(dtype), describe(logits), name_of(logits.dtype())),
+        fmt::format("{}: target {} is {}, logits {} are {}", op, describe(target), name_of(dtype),
+                    describe(logits), name_of(logits.dtype())),
         where,
         fmt::format("class labels are i64, probabilities of the logits' dtype: to(target, {})",
                     name_of(logits.dtype())));
@@ -76,30 +90,23 @@ void check_target(const Tensor& logits, const Tensor& target, int axis, const Wh
   const Shape expected = labels ? without(logits.shape(), axis) : logits.shape();
   if (target.shape() != expected)
     throw ShapeError(
-        fmt::format(
-            "cross_entropy: {} do not fit the logits: {} for {} with the classes along axis "
-            "{}, expected {}",
-            labels ? "labels" : "probabilities", describe(target), describe(logits), axis,
-            to_string(expected)),
+        fmt::format("{}: {} do not fit the logits: {} for {} with the classes along axis {}, "
+                    "expected {}",
+                    op, labels ? "labels" : "probabilities", describe(target), describe(logits),
+                    axis, to_string(expected)),
         where, usual_mistake(logits.shape(), target.shape(), labels, axis));
 }
 
-void check_labels(const Tensor& logits, const Value& labels, int axis, const Where& where) {
+void check_labels(const char* op, const Tensor& logits, const Value& labels, int axis,
+                  const Where& where) {
   const std::int64_t n = labels.numel(), classes = logits.shape()[axis];
   const std::int64_t* label = labels.data<std::int64_t>();
   if (n == 0 || (kernels::min_run(label, n) >= 0 && kernels::max_run(label, n) < classes)) return;
   std::int64_t at = 0;
   while (label[at] >= 0 && label[at] < classes) ++at;
-  Shape position = labels.shape();
-  std::int64_t rest = at;
-  for (int i = position.rank() - 1; i >= 0; --i) {
-    const std::int64_t extent = position[i];
-    position[i] = rest % extent;
-    rest /= extent;
-  }
   throw IndexError(
-      fmt::format("cross_entropy: label {} at {} is not one of the {} classes of logits {}",
-                  label[at], to_string(position), classes, describe(logits)),
+      fmt::format("{}: label {} at {} is not one of the {} classes of logits {}", op, label[at],
+                  to_string(position_of(at, labels.shape())), classes, describe(logits)),
       where, label[at] == classes && classes > 0 ? "labels count from 0" : "");
 }
 
@@ -130,81 +137,123 @@ Tensor residual(const Tensor& p, const Tensor& target, int axis, const Where& wh
   return p * sum_along(target, axis, where) - target;
 }
 
-// The gradient of the result as a factor of every sample's loss; broadcasts to the logits.
-Tensor per_line(const Tensor& g, const Parameters& p) {
+// The gradient of the result as a factor of the loss of each of so many samples; broadcasts to the
+// logits.
+Tensor per_line(const Tensor& g, const CrossEntropyParameters& p, std::int64_t samples) {
   if (p.reduction == Reduction::none) return unsqueeze(g, p.axis);
-  return p.reduction == Reduction::mean ? g * p.scale() : g;
+  return p.reduction == Reduction::mean ? g * p.scale(samples) : g;
 }
 
 // The other way round: numbers for every line, at extent 1 along the axis, as they enter the
 // result.
-Tensor reduce_lines(const Tensor& lines, const Parameters& p, const Where& where) {
+Tensor reduce_lines(const Tensor& lines, const CrossEntropyParameters& p, const Where& where) {
   if (p.reduction == Reduction::none) return squeeze(lines, p.axis);
   const Tensor total = sum(lines, {}, false, where);
-  return p.reduction == Reduction::mean ? total * p.scale() : total;
+  return p.reduction == Reduction::mean ? total * p.scale(lines.numel()) : total;
 }
 
 Tensor make_logits() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64); }
 Tensor make_probabilities() { return tensor({{0.2, 0.3, 0.5}, {0.6, 0.3, 0.2}}, f64); }
 
-Ref<Value> make_normalizers(const Value& x, int axis) {
-  const kernels::Lines lines = kernels::lines_along(x, axis);
-  const std::int64_t dims[] = {2, lines.outer * lines.inner};
-  Ref<Value> out = Value::make(x.dtype(), dims, 2);
-  visit_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T* m = out->template data<T>();
-    kernels::normalizers(m, m + dims[1], x.data<T>(), lines);
-  });
-  return out;
+// The first operands of both ops are logits z and target. Both save the normalizers of the lines, m
+// and log s, as one value (2, lines).
+void check_lines(const Call& call) {
+  const auto& p = call.parameters<CrossEntropyParameters>();
+  const Tensor &z = call.tensor(0), &target = call.tensor(1);
+  checked_axis(call.name(), z, p.axis, call.where());
+  check_target(call.name(), z, target, p.axis, call.where());
+}
+void infer_normalizers(Inference& call) {
+  const Value& z = call.in(0);
+  const kernels::Lines lines =
+      kernels::lines_along(z, call.parameters<CrossEntropyParameters>().axis);
+  call.saves(z.dtype(), {2, lines.outer * lines.inner});
 }
 
-// (softmax(z) Σq − q) g · scale, the gradient for the logits in one pass. Inputs: logits z, target,
-// the lines' normalizers, and the gradient g of the result.
-class CrossEntropySlope final : public Op {
- public:
-  CrossEntropySlope() : Op("cross_entropy_slope", "(softmax({0}) − {1}) ⊗ {3}") {}
+// These operands, row-major as long as this lives; computes the normalizers, unless they are known.
+struct Prepared {
+  const CrossEntropyParameters& p;
+  Ref<Value> x, y;
+  kernels::Lines lines;
+  std::int64_t samples;
 
-  Tensor operator()(const Tensor& z, const Tensor& target, const Tensor& normalizers,
-                    const Tensor& g, const Parameters& p, const Where& where) const {
-    const Ref<Value> x = kernels::contiguous(z.value_ref());
-    const Ref<Value> y = kernels::contiguous(target.value_ref());
-    const Ref<Value> seed = kernels::contiguous(g.value_ref());
-    Ref<Value> out = Value::make_like(x->dtype(), *x);
+  // Whoever knows the normalizers has checked the labels.
+  explicit Prepared(Evaluation& call)
+      : p(call.parameters<CrossEntropyParameters>()), y(kernels::contiguous(call.in_ref(1))) {
+    if (y->dtype() == i64 && !call.knows(0))
+      check_labels(call.name(), call.tensor(0), *y, p.axis, call.where());
+    x = kernels::contiguous(call.in_ref(0));
+    lines = kernels::lines_along(*x, p.axis);
+    samples = lines.outer * lines.inner;
+    if (call.knows(0)) return;
     visit_floating(x->dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T* m = normalizers.value_ref()->template data<T>();
-      kernels::cross_entropy_slope(out->template data<T>(), x->template data<T>(), target_of<T>(*y),
-                                   m, m + p.samples, seed->template data<T>(),
-                                   p.reduction == Reduction::none ? 1 : 0,
-                                   static_cast<T>(p.scale()), kernels::lines_along(*x, p.axis));
+      T* m = call.saved(0).template data<T>();
+      kernels::normalizers(m, m + samples, x->template data<T>(), lines);
     });
-    const Node::SavedMask all = input(0) | input(1) | input(3);
-    return record(*this, std::move(out), {&z, &target, &normalizers, &g}, all, where,
-                  detail::bytes_of(p));
   }
+};
+
+// (softmax(z) Σq − q) g · scale, the gradient for the logits in one pass, of logits z, target, and
+// the gradient g of the result.
+class CrossEntropySlope final : public Op {
+ public:
+  CrossEntropySlope() : Op("cross_entropy_slope", "(softmax({0}) − {1}) ⊗ {2}") {}
+
+  // With the normalizers of the lines, where they are known.
+  Tensor operator()(const Tensor& z, const Tensor& target, const Tensor& g,
+                    const CrossEntropyParameters& p, const Where& where,
+                    std::span<const Ref<Value>> normalizers = {}) const {
+    return apply(*this, {&z, &target, &g}, p, where, normalizers);
+  }
+
+  void infer(Inference& call) const override {
+    const auto& p = call.parameters<CrossEntropyParameters>();
+    const Tensor &z = call.tensor(0), &g = call.tensor(2);
+    call.in(2);
+    check_lines(call);
+    check_dtypes(name(), z, g, false, call.where());
+    check_shape(name(), "gradient", g,
+                p.reduction == Reduction::none ? without(z.shape(), p.axis) : Shape(),
+                call.where());
+    call.output_like(call.in(0).dtype(), call.in(0));
+    infer_normalizers(call);
+  }
+  void evaluate(Evaluation& call) const override {
+    const Prepared in(call);
+    const Ref<Value> seed = kernels::contiguous(call.in_ref(2));
+    visit_floating(in.x->dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T* m = call.saved(0).template data<T>();
+      kernels::cross_entropy_slope(call.out().template data<T>(), in.x->template data<T>(),
+                                   target_of<T>(*in.y), m, m + in.samples, seed->template data<T>(),
+                                   in.p.reduction == Reduction::none ? 1 : 0,
+                                   static_cast<T>(in.p.scale(in.samples)), in.lines);
+    });
+  }
+  Node::SavedMask reads(const Call&) const override { return input(0) | input(1) | input(2); }
 
   // With the cotangent h and k = per_line(g):
   // ⟨h, out⟩ = Σ over lines of k (Σq Σ p⊗h − Σ q⊗h).
   void vjp(Vjp& r) const override {
-    const auto& a = r.parameters<Parameters>();
-    const Where& where = r.node().where();
-    const Tensor h = r.g(), target = r.in(1), k = per_line(r.in(3), a);
+    const auto& a = r.parameters<CrossEntropyParameters>();
+    const Where& where = r.where();
+    const Tensor h = r.g(), target = r.in(1), k = per_line(r.in(2), a, samples_of(r));
     const Tensor p = softmax(r.in(0), a.axis, where);
     if (r.needs(0)) {
       const Tensor slope = detail::softmax_slope(h, p, a.axis, where) * k;
       r.give(0, has_labels(target) ? slope : slope * sum_along(target, a.axis, where));
     }
     if (r.needs(1)) r.give(1, (sum_along(h * p, a.axis, where) - h) * k);
-    if (r.needs(3)) {
+    if (r.needs(2)) {
       const Tensor part = h * residual(p, target, a.axis, where);
-      r.give(3, reduce_lines(sum_along(part, a.axis, where), a, where));
+      r.give(2, reduce_lines(sum_along(part, a.axis, where), a, where));
     }
   }
   Tensor jvp(Jvp& r) const override {
-    const auto& a = r.parameters<Parameters>();
-    const Where& where = r.node().where();
-    const Tensor target = r.in(1), k = per_line(r.in(3), a);
+    const auto& a = r.parameters<CrossEntropyParameters>();
+    const Where& where = r.where();
+    const Tensor target = r.in(1), k = per_line(r.in(2), a, samples_of(r));
     const Tensor p = softmax(r.in(0), a.axis, where);
     Tensor out;
     if (r.has(0)) {
@@ -212,26 +261,28 @@ class CrossEntropySlope final : public Op {
       add_to(out, has_labels(target) ? slope : slope * sum_along(target, a.axis, where));
     }
     if (r.has(1)) add_to(out, (p * sum_along(r.tangent(1), a.axis, where) - r.tangent(1)) * k);
-    if (r.has(3)) add_to(out, residual(p, target, a.axis, where) * per_line(r.tangent(3), a));
+    if (r.has(2))
+      add_to(out, residual(p, target, a.axis, where) * per_line(r.tangent(2), a, samples_of(r)));
     return out;
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<Parameters>();
-    const Tensor normalizers(make_normalizers(*kernels::contiguous(inputs[0].value_ref()), p.axis));
-    return (*this)(inputs[0], inputs[1], normalizers, inputs[3], p, node.where());
-  }
   std::string written(const Node& node) const override {
-    const auto& p = node.parameters<Parameters>();
-    return p.reduction == Reduction::mean ? fmt::format("{} / {}", notation(), p.samples)
-                                          : notation();
+    const auto& p = node.parameters<CrossEntropyParameters>();
+    return p.reduction == Reduction::mean
+               ? fmt::format("{} / {}", notation(), samples_in(node.shape(), p))
+               : notation();
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<Parameters>();
+    const auto& p = node.parameters<CrossEntropyParameters>();
     const Tensor slope =
         residual(softmax(inputs[0], p.axis, node.where()), inputs[1], p.axis, node.where());
-    return slope * (per_line(inputs[3], p));
+    return slope * per_line(inputs[2], p, samples_in(inputs[0].shape(), p));
   }
   std::vector<Sample> samples() const override;
+
+ private:
+  static std::int64_t samples_of(const Application& r) {
+    return samples_in(r.node().shape(), r.parameters<CrossEntropyParameters>());
+  }
 };
 const CrossEntropySlope slope_op;
 
@@ -241,70 +292,70 @@ std::vector<Sample> CrossEntropySlope::samples() const {
   return {{"labels, mean",
            {z, labels, tensor(0.8, f64)},
            [](std::span<const Tensor> in) {
-             const Tensor norms(make_normalizers(*kernels::contiguous(in[0].value_ref()), 1));
-             return slope_op(in[0], in[1], norms, in[2], {2, 1, Reduction::mean}, Where::current());
+             return slope_op(in[0], in[1], in[2], {1, Reduction::mean}, Where::current());
            }},
           {"labels along columns",
            {z, columns, tensor({0.8, -0.3, 1.2}, f64)},
            [](std::span<const Tensor> in) {
-             const Tensor norms(make_normalizers(*kernels::contiguous(in[0].value_ref()), 0));
-             return slope_op(in[0], in[1], norms, in[2], {3, 0, Reduction::none}, Where::current());
+             return slope_op(in[0], in[1], in[2], {0, Reduction::none}, Where::current());
            }},
           {"probabilities", {z, q, tensor({0.8, -0.3}, f64)}, [](std::span<const Tensor> in) {
-             const Tensor norms(make_normalizers(*kernels::contiguous(in[0].value_ref()), 1));
-             return slope_op(in[0], in[1], norms, in[2], {2, 1, Reduction::none}, Where::current());
+             return slope_op(in[0], in[1], in[2], {1, Reduction::none}, Where::current());
            }}};
 }
 
-// Inputs: logits z, target, and the lines' normalizers, which only save the reverse rule their
-// work.
 class CrossEntropy final : public Op {
  public:
   CrossEntropy() : Op("cross_entropy", "cross_entropy({0}, {1})") {}
 
-  Tensor operator()(const Tensor& z, const Tensor& target, Reduction reduction, int axis,
-                    const Where& where) const {
-    if (!z.defined()) detail::throw_undefined(name(), "tensor of logits", where);
-    const Value& in = *z.value_ref();
-    check_dtype(name(), z, false, where);
-    Parameters p{0, normalize_axis(name(), axis, in.rank(), z, where), reduction};
-    check_target(z, target, p.axis, where);
-    const Ref<Value> y = kernels::contiguous(target.value_ref());
-    if (y->dtype() == i64) check_labels(z, *y, p.axis, where);
-    const kernels::Lines lines = kernels::lines_along(in, p.axis);
-    p.samples = lines.outer * lines.inner;
-    if (p.samples == 0 && reduction == Reduction::mean)
-      throw ShapeError(fmt::format("{}: the mean over no samples: logits {}", name(), describe(z)),
-                       where, "Reduction::sum of no samples is 0");
-    const Ref<Value> x = kernels::contiguous(z.value_ref());
-    const Tensor normalizers(make_normalizers(*x, p.axis));
-    Ref<Value> out = Value::make(in.dtype(), without(in.shape(), p.axis));
-    visit_floating(in.dtype(), [&](auto zero) {
+  void infer(Inference& call) const override {
+    const auto& p = call.parameters<CrossEntropyParameters>();
+    check_lines(call);
+    const Value& z = call.in(0);
+    const Shape samples = without(z.shape(), p.axis);
+    if (p.reduction == Reduction::mean && samples.numel() == 0)
+      throw ShapeError(
+          fmt::format("{}: the mean over no samples: logits {}", name(), describe(call.tensor(0))),
+          call.where(), "Reduction::sum of no samples is 0");
+    call.output(z.dtype(), p.reduction == Reduction::none ? samples : Shape());
+    infer_normalizers(call);
+  }
+  void evaluate(Evaluation& call) const override {
+    const Prepared in(call);
+    const Reduction reduction = in.p.reduction;
+    const DType dtype = in.x->dtype();
+    const Ref<Value> each = reduction == Reduction::none
+                                ? call.out_ref()
+                                : make_result(name(), dtype, {in.samples}, call.where());
+    visit_floating(dtype, [&](auto zero) {
       using T = decltype(zero);
-      const T* m = normalizers.value_ref()->template data<T>();
-      T* losses = out->template data<T>();
-      kernels::cross_entropy(losses, x->template data<T>(), target_of<T>(*y), m, m + p.samples,
-                             lines);
+      const T* m = call.saved(0).template data<T>();
+      T* losses = each->template data<T>();
+      kernels::cross_entropy(losses, in.x->template data<T>(), target_of<T>(*in.y), m,
+                             m + in.samples, in.lines);
       if (reduction == Reduction::none) return;
-      const T total = kernels::sum_run(losses, p.samples);
-      out = Value::make(out->dtype(), nullptr, 0);
-      *out->template data<T>() =
-          reduction == Reduction::mean ? total / static_cast<T>(p.samples) : total;
+      const T total = kernels::sum_run(losses, in.samples);
+      *call.out().template data<T>() =
+          reduction == Reduction::mean ? total / static_cast<T>(in.samples) : total;
     });
-    const Node::SavedMask saved = input(0) | input(1) | input(2);
-    return record(*this, std::move(out), {&z, &target, &normalizers}, saved, where,
-                  detail::bytes_of(p));
+  }
+  // The normalizers only save the reverse rule their work.
+  Node::SavedMask reads(const Call&) const override {
+    return input(0) | input(1) | detail::intermediate(0);
   }
 
   void vjp(Vjp& r) const override {
-    const auto& p = r.parameters<Parameters>();
-    const Where& where = r.node().where();
-    if (r.needs(0)) r.give(0, slope_op(r.in(0), r.in(1), r.in(2), r.g(), p, where));
-    if (r.needs(1)) r.give(1, -(log_softmax(r.in(0), p.axis, where) * per_line(r.g(), p)));
+    const auto& p = r.parameters<CrossEntropyParameters>();
+    const Where& where = r.where();
+    if (r.needs(0))
+      r.give(0, slope_op(r.in(0), r.in(1), r.g(), p, where, std::span(&r.saved(0).value_ref(), 1)));
+    if (!r.needs(1)) return;
+    const Tensor z = r.in(0);
+    r.give(1, -(log_softmax(z, p.axis, where) * per_line(r.g(), p, samples_in(z.shape(), p))));
   }
   Tensor jvp(Jvp& r) const override {
-    const auto& p = r.parameters<Parameters>();
-    const Where& where = r.node().where();
+    const auto& p = r.parameters<CrossEntropyParameters>();
+    const Where& where = r.where();
     const Tensor z = r.in(0), target = r.in(1);
     Tensor lines;
     if (r.has(0)) {
@@ -317,12 +368,8 @@ class CrossEntropy final : public Op {
     }
     return reduce_lines(lines, p, where);
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<Parameters>();
-    return (*this)(inputs[0], inputs[1], p.reduction, p.axis, node.where());
-  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<Parameters>();
+    const auto& p = node.parameters<CrossEntropyParameters>();
     const Tensor &z = inputs[0], &target = inputs[1];
     const Tensor q =
         has_labels(target) ? one_hot_like(*z.value_ref(), *target.value_ref(), p.axis) : target;
@@ -366,7 +413,9 @@ const CrossEntropy the_cross_entropy;
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, Reduction reduction, int axis,
                      Where where) {
-  return the_cross_entropy(logits, target, reduction, axis, where);
+  const int classes = checked_axis(the_cross_entropy.name(), logits, axis, where);
+  return apply(the_cross_entropy, {&logits, &target}, CrossEntropyParameters{classes, reduction},
+               where);
 }
 
 }  // namespace chainrule

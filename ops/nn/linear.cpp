@@ -67,76 +67,68 @@ Tensor rows(const Tensor& x) {
   return reshape(x, {sample_count(value), value.dims()[value.rank() - 1]});
 }
 
+// The bias may be left out.
 class Linear final : public Op {
  public:
   Linear() : Op("linear", "{0}·{1}ᵀ + {2}") {}
 
-  Tensor operator()(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Activation activation, const Where& where) const {
-    check(x, weight, bias, where);
-    const Value& w = *weight.value_ref();
+  void infer(Inference& call) const override {
+    check(call.tensor(0), call.tensor(1), call.tensor(2), call.where());
+    const Value &x = call.in(0), &w = call.in(1);
+    const std::int64_t units = w.dims()[0];
+    if (x.rank() == 2) return call.output(w.dtype(), {x.dims()[0], units});
+    Shape shape = x.shape();
+    shape[shape.rank() - 1] = units;
+    call.output(w.dtype(), shape);
+  }
+  void evaluate(Evaluation& call) const override {
+    const Value& w = call.in(1);
     const std::int64_t in = w.dims()[1], units = w.dims()[0];
     // Matrices of any strides, or the rows of more axes.
-    const Ref<Value> adjacent = x.rank() == 2 ? x.value_ref() : kernels::contiguous(x.value_ref());
-    const std::int64_t count = sample_count(*adjacent);
-    Ref<Value> out;
-    if (x.rank() == 2) {
-      const std::int64_t dims[] = {count, units};
-      out = make_result(name(), w.dtype(), dims, 2, where);
-    } else {
-      Shape shape = x.shape();
-      shape[shape.rank() - 1] = units;
-      out = make_result(name(), w.dtype(), shape, where);
-    }
-    const bool matrix = adjacent->rank() == 2;
-    const std::int64_t row = matrix ? adjacent->strides()[0] : in;
-    const std::int64_t column = matrix ? adjacent->strides()[1] : 1;
+    const bool matrix = call.in(0).rank() == 2;
+    const Ref<Value> x = matrix ? call.in_ref(0) : kernels::contiguous(call.in_ref(0));
+    const std::int64_t count = sample_count(*x);
+    const std::int64_t row = matrix ? x->strides()[0] : in;
+    const std::int64_t column = matrix ? x->strides()[1] : 1;
+    const Ref<Value> b = call.given(2) ? kernels::contiguous(call.in_ref(2)) : Ref<Value>();
     visit_floating(w.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      T* y = out->template data<T>();
-      kernels::gemm<T>(count, units, in, {adjacent->template data<T>(), row, column},
+      T* y = call.out().template data<T>();
+      kernels::gemm<T>(count, units, in, {x->template data<T>(), row, column},
                        {w.data<T>(), w.strides()[1], w.strides()[0]}, y);
-      const Ref<Value> b = bias.defined() ? kernels::contiguous(bias.value_ref()) : Ref<Value>();
-      kernels::finish_affine(y, count, units, b ? b->template data<T>() : nullptr, activation);
+      kernels::finish_affine(y, count, units, b ? b->template data<T>() : nullptr,
+                             call.parameters<Activation>());
     });
-    const Node::SavedMask saved = (needs_grad(x) ? input(1) : 0) |
-                                  (needs_grad(weight) ? input(0) : 0) |
-                                  (activation != Activation::none ? output : 0);
-    const auto parameters = detail::bytes_of(activation);
-    if (!bias.defined())
-      return record(*this, std::move(out), {&x, &weight}, saved, where, parameters);
-    return record(*this, std::move(out), {&x, &weight, &bias}, saved, where, parameters);
+  }
+  Node::SavedMask reads(const Call& call) const override {
+    return (call.needs_grad(0) ? input(1) : 0) | (call.needs_grad(1) ? input(0) : 0) |
+           (call.parameters<Activation>() != Activation::none ? output : 0);
   }
 
   void vjp(Vjp& r) const override {
     const Activation activation = r.parameters<Activation>();
     Tensor dz = r.take_g();
-    if (activation != Activation::none)
-      dz = slope(activation, std::move(dz), r.out(), r.node().where());
+    if (activation != Activation::none) dz = slope(activation, std::move(dz), r.out(), r.where());
     r.drop_out();
-    if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.node().where()));
+    if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.where()));
     if (r.needs(1)) detail::give_product(r, 1, rows(dz), true, rows(r.in(0)), false);
-    if (r.input_count() > 2 && r.needs(2)) r.give(2, dz);
+    if (r.needs(2)) r.give(2, dz);
   }
   Tensor jvp(Jvp& r) const override {
-    const Where& where = r.node().where();
+    const Where& where = r.where();
     Tensor t;
     if (r.has(0)) add_to(t, linear(r.tangent(0), r.in(1), {}, Activation::none, where));
     if (r.has(1)) add_to(t, linear(r.in(0), r.tangent(1), {}, Activation::none, where));
-    if (r.input_count() > 2 && r.has(2)) add_to(t, r.tangent(2));
+    if (r.has(2)) add_to(t, r.tangent(2));
     const Activation activation = r.parameters<Activation>();
     if (activation == Activation::none) return t;
     if (t.shape() != r.node().shape()) t = expand(t, r.node().shape());
     return slope(activation, t, r.out(), where);
   }
 
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const Tensor bias = inputs.size() > 2 ? inputs[2] : Tensor();
-    return (*this)(inputs[0], inputs[1], bias, node.parameters<Activation>(), node.where());
-  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     Tensor z = matmul(inputs[0], transpose(inputs[1]), node.where());
-    if (inputs.size() > 2) z = z + inputs[2];
+    if (inputs[2].defined()) z = z + inputs[2];
     switch (node.parameters<Activation>()) {
       case Activation::sigmoid:
         return sigmoid(z, node.where());
@@ -149,7 +141,7 @@ class Linear final : public Op {
     }
   }
   std::string written(const Node& node) const override {
-    const char* inside = node.inputs().size() > 2 ? "{0}·{1}ᵀ + {2}" : "{0}·{1}ᵀ";
+    const char* inside = node.given(2) ? "{0}·{1}ᵀ + {2}" : "{0}·{1}ᵀ";
     switch (node.parameters<Activation>()) {
       case Activation::sigmoid:
         return fmt::format("σ({})", inside);
@@ -216,7 +208,7 @@ const Linear linear_op;
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
               Where where) {
-  return linear_op(x, weight, bias, activation, where);
+  return apply(linear_op, {&x, &weight, &bias}, activation, where);
 }
 
 }  // namespace chainrule

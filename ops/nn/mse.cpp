@@ -17,19 +17,14 @@ namespace {
 
 using detail::input;
 
-struct Parameters {
-  Reduction reduction;
-  std::int64_t elements;
-
-  // What a difference counts in the gradient.
-  double scale() const noexcept {
-    return reduction == Reduction::mean ? 2.0 / static_cast<double>(elements) : 2.0;
-  }
-};
+// What a difference counts in the gradient. The parameters of both ops are the reduction alone.
+double scale(Reduction reduction, std::int64_t elements) noexcept {
+  return reduction == Reduction::mean ? 2.0 / static_cast<double>(elements) : 2.0;
+}
 
 // The numbers of every element, as they enter the result.
-Tensor reduced(const Tensor& each, const Parameters& p, const Where& where) {
-  return p.reduction == Reduction::none ? each : sum(each, {}, false, where);
+Tensor reduced(const Tensor& each, Reduction reduction, const Where& where) {
+  return reduction == Reduction::none ? each : sum(each, {}, false, where);
 }
 
 // Why a prediction and a target of the same numbers of elements differ in shape, most likely.
@@ -53,54 +48,67 @@ class MseSlope final : public Op {
   MseSlope() : Op("mse_slope", "2 ({0} − {1}) ⊗ {2}") {}
 
   Tensor operator()(const Tensor& prediction, const Tensor& target, const Tensor& g,
-                    const Parameters& p, const Where& where) const {
-    const Ref<Value> y = kernels::contiguous(prediction.value_ref());
-    const Ref<Value> t = kernels::contiguous(target.value_ref());
-    const Ref<Value> seed = kernels::contiguous(g.value_ref());
-    Ref<Value> out = make_result_like(name(), y->dtype(), *y, where);
+                    Reduction reduction, const Where& where) const {
+    return apply(*this, {&prediction, &target, &g}, reduction, where);
+  }
+
+  void infer(Inference& call) const override {
+    const Value& y = call.in(0);
+    const Where& where = call.where();
+    call.in(2);
+    check_operands(name(), "prediction", call.tensor(0), "target", call.tensor(1), where);
+    check_dtypes(name(), call.tensor(0), call.tensor(2), false, where);
+    check_shape(name(), "target", call.tensor(1), y, where);
+    if (call.parameters<Reduction>() == Reduction::none)
+      check_shape(name(), "gradient", call.tensor(2), y, where);
+    else
+      check_shape(name(), "gradient", call.tensor(2), Shape(), where);
+    call.output_like(y.dtype(), y);
+  }
+  void evaluate(Evaluation& call) const override {
+    const Ref<Value> y = kernels::contiguous(call.in_ref(0));
+    const Ref<Value> t = kernels::contiguous(call.in_ref(1));
+    const Ref<Value> seed = kernels::contiguous(call.in_ref(2));
+    const Reduction reduction = call.parameters<Reduction>();
     visit_floating(y->dtype(), [&](auto zero) {
       using T = decltype(zero);
-      kernels::scaled_differences(out->template data<T>(), y->template data<T>(),
+      kernels::scaled_differences(call.out().template data<T>(), y->template data<T>(),
                                   t->template data<T>(), seed->template data<T>(),
-                                  p.reduction == Reduction::none ? 1 : 0, static_cast<T>(p.scale()),
-                                  y->numel());
+                                  reduction == Reduction::none ? 1 : 0,
+                                  static_cast<T>(scale(reduction, y->numel())), y->numel());
     });
-    return record(*this, std::move(out), {&prediction, &target, &g}, input(0) | input(1) | input(2),
-                  where, detail::bytes_of(p));
   }
+  Node::SavedMask reads(const Call&) const override { return input(0) | input(1) | input(2); }
 
   // With the cotangent h: ⟨h, out⟩ = scale Σ h ⊗ (y − t) ⊗ g.
   void vjp(Vjp& r) const override {
-    const auto& p = r.parameters<Parameters>();
-    const Where& where = r.node().where();
+    const Reduction reduction = r.parameters<Reduction>();
+    const double times = scale(reduction, r.node().shape().numel());
     const Tensor h = r.g();
     if (r.needs(0) || r.needs(1)) {
-      const Tensor by_y = h * r.in(2) * p.scale();
+      const Tensor by_y = h * r.in(2) * times;
       if (r.needs(0)) r.give(0, by_y);
       if (r.needs(1)) r.give(1, -by_y);
     }
-    if (r.needs(2)) r.give(2, reduced(h * (r.in(0) - r.in(1)), p, where) * p.scale());
+    if (r.needs(2)) r.give(2, reduced(h * (r.in(0) - r.in(1)), reduction, r.where()) * times);
   }
   Tensor jvp(Jvp& r) const override {
-    const auto& p = r.parameters<Parameters>();
-    const Where& where = r.node().where();
+    const Reduction reduction = r.parameters<Reduction>();
+    const double times = scale(reduction, r.node().shape().numel());
     Tensor out;
-    if (r.has(0)) add_to(out, r.tangent(0) * r.in(2) * p.scale());
-    if (r.has(1)) add_to(out, -(r.tangent(1) * r.in(2) * p.scale()));
-    if (r.has(2)) add_to(out, (*this)(r.in(0), r.in(1), r.tangent(2), p, where));
+    if (r.has(0)) add_to(out, r.tangent(0) * r.in(2) * times);
+    if (r.has(1)) add_to(out, -(r.tangent(1) * r.in(2) * times));
+    if (r.has(2)) add_to(out, (*this)(r.in(0), r.in(1), r.tangent(2), reduction, r.where()));
     return out;
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], inputs[2], node.parameters<Parameters>(), node.where());
-  }
   std::string written(const Node& node) const override {
-    const auto& p = node.parameters<Parameters>();
-    return p.reduction == Reduction::mean
-               ? fmt::format("2 ({{0}} − {{1}}) ⊗ {{2}} / {}", p.elements)
+    return node.parameters<Reduction>() == Reduction::mean
+               ? fmt::format("2 ({{0}} − {{1}}) ⊗ {{2}} / {}", node.shape().numel())
                : notation();
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
-    return (inputs[0] - inputs[1]) * (inputs[2] * node.parameters<Parameters>().scale());
+    const double times = scale(node.parameters<Reduction>(), inputs[0].numel());
+    return (inputs[0] - inputs[1]) * (inputs[2] * times);
   }
   std::vector<Sample> samples() const override;
 };
@@ -113,15 +121,15 @@ std::vector<Sample> MseSlope::samples() const {
   return {{"mean",
            {y, t, one},
            [](std::span<const Tensor> in) {
-             return slope_op(in[0], in[1], in[2], {Reduction::mean, 6}, Where::current());
+             return slope_op(in[0], in[1], in[2], Reduction::mean, Where::current());
            }},
           {"sum",
            {y, t, one},
            [](std::span<const Tensor> in) {
-             return slope_op(in[0], in[1], in[2], {Reduction::sum, 6}, Where::current());
+             return slope_op(in[0], in[1], in[2], Reduction::sum, Where::current());
            }},
           {"each", {y, t, each}, [](std::span<const Tensor> in) {
-             return slope_op(in[0], in[1], in[2], {Reduction::none, 6}, Where::current());
+             return slope_op(in[0], in[1], in[2], Reduction::none, Where::current());
            }}};
 }
 
@@ -129,53 +137,56 @@ class MseLoss final : public Op {
  public:
   MseLoss() : Op("mse_loss") {}
 
-  Tensor operator()(const Tensor& prediction, const Tensor& target, Reduction reduction,
-                    const Where& where) const {
+  void infer(Inference& call) const override {
+    const Tensor &prediction = call.tensor(0), &target = call.tensor(1);
+    const Where& where = call.where();
     check_operands(name(), "prediction", prediction, "target", target, where);
-    const Value &in = *prediction.value_ref(), &wanted = *target.value_ref();
-    if (!in.same_shape(wanted))
+    const Value &y = call.in(0), &t = call.in(1);
+    if (!y.same_shape(t))
       throw ShapeError(fmt::format("{}: the shapes differ: prediction {} and target {}", name(),
                                    describe(prediction), describe(target)),
-                       where, shape_hint(in, wanted));
-    const Parameters p{reduction, in.numel()};
-    if (p.elements == 0 && reduction == Reduction::mean)
+                       where, shape_hint(y, t));
+    const Reduction reduction = call.parameters<Reduction>();
+    if (y.numel() == 0 && reduction == Reduction::mean)
       throw ShapeError(fmt::format("{}: the mean of no elements: {}", name(), describe(prediction)),
                        where, "Reduction::sum of no elements is 0");
-    const Ref<Value> y = kernels::contiguous(prediction.value_ref());
-    const Ref<Value> t = kernels::contiguous(target.value_ref());
-    Ref<Value> out = reduction == Reduction::none ? make_result_like(name(), in.dtype(), in, where)
-                                                  : Value::make(in.dtype(), nullptr, 0);
-    visit_floating(in.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* to = out->template data<T>();
-      const T *a = y->template data<T>(), *b = t->template data<T>();
-      if (reduction == Reduction::none) return kernels::squared_differences(to, a, b, p.elements);
-      *to = kernels::sum_squared_differences(a, b, p.elements);
-      if (reduction == Reduction::mean) *to /= static_cast<T>(p.elements);
-    });
-    return record(*this, std::move(out), {&prediction, &target}, input(0) | input(1), where,
-                  detail::bytes_of(p));
+    if (reduction == Reduction::none)
+      call.output_like(y.dtype(), y);
+    else
+      call.output(y.dtype(), Shape());
   }
+  void evaluate(Evaluation& call) const override {
+    const Ref<Value> y = kernels::contiguous(call.in_ref(0));
+    const Ref<Value> t = kernels::contiguous(call.in_ref(1));
+    const Reduction reduction = call.parameters<Reduction>();
+    visit_floating(y->dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      T* to = call.out().template data<T>();
+      const T *a = y->template data<T>(), *b = t->template data<T>();
+      const std::int64_t n = y->numel();
+      if (reduction == Reduction::none) return kernels::squared_differences(to, a, b, n);
+      *to = kernels::sum_squared_differences(a, b, n);
+      if (reduction == Reduction::mean) *to /= static_cast<T>(n);
+    });
+  }
+  Node::SavedMask reads(const Call&) const override { return input(0) | input(1); }
 
   void vjp(Vjp& r) const override {
-    const auto& p = r.parameters<Parameters>();
-    const Where& where = r.node().where();
-    if (r.needs(0)) r.give(0, slope_op(r.in(0), r.in(1), r.g(), p, where));
-    if (r.needs(1)) r.give(1, slope_op(r.in(1), r.in(0), r.g(), p, where));
+    const Reduction reduction = r.parameters<Reduction>();
+    if (r.needs(0)) r.give(0, slope_op(r.in(0), r.in(1), r.g(), reduction, r.where()));
+    if (r.needs(1)) r.give(1, slope_op(r.in(1), r.in(0), r.g(), reduction, r.where()));
   }
   Tensor jvp(Jvp& r) const override {
-    const auto& p = r.parameters<Parameters>();
+    const Reduction reduction = r.parameters<Reduction>();
     const Tensor tangent = !r.has(1)   ? r.tangent(0)
                            : !r.has(0) ? -r.tangent(1)
                                        : r.tangent(0) - r.tangent(1);
-    return reduced((r.in(0) - r.in(1)) * tangent, p, r.node().where()) * p.scale();
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.parameters<Parameters>().reduction, node.where());
+    return reduced((r.in(0) - r.in(1)) * tangent, reduction, r.where()) *
+           scale(reduction, r.in(0).numel());
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const Tensor each = square(inputs[0] - inputs[1], node.where());
-    switch (node.parameters<Parameters>().reduction) {
+    switch (node.parameters<Reduction>()) {
       case Reduction::none:
         return each;
       case Reduction::sum:
@@ -207,7 +218,7 @@ const MseLoss the_mse_loss;
 }  // namespace
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction, Where where) {
-  return the_mse_loss(prediction, target, reduction, where);
+  return apply(the_mse_loss, {&prediction, &target}, reduction, where);
 }
 
 }  // namespace chainrule

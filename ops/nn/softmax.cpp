@@ -21,7 +21,7 @@ int axis_of(const Application& r) { return r.parameters<SoftmaxParameters>().axi
 
 // The axis as a subscript; "" when it is the only one.
 std::string axis_text(const Node& node) {
-  return axes_text(node, {std::uint32_t{1} << node.parameters<SoftmaxParameters>().axis, true});
+  return axes_text(node, {std::uint32_t{1} << node.parameters<SoftmaxParameters>().axis, 1});
 }
 
 // Σ along the axis, which stays with extent 1.
@@ -35,17 +35,36 @@ int checked_axis(const char* op, const Tensor& x, int axis, const Where& where) 
   return normalize_axis(op, axis, rank, x, where);
 }
 
-// A result of the shape of x: kernel(its elements, those of x, the lines along the axis).
+// Infers a result of the shape of operand 0, which has such an axis.
+void infer_along(Inference& call) {
+  const Value& x = call.in(0);
+  checked_axis(call.name(), call.tensor(0), call.parameters<SoftmaxParameters>().axis,
+               call.where());
+  call.output_like(x.dtype(), x);
+}
+
+// The same for a slope, of operands g and the result of the function that it is of.
+void infer_slope(Inference& call) {
+  const Value& result = call.in(1);
+  infer_along(call);
+  check_dtypes(call.name(), call.tensor(0), call.tensor(1), false, call.where());
+  check_shape(call.name(), "gradient", call.tensor(0), result, call.where());
+}
+
+// kernel(the elements of the result, those of operand 0, the lines along the axis).
 template <class Kernel>
-Ref<Value> along(int axis, const Tensor& x, Kernel kernel) {
-  const Ref<Value> in = kernels::contiguous(x.value_ref());
-  Ref<Value> out = Value::make_like(in->dtype(), *in);
-  const kernels::Lines lines = kernels::lines_along(*in, axis);
+void along(Evaluation& call, Kernel kernel) {
+  const Ref<Value> in = kernels::contiguous(call.in_ref(0));
+  const kernels::Lines lines = kernels::lines_along(*in, call.parameters<SoftmaxParameters>().axis);
   visit_floating(in->dtype(), [&](auto zero) {
     using T = decltype(zero);
-    kernel(out->template data<T>(), in->template data<T>(), lines);
+    kernel(call.out().template data<T>(), in->template data<T>(), lines);
   });
-  return out;
+}
+
+// What the rules of a slope read: g for the gradient of the second operand only.
+Node::SavedMask slope_reads(const Call& call) {
+  return input(1) | (call.needs_grad(1) ? input(0) : Node::SavedMask{0});
 }
 
 Tensor make_sample() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64); }
@@ -57,20 +76,22 @@ class SoftmaxSlope final : public Op {
   SoftmaxSlope() : Op("softmax_slope", "{1} ⊗ ({0} − Σ({1} ⊗ {0}))") {}
 
   Tensor operator()(const Tensor& g, const Tensor& p, int axis, const Where& where) const {
-    const Ref<Value> at = kernels::contiguous(p.value_ref());
-    Ref<Value> out = along(axis, g, [&]<class T>(T* to, const T* from, const auto& lines) {
+    return apply(*this, {&g, &p}, SoftmaxParameters{axis}, where);
+  }
+
+  void infer(Inference& call) const override { infer_slope(call); }
+  void evaluate(Evaluation& call) const override {
+    const Ref<Value> at = kernels::contiguous(call.in_ref(1));
+    along(call, [&]<class T>(T* to, const T* from, const auto& lines) {
       kernels::softmax_slope(to, from, at->data<T>(), lines);
     });
-    const SoftmaxParameters parameters{axis};
-    return record(*this, std::move(out), {&g, &p},
-                  input(1) | (needs_grad(p) ? input(0) : Node::SavedMask{0}), where,
-                  detail::bytes_of(parameters));
   }
+  Node::SavedMask reads(const Call& call) const override { return slope_reads(call); }
 
   // With the cotangent h, b = Σ p⊗h and d = Σ p⊗g: ⟨h, out⟩ = Σ h⊗p⊗g − b d.
   void vjp(Vjp& r) const override {
     const int axis = axis_of(r);
-    const Where& where = r.node().where();
+    const Where& where = r.where();
     const Tensor h = r.g(), p = r.in(1);
     if (r.needs(0)) r.give(0, (*this)(h, p, axis, where));
     if (!r.needs(1)) return;
@@ -80,15 +101,12 @@ class SoftmaxSlope final : public Op {
   }
   Tensor jvp(Jvp& r) const override {
     const int axis = axis_of(r);
-    const Where& where = r.node().where();
+    const Where& where = r.where();
     const Tensor p = r.in(1);
     if (!r.has(1)) return (*this)(r.tangent(0), p, axis, where);
     const Tensor g = r.in(0), t = r.tangent(1);
     const Tensor by_p = t * (g - sum_along(p * g, axis, where)) - p * sum_along(t * g, axis, where);
     return r.has(0) ? by_p + (*this)(r.tangent(0), p, axis, where) : by_p;
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.parameters<SoftmaxParameters>().axis, node.where());
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const Tensor &g = inputs[0], &p = inputs[1];
@@ -112,28 +130,49 @@ class SoftmaxSlope final : public Op {
 };
 const SoftmaxSlope slope_op;
 
+// In emitted code: a function of the columns, or of the rows.
+EigenForm eigen_lines(const Parameters& parameters) {
+  const int axis = parameters.as<SoftmaxParameters>().axis;
+  return {.kind = EigenForm::Kind::lines, .axes = std::uint32_t{1} << axis};
+}
+
 class Softmax final : public Op {
  public:
   Softmax() : Op("softmax") {}
+  EigenForm eigen(const Parameters& parameters) const override { return eigen_lines(parameters); }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+// exp z / Σ exp z in each column; the largest is subtracted first, so that nothing overflows.
+inline MatrixXd softmax_columns(const MatrixXd& z) {
+  const MatrixXd e = (z.rowwise() - z.colwise().maxCoeff()).array().exp().matrix();
+  return e.array().rowwise() / e.colwise().sum().array();
+}
+// exp z / Σ exp z in each row; the largest is subtracted first, so that nothing overflows.
+inline MatrixXd softmax_rows(const MatrixXd& z) {
+  const MatrixXd e = (z.colwise() - z.rowwise().maxCoeff()).array().exp().matrix();
+  return e.array().colwise() / e.rowwise().sum().array();
+}
+)";
+  }
 
   Tensor operator()(const Tensor& x, int axis, const Where& where) const {
-    const SoftmaxParameters parameters{checked_axis(name(), x, axis, where)};
-    Ref<Value> out = along(parameters.axis, x, [](auto* to, const auto* from, const auto& lines) {
-      kernels::softmax(to, from, lines);
-    });
-    // The rules read the output; the input is for log().
-    return record_provenance(*this, std::move(out), {&x}, input(0) | output, where,
-                             detail::bytes_of(parameters));
+    return apply(*this, {&x}, SoftmaxParameters{checked_axis(name(), x, axis, where)}, where);
   }
 
+  void infer(Inference& call) const override { infer_along(call); }
+  void evaluate(Evaluation& call) const override {
+    along(call,
+          [](auto* to, const auto* from, const auto& lines) { kernels::softmax(to, from, lines); });
+  }
+  // The rules read the output; the input is for log().
+  Node::SavedMask reads(const Call&) const override { return input(0) | output; }
+  Tensor remembered(const Call& call) const override { return call.tensor(0); }
+
   void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, slope_op(r.g(), r.out(), axis_of(r), r.node().where()));
+    if (r.needs(0)) r.give(0, slope_op(r.g(), r.out(), axis_of(r), r.where()));
   }
   Tensor jvp(Jvp& r) const override {
-    return slope_op(r.tangent(0), r.out(), axis_of(r), r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.parameters<SoftmaxParameters>().axis, node.where());
+    return slope_op(r.tangent(0), r.out(), axis_of(r), r.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor x = make_sample();
@@ -156,32 +195,31 @@ class LogSoftmaxSlope final : public Op {
   LogSoftmaxSlope() : Op("log_softmax_slope", "{0} − exp({1}) ⊗ Σ {0}") {}
 
   Tensor operator()(const Tensor& g, const Tensor& l, int axis, const Where& where) const {
-    const Ref<Value> at = kernels::contiguous(l.value_ref());
-    Ref<Value> out = along(axis, g, [&]<class T>(T* to, const T* from, const auto& lines) {
+    return apply(*this, {&g, &l}, SoftmaxParameters{axis}, where);
+  }
+
+  void infer(Inference& call) const override { infer_slope(call); }
+  void evaluate(Evaluation& call) const override {
+    const Ref<Value> at = kernels::contiguous(call.in_ref(1));
+    along(call, [&]<class T>(T* to, const T* from, const auto& lines) {
       kernels::log_softmax_slope(to, from, at->data<T>(), lines);
     });
-    const SoftmaxParameters parameters{axis};
-    return record(*this, std::move(out), {&g, &l},
-                  input(1) | (needs_grad(l) ? input(0) : Node::SavedMask{0}), where,
-                  detail::bytes_of(parameters));
   }
+  Node::SavedMask reads(const Call& call) const override { return slope_reads(call); }
 
   void vjp(Vjp& r) const override {
     const int axis = axis_of(r);
-    const Where& where = r.node().where();
+    const Where& where = r.where();
     const Tensor h = r.g(), hp = h * exp(r.in(1));
     if (r.needs(0)) r.give(0, h - sum_along(hp, axis, where));
     if (r.needs(1)) r.give(1, -(hp * sum_along(r.in(0), axis, where)));
   }
   Tensor jvp(Jvp& r) const override {
     const int axis = axis_of(r);
-    const Where& where = r.node().where();
+    const Where& where = r.where();
     if (!r.has(1)) return (*this)(r.tangent(0), r.in(1), axis, where);
     const Tensor by_l = -(exp(r.in(1)) * r.tangent(1) * sum_along(r.in(0), axis, where));
     return r.has(0) ? by_l + (*this)(r.tangent(0), r.in(1), axis, where) : by_l;
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], inputs[1], node.parameters<SoftmaxParameters>().axis, node.where());
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const Tensor &g = inputs[0], &l = inputs[1];
@@ -208,25 +246,40 @@ std::vector<Sample> LogSoftmaxSlope::samples() const {
 class LogSoftmax final : public Op {
  public:
   LogSoftmax() : Op("log_softmax") {}
-
-  Tensor operator()(const Tensor& x, int axis, const Where& where) const {
-    const SoftmaxParameters parameters{checked_axis(name(), x, axis, where)};
-    Ref<Value> out = along(parameters.axis, x, [](auto* to, const auto* from, const auto& lines) {
-      kernels::log_softmax(to, from, lines);
-    });
-    return record(*this, std::move(out), {&x}, output, where, detail::bytes_of(parameters));
+  EigenForm eigen(const Parameters& parameters) const override { return eigen_lines(parameters); }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+// z − log Σ exp z in each column; the largest is subtracted first, so that nothing overflows.
+inline MatrixXd log_softmax_columns(const MatrixXd& z) {
+  const MatrixXd shifted = z.rowwise() - z.colwise().maxCoeff();
+  return shifted.rowwise() - shifted.array().exp().colwise().sum().log().matrix();
+}
+inline MatrixXd log_softmax_rows(const MatrixXd& z) {
+  const MatrixXd shifted = z.colwise() - z.rowwise().maxCoeff();
+  return shifted.colwise() - shifted.array().exp().rowwise().sum().log().matrix();
+}
+)";
   }
 
+  Tensor operator()(const Tensor& x, int axis, const Where& where) const {
+    return apply(*this, {&x}, SoftmaxParameters{checked_axis(name(), x, axis, where)}, where);
+  }
+
+  void infer(Inference& call) const override { infer_along(call); }
+  void evaluate(Evaluation& call) const override {
+    along(call, [](auto* to, const auto* from, const auto& lines) {
+      kernels::log_softmax(to, from, lines);
+    });
+  }
+  Node::SavedMask reads(const Call&) const override { return output; }
+
   void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, log_slope_op(r.g(), r.out(), axis_of(r), r.node().where()));
+    if (r.needs(0)) r.give(0, log_slope_op(r.g(), r.out(), axis_of(r), r.where()));
   }
   // The tangent t less its mean under softmax: t − Σ p⊗t.
   Tensor jvp(Jvp& r) const override {
     const Tensor t = r.tangent(0);
-    return t - sum_along(exp(r.out()) * t, axis_of(r), r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.parameters<SoftmaxParameters>().axis, node.where());
+    return t - sum_along(exp(r.out()) * t, axis_of(r), r.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor x = make_sample();

@@ -22,7 +22,7 @@ namespace detail {
 
 /// The parameters of the ops of this family.
 struct SoftmaxParameters {
-  int axis;  // counted from 0
+  int axis = 0;  // counted from 0
 };
 
 /// What made a softmax; its node keeps x as input 0, recorded or not.

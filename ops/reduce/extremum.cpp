@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
@@ -42,19 +43,22 @@ Tensor shares(const Tensor& x, const Tensor& extremum, const ReduceParameters& p
   return Tensor(std::move(equal));
 }
 
-class Extremum final : public Op {
- public:
-  Extremum(const char* name, kernels::Fold fold) : Op(name), fold_(fold) {}
-
-  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, true, where);
-    const ReduceParameters p{axes.resolve(name(), x, where), keepdim};
-    check_not_empty(name(), x, p.mask, where);
-    Ref<Value> out = make_reduced(in, p.mask, keepdim);
-    kernels::reduce(fold_, *out, in, p.mask);
-    return record(*this, std::move(out), {&x}, input(0) | output, where, detail::bytes_of(p));
+template <kernels::Fold fold, ReductionFunction f>
+struct Extremum final : ReductionOp<Extremum<fold, f>> {
+  using ReductionOp<Extremum>::ReductionOp;
+  static constexpr bool needs_elements = true;
+  EigenForm eigen(const Parameters& p) const override {
+    return this->eigen_reduction(p, fold == kernels::Fold::max ? "maxCoeff()" : "minCoeff()");
   }
+
+  DType checked(const Call& call) const {
+    check_dtype(call.name(), call.tensor(0), true, call.where());
+    return call.in(0).dtype();
+  }
+  void evaluate(Evaluation& call) const override {
+    kernels::reduce(fold, call.out(), call.in(0), this->mask_of(call));
+  }
+  Node::SavedMask reads(const Call&) const override { return input(0) | output; }
 
   // The shares are locally constant.
   void vjp(Vjp& r) const override {
@@ -66,36 +70,13 @@ class Extremum final : public Op {
   Tensor jvp(Jvp& r) const override {
     const auto& p = r.parameters<ReduceParameters>();
     return detail::sum_mask(r.tangent(0) * shares(r.in(0), r.out(), p), p.mask, p.keepdim,
-                            r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<ReduceParameters>();
-    return (*this)(inputs[0], Axes::of_mask(p.mask), p.keepdim, node.where());
-  }
-  std::string written(const Node& node) const override {
-    return name() + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
-  }
-  std::vector<Sample> samples() const override {
-    const Tensor x = reduction_sample();
-    const Tensor none = zeros({0, 3}, f64);
-    if (fold_ == kernels::Fold::max)
-      return {{"all", {x}, [](std::span<const Tensor> in) { return max(in[0]); }},
-              {"axis 1", {x}, [](std::span<const Tensor> in) { return max(in[0], 1); }},
-              {"outer axes", {x}, [](std::span<const Tensor> in) { return max(in[0], {0, 2}); }},
-              {"last, kept", {x}, [](std::span<const Tensor> in) { return max(in[0], -1, true); }},
-              {"no rows", {none}, [](std::span<const Tensor> in) { return max(in[0], 1); }}};
-    return {{"all", {x}, [](std::span<const Tensor> in) { return min(in[0]); }},
-            {"axis 1", {x}, [](std::span<const Tensor> in) { return min(in[0], 1); }},
-            {"outer axes", {x}, [](std::span<const Tensor> in) { return min(in[0], {0, 2}); }},
-            {"last, kept", {x}, [](std::span<const Tensor> in) { return min(in[0], -1, true); }},
-            {"no rows", {none}, [](std::span<const Tensor> in) { return min(in[0], 1); }}};
+                            r.where());
   }
 
- private:
-  kernels::Fold fold_;
+  std::vector<Sample> samples() const override { return reduction_samples<f>(); }
 };
-const Extremum the_max("max", kernels::Fold::max);
-const Extremum the_min("min", kernels::Fold::min);
+const Extremum<kernels::Fold::max, max> the_max("max");
+const Extremum<kernels::Fold::min, min> the_min("min");
 
 // --- indices ---
 
@@ -167,45 +148,56 @@ void find_rows(const T* x, std::int64_t n, std::int64_t step, std::int64_t width
   }
 }
 
-template <class C>
-class ArgExtremum final : public Op {
+template <class C, ReductionFunction f>
+class ArgExtremum final : public ReductionOp<ArgExtremum<C, f>> {
  public:
-  ArgExtremum(const char* name, Tensor (*one)(std::span<const Tensor>),
-              Tensor (*all)(std::span<const Tensor>))
-      : Op(name), one_(one), all_(all) {}
+  using ReductionOp<ArgExtremum>::ReductionOp;
+  static constexpr bool needs_elements = true;
   bool differentiable() const noexcept override { return false; }
 
-  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, true, where);
-    const std::uint32_t mask = axes.resolve(name(), x, where);
-    const bool every = mask == (std::uint32_t{1} << in.rank()) - 1;
-    if (!every && (mask == 0 || (mask & (mask - 1)) != 0))
-      throw ValueError(fmt::format("{}: {} of the {} axes of {}, but one or all are needed", name(),
-                                   __builtin_popcount(mask), in.rank(), describe(x)),
-                       where);
-    check_not_empty(name(), x, mask, where);
-    Shape shape = reduced_shape(in.shape(), mask, keepdim);
-    Ref<Value> out = Value::make(i64, shape);
-    if (out->numel() == 0) return Tensor(std::move(out));
-    const Ref<Value> adjacent = kernels::contiguous(x.value_ref());
-    const kernels::Lines lines =
-        every ? kernels::Lines{1, in.numel(), 1} : kernels::lines_along(in, __builtin_ctz(mask));
-    std::int64_t* to = out->data<std::int64_t>();
+  DType checked(const Call& call) const {
+    const Tensor& x = call.tensor(0);
+    check_dtype(call.name(), x, true, call.where());
+    const auto& p = call.parameters<ReduceParameters>();
+    if (!is_all(p) && std::popcount(p.mask) != 1)
+      throw ValueError(fmt::format("{}: {} of the {} axes of {}, but one or all are needed",
+                                   call.name(), std::popcount(p.mask), x.rank(), describe(x)),
+                       call.where());
+    return i64;
+  }
+  void evaluate(Evaluation& call) const override {
+    const Value& in = call.in(0);
+    Value& out = call.out();
+    if (out.numel() == 0) return;
+    const auto& p = call.parameters<ReduceParameters>();
+    const Ref<Value> adjacent = kernels::contiguous(call.in_ref(0));
+    const kernels::Lines lines = is_all(p) ? kernels::Lines{1, in.numel(), 1}
+                                           : kernels::lines_along(in, std::countr_zero(p.mask));
+    std::int64_t* to = out.data<std::int64_t>();
     if (in.dtype() == i64)
       find(to, adjacent->data<std::int64_t>(), lines);
     else
       visit_floating(in.dtype(), [&](auto zero) {
         find(to, adjacent->template data<decltype(zero)>(), lines);
       });
-    return Tensor(std::move(out));
   }
+
   std::vector<Sample> samples() const override {
+    const auto one = [](std::span<const Tensor> in) {
+      return f(in[0], 1, false, Where::current());
+    };
+    const auto all = [](std::span<const Tensor> in) {
+      return f(in[0], {}, false, Where::current());
+    };
     const Tensor x = reduction_sample();
-    return {{"one axis", {x}, one_}, {"all", {x}, all_}, {"no rows", {zeros({0, 3}, f64)}, one_}};
+    return {{"one axis", {x}, one}, {"all", {x}, all}, {"no rows", {zeros({0, 3}, f64)}, one}};
   }
 
  private:
+  static bool is_all(const ReduceParameters& p) {
+    return p.mask == (std::uint32_t{1} << p.rank) - 1;
+  }
+
   template <class T>
   static void find(std::int64_t* to, const T* x, const kernels::Lines& lines) {
     for (std::int64_t i = 0; i < lines.outer; ++i) {
@@ -220,16 +212,9 @@ class ArgExtremum final : public Op {
       to += lines.inner;
     }
   }
-
-  Tensor (*one_)(std::span<const Tensor>);
-  Tensor (*all_)(std::span<const Tensor>);
 };
-const ArgExtremum<Largest> the_argmax(
-    "argmax", [](std::span<const Tensor> in) { return argmax(in[0], 1); },
-    [](std::span<const Tensor> in) { return argmax(in[0]); });
-const ArgExtremum<Smallest> the_argmin(
-    "argmin", [](std::span<const Tensor> in) { return argmin(in[0], 1); },
-    [](std::span<const Tensor> in) { return argmin(in[0]); });
+const ArgExtremum<Largest, argmax> the_argmax("argmax");
+const ArgExtremum<Smallest, argmin> the_argmin("argmin");
 
 }  // namespace
 

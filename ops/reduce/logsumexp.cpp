@@ -39,7 +39,7 @@ Ref<Value> maxima(const Value& x, std::uint32_t mask) {
 }
 
 template <class T>
-void evaluate(Value& out, const Ref<Value>& x, std::uint32_t mask) {
+void logsumexp_as(Value& out, const Ref<Value>& x, std::uint32_t mask) {
   if (const Range range(mask); range.found()) {
     const Ref<Value> adjacent = kernels::contiguous(x);
     const kernels::Lines lines = kernels::lines_along(*x, range.first, range.last);
@@ -66,19 +66,37 @@ Tensor softmax_over(const Tensor& x, const ReduceParameters& p) {
   return e / detail::sum_mask(e, p.mask, true, Where::current());
 }
 
-class LogSumExp final : public Op {
- public:
-  LogSumExp() : Op("logsumexp") {}
-
-  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, false, where);
-    const ReduceParameters p{axes.resolve(name(), x, where), keepdim};
-    Ref<Value> out = make_reduced(in, p.mask, keepdim);
-    visit_floating(in.dtype(),
-                   [&](auto zero) { evaluate<decltype(zero)>(*out, x.value_ref(), p.mask); });
-    return record(*this, std::move(out), {&x}, input(0), where, detail::bytes_of(p));
+struct LogSumExp final : ReductionOp<LogSumExp> {
+  LogSumExp() : ReductionOp("logsumexp") {}
+  EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p); }
+  const char* eigen_definition() const noexcept override {
+    return R"(
+inline double logsumexp(const MatrixXd& z) {
+  const double largest = z.maxCoeff();
+  return largest + std::log((z.array() - largest).exp().sum());
+}
+inline MatrixXd logsumexp_columns(const MatrixXd& z) {
+  const Eigen::RowVectorXd largest = z.colwise().maxCoeff();
+  const MatrixXd e = (z.rowwise() - largest).array().exp().matrix();
+  return largest + e.colwise().sum().array().log().matrix();
+}
+inline MatrixXd logsumexp_rows(const MatrixXd& z) {
+  const VectorXd largest = z.rowwise().maxCoeff();
+  const MatrixXd e = (z.colwise() - largest).array().exp().matrix();
+  return largest + e.rowwise().sum().array().log().matrix();
+}
+)";
   }
+  static constexpr bool needs_elements = false;
+
+  DType checked(const Call& call) const {
+    check_dtype(name(), call.tensor(0), false, call.where());
+    return call.in(0).dtype();
+  }
+  void evaluate(Evaluation& call) const override {
+    logsumexp_into(call.out(), call.in_ref(0), mask_of(call));
+  }
+  Node::SavedMask reads(const Call&) const override { return input(0); }
 
   // Not exp(x − out): where out is large, its last digit is more than the last digit of the result.
   void vjp(Vjp& r) const override {
@@ -88,33 +106,18 @@ class LogSumExp final : public Op {
   }
   Tensor jvp(Jvp& r) const override {
     const auto& p = r.parameters<ReduceParameters>();
-    return detail::sum_mask(r.tangent(0) * softmax_over(r.in(0), p), p.mask, p.keepdim,
-                            r.node().where());
+    return detail::sum_mask(r.tangent(0) * softmax_over(r.in(0), p), p.mask, p.keepdim, r.where());
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<ReduceParameters>();
-    return (*this)(inputs[0], Axes::of_mask(p.mask), p.keepdim, node.where());
-  }
-  std::string written(const Node& node) const override {
-    return name() + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
-  }
-  std::vector<Sample> samples() const override {
-    const Tensor x = reduction_sample();
-    return {
-        {"all", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0]); }},
-        {"axis 0", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], 0); }},
-        {"axis 1, kept", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], 1, true); }},
-        {"last axes", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], {1, 2}); }},
-        {"outer axes", {x}, [](std::span<const Tensor> in) { return logsumexp(in[0], {0, 2}); }},
-        {"scalar", {tensor(0.7, f64)}, [](std::span<const Tensor> in) { return logsumexp(in[0]); }},
-        {"no rows", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) {
-           return logsumexp(in[0], 1);
-         }}};
-  }
+
+  std::vector<Sample> samples() const override { return reduction_samples<logsumexp>(); }
 };
 const LogSumExp the_logsumexp;
 
 }  // namespace
+
+void logsumexp_into(Value& out, const Ref<Value>& x, std::uint32_t mask) {
+  visit_floating(x->dtype(), [&](auto zero) { logsumexp_as<decltype(zero)>(out, x, mask); });
+}
 
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
   return the_logsumexp(x, axes, keepdim, where);

@@ -1,10 +1,28 @@
 #pragma once
 
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 /// What the definitions of reductions share. For ops, not for users.
 namespace chainrule {
+
+/// The extents that remain of `rank` others, written to `to`; returns how many.
+inline int reduced_dims(const std::int64_t* dims, int rank, std::uint32_t mask, bool keepdim,
+                        std::int64_t* to) noexcept {
+  int remain = 0;
+  for (int axis = 0; axis < rank; ++axis) {
+    if (!(mask >> axis & 1))
+      to[remain++] = dims[axis];
+    else if (keepdim)
+      to[remain++] = 1;
+  }
+  return remain;
+}
 
 /// The shape that remains of `shape`.
 Shape reduced_shape(const Shape& shape, std::uint32_t mask, bool keepdim);
@@ -15,13 +33,7 @@ std::int64_t reduced_count(const Shape& shape, std::uint32_t mask);
 /// An uninitialised result of the dtype of x, in the shape that remains.
 inline Ref<Value> make_reduced(const Value& x, std::uint32_t mask, bool keepdim) {
   std::int64_t dims[max_rank];
-  int rank = 0;
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    if (!(mask >> axis & 1))
-      dims[rank++] = x.dims()[axis];
-    else if (keepdim)
-      dims[rank++] = 1;
-  }
+  const int rank = reduced_dims(x.dims(), x.rank(), mask, keepdim, dims);
   return Value::make(x.dtype(), dims, rank);
 }
 
@@ -37,7 +49,85 @@ std::string axes_text(const Node& node, const detail::ReduceParameters& p);
 /// Throws ShapeError when a result would have no elements to be made of.
 void check_not_empty(const char* op, const Tensor& x, std::uint32_t mask, const Where& where);
 
+/// The shape that a reduction leaves of operand i. Throws ShapeError when that has another number
+/// of axes than the parameters are for.
+Shape infer_reduced(const Call& call, const detail::ReduceParameters& p, std::size_t i = 0);
+
+/// Σ x / n over the axes of a mask, into a row-major value of the shape that remains.
+void mean_into(Value& out, const Value& x, std::uint32_t mask);
+
+/// log Σ exp x in the same way.
+void logsumexp_into(Value& out, const Ref<Value>& x, std::uint32_t mask);
+
+/// A reduction of one operand over axes. `Self` gives
+///
+///     static constexpr bool needs_elements = …;   // whether it has no value without elements
+///     DType checked(const Call& call) const;      // throws for an operand that it does not take;
+///                                                 // the dtype of the results
+///     void evaluate(Evaluation& call) const override;
+///
+/// and its rules, which `Base` may have: LinearMap<Self>.
+template <class Self, class Base = Op>
+class ReductionOp : public Base {
+ public:
+  using Base::Base;
+
+  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
+    return over(x, axes.resolve(this->name(), x, where), keepdim, where);
+  }
+  /// Over the axes of a mask.
+  Tensor over(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
+    const detail::ReduceParameters p{mask, keepdim, static_cast<std::uint32_t>(x.rank(where))};
+    return apply(static_cast<const Self&>(*this), {&x}, p, where);
+  }
+
+  void infer(Inference& call) const final {
+    const auto& p = call.parameters<detail::ReduceParameters>();
+    call.in(0);
+    const DType dtype = static_cast<const Self&>(*this).checked(call);
+    const Shape shape = infer_reduced(call, p);
+    if (Self::needs_elements) check_not_empty(this->name(), call.tensor(0), p.mask, call.where());
+    call.output(dtype, shape);
+  }
+  std::string written(const Node& node) const override {
+    return this->name() + axes_text(node, node.parameters<detail::ReduceParameters>()) + "({0})";
+  }
+
+ protected:
+  // In emitted code: a member of matrices, or the op's own function.
+  static EigenForm eigen_reduction(const Parameters& parameters, const char* member = "") {
+    const auto& p = parameters.as<detail::ReduceParameters>();
+    return {.kind = EigenForm::Kind::reduction,
+            .array = member,
+            .axes = p.mask,
+            .keepdim = p.keepdim != 0};
+  }
+  static std::uint32_t mask_of(const Evaluation& call) {
+    return call.parameters<detail::ReduceParameters>().mask;
+  }
+};
+
+/// A reduction as users call it.
+using ReductionFunction = Tensor (*)(const Tensor& x, const Axes& axes, bool keepdim, Where where);
+
 /// f64 (2, 3, 2) without ties, for samples.
 Tensor reduction_sample();
+
+/// What a reduction is tested on: every kind of axes.
+template <ReductionFunction f>
+std::vector<Sample> reduction_samples() {
+  using In = std::span<const Tensor>;
+  const Tensor x = reduction_sample(), scalar = tensor(0.7, f64), none = zeros({0, 3}, f64);
+  return {{"all", {x}, [](In in) { return f(in[0], {}, false, Where::current()); }},
+          {"axis 0", {x}, [](In in) { return f(in[0], 0, false, Where::current()); }},
+          {"axis 1", {x}, [](In in) { return f(in[0], 1, false, Where::current()); }},
+          {"axis 1, kept", {x}, [](In in) { return f(in[0], 1, true, Where::current()); }},
+          {"first, kept", {x}, [](In in) { return f(in[0], 0, true, Where::current()); }},
+          {"last, kept", {x}, [](In in) { return f(in[0], -1, true, Where::current()); }},
+          {"last axes", {x}, [](In in) { return f(in[0], {1, 2}, false, Where::current()); }},
+          {"outer axes", {x}, [](In in) { return f(in[0], {0, 2}, false, Where::current()); }},
+          {"scalar", {scalar}, [](In in) { return f(in[0], {}, false, Where::current()); }},
+          {"no rows", {none}, [](In in) { return f(in[0], 1, false, Where::current()); }}};
+}
 
 }  // namespace chainrule

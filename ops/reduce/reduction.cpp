@@ -32,18 +32,12 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
   return mask;
 }
 
-using detail::input;
 using detail::ReduceParameters;
 
 Shape reduced_shape(const Shape& shape, std::uint32_t mask, bool keepdim) {
-  Shape remains;
-  for (int axis = 0; axis < shape.rank(); ++axis) {
-    if (!(mask >> axis & 1))
-      remains.push_back(shape[axis]);
-    else if (keepdim)
-      remains.push_back(1);
-  }
-  return remains;
+  std::int64_t dims[max_rank];
+  const int rank = reduced_dims(shape.data(), shape.rank(), mask, keepdim, dims);
+  return Shape(std::span(dims, static_cast<std::size_t>(rank)));
 }
 
 std::int64_t reduced_count(const Shape& shape, std::uint32_t mask) {
@@ -92,156 +86,131 @@ Tensor reduction_sample() {
                 f64);
 }
 
+Shape infer_reduced(const Call& call, const ReduceParameters& p, std::size_t i) {
+  const Value& x = call.in(i);
+  if (x.rank() != static_cast<int>(p.rank) || p.mask >> p.rank != 0)
+    throw ShapeError(fmt::format("{}: the axes are those of a tensor with {} axes, but {} has {}",
+                                 call.name(), p.rank, describe(call.tensor(i)), x.rank()),
+                     call.where());
+  std::int64_t dims[max_rank];
+  const int rank = reduced_dims(x.dims(), x.rank(), p.mask, p.keepdim, dims);
+  return Shape(std::span(dims, static_cast<std::size_t>(rank)));
+}
+
+void mean_into(Value& out, const Value& x, std::uint32_t mask) {
+  kernels::reduce(kernels::Fold::sum, out, x, mask);
+  visit_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* to = out.data<T>();
+    const std::int64_t n = out.numel();
+    const T count = static_cast<T>(reduced_count(x.shape(), mask));
+    for (std::int64_t i = 0; i < n; ++i) to[i] /= count;
+  });
+}
+
 namespace {
 
-class Sum final : public Op {
- public:
-  Sum() : Op("sum") {}
+struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
+  Sum() : ReductionOp("sum") {}
+  Role role(const Parameters&) const override { return Role::Kind::total; }
+  EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "sum()"); }
+  static constexpr bool needs_elements = false;
 
-  Tensor operator()(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    if (in.dtype() == boolean) {
-      Ref<Value> counts = Value::make_like(i64, in);
-      kernels::map<std::int64_t, bool>(*counts, in, [](bool b) { return std::int64_t{b}; });
-      Ref<Value> out = make_reduced(*counts, mask, keepdim);
-      kernels::reduce(kernels::Fold::sum, *out, *counts, mask);
-      return Tensor(std::move(out));
-    }
-    Ref<Value> out = make_reduced(in, mask, keepdim);
-    kernels::reduce(kernels::Fold::sum, *out, in, mask);
-    const ReduceParameters parameters{mask, keepdim};
-    // For log(): what was exponentiated, where no edge to the node of exp will tell.
-    if (x.node() && detail::mode.provenance && !(detail::mode.recording && x.requires_grad()))
-      if (const Tensor argument = detail::exp_argument(x); argument.defined()) {
-        const Tensor z(argument.value_ref());  // without edges
-        return record_provenance(*this, std::move(out), {&z}, input(0), where,
-                                 detail::bytes_of(parameters));
-      }
-    return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(parameters));
+  DType checked(const Call& call) const {
+    const DType dtype = call.in(0).dtype();
+    return dtype == boolean ? i64 : dtype;
+  }
+  void evaluate(Evaluation& call) const override {
+    const Value& in = call.in(0);
+    if (in.dtype() != boolean)
+      return kernels::reduce(kernels::Fold::sum, call.out(), in, mask_of(call));
+    const Ref<Value> counts = Value::make_like(i64, in);
+    kernels::map<std::int64_t, bool>(*counts, in, [](bool b) { return std::int64_t{b}; });
+    kernels::reduce(kernels::Fold::sum, call.out(), *counts, mask_of(call));
+  }
+  // For log(): what was exponentiated, where no edge to the node of exp will tell.
+  Tensor remembered(const Call& call) const override {
+    const Tensor& x = call.tensor(0);
+    return x.node() ? detail::exp_argument(x) : Tensor();
   }
 
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, spread(r.g(), r.shape_of(0), r.parameters<ReduceParameters>()));
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return spread(g, r.shape_of(0), r.parameters<ReduceParameters>());
   }
-  Tensor jvp(Jvp& r) const override {
-    const auto& p = r.parameters<ReduceParameters>();
-    return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<ReduceParameters>();
-    return (*this)(inputs[0], p.mask, p.keepdim, node.where());
-  }
+
   std::string written(const Node& node) const override {
     return "Σ" + axes_text(node, node.parameters<ReduceParameters>()) + " {0}";
   }
   std::vector<Sample> samples() const override {
-    const Tensor x = reduction_sample();
-    return {
-        {"all", {x}, [](std::span<const Tensor> in) { return sum(in[0]); }},
-        {"axis 0", {x}, [](std::span<const Tensor> in) { return sum(in[0], 0); }},
-        {"axis 1", {x}, [](std::span<const Tensor> in) { return sum(in[0], 1); }},
-        {"outer axes", {x}, [](std::span<const Tensor> in) { return sum(in[0], {0, 2}); }},
-        {"last, kept", {x}, [](std::span<const Tensor> in) { return sum(in[0], -1, true); }},
-        {"scalar", {tensor(0.7, f64)}, [](std::span<const Tensor> in) { return sum(in[0]); }},
-        {"empty", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) { return sum(in[0], 0); }},
-        {"empty rows", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) {
-           return sum(in[0], 1);
-         }}};
+    std::vector<Sample> samples = reduction_samples<sum>();
+    samples.push_back(
+        {"empty", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) { return sum(in[0], 0); }});
+    return samples;
   }
 };
 const Sum the_sum;
 
-class Mean final : public Op {
- public:
-  Mean() : Op("mean") {}
+struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
+  Mean() : ReductionOp("mean") {}
+  Role role(const Parameters&) const override { return Role::Kind::mean; }
+  EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "mean()"); }
+  static constexpr bool needs_elements = true;
 
-  Tensor operator()(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    check_dtype(name(), x, false, where);
-    check_not_empty(name(), x, mask, where);
-    Ref<Value> out = make_reduced(in, mask, keepdim);
-    kernels::reduce(kernels::Fold::sum, *out, in, mask);
-    visit_floating(in.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* to = out->data<T>();
-      const std::int64_t n = out->numel();
-      const T count = static_cast<T>(reduced_count(in.shape(), mask));
-      for (std::int64_t i = 0; i < n; ++i) to[i] /= count;
-    });
-    const ReduceParameters parameters{mask, keepdim};
-    return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(parameters));
+  DType checked(const Call& call) const {
+    check_dtype(name(), call.tensor(0), false, call.where());
+    return call.in(0).dtype();
+  }
+  void evaluate(Evaluation& call) const override {
+    mean_into(call.out(), call.in(0), mask_of(call));
   }
 
-  void vjp(Vjp& r) const override {
-    if (!r.needs(0)) return;
+  Tensor adjoint(const Application& r, const Tensor& g) const {
     const auto& p = r.parameters<ReduceParameters>();
     const Shape shape = r.shape_of(0);
-    r.give(0, spread(r.g() / static_cast<double>(reduced_count(shape, p.mask)), shape, p));
+    return spread(g / static_cast<double>(reduced_count(shape, p.mask)), shape, p);
   }
-  Tensor jvp(Jvp& r) const override {
-    const auto& p = r.parameters<ReduceParameters>();
-    return (*this)(r.tangent(0), p.mask, p.keepdim, r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& p = node.parameters<ReduceParameters>();
-    return (*this)(inputs[0], p.mask, p.keepdim, node.where());
-  }
-  std::string written(const Node& node) const override {
-    return "mean" + axes_text(node, node.parameters<ReduceParameters>()) + "({0})";
-  }
-  std::vector<Sample> samples() const override {
-    const Tensor x = reduction_sample();
-    return {{"all", {x}, [](std::span<const Tensor> in) { return mean(in[0]); }},
-            {"axis 1", {x}, [](std::span<const Tensor> in) { return mean(in[0], 1); }},
-            {"outer axes", {x}, [](std::span<const Tensor> in) { return mean(in[0], {0, 2}); }},
-            {"first, kept", {x}, [](std::span<const Tensor> in) { return mean(in[0], 0, true); }},
-            {"scalar", {tensor(0.7, f64)}, [](std::span<const Tensor> in) { return mean(in[0]); }},
-            {"no rows", {zeros({0, 3}, f64)}, [](std::span<const Tensor> in) {
-               return mean(in[0], 1);
-             }}};
-  }
+
+  std::vector<Sample> samples() const override { return reduction_samples<mean>(); }
 };
 const Mean the_mean;
 
 // all() is the minimum of booleans, any() the maximum.
-class Logical final : public Op {
- public:
-  Logical(const char* name, kernels::Fold fold, Tensor (*apply)(std::span<const Tensor>))
-      : Op(name), fold_(fold), apply_(apply) {}
+template <kernels::Fold fold, ReductionFunction f>
+struct Logical final : ReductionOp<Logical<fold, f>> {
+  using ReductionOp<Logical>::ReductionOp;
+  static constexpr bool needs_elements = false;
   bool differentiable() const noexcept override { return false; }
 
-  Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
-    const Value& in = x.value(where);
-    if (in.dtype() != boolean)
-      throw DTypeError(fmt::format("{}: {} holds {}, but boolean is needed", name(), describe(x),
-                                   name_of(in.dtype())),
-                       where, "compare first, as in all(x == y)");
-    const std::uint32_t mask = axes.resolve(name(), x, where);
-    Ref<Value> out = make_reduced(in, mask, keepdim);
-    kernels::reduce(fold_, *out, in, mask);
-    return Tensor(std::move(out));
+  DType checked(const Call& call) const {
+    const Tensor& x = call.tensor(0);
+    if (x.dtype() != boolean)
+      throw DTypeError(fmt::format("{}: {} holds {}, but boolean is needed", call.name(),
+                                   describe(x), name_of(x.dtype())),
+                       call.where(), "compare first, as in all(x == y)");
+    return boolean;
   }
-  std::vector<Sample> samples() const override {
-    return {{"matrix", {tensor({{true, false}, {true, true}})}, apply_},
-            {"empty", {zeros({0, 2}, boolean)}, apply_}};
+  void evaluate(Evaluation& call) const override {
+    kernels::reduce(fold, call.out(), call.in(0), this->mask_of(call));
   }
 
- private:
-  kernels::Fold fold_;
-  Tensor (*apply_)(std::span<const Tensor>);
+  std::vector<Sample> samples() const override {
+    const auto apply = [](std::span<const Tensor> in) {
+      return f(in[0], 0, false, Where::current());
+    };
+    return {{"matrix", {tensor({{true, false}, {true, true}})}, apply},
+            {"empty", {zeros({0, 2}, boolean)}, apply}};
+  }
 };
-const Logical the_all("all", kernels::Fold::min,
-                      [](std::span<const Tensor> in) { return all(in[0], 0); });
-const Logical the_any("any", kernels::Fold::max,
-                      [](std::span<const Tensor> in) { return any(in[0], 0); });
+const Logical<kernels::Fold::min, all> the_all("all");
+const Logical<kernels::Fold::max, any> the_any("any");
 
 }  // namespace
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
-  return the_sum(x, axes.resolve(the_sum.name(), x, where), keepdim, where);
+  return the_sum(x, axes, keepdim, where);
 }
 Tensor mean(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
-  return the_mean(x, axes.resolve(the_mean.name(), x, where), keepdim, where);
+  return the_mean(x, axes, keepdim, where);
 }
 Tensor all(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
   return the_all(x, axes, keepdim, where);
@@ -255,7 +224,7 @@ namespace detail {
 const Op& sum_op() { return the_sum; }
 
 Tensor sum_mask(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) {
-  return the_sum(x, mask, keepdim, where);
+  return the_sum.over(x, mask, keepdim, where);
 }
 
 }  // namespace detail

@@ -56,12 +56,33 @@ Tensor all(const Tensor& x, const Axes& axes = {}, bool keepdim = false,
 Tensor any(const Tensor& x, const Axes& axes = {}, bool keepdim = false,
            Where where = Where::current());
 
+/// The results of var_mean().
+struct VarMean {
+  Tensor var, mean;
+};
+
+/// The variance Σ (x − mean)² / (n − correction) and the mean over the n reduced elements of f32 or
+/// f64, each of the shape that remains. With the correction of 1 (Bessel's) the variance is an
+/// unbiased estimate from a sample; with 0 it is that of the numbers themselves. It is NaN where
+/// n − correction ≤ 0, as for one element with a correction of 1.
+///
+/// Two passes: the squares are of what remains after the mean is taken off, and the rounding of the
+/// mean is made up for (the corrected two-pass algorithm of Chan, Golub and LeVeque, The American
+/// Statistician 37 (1983)), so that the variance keeps its digits where the mean is large. NaN
+/// propagates; an infinite element makes the variance NaN. Gradient:
+/// 2 (x − mean) g_var / (n − correction) + g_mean / n; a result that nothing depends on costs
+/// nothing. Throws ShapeError for n = 0, DTypeError for other dtypes.
+VarMean var_mean(const Tensor& x, const Axes& axes = {}, double correction = 1,
+                 bool keepdim = false, Where where = Where::current());
+
 namespace detail {
 
-/// The parameters of every op of this family: bit i of mask for every reduced axis i of the input.
+/// The parameters of the ops of this family: bit i of mask for every reduced axis i of the input,
+/// which has `rank` axes.
 struct ReduceParameters {
-  std::uint32_t mask;
-  bool keepdim;
+  std::uint32_t mask = 0;
+  std::uint32_t keepdim = 0;  // 0 or 1
+  std::uint32_t rank = 0;
 };
 
 /// What made a sum. Its node keeps z as input 0 where the sum of exp(z) was not recorded.

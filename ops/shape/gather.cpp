@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -12,10 +14,18 @@ namespace chainrule {
 
 namespace {
 
-using detail::input;
 using Inputs = std::span<const Tensor>;
 
 // --- checks ---
+
+// What is taken from, or added to; the tensor itself where there is one.
+struct Whole {
+  Shape shape;
+  const Tensor* tensor = nullptr;
+  explicit Whole(const Shape& of) : shape(of) {}
+  explicit Whole(const Tensor& of) : shape(of.shape()), tensor(&of) {}
+  std::string text() const { return tensor ? describe(*tensor) : to_string(shape); }
+};
 
 void check_index_dtype(const char* op, const Tensor& index, const Where& where) {
   if (index.dtype(where) != i64)
@@ -43,109 +53,161 @@ void check_positions(const char* op, const Tensor& index, std::int64_t extent, F
   const std::vector<std::int64_t> all = index.to_vector<std::int64_t>();
   std::size_t first = 0;
   while (static_cast<std::uint64_t>(all[first]) < limit) ++first;
-  Shape at = index.shape();
-  auto rest = static_cast<std::int64_t>(first);
-  for (int axis = at.rank() - 1; axis >= 0; --axis) {
-    const std::int64_t size = at[axis];
-    at[axis] = rest % size;
-    rest /= size;
-  }
+  const Shape at = position_of(static_cast<std::int64_t>(first), index.shape());
   throw IndexError(fmt::format("{}: index {} at {} of {} is out of range for {}", op, all[first],
                                to_string(at), describe(index), bound()),
                    where,
                    all[first] < 0 ? "negative indices in a tensor do not count from the end" : "");
 }
 
-// For positions along an axis of x.
-void check_positions(const char* op, const Tensor& index, const Tensor& x, int axis,
-                     const Where& where) {
-  const std::int64_t extent = x.value_ref()->dims()[axis];
+// For positions along an axis of the whole, of an op whose operand 1 is the index.
+void check_positions(const Evaluation& call, const Whole& whole, int axis) {
+  const std::int64_t extent = whole.shape[axis];
   check_positions(
-      op, index, extent,
-      [&] { return fmt::format("axis {} of {}, whose extent is {}", axis, describe(x), extent); },
-      where);
+      call.name(), call.tensor(1), extent,
+      [&] { return fmt::format("axis {} of {}, whose extent is {}", axis, whole.text(), extent); },
+      call.where());
 }
 
-// Checks of gather and scatter_add; returns the axis counted from 0.
-int check_gather(const char* op, const Tensor& x, int axis, const Tensor& index,
-                 const Where& where) {
-  check_index_dtype(op, index, where);
-  const Value &in = x.value(where), &at = *index.value_ref();
-  const int from_0 = normalize_axis(op, axis, in.rank(), x, where);
-  bool fits = at.rank() == in.rank();
-  for (int i = 0; fits && i < at.rank(); ++i) fits = i == from_0 || at.dims()[i] <= in.dims()[i];
-  if (!fits)
-    throw ShapeError(fmt::format("{}: the index {} does not fit {} along axis {}", op,
-                                 describe(index), describe(x), from_0),
-                     where,
-                     "it needs as many axes, and no more positions than that along the other axes; "
-                     "take(x, index, axis) takes an index of any shape");
-  check_positions(op, index, x, from_0, where);
-  return from_0;
-}
+// How gather and scatter_add find a part of a whole: one element for each of the index.
+struct ByElement {
+  static Shape part_shape(const char* op, const Whole& whole, int axis, const Tensor& index,
+                          const Where& where) {
+    check_index_dtype(op, index, where);
+    const Shape at = index.shape();
+    bool fits = at.rank() == whole.shape.rank();
+    for (int i = 0; fits && i < at.rank(); ++i) fits = i == axis || at[i] <= whole.shape[i];
+    if (!fits)
+      throw ShapeError(fmt::format("{}: the index {} does not fit {} along axis {}", op,
+                                   describe(index), whole.text(), axis),
+                       where,
+                       "it needs as many axes, and no more positions than that along the other "
+                       "axes; take(x, index, axis) takes an index of any shape");
+    return at;
+  }
+  static kernels::Walk walk(const Ref<Value>& whole, int axis, const Ref<Value>& index,
+                            const Value&) {
+    return kernels::walk_gather(whole, axis, index);
+  }
+};
 
-// Checks of take and index_add; returns the axis counted from 0.
-int check_take(const char* op, const Tensor& x, int axis, const Tensor& index, const Where& where) {
-  check_index_dtype(op, index, where);
-  const int from_0 = normalize_axis(op, axis, x.rank(where), x, where);
-  check_rank(op, x.rank() - 1 + index.rank(), x, where);
-  check_positions(op, index, x, from_0, where);
-  return from_0;
-}
+// How take and index_add do: all that is at a position of the axis for each element of the index.
+struct ByPosition {
+  static Shape part_shape(const char* op, const Whole& whole, int axis, const Tensor& index,
+                          const Where& where) {
+    check_index_dtype(op, index, where);
+    check_rank(op, whole.shape.rank() - 1 + index.rank(), whole.tensor ? *whole.tensor : index,
+               where);
+    return kernels::take_shape(whole.shape, axis, index.shape());
+  }
+  static kernels::Walk walk(const Ref<Value>& whole, int axis, const Ref<Value>& index,
+                            const Value& part) {
+    return kernels::walk_take(whole, axis, index, part);
+  }
+};
 
-void check_source(const char* op, const Tensor& x, const Tensor& source, const Shape& shape,
+void check_source(const char* op, const Whole& whole, const Tensor& source, const Shape& shape,
                   const Where& where) {
-  source.value(where);
-  check_dtypes(op, x, source, true, where);
+  check_dtype(op, source, true, where);
   if (source.shape() != shape)
     throw ShapeError(fmt::format("{}: the source {} does not have the shape {} of what is taken "
                                  "from {}",
-                                 op, describe(source), to_string(shape), describe(x)),
+                                 op, describe(source), to_string(shape), whole.text()),
                      where);
 }
 
 // --- the ops ---
 
-// What moves elements between a whole and a part of it. `Self` gives
-//
-//     static void evaluate(const Ref<Value>& out, const Ref<Value>& x, int axis, const Ref<Value>&
-//     index); static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape&
-//     shape,
-//                              const Where& where);  // of this linear map of x
-template <class Self>
-struct Moving : Op {
-  using Op::Op;
+// The part of operand 0 that operand 1, the index, takes along an axis, which is the parameter.
+template <class Self, class By>
+struct Taking : LinearMap<Self, 1> {
+  using LinearMap<Self, 1>::LinearMap;
 
-  Tensor operator()(const Tensor& x, int axis, const Tensor& index, const Shape& shape,
-                    const Where& where) const {
-    Ref<Value> out = make_result(name(), x.dtype(), shape, where);
-    Self::evaluate(out, x.value_ref(), axis, index.value_ref());
-    return record(*this, std::move(out), {&x, &index}, input(1), where, detail::bytes_of(axis));
+  Tensor operator()(const Tensor& x, int axis, const Tensor& index, const Where& where) const {
+    return apply(static_cast<const Self&>(*this), {&x, &index}, axis, where);
   }
-  void vjp(Vjp& r) const final {
-    if (r.needs(0))
-      r.give(0, Self::transposed(r.g(), r.parameters<int>(), r.in(1), r.shape_of(0),
-                                 r.node().where()));
+
+  void infer(Inference& call) const final {
+    const Value& x = call.in(0);
+    call.in(1);
+    const int axis =
+        normalize_axis(call.name(), call.parameters<int>(), x.rank(), call.tensor(0), call.where());
+    call.output(x.dtype(), By::part_shape(call.name(), Whole(call.tensor(0)), axis, call.tensor(1),
+                                          call.where()));
   }
-  Tensor jvp(Jvp& r) const final {
-    return (*this)(r.tangent(0), r.parameters<int>(), r.in(1), r.node().shape(), r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const final {
-    return (*this)(inputs[0], node.parameters<int>(), inputs[1], node.shape(), node.where());
+  void evaluate(Evaluation& call) const final {
+    const int axis = call.parameters<int>();
+    check_positions(call, Whole(call.tensor(0)), axis);
+    kernels::collect(call.out(), By::walk(call.in_ref(0), axis, call.in_ref(1), call.out()));
   }
 };
 
+// Parameters of what fills a whole: the axis, and behind it the whole's extents.
+class Into {
+ public:
+  Into(int axis, const Shape& whole) noexcept : size_(1 + whole.size()) {
+    numbers_[0] = axis;
+    std::ranges::copy(whole, numbers_ + 1);
+  }
+  explicit Into(const Parameters& parameters) noexcept
+      : size_(parameters.list<std::int64_t>().size()) {
+    std::ranges::copy(parameters.list<std::int64_t>(), numbers_);
+  }
+  int axis() const noexcept { return static_cast<int>(numbers_[0]); }
+  Whole whole() const { return Whole(Shape(std::span(numbers_, size_).subspan(1))); }
+  Parameters parameters() const noexcept {
+    return Parameters(std::as_bytes(std::span(numbers_, size_)));
+  }
+
+ private:
+  std::int64_t numbers_[1 + max_rank];
+  std::size_t size_;
+};
+
+// The transposed map: operand 0 is the part, and is added to zeros of the whole's shape.
+template <class Self, class By>
+struct Adding : LinearMap<Self, 1> {
+  using LinearMap<Self, 1>::LinearMap;
+
+  Tensor operator()(const Tensor& source, const Into& into, const Tensor& index,
+                    const Where& where) const {
+    return apply(static_cast<const Self&>(*this), {&source, &index}, into.parameters(), where);
+  }
+
+  void infer(Inference& call) const final {
+    const DType dtype = call.in(0).dtype();
+    call.in(1);
+    const Into into(call.parameters());
+    const Whole whole = into.whole();
+    check_source(call.name(), whole, call.tensor(0),
+                 By::part_shape(call.name(), whole, into.axis(), call.tensor(1), call.where()),
+                 call.where());
+    call.output(dtype, whole.shape);
+  }
+  void evaluate(Evaluation& call) const final {
+    const Into into(call.parameters());
+    check_positions(call, into.whole(), into.axis());
+    kernels::set_zero(call.out());
+    kernels::distribute(call.in(0),
+                        By::walk(call.out_ref(), into.axis(), call.in_ref(1), call.in(0)));
+  }
+};
+
+// What the two are to each other.
+template <class Add>
+Tensor added(const Add& op, const Application& r, const Tensor& g) {
+  return op(g, Into(r.parameters<int>(), r.shape_of(0)), r.in(1), r.where());
+}
+template <class Take>
+Tensor taken(const Take& op, const Application& r, const Tensor& g) {
+  return op(g, Into(r.node().parameters()).axis(), r.in(1), r.where());
+}
+
 Tensor matrix() { return tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}, {1.1, 0.3, -0.8}}, f64); }
 
-struct ScatterAdd final : Moving<ScatterAdd> {
-  ScatterAdd() : Moving("scatter_add") {}
-  static void evaluate(const Ref<Value>& out, const Ref<Value>& source, int axis,
-                       const Ref<Value>& index) {
-    kernels::set_zero(*out);
-    kernels::distribute(*source, kernels::walk_gather(out, axis, index));
-  }
-  static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                           const Where& where);
+struct ScatterAdd final : Adding<ScatterAdd, ByElement> {
+  ScatterAdd() : Adding("scatter_add") {}
+  Tensor adjoint(const Application& r, const Tensor& g) const;
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return scatter_add(in[0], 0, in[1], in[2]); };
     const auto apply1 = [](Inputs in) { return scatter_add(in[0], 1, in[1], in[2]); };
@@ -157,15 +219,10 @@ struct ScatterAdd final : Moving<ScatterAdd> {
 };
 const ScatterAdd scatter_add_op;
 
-struct Gather final : Moving<Gather> {
-  Gather() : Moving("gather") {}
-  static void evaluate(const Ref<Value>& out, const Ref<Value>& x, int axis,
-                       const Ref<Value>& index) {
-    kernels::collect(*out, kernels::walk_gather(x, axis, index));
-  }
-  static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                           const Where& where) {
-    return scatter_add_op(g, axis, index, shape, where);
+struct Gather final : Taking<Gather, ByElement> {
+  Gather() : Taking("gather") {}
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return added(scatter_add_op, r, g);
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return gather(in[0], 0, in[1]); };
@@ -179,20 +236,13 @@ struct Gather final : Moving<Gather> {
 };
 const Gather gather_op;
 
-Tensor ScatterAdd::transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                              const Where& where) {
-  return gather_op(g, axis, index, shape, where);
+Tensor ScatterAdd::adjoint(const Application& r, const Tensor& g) const {
+  return taken(gather_op, r, g);
 }
 
-struct IndexAdd final : Moving<IndexAdd> {
-  IndexAdd() : Moving("index_add") {}
-  static void evaluate(const Ref<Value>& out, const Ref<Value>& source, int axis,
-                       const Ref<Value>& index) {
-    kernels::set_zero(*out);
-    kernels::distribute(*source, kernels::walk_take(out, axis, index, *source));
-  }
-  static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                           const Where& where);
+struct IndexAdd final : Adding<IndexAdd, ByPosition> {
+  IndexAdd() : Adding("index_add") {}
+  Tensor adjoint(const Application& r, const Tensor& g) const;
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return index_add(in[0], 0, in[1], in[2]); };
     const auto apply1 = [](Inputs in) { return index_add(in[0], 1, in[1], in[2]); };
@@ -206,16 +256,9 @@ struct IndexAdd final : Moving<IndexAdd> {
 };
 const IndexAdd index_add_op;
 
-struct Take final : Moving<Take> {
-  Take() : Moving("take") {}
-  static void evaluate(const Ref<Value>& out, const Ref<Value>& x, int axis,
-                       const Ref<Value>& index) {
-    kernels::collect(*out, kernels::walk_take(x, axis, index, *out));
-  }
-  static Tensor transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                           const Where& where) {
-    return index_add_op(g, axis, index, shape, where);
-  }
+struct Take final : Taking<Take, ByPosition> {
+  Take() : Taking("take") {}
+  Tensor adjoint(const Application& r, const Tensor& g) const { return added(index_add_op, r, g); }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return take(in[0], in[1]); };
     const auto apply1 = [](Inputs in) { return take(in[0], in[1], 1); };
@@ -229,14 +272,59 @@ struct Take final : Moving<Take> {
 };
 const Take take_op;
 
-Tensor IndexAdd::transposed(const Tensor& g, int axis, const Tensor& index, const Shape& shape,
-                            const Where& where) {
-  return take_op(g, axis, index, shape, where);
+Tensor IndexAdd::adjoint(const Application& r, const Tensor& g) const {
+  return taken(take_op, r, g);
 }
+
+// x plus the source, added at places of x. What the ops check is checked here before, since they do
+// not know x, which messages name.
+template <class By, class Add>
+Tensor plus_added(const Add& op, const Tensor& x, int axis, const Tensor& index,
+                  const Tensor& source, const Where& where) {
+  const int at = normalize_axis(op.name(), axis, x.rank(where), x, where);
+  source.value(where);
+  check_dtypes(op.name(), x, source, true, where);
+  const Whole whole(x);
+  check_source(op.name(), whole, source, By::part_shape(op.name(), whole, at, index, where), where);
+  return add(x, op(source, Into(at, whole.shape), index, where), where);
+}
+
+struct OneHotParameters {
+  std::int64_t classes = 0;
+  DType dtype = f32;
+  std::uint8_t unused[7] = {};
+};
 
 struct OneHot final : Op {
   OneHot() : Op("one_hot") {}
   bool differentiable() const noexcept override { return false; }
+
+  void infer(Inference& call) const override {
+    const Value& index = call.in(0);
+    const auto& p = call.parameters<OneHotParameters>();
+    check_index_dtype(name(), call.tensor(0), call.where());
+    if (p.classes < 0)
+      throw ValueError(fmt::format("one_hot: {} classes", p.classes), call.where());
+    check_rank(name(), index.rank() + 1, call.tensor(0), call.where());
+    Shape shape = index.shape();
+    shape.push_back(p.classes);
+    call.output(p.dtype, shape);
+  }
+  void evaluate(Evaluation& call) const override {
+    const std::int64_t classes = call.parameters<OneHotParameters>().classes;
+    check_positions(
+        name(), call.tensor(0), classes, [&] { return fmt::format("{} classes", classes); },
+        call.where());
+    Value& out = call.out();
+    kernels::set_zero(out);
+    const Ref<Value> positions = kernels::contiguous(call.in_ref(0));
+    visit(out.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      T* to = out.data<T>();
+      const std::int64_t* k = positions->data<std::int64_t>();
+      for (std::int64_t i = 0; i < positions->numel(); ++i) to[i * classes + k[i]] = T{1};
+    });
+  }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return one_hot(in[0], 3, f64); };
     return {{"vector 3 classes", {tensor({2, 0, 1, 2})}, apply},
@@ -250,48 +338,25 @@ const OneHot one_hot_op;
 }  // namespace
 
 Tensor take(const Tensor& x, const Tensor& index, int axis, Where where) {
-  const int at = check_take("take", x, axis, index, where);
-  return take_op(x, at, index, kernels::take_shape(*x.value_ref(), at, *index.value_ref()), where);
+  return take_op(x, normalize_axis("take", axis, x.rank(where), x, where), index, where);
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index, Where where) {
-  const int at = check_gather("gather", x, axis, index, where);
-  return gather_op(x, at, index, index.shape(), where);
+  return gather_op(x, normalize_axis("gather", axis, x.rank(where), x, where), index, where);
 }
 
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,
                    Where where) {
-  const int at = check_gather("scatter_add", x, axis, index, where);
-  check_source("scatter_add", x, source, index.shape(), where);
-  return add(x, scatter_add_op(source, at, index, x.shape(), where), where);
+  return plus_added<ByElement>(scatter_add_op, x, axis, index, source, where);
 }
 
 Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,
                  Where where) {
-  const int at = check_take("index_add", x, axis, index, where);
-  check_source("index_add", x, source, kernels::take_shape(*x.value_ref(), at, *index.value_ref()),
-               where);
-  return add(x, index_add_op(source, at, index, x.shape(), where), where);
+  return plus_added<ByPosition>(index_add_op, x, axis, index, source, where);
 }
 
 Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype, Where where) {
-  const char* op = one_hot_op.name();
-  check_index_dtype(op, index, where);
-  if (classes < 0) throw ValueError(fmt::format("{}: {} classes", op, classes), where);
-  check_rank(op, index.rank() + 1, index, where);
-  check_positions(op, index, classes, [&] { return fmt::format("{} classes", classes); }, where);
-  Shape shape = index.shape();
-  shape.push_back(classes);
-  Ref<Value> out = make_result(op, dtype, shape, where);
-  kernels::set_zero(*out);
-  const Ref<Value> positions = kernels::contiguous(index.value_ref());
-  visit(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* to = out->data<T>();
-    const std::int64_t* k = positions->data<std::int64_t>();
-    for (std::int64_t i = 0; i < positions->numel(); ++i) to[i * classes + k[i]] = T{1};
-  });
-  return Tensor(std::move(out));
+  return apply(one_hot_op, {&index}, OneHotParameters{classes, dtype}, where);
 }
 
 }  // namespace chainrule

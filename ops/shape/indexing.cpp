@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
-#include <utility>
+#include <cstring>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -13,57 +14,101 @@ namespace chainrule {
 
 namespace {
 
-// Which part of a tensor a view is, whatever the tensor's strides. Recorded without the unused axes
-// at its end, so only ever read by reference.
+// Which part of a tensor a view is, whatever the tensor's strides. As parameters it is without the
+// unused axes at its end.
 struct Plan {
+  static constexpr std::int64_t one = -1;  // an extent: one position, and the axis goes
+  static constexpr std::int64_t all = -2;  // an extent: that of the whole
+  static constexpr std::int64_t any = -1;  // of the whole: whichever has the positions
   struct Axis {
     std::int64_t start;
     std::int64_t step;
-    std::int64_t extent;  // −1: one position, and the axis goes
+    std::int64_t extent;
+    // The extent of the whole where positions were counted from its end or clipped: of another
+    // whole they would be others.
+    std::int64_t of;
   };
   std::int32_t rank = 0;       // axes of the whole
   std::uint32_t new_axes = 0;  // bit i: axis i of the part is new
   Axis axes[max_rank];
 
-  std::span<const std::byte> bytes() const noexcept {
-    return std::as_bytes(std::span(this, 1))
-        .first(offsetof(Plan, axes) + static_cast<std::size_t>(rank) * sizeof(Axis));
+  Parameters parameters() const noexcept {
+    return Parameters(
+        std::as_bytes(std::span(this, 1))
+            .first(offsetof(Plan, axes) + static_cast<std::size_t>(rank) * sizeof(Axis)));
   }
 };
 
-Ref<Value> part_of(const Ref<Value>& whole, const Plan& plan) {
+Plan plan_of(const Parameters& parameters) noexcept {
+  Plan plan;
+  std::memcpy(&plan, parameters.bytes().data(), parameters.size());
+  return plan;
+}
+
+// Makes it a plan for a whole of this shape and no other: every axis says its extents.
+void fix(Plan& plan, const Shape& whole) {
+  for (int axis = 0; axis < plan.rank; ++axis) {
+    Plan::Axis& at = plan.axes[axis];
+    at.of = whole[axis];
+    if (at.extent == Plan::all) at.extent = at.of;
+  }
+}
+
+// The whole's shape in a plan for no other.
+Shape whole_of(const Plan& plan) {
+  Shape shape;
+  for (int axis = 0; axis < plan.rank; ++axis) shape.push_back(plan.axes[axis].of);
+  return shape;
+}
+
+bool has_positions(const Plan::Axis& at, std::int64_t extent) noexcept {
+  if (at.of != Plan::any && at.of != extent) return false;
+  if (at.extent == Plan::all || at.extent == 0) return true;
+  const std::int64_t count = at.extent == Plan::one ? 1 : at.extent;
+  const std::int64_t last = at.start + at.step * (count - 1);
+  return std::min(at.start, last) >= 0 && std::max(at.start, last) < extent;
+}
+
+// The view of a part, in the whole's elements.
+struct Part {
   Shape shape, strides;
   std::int64_t offset = 0;
+};
+
+Part part_of(const std::int64_t* dims, const std::int64_t* steps, const Plan& plan) {
+  Part part;
   bool empty = false;
   const auto add_new_axes = [&] {
-    while (plan.new_axes >> shape.rank() & 1) {
-      shape.push_back(1);
-      strides.push_back(0);
+    while (plan.new_axes >> part.shape.rank() & 1) {
+      part.shape.push_back(1);
+      part.strides.push_back(0);
     }
   };
   for (int axis = 0; axis < plan.rank; ++axis) {
     add_new_axes();
     const Plan::Axis& at = plan.axes[axis];
-    const std::int64_t stride = whole->strides()[axis];
-    offset += at.start * stride;
-    if (at.extent < 0) continue;
-    empty |= at.extent == 0;
-    shape.push_back(at.extent);
-    strides.push_back(at.step * stride);
+    part.offset += at.start * steps[axis];
+    if (at.extent == Plan::one) continue;
+    const std::int64_t extent = at.extent == Plan::all ? dims[axis] : at.extent;
+    empty |= extent == 0;
+    part.shape.push_back(extent);
+    part.strides.push_back(at.step * steps[axis]);
   }
   add_new_axes();
-  // Without elements there is no place where they begin.
-  return Value::view(whole, shape, strides, empty ? 0 : offset);
+  if (empty) part.offset = 0;  // without elements there is no place where they begin
+  return part;
 }
 
-// "[2, 0:3, 9::-3]": positions, and runs from a first one to before another.
+// "[2, 0:3, 9::-3, :]": positions, runs from a first one to before another, and all of an axis.
 std::string written_plan(const Plan& plan) {
   std::string text;
   for (int axis = 0; axis < plan.rank; ++axis) {
-    const auto& [start, step, extent] = plan.axes[axis];
+    const auto& [start, step, extent, of] = plan.axes[axis];
     text += axis == 0 ? "[" : ", ";
-    if (extent < 0)
+    if (extent == Plan::one)
       text += fmt::format("{}", start);
+    else if (extent == Plan::all)
+      text += ":";
     else if (step == 1)
       text += fmt::format("{}:{}", start, start + extent);
     else
@@ -74,60 +119,88 @@ std::string written_plan(const Plan& plan) {
   return text.empty() ? text : text + "]";
 }
 
-Tensor scatter(const Tensor& part, const Plan& plan, const Shape& shape, const Where& where);
+Tensor scatter(const Tensor& part, const Plan& plan, const Where& where);
 
-struct SliceOp final : Op {
-  SliceOp() : Op("slice", "{0}[…]") {}
+struct SliceOp final : LinearMap<SliceOp> {
+  SliceOp() : LinearMap("slice", "{0}[…]") {}
 
   Tensor operator()(const Tensor& x, const Plan& plan, const Where& where) const {
-    return record(*this, part_of(x.value_ref(), plan), {&x}, 0, where, plan.bytes());
+    return apply(*this, {&x}, plan.parameters(), where);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0))
-      r.give(0, scatter(r.g(), r.parameters<Plan>(), r.shape_of(0), r.node().where()));
+
+  void infer(Inference& call) const override {
+    const Value& whole = call.in(0);
+    const Plan plan = plan_of(call.parameters());
+    bool fits = whole.rank() == plan.rank;
+    for (int axis = 0; fits && axis < plan.rank; ++axis)
+      fits = has_positions(plan.axes[axis], whole.dims()[axis]);
+    if (!fits)
+      throw ShapeError(fmt::format("slice: the positions {} do not fit {}",
+                                   plan.rank == 0 ? "of a scalar" : written_plan(plan),
+                                   describe(call.tensor(0))),
+                       call.where(), "they were recorded for a tensor of another shape");
+    const Part part = part_of(whole.dims(), whole.strides(), plan);
+    call.view(0, part.shape, part.strides, part.offset);
   }
-  Tensor jvp(Jvp& r) const override {
-    return (*this)(r.tangent(0), r.parameters<Plan>(), r.node().where());
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    Plan plan = plan_of(r.node().parameters());
+    fix(plan, r.shape_of(0));
+    return scatter(g, plan, r.where());
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.parameters<Plan>(), node.where());
-  }
+  Role role(const Parameters&) const override { return Role::Kind::slice; }
   std::string written(const Node& node) const override {
-    return "{0}" + written_plan(node.parameters<Plan>());
+    Plan plan = plan_of(node.parameters());
+    const Shape part = node.shape();
+    for (int axis = 0, kept = 0; axis < plan.rank; ++axis) {
+      while (plan.new_axes >> kept & 1) ++kept;
+      std::int64_t& extent = plan.axes[axis].extent;
+      if (extent == Plan::one) continue;
+      extent = part[kept++];
+    }
+    return "{0}" + written_plan(plan);
   }
   std::vector<Sample> samples() const override;
 };
 const SliceOp slice_op;
 
-// The part in zeros of the whole's shape: the transposed map of slice_op.
-struct SliceScatter final : Op {
-  SliceScatter() : Op("slice_scatter") {}
+// The part in zeros of the whole's shape: the transposed map of slice_op, with a plan for no other
+// shape.
+struct SliceScatter final : LinearMap<SliceScatter> {
+  SliceScatter() : LinearMap("slice_scatter") {}
 
-  Tensor operator()(const Tensor& part, const Plan& plan, const Shape& shape,
-                    const Where& where) const {
-    Ref<Value> out = make_result(name(), part.dtype(where), shape, where);
-    kernels::set_zero(*out);
-    kernels::assign(*part_of(out, plan), *part.value_ref());
-    return record(*this, std::move(out), {&part}, 0, where, plan.bytes());
+  void infer(Inference& call) const override {
+    const Value& part = call.in(0);
+    const Plan plan = plan_of(call.parameters());
+    const Shape whole = whole_of(plan);
+    const Shape shape = part_of(whole.data(), whole.data(), plan).shape;
+    if (part.shape() != shape)
+      throw ShapeError(
+          fmt::format("slice_scatter: {} does not have the shape {} of the positions {} of {}",
+                      describe(call.tensor(0)), to_string(shape), written_plan(plan),
+                      to_string(whole)),
+          call.where(), "they were recorded for a tensor of another shape");
+    call.output(part.dtype(), whole);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, slice_op(r.g(), r.parameters<Plan>(), r.node().where()));
+  void evaluate(Evaluation& call) const override {
+    Value& whole = call.out();
+    kernels::set_zero(whole);
+    const Part part = part_of(whole.dims(), whole.strides(), plan_of(call.parameters()));
+    kernels::assign(*Value::view(call.out_ref(), part.shape, part.strides, part.offset),
+                    call.in(0));
   }
-  Tensor jvp(Jvp& r) const override {
-    return (*this)(r.tangent(0), r.parameters<Plan>(), r.node().shape(), r.node().where());
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return apply(slice_op, {&g}, r.node().parameters(), r.where());
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.parameters<Plan>(), node.shape(), node.where());
-  }
+  Role role(const Parameters&) const override { return Role::Kind::scatter; }
   std::string written(const Node& node) const override {
-    return "slice_scatter" + written_plan(node.parameters<Plan>()) + "({0})";
+    return "slice_scatter" + written_plan(plan_of(node.parameters())) + "({0})";
   }
   std::vector<Sample> samples() const override;
 };
 const SliceScatter slice_scatter_op;
 
-Tensor scatter(const Tensor& part, const Plan& plan, const Shape& shape, const Where& where) {
-  return slice_scatter_op(part, plan, shape, where);
+Tensor scatter(const Tensor& part, const Plan& plan, const Where& where) {
+  return apply(slice_scatter_op, {&part}, plan.parameters(), where);
 }
 
 // What a message calls the axis of `x` that an index is about.
@@ -143,8 +216,10 @@ Plan::Axis plan_number(const char* op, const Tensor& x, int axis, std::int64_t p
     throw IndexError(fmt::format("{}: index {} is out of range for {}, whose extent is {}", op,
                                  position, axis_of(x, axis), extent),
                      where);
-  return {at, 1, -1};
+  return {at, 1, Plan::one, position < 0 ? extent : Plan::any};
 }
+
+constexpr Plan::Axis whole_axis{0, 1, Plan::all, Plan::any};
 
 // As NumPy's start:stop:step.
 Plan::Axis plan_slice(const char* op, const Tensor& x, int axis, const Slice& slice,
@@ -153,6 +228,7 @@ Plan::Axis plan_slice(const char* op, const Tensor& x, int axis, const Slice& sl
   if (slice.step == 0)
     throw ValueError(fmt::format("{}: a step of 0 along {}", op, axis_of(x, axis)), where,
                      "a negative step goes backwards, a number takes one position");
+  if (!slice.start.given() && !slice.stop.given() && slice.step == 1) return whole_axis;
   const bool back = slice.step < 0;
   const auto clipped = [&](Bound bound, std::int64_t open) {
     if (!bound.given()) return open;
@@ -163,26 +239,27 @@ Plan::Axis plan_slice(const char* op, const Tensor& x, int axis, const Slice& sl
   };
   const std::int64_t start = clipped(slice.start, back ? extent - 1 : 0);
   const std::int64_t stop = clipped(slice.stop, back ? -1 : extent);
+  const auto inside = [&](Bound bound) {
+    return bound.position() >= 0 && bound.position() < extent + !back;
+  };
+  const bool from_first = (slice.start.given() ? inside(slice.start) : !back) &&
+                          (slice.stop.given() ? inside(slice.stop) : back);
+  const std::int64_t of = from_first ? Plan::any : extent;
   const std::int64_t distance = back ? start - stop : stop - start;
-  if (distance <= 0) return {0, 1, 0};
+  if (distance <= 0) return {0, 1, 0, of};
   // The size of the smallest i64 has no i64.
   const std::int64_t size = !back ? slice.step
                             : slice.step == std::numeric_limits<std::int64_t>::min()
                                 ? std::numeric_limits<std::int64_t>::max()
                                 : -slice.step;
   const std::int64_t count = (distance - 1) / size + 1;
-  return {start, count == 1 ? 1 : slice.step, count};
-}
-
-void plan_all(Plan& plan, const Tensor& x) {
-  plan.axes[plan.rank] = {0, 1, x.value_ref()->dims()[plan.rank]};
-  ++plan.rank;
+  return {start, count == 1 ? 1 : slice.step, count, of};
 }
 
 Plan plan_axis(const char* op, const Tensor& x, int axis, const Where& where) {
   Plan plan;
   const int rank = x.rank(where), at = normalize_axis(op, axis, rank, x, where);
-  while (plan.rank < rank) plan_all(plan, x);
+  std::fill_n(plan.axes, rank, whole_axis);
   plan.rank = at;
   return plan;
 }
@@ -203,7 +280,7 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
   Plan plan;
   int kept = 0;  // axes of the part so far
   const auto take_all = [&](int until) {
-    for (; plan.rank < until; ++kept) plan_all(plan, x);
+    for (; plan.rank < until; ++kept) plan.axes[plan.rank++] = whole_axis;
   };
   for (const Index& index : indices) {
     switch (index.kind()) {
@@ -301,20 +378,20 @@ std::vector<Sample> SliceScatter::samples() const {
       {"row 1 of 3",
        {tensor({0.7, -1.3}, f64)},
        [](Inputs in) {
-         const Plan plan{2, 0, {{1, 1, -1}, {0, 1, 2}}};
-         return slice_scatter_op(in[0], plan, {3, 2}, Where::current());
+         const Plan plan{2, 0, {{1, 1, Plan::one, 3}, {0, 1, 2, 2}}};
+         return scatter(in[0], plan, Where::current());
        }},
       {"columns 3 1 of 4",
        {tensor({{0.7, -1.3}, {2.1, 0.4}}, f64)},
        [](Inputs in) {
-         const Plan plan{2, 0, {{0, 1, 2}, {3, -2, 2}}};
-         return slice_scatter_op(in[0], plan, {2, 4}, Where::current());
+         const Plan plan{2, 0, {{0, 1, 2, 2}, {3, -2, 2, 4}}};
+         return scatter(in[0], plan, Where::current());
        }},
       {"empty",
        {zeros({0, 2}, f64)},
        [](Inputs in) {
-         const Plan plan{2, 0, {{0, 1, 0}, {0, 1, 2}}};
-         return slice_scatter_op(in[0], plan, {3, 2}, Where::current());
+         const Plan plan{2, 0, {{0, 1, 0, 3}, {0, 1, 2, 2}}};
+         return scatter(in[0], plan, Where::current());
        }},
   };
 }

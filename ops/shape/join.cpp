@@ -9,7 +9,6 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
-#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -19,119 +18,147 @@ namespace {
 
 using Inputs = std::span<const Tensor>;
 
-// Parameters of one application have at most 64 KiB; what has more operands is joined in parts.
-constexpr std::size_t most_operands = 4096;
-
-// `count` elements that live in place when they are few.
-template <class T>
-class Few {
+// Pointers to the operands, in place when they are few.
+class Pointers {
  public:
-  explicit Few(std::size_t count) : size_(count) {
-    if (count > in_place_.size()) more_.resize(count);
+  explicit Pointers(Inputs tensors) : size_(tensors.size()) {
+    if (size_ > in_place_.size()) more_.resize(size_);
+    const Tensor** to = data();
+    for (const Tensor& tensor : tensors) *to++ = &tensor;
   }
-  T& operator[](std::size_t i) noexcept { return data()[i]; }
-  T* data() noexcept { return more_.empty() ? in_place_.data() : more_.data(); }
-  operator std::span<const T>() noexcept { return {data(), size_}; }
+  operator Operands() noexcept { return {data(), size_}; }
 
  private:
+  const Tensor** data() noexcept { return more_.empty() ? in_place_.data() : more_.data(); }
+
   std::size_t size_;
-  std::array<T, 16> in_place_;
-  std::vector<T> more_;
+  std::array<const Tensor*, 16> in_place_;
+  std::vector<const Tensor*> more_;
 };
 
-void check_operands(const char* op, Inputs tensors, const Where& where) {
-  if (tensors.empty()) throw ValueError(fmt::format("{}: no tensors", op), where);
-  for (std::size_t i = 0; i < tensors.size(); ++i)
-    if (!tensors[i].defined())
-      throw ValueError(fmt::format("{}: operand {} is an undefined tensor", op, i), where);
-  const DType dtype = tensors[0].dtype();
-  for (std::size_t i = 1; i < tensors.size(); ++i)
-    if (tensors[i].dtype() != dtype)
-      throw DTypeError(fmt::format("{}: dtypes of operands {} and 0 differ: {} is {}, {} is {}", op,
-                                   i, describe(tensors[i]), name_of(tensors[i].dtype()),
-                                   describe(tensors[0]), name_of(dtype)),
-                       where, fmt::format("convert one of them: to(x, {})", name_of(dtype)));
+void check_operands(const Call& call) {
+  for (std::size_t i = 0; i < call.input_count(); ++i)
+    if (!call.given(i))
+      throw ValueError(fmt::format("{}: operand {} is an undefined tensor", call.name(), i),
+                       call.where());
+  const DType dtype = call.in(0).dtype();
+  for (std::size_t i = 1; i < call.input_count(); ++i)
+    if (call.in(i).dtype() != dtype)
+      throw DTypeError(
+          fmt::format("{}: dtypes of operands {} and 0 differ: {} is {}, {} is {}", call.name(), i,
+                      describe(call.tensor(i)), name_of(call.in(i).dtype()),
+                      describe(call.tensor(0)), name_of(dtype)),
+          call.where(), fmt::format("convert one of them: to(x, {})", name_of(dtype)));
 }
 
-// Writes the operands one after the other along an axis of `out`, of which operand i has
-// extents[i] positions (a stack: one position, and no such axis of its own).
-void join(Value& out, int axis, Inputs tensors, std::span<const std::int64_t> extents) {
-  const std::int64_t* dims = out.dims();
-  std::int64_t outer = 1, inner = static_cast<std::int64_t>(size_of(out.dtype()));
-  for (int i = 0; i < axis; ++i) outer *= dims[i];
-  for (int i = axis + 1; i < out.rank(); ++i) inner *= dims[i];
-  if (outer * inner == 0) return;
-  auto* to = static_cast<char*>(out.bytes());
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const std::int64_t bytes = extents[i] * inner;
-    if (bytes != 0) {
-      const Ref<Value> in = kernels::contiguous(tensors[i].value_ref());
-      const auto* from = static_cast<const char*>(in->bytes());
-      for (std::int64_t k = 0; k < outer; ++k)
-        std::memcpy(to + k * dims[axis] * inner, from + k * bytes, static_cast<std::size_t>(bytes));
-    }
-    to += bytes;
-  }
+// Whether a node of all these operands keeps what it takes to compute it again: it saves the first
+// of them only, and behind those there may be none but results of other nodes.
+bool all_are_kept(Inputs tensors) {
+  if (tensors.size() <= Node::most_saved_inputs || !detail::mode.recording ||
+      std::ranges::none_of(tensors, needs_grad))
+    return true;
+  return std::ranges::all_of(tensors.subspan(Node::most_saved_inputs), [](const Tensor& x) {
+    return x.requires_grad() && !x.node()->is_leaf();
+  });
 }
 
-Tensor record_all(const Op& op, Ref<Value> out, Inputs tensors,
-                  std::span<const std::int64_t> parameters, const Where& where) {
-  Few<const Tensor*> pointers(tensors.size());
-  for (std::size_t i = 0; i < tensors.size(); ++i) pointers[i] = &tensors[i];
-  return record(op, std::move(out), pointers, 0, where, std::as_bytes(parameters));
-}
+Tensor concatenated(Inputs tensors, int axis, const Where& where);
 
-struct Concat final : Op {
-  Concat() : Op("concat") {}
+// The operands one after the other along an axis, which is the parameter: one that they have, or a
+// new one. `Self` gives infer(), vjp(), and part_shape(r, i), the shape of operand i.
+template <class Self>
+class Joining : public Op {
+ public:
+  using Op::Op;
 
-  // `tensors` fit together; the axis counts from 0.
+  // There are operands, and the axis counts from 0.
   Tensor operator()(Inputs tensors, int axis, const Where& where) const {
-    if (tensors.size() > most_operands) {
-      std::vector<Tensor> parts;
-      for (std::size_t i = 0; i < tensors.size(); i += most_operands)
-        parts.push_back(
-            (*this)(tensors.subspan(i, std::min(most_operands, tensors.size() - i)), axis, where));
-      return (*this)(parts, axis, where);
+    const auto& self = static_cast<const Self&>(*this);
+    Pointers operands(tensors);
+    if (all_are_kept(tensors)) return apply(self, operands, axis, where);
+    Inference all(self, operands, axis, where);
+    self.infer(all);  // messages count the operands through all parts
+    std::vector<Tensor> parts;
+    for (std::size_t i = 0; i < tensors.size(); i += Node::most_saved_inputs)
+      parts.push_back((*this)(
+          tensors.subspan(i, std::min(Node::most_saved_inputs, tensors.size() - i)), axis, where));
+    return concatenated(parts, axis, where);
+  }
+
+  void evaluate(Evaluation& call) const final {
+    Value& out = call.out();
+    if (out.numel() == 0) return;
+    const int axis = call.parameters<int>();
+    std::size_t runs = 1;  // positions of the axes before
+    for (int i = 0; i < axis; ++i) runs *= static_cast<std::size_t>(out.dims()[i]);
+    const std::size_t stride = out.byte_count() / runs;
+    auto* to = static_cast<char*>(out.bytes());
+    for (std::size_t i = 0; i < call.input_count(); ++i) {
+      const std::size_t bytes = call.in(i).byte_count() / runs;
+      if (bytes == 0) continue;
+      const Ref<Value> in = kernels::contiguous(call.in_ref(i));
+      const auto* from = static_cast<const char*>(in->bytes());
+      for (std::size_t k = 0; k < runs; ++k) std::memcpy(to + k * stride, from + k * bytes, bytes);
+      to += bytes;
     }
-    Few<std::int64_t> parameters(tensors.size() + 1);  // the axis, the operands' extents
-    std::int64_t* extents = parameters.data() + 1;
-    parameters[0] = axis;
-    Shape shape = tensors[0].shape();
-    std::int64_t total = 0;
+  }
+  Tensor jvp(Jvp& r) const final {
+    const auto& self = static_cast<const Self&>(*this);
+    std::vector<Tensor> tangents;
+    for (std::size_t i = 0; i < r.input_count(); ++i)
+      tangents.push_back(r.has(i) ? r.tangent(i) : zeros(self.part_shape(r, i), r.node().dtype()));
+    return self(tangents, r.parameters<int>(), r.where());
+  }
+};
+
+struct Concat final : Joining<Concat> {
+  Concat() : Joining("concat") {}
+
+  void infer(Inference& call) const override {
+    check_operands(call);
+    const Value& first = call.in(0);
+    const int axis =
+        normalize_axis(name(), call.parameters<int>(), first.rank(), call.tensor(0), call.where());
+    Shape shape = first.shape();
     bool overflow = false;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      extents[i] = tensors[i].value_ref()->dims()[axis];
-      overflow |= __builtin_add_overflow(total, extents[i], &total);
+    for (std::size_t i = 1; i < call.input_count(); ++i) {
+      const Value& x = call.in(i);
+      bool fits = x.rank() == first.rank();
+      for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || x.dims()[k] == first.dims()[k];
+      if (!fits)
+        throw ShapeError(
+            fmt::format("concat: operand {} does not fit operand 0 along axis {}: {} and {}", i,
+                        axis, describe(call.tensor(i)), describe(call.tensor(0))),
+            call.where(), "all extents but that of the axis must be equal");
+      overflow |= __builtin_add_overflow(shape[axis], x.dims()[axis], &shape[axis]);
     }
-    shape[axis] = overflow ? std::numeric_limits<std::int64_t>::max() : total;
-    Ref<Value> out = make_result(name(), tensors[0].dtype(), shape, where);
-    join(*out, axis, tensors, {extents, tensors.size()});
-    return record_all(*this, std::move(out), tensors, parameters, where);
+    if (overflow) shape[axis] = std::numeric_limits<std::int64_t>::max();
+    call.output(first.dtype(), shape);
+  }
+  // The shapes of constants, which no node says.
+  Node::SavedMask reads(const Call& call) const override {
+    Node::SavedMask mask = 0;
+    for (std::size_t i = 0; i < std::min(call.input_count(), Node::most_saved_inputs); ++i)
+      if (!call.tensor(i).node()) mask |= Node::input(i);
+    return mask;
   }
   void vjp(Vjp& r) const override {
-    const std::int64_t* parameters = &r.parameters<std::int64_t>();
-    const int axis = static_cast<int>(parameters[0]);
+    const int axis = r.parameters<int>();
     std::int64_t start = 0;
     for (std::size_t i = 0; i < r.input_count(); ++i) {
-      const std::int64_t stop = start + parameters[i + 1];
-      if (r.needs(i)) r.give(i, slice(r.g(), axis, start, stop, 1, r.node().where()));
+      const std::int64_t stop = start + part_shape(r, i)[axis];
+      if (r.needs(i)) r.give(i, slice(r.g(), axis, start, stop, 1, r.where()));
       start = stop;
     }
   }
-  Tensor jvp(Jvp& r) const override {
-    const std::int64_t* parameters = &r.parameters<std::int64_t>();
-    const int axis = static_cast<int>(parameters[0]);
-    Shape shape = r.node().shape();
-    std::vector<Tensor> tangents;
-    for (std::size_t i = 0; i < r.input_count(); ++i) {
-      shape[axis] = parameters[i + 1];
-      tangents.push_back(r.has(i) ? r.tangent(i) : zeros(shape, r.node().dtype()));
-    }
-    return (*this)(tangents, axis, r.node().where());
+  static Shape part_shape(const Application& r, std::size_t i) {
+    if (const Node* input = r.node().inputs()[i]) return input->shape();
+    if (const Value* constant = r.node().saved_input(i)) return constant->shape();
+    throw GradError(
+        fmt::format("concat: the shape of operand {}, a constant, is not kept", i), r.where(),
+        fmt::format("of more than {} operands, put the constants first", Node::most_saved_inputs));
   }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs, static_cast<int>(node.parameters<std::int64_t>()), node.where());
-  }
+  Role role(const Parameters&) const override { return Role::Kind::join; }
   std::vector<Sample> samples() const override {
     const Tensor a = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
     const Tensor b = tensor({{1.2, 0.8, -1.7}}, f64);
@@ -149,39 +176,46 @@ struct Concat final : Op {
 };
 const Concat concat_op;
 
-struct Stack final : Op {
-  Stack() : Op("stack") {}
+Tensor concatenated(Inputs tensors, int axis, const Where& where) {
+  return concat_op(tensors, axis, where);
+}
 
-  Tensor operator()(Inputs tensors, int axis, const Where& where) const {
-    Shape shape = tensors[0].shape();
-    shape.insert(axis, static_cast<std::int64_t>(tensors.size()));
-    Ref<Value> out = make_result(name(), tensors[0].dtype(), shape, where);
-    Few<std::int64_t> extents(tensors.size());
-    std::fill_n(extents.data(), tensors.size(), 1);
-    join(*out, axis, tensors, extents);
-    const std::int64_t parameters[] = {axis};
-    return record_all(*this, std::move(out), tensors, parameters, where);
+struct Stack final : Joining<Stack> {
+  Stack() : Joining("stack") {}
+
+  void infer(Inference& call) const override {
+    check_operands(call);
+    const Value& first = call.in(0);
+    for (std::size_t i = 1; i < call.input_count(); ++i)
+      if (!call.in(i).same_shape(first))
+        throw ShapeError(
+            fmt::format("stack: operand {} has another shape than operand 0: {} and {}", i,
+                        describe(call.tensor(i)), describe(call.tensor(0))),
+            call.where(), "concat() joins along an axis that the tensors have");
+    const int rank = first.rank() + 1, axis = call.parameters<int>();
+    if (axis < 0 || axis >= rank)
+      throw IndexError(fmt::format("stack: axis {} of a result with {} axes", axis, rank),
+                       call.where());
+    if (rank > max_rank)
+      throw ShapeError(fmt::format("stack: {} has {} axes, and there can be no more",
+                                   describe(call.tensor(0)), max_rank),
+                       call.where());
+    Shape shape = first.shape();
+    shape.insert(axis, static_cast<std::int64_t>(call.input_count()));
+    call.output(first.dtype(), shape);
   }
   void vjp(Vjp& r) const override {
-    const int axis = static_cast<int>(r.parameters<std::int64_t>());
     for (std::size_t i = 0; i < r.input_count(); ++i)
       if (r.needs(i))
-        r.give(i, select(r.g(), axis, static_cast<std::int64_t>(i), r.node().where()));
+        r.give(i, select(r.g(), r.parameters<int>(), static_cast<std::int64_t>(i), r.where()));
   }
-  Tensor jvp(Jvp& r) const override {
-    const int axis = static_cast<int>(r.parameters<std::int64_t>());
+  static Shape part_shape(const Application& r, std::size_t) {
     Shape shape = r.node().shape();
-    shape.erase(axis);
-    std::vector<Tensor> tangents;
-    for (std::size_t i = 0; i < r.input_count(); ++i)
-      tangents.push_back(r.has(i) ? r.tangent(i) : zeros(shape, r.node().dtype()));
-    return (*this)(tangents, axis, r.node().where());
-  }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs, static_cast<int>(node.parameters<std::int64_t>()), node.where());
+    shape.erase(r.parameters<int>());
+    return shape;
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
-    const int axis = static_cast<int>(node.parameters<std::int64_t>());
+    const int axis = node.parameters<int>();
     std::vector<Tensor> parts;
     for (const Tensor& input : inputs) parts.push_back(unsqueeze(input, axis, node.where()));
     return concat(parts, axis, node.where());
@@ -201,47 +235,30 @@ struct Stack final : Op {
 };
 const Stack stack_op;
 
+const Tensor& first_of(const char* op, Inputs tensors, const Where& where) {
+  if (tensors.empty()) throw ValueError(fmt::format("{}: no tensors", op), where);
+  if (!tensors[0].defined())
+    throw ValueError(fmt::format("{}: operand 0 is an undefined tensor", op), where);
+  return tensors[0];
+}
+
 }  // namespace
 
 Tensor concat(Inputs tensors, int axis, Where where) {
-  check_operands("concat", tensors, where);
-  const Value& first = *tensors[0].value_ref();
+  const Tensor& first = first_of("concat", tensors, where);
   if (first.rank() == 0)
-    throw ShapeError(fmt::format("concat: operand 0 has no axes: {}", describe(tensors[0])), where,
+    throw ShapeError(fmt::format("concat: operand 0 has no axes: {}", describe(first)), where,
                      "stack() joins scalars");
-  const int at = normalize_axis("concat", axis, first.rank(), tensors[0], where);
-  for (std::size_t i = 1; i < tensors.size(); ++i) {
-    const Value& x = *tensors[i].value_ref();
-    bool fits = x.rank() == first.rank();
-    for (int k = 0; fits && k < x.rank(); ++k) fits = k == at || x.dims()[k] == first.dims()[k];
-    if (!fits)
-      throw ShapeError(
-          fmt::format("concat: operand {} does not fit operand 0 along axis {}: {} and {}", i, at,
-                      describe(tensors[i]), describe(tensors[0])),
-          where, "all extents but that of the axis must be equal");
-  }
-  return concat_op(tensors, at, where);
+  return concat_op(tensors, normalize_axis("concat", axis, first.rank(), first, where), where);
 }
 Tensor concat(std::initializer_list<Tensor> tensors, int axis, Where where) {
   return concat(Inputs(tensors.begin(), tensors.size()), axis, where);
 }
 
 Tensor stack(Inputs tensors, int axis, Where where) {
-  check_operands("stack", tensors, where);
-  const Value& first = *tensors[0].value_ref();
-  for (std::size_t i = 1; i < tensors.size(); ++i)
-    if (!tensors[i].value_ref()->same_shape(first))
-      throw ShapeError(fmt::format("stack: operand {} has another shape than operand 0: {} and {}",
-                                   i, describe(tensors[i]), describe(tensors[0])),
-                       where, "concat() joins along an axis that the tensors have");
-  const int rank = first.rank() + 1, at = axis < 0 ? axis + rank : axis;
-  if (at < 0 || at >= rank)
-    throw IndexError(fmt::format("stack: axis {} of a result with {} axes", axis, rank), where);
-  if (rank > max_rank)
-    throw ShapeError(fmt::format("stack: {} has {} axes, and there can be no more",
-                                 describe(tensors[0]), max_rank),
-                     where);
-  return stack_op(tensors, at, where);
+  const int rank = first_of("stack", tensors, where).rank() + 1;
+  // Out of range it stays as it is, for the message.
+  return stack_op(tensors, axis < 0 && axis >= -rank ? axis + rank : axis, where);
 }
 Tensor stack(std::initializer_list<Tensor> tensors, int axis, Where where) {
   return stack(Inputs(tensors.begin(), tensors.size()), axis, where);

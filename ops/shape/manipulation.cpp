@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -16,38 +18,43 @@ Tensor sample_cube() {
                 f64);
 }
 
+// Counted from the end and in order, so that the axes of a matrix are −2 and −1 whatever stands
+// before them.
 struct AxisPair {
-  int first, second;
+  int first = 0, second = 0;
 };
 
-Ref<Value> transposed(const Ref<Value>& x, AxisPair axes) {
-  Shape shape = x->shape(), strides = x->strides_shape();
-  std::swap(shape[axes.first], shape[axes.second]);
-  std::swap(strides[axes.first], strides[axes.second]);
-  return Value::view(x, shape, strides, 0);
-}
-
-struct Transpose final : Op {
-  Transpose() : Op("transpose", "{0}ᵀ") {}
+struct Transpose final : LinearMap<Transpose> {
+  Transpose() : LinearMap("transpose", "{0}ᵀ") {}
 
   Tensor operator()(const Tensor& x, int axis0, int axis1, const Where& where) const {
     const int rank = x.value(where).rank();
-    const AxisPair axes{normalize_axis(name(), axis0, rank, x, where),
-                        normalize_axis(name(), axis1, rank, x, where)};
-    Ref<Value> out = transposed(x.value_ref(), axes);
-    // The transpose of named data has a place in the graph, too: formulas show it as yᵀ.
-    const Tensor* inputs[] = {&x};
-    if (detail::mode.recording && x.node() && !x.requires_grad())
-      return detail::record_node(*this, std::move(out), inputs, 0, detail::bytes_of(axes), where);
-    return record(*this, std::move(out), {&x}, 0, where, detail::bytes_of(axes));
+    const int a = normalize_axis(name(), axis0, rank, x, where) - rank;
+    const int b = normalize_axis(name(), axis1, rank, x, where) - rank;
+    return apply(*this, {&x}, AxisPair{std::min(a, b), std::max(a, b)}, where);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, back(r, r.g()));
+
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    const auto [first, second] = call.parameters<AxisPair>();
+    const int a = normalize_axis(name(), first, in.rank(), call.tensor(0), call.where());
+    const int b = normalize_axis(name(), second, in.rank(), call.tensor(0), call.where());
+    Shape shape = in.shape(), strides = in.strides_shape();
+    std::swap(shape[a], shape[b]);
+    std::swap(strides[a], strides[b]);
+    call.view(0, shape, strides, 0);
   }
-  Tensor jvp(Jvp& r) const override { return back(r, r.tangent(0)); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    const auto& axes = node.parameters<AxisPair>();
-    return (*this)(inputs[0], axes.first, axes.second, node.where());
+  // The transpose of named data has a place in the graph, too: formulas show it as yᵀ.
+  bool follows_names() const noexcept override { return true; }
+  // Its own inverse.
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return apply(*this, {&g}, r.node().parameters(), r.where());
+  }
+  Role role(const Parameters& parameters) const override {
+    const auto [first, second] = parameters.as<AxisPair>();
+    Role role = Role::Kind::permutation;
+    role.swaps_axes = first == -2 && second == -1;
+    return role;
   }
   std::vector<Sample> samples() const override {
     return {{"matrix",
@@ -60,47 +67,38 @@ struct Transpose final : Op {
                return transpose(in[0]);
              }}};
   }
-
- private:
-  // Its own inverse.
-  static Tensor back(const Application& r, const Tensor& t) {
-    const auto& axes = r.parameters<AxisPair>();
-    return transpose(t, axes.first, axes.second);
-  }
 };
 const Transpose transpose_op;
 
-struct Permute final : Op {
-  Permute() : Op("permute") {}
+struct Permute final : LinearMap<Permute> {
+  Permute() : LinearMap("permute") {}
 
   Tensor operator()(const Tensor& x, const Shape& axes, const Where& where) const {
-    const Value& in = x.value(where);
-    Shape order = axes, shape, strides;
-    std::uint32_t seen = 0;
-    for (std::int64_t& axis : order) {
-      axis = normalize_axis(name(), axis, in.rank(), x, where);
-      seen |= 1U << axis;
-      shape.push_back(in.dims()[axis]);
-      strides.push_back(in.strides()[axis]);
+    const int rank = x.value(where).rank();
+    Shape order = axes;
+    for (std::int64_t& axis : order) axis = normalize_axis(name(), axis, rank, x, where);
+    if (!is_permutation(order, rank)) fail(axes, x, where);
+    return apply(*this, {&x}, order, where);
+  }
+
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    const Shape order = call.parameters().shape();
+    if (!is_permutation(order, in.rank())) fail(order, call.tensor(0), call.where());
+    Shape shape = order, strides = order;
+    for (int i = 0; i < order.rank(); ++i) {
+      shape[i] = in.dims()[order[i]];
+      strides[i] = in.strides()[order[i]];
     }
-    if (order.rank() != in.rank() || seen != (1U << in.rank()) - 1)
-      throw ShapeError(fmt::format("permute: axes {} are not a permutation of the {} axes of {}",
-                                   to_string(axes), in.rank(), describe(x)),
-                       where);
-    return record(*this, Value::view(x.value_ref(), shape, strides, 0), {&x}, 0, where,
-                  std::as_bytes(std::span(order.data(), order.size())));
+    call.view(0, shape, strides, 0);
   }
-  void vjp(Vjp& r) const override {
-    if (!r.needs(0)) return;
-    const Shape axes = order_of(r.node());
-    Shape inverse = axes;
-    for (int i = 0; i < axes.rank(); ++i) inverse[static_cast<int>(axes[i])] = i;
-    r.give(0, permute(r.g(), inverse));
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    const Shape order = r.node().parameters().shape();
+    Shape inverse = order;
+    for (int i = 0; i < order.rank(); ++i) inverse[static_cast<int>(order[i])] = i;
+    return apply(*this, {&g}, inverse, r.where());
   }
-  Tensor jvp(Jvp& r) const override { return permute(r.tangent(0), order_of(r.node())); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], order_of(node), node.where());
-  }
+  Role role(const Parameters&) const override { return Role::Kind::permutation; }
   std::vector<Sample> samples() const override {
     return {{"cube, axes 1 2 0",
              {sample_cube()},
@@ -114,9 +112,18 @@ struct Permute final : Op {
   }
 
  private:
-  static Shape order_of(const Node& node) {
-    const auto rank = node.parameter_size() / sizeof(std::int64_t);
-    return Shape(std::span(&node.parameters<std::int64_t>(), rank));
+  static bool is_permutation(const Shape& order, int rank) noexcept {
+    std::uint32_t seen = 0;
+    for (const std::int64_t axis : order) {
+      if (axis < 0 || axis >= rank) return false;
+      seen |= std::uint32_t{1} << axis;
+    }
+    return order.rank() == rank && seen == (std::uint32_t{1} << rank) - 1;
+  }
+  [[noreturn]] static void fail(const Shape& axes, const Tensor& x, const Where& where) {
+    throw ShapeError(fmt::format("permute: axes {} are not a permutation of the {} axes of {}",
+                                 to_string(axes), x.rank(), describe(x)),
+                     where);
   }
 };
 const Permute permute_op;
@@ -146,31 +153,32 @@ std::optional<Shape> reshaped_strides(const Value& in, const Shape& shape) {
   return strides;
 }
 
-struct Reshape final : Op {
-  Reshape() : Op("reshape") {}
+// Its parameter is the shape as it was asked for, with −1 for an extent that follows from others.
+struct Reshape final : LinearMap<Reshape> {
+  Reshape() : LinearMap("reshape") {}
 
   Tensor operator()(const Tensor& x, const Shape& to, const Where& where) const {
-    const Value& in = x.value(where);
-    const Shape shape = completed(x, to, where);
-    const auto strides = reshaped_strides(in, shape);
-    Ref<Value> out;
-    if (strides) {
-      out = Value::view(x.value_ref(), shape, *strides, 0);
-    } else {
-      out = make_result(name(), in.dtype(), shape, where);
-      const Ref<Value> same_elements =
-          Value::view(out, in.shape(), contiguous_strides(in.shape()), 0);
-      kernels::copy(*same_elements, in);
-    }
-    return record(*this, std::move(out), {&x}, 0, where);
+    return apply(*this, {&x}, to, where);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, reshape(r.g(), r.shape_of(0)));
+
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    const Shape shape = completed(call.tensor(0), call.parameters().shape(), call.where());
+    if (const auto strides = reshaped_strides(in, shape))
+      call.view(0, shape, *strides, 0);
+    else
+      call.output(in.dtype(), shape);
   }
-  Tensor jvp(Jvp& r) const override { return reshape(r.tangent(0), r.node().shape()); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.shape(), node.where());
+  void evaluate(Evaluation& call) const override {
+    const Value& in = call.in(0);
+    const Ref<Value> same_elements =
+        Value::view(call.out_ref(), in.shape(), contiguous_strides(in.shape()), 0);
+    kernels::copy(*same_elements, in);
   }
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return (*this)(g, r.shape_of(0), r.where());
+  }
+  Role role(const Parameters&) const override { return Role::Kind::reshape; }
   std::vector<Sample> samples() const override {
     return {{"cube to (4, 3)",
              {sample_cube()},
@@ -215,32 +223,42 @@ struct Reshape final : Op {
 };
 const Reshape reshape_op;
 
-struct Expand final : Op {
-  Expand() : Op("expand") {}
+// An op that changes no number, at most how often it stands there: gradients and tangents are
+// handed on as they are. The traversal sums over broadcast axes, here as everywhere.
+template <class Self>
+struct Unchanged : LinearMap<Self> {
+  using LinearMap<Self>::LinearMap;
 
-  Tensor operator()(const Tensor& x, const Shape& to, const Where& where) const {
-    const Value& in = x.value(where);
+  static Tensor adjoint(const Application&, const Tensor& g) { return g; }
+  Tensor jvp(Jvp& r) const final { return r.tangent(0); }
+  Role role(const Parameters&) const final { return Role::Kind::copy; }
+};
+
+// Its parameter is the shape as it was asked for, with −1 for an extent that stays.
+struct Expand final : Unchanged<Expand> {
+  Expand() : Unchanged("expand") {}
+
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    const Shape to = call.parameters().shape();
+    const auto fail = [&] {
+      throw ShapeError(fmt::format("expand: {} does not broadcast to {}", describe(call.tensor(0)),
+                                   to_string(to)),
+                       call.where(),
+                       "shapes are aligned at the last axis; only extents of 1 can grow");
+    };
     Shape shape = to, strides = to;
     const int added = to.rank() - in.rank();
+    if (added < 0) fail();
     for (int i = 0; i < to.rank(); ++i) {
       const int from = i - added;
       if (from >= 0 && shape[i] == -1) shape[i] = in.dims()[from];
       const bool keeps = from >= 0 && shape[i] == in.dims()[from];
-      if (added < 0 || shape[i] < 0 || (from >= 0 && !keeps && in.dims()[from] != 1))
-        fail(x, to, where);
+      if (shape[i] < 0 || (from >= 0 && !keeps && in.dims()[from] != 1)) fail();
       strides[i] = keeps ? in.strides()[from] : 0;
     }
-    if (added < 0) fail(x, to, where);
-    check_count(x, shape, where);
-    return record(*this, Value::view(x.value_ref(), shape, strides, 0), {&x}, 0, where);
-  }
-  // The traversal sums over broadcast axes, here as everywhere.
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, r.g());
-  }
-  Tensor jvp(Jvp& r) const override { return r.tangent(0); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.shape(), node.where());
+    check_count(call.tensor(0), shape, call.where());
+    call.view(0, shape, strides, 0);
   }
   std::vector<Sample> samples() const override {
     return {{"row to (2, 3)",
@@ -266,27 +284,20 @@ struct Expand final : Op {
                                    describe(x), to_string(shape)),
                        where);
   }
-  [[noreturn]] static void fail(const Tensor& x, const Shape& to, const Where& where) {
-    throw ShapeError(fmt::format("expand: {} does not broadcast to {}", describe(x), to_string(to)),
-                     where, "shapes are aligned at the last axis; only extents of 1 can grow");
-  }
 };
 const Expand expand_op;
 
-struct Contiguous final : Op {
-  Contiguous() : Op("contiguous", "{0}") {}
+struct Contiguous final : Unchanged<Contiguous> {
+  Contiguous() : Unchanged("contiguous", "{0}") {}
 
-  Tensor operator()(const Tensor& x, const Where& where) const {
-    if (x.value(where).contiguous()) return x;
-    return record(*this, kernels::contiguous(x.value_ref()), {&x}, 0, where);
+  void infer(Inference& call) const override {
+    const Value& in = call.in(0);
+    if (in.contiguous())
+      call.same(0);
+    else
+      call.output_like(in.dtype(), in);
   }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, r.g());
-  }
-  Tensor jvp(Jvp& r) const override { return r.tangent(0); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.where());
-  }
+  void evaluate(Evaluation& call) const override { kernels::copy(call.out(), call.in(0)); }
   std::vector<Sample> samples() const override {
     return {{"transposed cube",
              {sample_cube()},
@@ -298,20 +309,10 @@ struct Contiguous final : Op {
 };
 const Contiguous contiguous_op;
 
-struct Alias final : Op {
-  Alias() : Op("alias", "{0}") {}
+struct Alias final : Unchanged<Alias> {
+  Alias() : Unchanged("alias", "{0}") {}
 
-  Tensor operator()(const Tensor& x, const Where& where) const {
-    x.value(where);
-    return record(*this, x.value_ref(), {&x}, 0, where);
-  }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, r.g());
-  }
-  Tensor jvp(Jvp& r) const override { return r.tangent(0); }
-  Tensor replay(const Node& node, std::span<const Tensor> inputs) const override {
-    return (*this)(inputs[0], node.where());
-  }
+  void infer(Inference& call) const override { call.same(0); }
   std::vector<Sample> samples() const override {
     return {{"cube", {sample_cube()}, [](std::span<const Tensor> in) {
                return detail::alias(in[0], Where::current());
@@ -322,7 +323,9 @@ const Alias alias_op;
 
 }  // namespace
 
-Tensor detail::alias(const Tensor& x, const Where& where) { return alias_op(x, where); }
+Tensor detail::alias(const Tensor& x, const Where& where) {
+  return apply(alias_op, {&x}, {}, where);
+}
 
 bool detail::is_transpose(const Node& node) noexcept { return node.op() == &transpose_op; }
 
@@ -391,9 +394,12 @@ Tensor unsqueeze(const Tensor& x, int axis, Where where) {
 }
 
 Tensor expand(const Tensor& x, const Shape& shape, Where where) {
-  return expand_op(x, shape, where);
+  return apply(expand_op, {&x}, shape, where);
 }
 
-Tensor contiguous(const Tensor& x, Where where) { return contiguous_op(x, where); }
+Tensor contiguous(const Tensor& x, Where where) {
+  if (x.value(where).contiguous()) return x;
+  return apply(contiguous_op, {&x}, {}, where);
+}
 
 }  // namespace chainrule

@@ -14,11 +14,11 @@ Walk walk_gather(const Ref<Value>& whole, int axis, const Ref<Value>& index) {
   return {Value::view(whole, index->shape(), strides, 0), index, stride};
 }
 
-Shape take_shape(const Value& whole, int axis, const Value& index) {
+Shape take_shape(const Shape& whole, int axis, const Shape& index) {
   std::int64_t dims[2 * max_rank];
-  std::int64_t* to = std::copy_n(whole.dims(), axis, dims);
-  to = std::copy_n(index.dims(), index.rank(), to);
-  to = std::copy(whole.dims() + axis + 1, whole.dims() + whole.rank(), to);
+  std::int64_t* to = std::copy_n(whole.begin(), axis, dims);
+  to = std::copy(index.begin(), index.end(), to);
+  to = std::copy(whole.begin() + axis + 1, whole.end(), to);
   return Shape(std::span<const std::int64_t>(dims, to));
 }
 

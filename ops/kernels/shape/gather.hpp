@@ -18,7 +18,7 @@ struct Walk {
 Walk walk_gather(const Ref<Value>& whole, int axis, const Ref<Value>& index);
 /// The part in which the index stands for the axis: it has take_shape().
 Walk walk_take(const Ref<Value>& whole, int axis, const Ref<Value>& index, const Value& part);
-Shape take_shape(const Value& whole, int axis, const Value& index);
+Shape take_shape(const Shape& whole, int axis, const Shape& index);
 
 /// Copies the part of the whole into a row-major value.
 void collect(Value& part, const Walk& walk);

@@ -1,0 +1,80 @@
+#include <chainrule/core/application.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/op.hpp>
+
+namespace chainrule {
+
+Application::~Application() = default;
+
+namespace {
+
+bool is_output(Node::SavedMask which) { return which >= Node::output; }
+
+}  // namespace
+
+// The saved value that a rule reads, as it was; `named` is the node of its tensor.
+Value* Application::checked(Node::SavedMask which, const Node* named) const {
+  const char* op = node_.op()->name();
+  Value* value = node_.saved(which);
+  if (!value) {
+    if (node_.released())
+      throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
+                      node_.where(), "pass {.retain_graph = true} to the first backward");
+    throw GradError(
+        fmt::format("{}: the gradient rule reads a value that the op does not save", op),
+        node_.where(), "name it in what the op's reads() returns");
+  }
+  const std::uint32_t saved = node_.saved_version(which), now = value->version();
+  if (saved != now) {
+    const std::string_view name = named ? named->name() : std::string_view();
+    throw GradError(
+        fmt::format(
+            "{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
+            "now {}",
+            op, is_output(which) ? "output" : "operand", name, name.empty() ? "" : " ",
+            to_string(value->shape()), saved, now),
+        node_.where(), "call backward() before the optimizer's step or any other write");
+  }
+  return value;
+}
+
+const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {
+  Value* value = checked(which, node);
+  return loan.lend(value, recorded_ ? node : nullptr);
+}
+
+const Tensor& Application::in(std::size_t i) const {
+  if (i >= quick_loans && more_.empty()) more_ = Loans(input_count());
+  if (!node_.saves_input(i)) checked(0, nullptr);
+  return lend(Node::input(i), node_.inputs()[i], i < quick_loans ? inputs_[i] : more_[i]);
+}
+
+const Tensor& Application::out(std::size_t k) const {
+  if (out_forgotten_)
+    throw GradError(
+        fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
+        node_.where(), "call drop_out() behind the last use of the output");
+  if (node_.output_count() > 1) return of_several(k);
+  return lend(Node::output, const_cast<Node*>(&node_), output_);
+}
+
+const Tensor& Application::of_several(std::size_t k) const {
+  if (k >= node_.output_count()) checked(0, nullptr);
+  outputs_.resize(node_.output_count());
+  Value* value = checked(Node::output_at(k), nullptr);
+  Ref<Node> node;
+  if (recorded_ && is_floating(value->dtype()))
+    node = Node::output_of(Ref<Node>::share(const_cast<Node*>(&node_)), k, *value);
+  outputs_[k] = Tensor(Ref<Value>::share(value), std::move(node));
+  return outputs_[k];
+}
+
+const Tensor& Application::saved(std::size_t k) const {
+  if (intermediates_.empty()) intermediates_ = Loans(Node::most_intermediates);
+  if (k >= Node::most_intermediates) checked(0, nullptr);
+  return lend(Node::intermediate(k), nullptr, intermediates_[k]);
+}
+
+}  // namespace chainrule

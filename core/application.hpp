@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/node.hpp>
+#include <chainrule/core/tensor.hpp>
+
+/// What gradient rules are given.
+namespace chainrule {
+
+/// What a gradient rule can read of the application that it differentiates.
+class Application {
+ public:
+  Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
+  Application(const Application&) = delete;
+  Application& operator=(const Application&) = delete;
+  ~Application();
+
+  const Node& node() const noexcept { return node_; }
+  std::size_t input_count() const noexcept { return node_.inputs().size(); }
+  /// Input i, which the op saved; valid while the rule runs, a copy of the tensor for longer.
+  /// Throws GradError when it was written to since.
+  const Tensor& in(std::size_t i) const;
+  /// Output k, which the op saved; the same holds. Throws GradError after Vjp::drop_out().
+  const Tensor& out(std::size_t k = 0) const;
+  /// What evaluate() computed on the way and the op saved; it has no gradient.
+  const Tensor& saved(std::size_t k) const;
+  /// False for an operand that the op was applied without.
+  bool given(std::size_t i) const noexcept { return node_.given(i); }
+  /// The shape of input i, saved or not. Only for an input that has a node.
+  Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
+  int rank_of(std::size_t i) const noexcept { return node_.inputs()[i]->rank(); }
+  const Where& where() const noexcept { return node_.where(); }
+  template <class P>
+  const P& parameters() const {
+    return node_.parameters<P>();
+  }
+
+ protected:
+  /// From now on out() throws, and what it gave is undefined.
+  void forget_out() noexcept {
+    out_forgotten_ = true;
+    output_.take_back();
+  }
+
+ private:
+  // Handles of what the node owns anyway: they share its references instead of counting their own.
+  // The nodes of several outputs are not the node's, and are held.
+  class Loan {
+   public:
+    Loan() noexcept = default;
+    ~Loan() { take_back(); }
+    void take_back() noexcept { tensor_.forget(); }
+    const Tensor& lend(Value* value, Node* node) noexcept {
+      take_back();
+      tensor_ = Tensor(Ref<Value>::adopt(value), Ref<Node>::adopt(node));
+      return tensor_;
+    }
+
+   private:
+    Tensor tensor_;
+  };
+  static constexpr std::size_t quick_loans = 3;
+
+  Value* checked(Node::SavedMask which, const Node* named) const;
+  const Tensor& lend(Node::SavedMask which, Node* node, Loan& loan) const;
+  const Tensor& of_several(std::size_t k) const;
+  const Node& node_;
+  bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
+  bool out_forgotten_ = false;
+  mutable Loan inputs_[quick_loans];
+  mutable Loan output_;
+  using Loans = std::vector<Loan, memory::Pool<Loan>>;
+  mutable Loans more_;  // of inputs behind the first ones
+  mutable Loans intermediates_;
+  mutable std::vector<Tensor, memory::Pool<Tensor>> outputs_;  // of several
+};
+
+/// The reverse rule's view: the gradients of the outputs, and where the inputs' gradients go.
+class Vjp : public Application {
+ public:
+  using Application::Application;
+  virtual ~Vjp() = default;
+  /// The gradient of output k; its shape and dtype are the output's. Undefined where nothing
+  /// depends on it, which happens to ops of several outputs alone.
+  virtual const Tensor& g(std::size_t k = 0) const noexcept = 0;
+  bool has_g(std::size_t k) const noexcept { return g(k).defined(); }
+  /// g(0) handed over, for a rule that may write into its memory; g() is undefined afterwards.
+  virtual Tensor take_g() noexcept = 0;
+  /// Says that the output will not be read again: its memory is free for what follows, unless the
+  /// graph is kept. In either case out() throws from now on, and the tensor that it gave is
+  /// undefined; only a copy of that tensor stays, and keeps the memory.
+  virtual void drop_out() noexcept = 0;
+  /// True when somebody wants the gradient of input i.
+  virtual bool needs(std::size_t i) const noexcept = 0;
+  /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.
+  virtual void give(std::size_t i, Tensor gradient) = 0;
+  /// What has come together for the gradient of input i so far, if an op may add to it in place
+  /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
+  virtual Value* sum_of(std::size_t i) const noexcept = 0;
+  /// True when the gradient of this very node was asked for, so that no rule may step over it.
+  virtual bool asked_for(const Node* node) const noexcept = 0;
+};
+
+/// The forward rule's view: the tangents of the inputs.
+class Jvp : public Application {
+ public:
+  using Application::Application;
+  virtual ~Jvp() = default;
+  /// False when the tangent of input i is zero.
+  virtual bool has(std::size_t i) const noexcept = 0;
+  /// The tangent of input i, which has() one; its shape is the input's.
+  virtual const Tensor& tangent(std::size_t i) const = 0;
+  /// The output whose tangent is wanted, of an op of several.
+  virtual std::size_t output() const noexcept = 0;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,84 @@
+#include <chainrule/core/call.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/op.hpp>
+
+namespace chainrule {
+
+void detail::throw_parameter_size(std::size_t asked, std::size_t recorded) {
+  throw GradError(
+      fmt::format("parameters: asked for as a type of {} bytes, but {} bytes were recorded", asked,
+                  recorded),
+      Where(), "ask for them as the type that the op was applied with");
+}
+
+void Call::throw_missing(std::size_t i) const {
+  throw ValueError(fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
+                   "it was default-constructed, or is the grad() of a tensor that has none");
+}
+
+Ref<Value> Inference::Result::allocate_other(const Call& call) const {
+  if (kind_ == Kind::same) return call.in_ref(of_);
+  if (kind_ == Kind::view) return Value::view(call.in_ref(of_), shape_, strides_, offset_);
+  if (kind_ == Kind::none)
+    throw GradError(fmt::format("{}: infer() says no result", call.name()), call.where(),
+                    "call output() for each result");
+  try {
+    return Value::make(dtype_, shape_);
+  } catch (const Error&) {
+    detail::rethrow_result(call.name(), dtype_, shape_, call.where());
+  }
+}
+
+void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, const Where& where) {
+  try {
+    throw;
+  } catch (const MemoryError&) {
+    throw MemoryError(
+        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
+  } catch (const ShapeError&) {
+    throw ShapeError(fmt::format("{}: the result {} has more elements than can be counted", op,
+                                 to_string(shape)),
+                     where);
+  }
+}
+
+namespace {
+
+// The memory itself where a result may be written into it, else what the result needs.
+Ref<Value> reused(Ref<Value>&& memory, const Inference& call, std::size_t k) {
+  const Inference::Result& result = call.result(k);
+  const bool fits = memory && !result.is_view() && memory->exclusive() &&
+                    memory->dtype() == result.dtype(call) && memory->shape() == result.shape(call);
+  return fits ? std::move(memory) : result.allocate(call);
+}
+
+}  // namespace
+
+void Evaluation::allocate_more(const Inference& call, std::span<const Ref<Value>> known) {
+  const std::size_t outputs = call.output_count(), all = outputs + call.saved_count();
+  for (std::size_t k = more_.size() + 1; k < all; ++k) {
+    if (k >= outputs && k - outputs < known.size()) {
+      more_.push_back(known[k - outputs]);
+      known_ |= std::uint32_t{1} << (k - outputs);
+    } else {
+      more_.push_back(call.result(k).allocate(call));
+    }
+    if (k < outputs) views_ = views_ && call.result(k).is_view();
+  }
+}
+
+Evaluation::Evaluation(const Inference& call, std::span<Ref<Value>> memory,
+                       std::span<const Ref<Value>> known)
+    : call_(call) {
+  first_ = reused(std::move(memory[0]), call, 0);
+  views_ = call.result(0).is_view();
+  for (std::size_t k = 1; k < call.output_count() && k < memory.size(); ++k) {
+    more_.push_back(reused(std::move(memory[k]), call, k));
+    views_ = views_ && call.result(k).is_view();
+  }
+  allocate_more(call, known);
+}
+
+}  // namespace chainrule

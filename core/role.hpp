@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+
+namespace chainrule {
+
+class Op;
+
+/// What an operation is in algebra. Formulas, their checks, pictures and emitted code ask for this
+/// and know no op by its name, so that a program's own ops take part like the library's.
+struct Role {
+  enum class Kind : std::uint8_t {
+    other,
+    // elementwise, of one or two operands that broadcast
+    sum,          ///< a + b
+    difference,   ///< a − b
+    negation,     ///< −a
+    product,      ///< a ⊗ b
+    quotient,     ///< a ⊘ b
+    reciprocal,   ///< 1 ⊘ a
+    square,       ///< a ⊗ a
+    exponential,  ///< eᵃ
+    logarithm,    ///< ln a
+    slope,        ///< g ⊗ φ'(z), of operands g and y = φ(z), where φ is `of`
+    comparison,   ///< a boolean from two operands
+    selection,    ///< b where a holds, else c
+    conversion,   ///< a in another dtype
+    // of the elements as they are
+    copy,         ///< a, or a broadcast
+    permutation,  ///< a with its axes in another order
+    reshape,      ///< the elements of a in the same order, in another shape
+    slice,        ///< some elements of a
+    scatter,      ///< a in some places of a tensor of zeros
+    join,         ///< the operands one behind the other
+    // that bring elements together
+    total,           ///< Σ a over axes
+    mean,            ///< the same by how many they are
+    matrix_product,  ///< a·b, either transposed or not
+    outer_product,   ///< a·bᵀ of vectors
+    inner_product,   ///< aᵀ·b of vectors
+  };
+  Kind kind = Kind::other;
+  bool transposed[2] = {false, false};  ///< which operands of a matrix product are
+  bool swaps_axes = false;              ///< a permutation that transposes a matrix
+  const Op* of = nullptr;               ///< the function that a slope belongs to
+
+  constexpr Role() noexcept = default;
+  constexpr Role(Kind which) noexcept : kind(which) {}
+  static Role slope_of(const Op& function) noexcept {
+    Role role = Kind::slope;
+    role.of = &function;
+    return role;
+  }
+  constexpr bool is(Kind which) const noexcept { return kind == which; }
+};
+
+}  // namespace chainrule
