@@ -31,7 +31,7 @@ Ref<Node> node_of(const Op& op, const Value& out, std::initializer_list<Node*> i
   Ref<Node> node =
       Node::make(op, static_cast<std::uint32_t>(inputs.size()), saved, {}, out, Where::current());
   node->fill([&](std::size_t i) { return inputs.begin()[i]; }, [&](std::size_t) { return value; },
-             value);
+             [&](std::size_t) { return value; });
   return node;
 }
 
@@ -55,8 +55,8 @@ void on_small_stack(F f) {
 
 TEST_CASE("node: what it was made of") {
   struct Parameters {
-    int axis;
-    double scale;
+    double scale = 0;
+    std::int64_t axis = 0;
   };
   const Dummy op;
   const Tensor a = zeros({2, 3}), b = zeros({3}, f64);
@@ -66,12 +66,13 @@ TEST_CASE("node: what it was made of") {
   CHECK(leaf->shape() == Shape{2, 3});
   CHECK(leaf->inputs().empty());
 
-  const Parameters parameters{1, 2.5};
+  const Parameters parameters{2.5, 1};
   const Where here = Where::current();
   const Ref<Node> node = Node::make(op, 2, detail::input(1) | detail::output,
                                     detail::bytes_of(parameters), *b.value_ref(), here);
   node->fill([&](std::size_t i) { return i == 0 ? leaf.get() : nullptr; },
-             [&](std::size_t) { return a.value_ref().get(); }, b.value_ref().get());
+             [&](std::size_t) { return a.value_ref().get(); },
+             [&](std::size_t) { return b.value_ref().get(); });
   CHECK(node->op() == &op);
   CHECK_FALSE(node->is_leaf());
   CHECK(node->requires_grad());
@@ -86,6 +87,9 @@ TEST_CASE("node: what it was made of") {
   CHECK(node->inputs()[1] == nullptr);
   CHECK(node->parameters<Parameters>().axis == 1);
   CHECK(node->parameters<Parameters>().scale == 2.5);
+  CHECK(error_of<GradError>([&] { node->parameters<double>(); }) ==
+        "parameters: asked for as a type of 8 bytes, but 16 bytes were recorded\n"
+        "  hint: ask for them as the type that the op was applied with");
   CHECK(node->saved_input(0) == nullptr);
   CHECK(node->saved_input(1) == a.value_ref().get());
   CHECK(node->saved_output() == b.value_ref().get());

@@ -182,7 +182,7 @@ namespace {
 // its test, so that it is in no list of the library's ops.
 class Forgetful final : public Op {
  public:
-  explicit Forgetful(bool keeps_handle) : Op("forgetful"), keeps_handle_(keeps_handle) {}
+  Forgetful(const char* name, bool keeps_handle) : Op(name), keeps_handle_(keeps_handle) {}
   Tensor operator()(const Tensor& x, Where where = Where::current()) const {
     return record(*this, x.value_ref(), {&x}, Node::output, where);
   }
@@ -203,7 +203,7 @@ class Forgetful final : public Op {
 
 TEST_CASE("a rule that reads its output after drop_out() is told so, whether or not it is there") {
   const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
-  const Forgetful forgetful(false), careful(true);
+  const Forgetful forgetful("forgetful", false), careful("careful", true);
   for (const BackwardOptions options : {BackwardOptions{}, {.retain_graph = true}}) {
     Tensor y;
     CHECK(error_of<GradError>([&] {

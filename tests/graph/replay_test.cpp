@@ -12,6 +12,7 @@
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/samples/samples.hpp>
@@ -112,6 +113,60 @@ TEST_CASE("replay: a leaf that was written to between two uses") {
   for (const Tensor& loss : {sum(before * behind), sum(behind * before)})
     CHECK(error_of<GradError>([&] { derive(loss); }).find("was written to since") !=
           std::string::npos);
+}
+
+TEST_CASE("replay: into memory that is handed in, which a second run does not ask for again") {
+  const Tensor x = tensor({{0.5, -1.0}, {2.0, 0.25}}, f64);
+  const Tensor w = tensor({{1.5, 0.5}, {-0.5, 1.0}}, f64).requires_grad_();
+  const Tensor loss = sum(sigmoid(matmul(w, x.T()) + 1.0));
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  std::vector<Tensor> leaves(traversal.size()), values;
+  std::uint32_t at = 0;
+  while (&traversal.node(at) != w.node()) ++at;
+  replay.from(leaves, values);
+  std::vector<const void*> places;
+  for (const Tensor& value : values) places.push_back(value.value_ref()->bytes());
+  leaves[at] = tensor({{0.1, 0.2}, {0.3, 0.4}}, f64);
+  replay.from(leaves, values);
+  for (std::uint32_t i = 0; i < traversal.size(); ++i)
+    if (replay.computed(i)) CHECK(values[i].value_ref()->bytes() == places[i]);
+  const NoGrad guard;
+  CHECK(values[traversal.output(0)].item() == sum(sigmoid(matmul(leaves[at], x.T()) + 1.0)).item());
+}
+
+TEST_CASE("replay: shapes are inferred from what is handed in, and misfits are errors") {
+  const Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
+  const Tensor x = tensor({0.5, -1.0, 2.0}, f64);
+  const Tensor loss = sum(w[0] * x + w[1]);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  std::uint32_t at = 0;
+  while (&traversal.node(at) != w.node()) ++at;
+  CHECK_THROWS_AS(replay.changed(at, tensor({1.0}, f64)), Error);
+  const Tensor longer = replay.changed(at, tensor({1.0, 2.0, 3.0}, f64))[traversal.output(0)];
+  CHECK(longer.item() == 1.0 * 1.5 + 3 * 2.0);  // w[0] Σx + 3 w[1]: the third is not looked at
+  CHECK_THROWS_AS(replay.changed(at, tensor({{1.0, 2.0}}, f64)), Error);
+
+  // A sum of squares takes any shape.
+  const Tensor v = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor squares = sum(v * v);
+  const Traversal other(std::span(&squares, 1), Traversal::Visit::everything);
+  const Replay again(other, std::span(&squares, 1), "test", Where::current());
+  CHECK(again.changed(0, tensor({1.0, 2.0, 3.0}, f64))[other.output(0)].item() == 14);
+}
+
+TEST_CASE("replay: results of an application of several") {
+  const Tensor x = tensor({{0.5, -1.0, 3.0}, {2.0, 0.25, 1.0}}, f64).requires_grad_();
+  const auto [var, mean] = var_mean(x, 1);
+  const Tensor loss = sum(var * mean);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  CHECK(traversal.places() > traversal.size());
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  CHECK(replay.value(traversal.output(0)).item() == loss.item());
+  std::vector<Tensor> leaves(traversal.size());
+  leaves[0] = tensor({{1.0, 2.0, 3.0}, {4.0, 8.0, 0.0}}, f64);
+  CHECK(replay.from(leaves)[traversal.output(0)].item() == doctest::Approx(1.0 * 2 + 16.0 * 4));
 }
 
 TEST_SUITE_END();

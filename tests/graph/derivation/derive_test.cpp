@@ -333,7 +333,7 @@ TEST_CASE("derive: what has no name and was not computed is said to be a paramet
 
 namespace {
 
-// Ops as users add them: with a name and nothing else to write, and without replay().
+// Ops as users add them: with a name and nothing else to write, and one that computes by itself.
 struct Cube final : UnaryOp<Cube> {
   Cube() : UnaryOp("cube") {}
   static constexpr bool integers = false;
@@ -379,7 +379,7 @@ TEST_CASE("derive: ops of a user's own appear by name") {
   const Opaque opaque;
   const std::string message = error_of<GradError>([&] { derive(sum(opaque(x))); });
   CHECK(message.find("opaque") != std::string::npos);
-  CHECK(message.find("replay") != std::string::npos);
+  CHECK(message.find("override infer() and evaluate()") != std::string::npos);
   for (const char* notation : {"wrong({})", "wrong({0", "wrong({x})"}) {
     const Wrong wrong(notation);
     const Tensor z = wrong(x, Where::current());

@@ -144,15 +144,6 @@ TEST_CASE("emit_cpp: names that would break code, and scalars that look like num
   CHECK(has(code.header, "loss = "));
 }
 
-TEST_CASE("emit_cpp: the ops that it has words for are ops") {
-  std::set<std::string, std::less<>> names;
-  for (const Op* op : all_ops()) names.insert(op->name());
-  for (const std::string_view name : emission::ops_with_form()) {
-    CAPTURE(std::string(name));
-    CHECK(names.contains(name));
-  }
-}
-
 TEST_CASE("emit_cpp: the files") {
   const Network net;
   const auto folder = std::filesystem::temp_directory_path() / "chainrule_emit_test" / "inner";

@@ -150,7 +150,7 @@ TEST_CASE("arithmetic: what does not fit is named, and the line of the operator"
   CHECK_THROWS_AS(zeros({0}) + zeros({3}), ShapeError);
   CHECK(error_of<ValueError>([&] {
           a + Tensor();
-        }).starts_with("the tensor is undefined\n  at HERE"));
+        }).starts_with("add: operand 1 is an undefined tensor\n  at HERE"));
 
   const int line = __LINE__ + 2;
   try {

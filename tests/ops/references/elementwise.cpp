@@ -136,6 +136,7 @@ constexpr Entry entries[] = {
     {"tanh", unary<tanh>},
     {"tanh_slope", binary<tanh_slope>},
     {"where", where},
+    {"wrong_mul", binary<mul>},  // of a test's own op
 };
 
 }  // namespace

@@ -70,10 +70,11 @@ Array product(Array a, Array b) {
   return out;
 }
 
-Array matmul(In in, Label) { return product(in[0], in[1]); }
-Array matmul_tn(In in, Label) { return product(turned(in[0]), in[1]); }
-Array matmul_nt(In in, Label) { return product(in[0], turned(in[1])); }
-Array matmul_tt(In in, Label) { return product(turned(in[0]), turned(in[1])); }
+// The label says which operands are transposed.
+Array matmul(In in, Label label) {
+  const bool a = label.starts_with("aᵀ"), b = label.find("bᵀ") != label.npos;
+  return product(a ? turned(in[0]) : in[0], b ? turned(in[1]) : in[1]);
+}
 
 Array layer(In in, Label label) {
   Array z = product(in[0], turned(in[1]));
@@ -91,9 +92,6 @@ constexpr Entry entries[] = {
     {"dot", dot},
     {"linear", layer},
     {"matmul", matmul},
-    {"matmul_nt", matmul_nt},
-    {"matmul_tn", matmul_tn},
-    {"matmul_tt", matmul_tt},
     {"outer", outer},
 };
 

@@ -21,7 +21,7 @@ struct Axes {
 Axes axes_in(Label label, const Array& x) {
   if (label == "all" || label == "scalar") return {};
   if (label == "axis 0" || label == "empty") return {{0}};
-  if (label == "axis 1" || label == "no rows" || label == "empty rows") return {{1}};
+  if (label == "axis 1" || label == "no rows") return {{1}};
   if (label == "axis 1, kept") return {{1}, true};
   if (label == "outer axes") return {{0, 2}};
   if (label == "last axes") return {{1, 2}};
@@ -99,9 +99,29 @@ Array argmin(In in, Label label) {
   return position(in, label, [](Real a, Real b) { return a < b; });
 }
 
+// Σ (x − mean)² / (n − correction).
+Real variance(const Group& x, Real correction) {
+  const Real n = static_cast<Real>(x.size()), mean = total(x) / n;
+  Real squares = 0;
+  for (const Real e : x) squares += (e - mean) * (e - mean);
+  return squares / (n - correction);
+}
+
+// The labels begin with the result that they are of: "var, all".
+Array var_mean(In in, Label label) {
+  const std::size_t comma = label.find(", ");
+  if (comma == Label::npos) throw UnknownSample(label);
+  const Label what = label.substr(0, comma), axes = label.substr(comma + 2);
+  if (what == "var") return reduced(in, axes, [](const Group& x) { return variance(x, 1); });
+  if (what == "mean") return mean(in, axes);
+  if (what != "both") throw UnknownSample(label);
+  return map(reduced(in, axes, [](const Group& x) { return variance(x, 0); }), mean(in, axes),
+             [](Real var, Real mean) { return var + mean / 2; });
+}
+
 constexpr Entry entries[] = {
     {"all", all}, {"argmax", argmax}, {"argmin", argmin}, {"any", any}, {"logsumexp", logsumexp},
-    {"max", max}, {"mean", mean},     {"min", min},       {"sum", sum},
+    {"max", max}, {"mean", mean},     {"min", min},       {"sum", sum}, {"var_mean", var_mean},
 };
 
 }  // namespace

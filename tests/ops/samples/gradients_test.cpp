@@ -297,7 +297,7 @@ namespace {
 
 // x ⊗ y with rules of which one is wrong.
 struct WrongOp : Op {
-  WrongOp() : Op("mul") {}
+  WrongOp() : Op("wrong_mul") {}
   mutable bool wrong_vjp = false, wrong_jvp = false, unrecorded = false;
 
   Tensor operator()(const Tensor& a, const Tensor& b) const {
