@@ -1,5 +1,6 @@
 // Which engine of matrix products (ops/kernels/gemm_engines.hpp) is the fastest: all of them on
-// square matrices, and in the forms and shapes of the layers of networks. One thread.
+// square matrices, and in the forms and shapes of the layers of networks. One thread. What gemm()
+// chooses is also stated as a share of the core's peak, which is measured anew for each line.
 
 #include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
@@ -8,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include <chainrule/bench/floors/peak.hpp>
 #include <chainrule/bench/measure.hpp>
 
 namespace {
@@ -21,6 +23,8 @@ constexpr const char* names[] = {"a.b", "aT.b", "a.bT"};
 struct Product {
   Form form;
   int m, n, k;
+
+  double operations() const { return 2.0 * m * n * k; }
 };
 
 // Seconds for each engine, infinite where it does not apply, and which of them gemm() takes.
@@ -132,13 +136,33 @@ Point measure(const Product& product, std::mt19937& random) {
   return point;
 }
 
-void print(const Point& p) {
+// `share` of the peak.
+void print(const Point& p, double share) {
   std::printf(" ");
   for (int engine = 0; engine < 3; ++engine)
     if (std::isinf(p.seconds[engine]))
       std::printf(" %8s ", "-");
     else
       std::printf(" %8.0f%s", p.seconds[engine] * 1e9, engine == p.chosen ? "*" : " ");
+  std::printf("%3.0f %%", 100 * share);
+}
+
+// The share of the peak that gemm()'s choice reaches.
+double share_of(double peak, const Product& product, const Point& point) {
+  return product.operations() / point.seconds[point.chosen] / peak;
+}
+
+using Shares = std::vector<std::pair<std::string, double>>;
+
+// Of the large ones, after the table.
+void report_shares(bench::Report& report, const Shares& shares) {
+  for (const auto& [name, share] : shares)
+    report.figure("products, " + name + ": share of the peak", 100 * share, "%");
+}
+
+void header() {
+  std::printf(
+      ": ns in registers, by Eigen, by oneDNN; * gemm()'s choice, and its share of the peak\n");
 }
 
 void summarize(bench::Report& report, const std::string& name, const std::vector<Point>& points) {
@@ -155,30 +179,43 @@ template <class T>
 void squares(bench::Report& report, const std::string& dtype, std::mt19937& random) {
   const std::vector<int> sizes = {4,  5,  6,  7,  8,  10, 12, 14, 16, 18,  20,
                                   22, 24, 28, 32, 36, 40, 48, 64, 96, 128, 256};
-  std::printf("\n%s, square: ns in registers, by Eigen, by oneDNN; * gemm()'s choice\n",
-              dtype.c_str());
+  std::printf("\n%s, square", dtype.c_str());
+  header();
   std::printf("%5s", "n");
-  for (const char* name : names) std::printf("%30s ", name);
+  for (const char* name : names) std::printf("%35s ", name);
   std::printf("\n");
   std::vector<Point> all;
+  Shares shares;
   for (int n : sizes) {
     std::printf("%5d", n);
+    const double peak = floors::peak_flops<T>();
     for (Form form : {Form::nn, Form::tn, Form::nt}) {
-      all.push_back(measure<T>({form, n, n, n}, random));
-      print(all.back());
+      const Product product{form, n, n, n};
+      all.push_back(measure<T>(product, random));
+      const double share = share_of(peak, product, all.back());
+      print(all.back(), share);
+      if (n >= 64)
+        shares.emplace_back(dtype + ", " + names[static_cast<int>(form)] + ", " +
+                                std::to_string(n) + "x" + std::to_string(n),
+                            share);
     }
     std::printf("\n");
   }
   summarize(report, "products, " + dtype + ", square", all);
+  report_shares(report, shares);
 }
 
 // What a layer of `in` inputs and `out` units does with a batch: forward, and both gradients.
 template <class T>
 void layers(bench::Report& report, const std::string& dtype, std::mt19937& random) {
-  std::printf("\n%s, layers: the same\n%5s %9s", dtype.c_str(), "batch", "layer");
-  for (const char* name : {"x.w", "xT.g", "g.wT"}) std::printf("%30s ", name);
+  constexpr const char* layer_names[] = {"x.w", "xT.g", "g.wT"};
+  std::printf("\n%s, layers", dtype.c_str());
+  header();
+  std::printf("%5s %9s", "batch", "layer");
+  for (const char* name : layer_names) std::printf("%35s ", name);
   std::printf("\n");
   std::vector<Point> all;
+  Shares shares;
   for (int batch : {1, 2, 8, 32, 256})
     for (const auto& [in, out] : {std::pair(1024, 1024),
                                   {784, 512},
@@ -190,13 +227,20 @@ void layers(bench::Report& report, const std::string& dtype, std::mt19937& rando
       std::printf("%5d %4d-%-4d", batch, in, out);
       const Product products[] = {
           {Form::nn, batch, out, in}, {Form::tn, in, out, batch}, {Form::nt, batch, in, out}};
-      for (const Product& product : products) {
-        all.push_back(measure<T>(product, random));
-        print(all.back());
+      const double peak = floors::peak_flops<T>();
+      for (int i = 0; i < 3; ++i) {
+        all.push_back(measure<T>(products[i], random));
+        const double share = share_of(peak, products[i], all.back());
+        print(all.back(), share);
+        if (batch >= 256)
+          shares.emplace_back(dtype + ", " + layer_names[i] + ", layer " + std::to_string(in) +
+                                  "-" + std::to_string(out) + ", batch " + std::to_string(batch),
+                              share);
       }
       std::printf("\n");
     }
   summarize(report, "products, " + dtype + ", layers", all);
+  report_shares(report, shares);
 }
 
 }  // namespace
@@ -205,6 +249,10 @@ int main(int argc, char** argv) {
   bench::Report report(argc, argv);
   std::mt19937 random(20240229);
   chainrule::set_num_threads(1);
+  std::printf("settings: peak of a core by multiply-adds in registers, %s\n",
+              floors::peak_instructions());
+  report.figure("peak of a core, f32", floors::peak_flops<float>() / 1e9, "GFLOP/s");
+  report.figure("peak of a core, f64", floors::peak_flops<double>() / 1e9, "GFLOP/s");
   squares<float>(report, "f32", random);
   squares<double>(report, "f64", random);
   layers<float>(report, "f32", random);

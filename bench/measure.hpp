@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,13 +26,18 @@ namespace bench {
 /// Which time is measured: that of a processor on the calling thread, in the program and in the
 /// system for it, or that on the wall. While the thread has a processor to itself they are the
 /// same, since nothing measured here waits; where others take it away in between, that does not
-/// count in the former. What runs on several threads must be measured by the wall.
-enum class Clock { thread, wall };
+/// count in the former. What runs on several threads must be measured by the wall. `process` is the
+/// time of processors on all threads of the program together: more than `thread` where a library
+/// works on threads that it was not given.
+enum class Clock { thread, wall, process };
 
 /// Seconds from some moment on.
 inline double now(Clock clock = Clock::thread) {
   timespec time;
-  clock_gettime(clock == Clock::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(clock == Clock::wall     ? CLOCK_MONOTONIC
+                : clock == Clock::thread ? CLOCK_THREAD_CPUTIME_ID
+                                         : CLOCK_PROCESS_CPUTIME_ID,
+                &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
@@ -82,19 +89,42 @@ struct Comparison {
   Spread a;  ///< seconds for each call
   Spread b;
   Spread ratio;  ///< a / b, of neighbours
+  /// The processor time of the whole program for a second of the clock, while a and b ran. By
+  /// Clock::thread that is 1 for what stays on its thread, however busy the machine is; by
+  /// Clock::wall, the processors that were used.
+  double processors_a, processors_b;
+  /// The processor time of the calling thread in such a second. By Clock::wall, less than 1 says
+  /// that it waited, for others of its program or for a processor.
+  double running_a, running_b;
 };
 
 /// Calls a and b in turn, `pairs` times each, about `seconds` long each time.
 template <class A, class B>
 Comparison compare(int pairs, double seconds, A&& a, B&& b, Clock clock = Clock::thread) {
   const int calls_a = calls_for(seconds, a), calls_b = calls_for(seconds, b);
-  std::vector<double> times_a, times_b, ratios;
+  struct Samples {
+    std::vector<double> times, processors, running;
+  } of_a, of_b;
+  const auto sample = [clock](int calls, auto&& f, Samples& of) {
+    // Threads of a pool look for more work for some milliseconds before they sleep, and must not
+    // take a processor from the other side's.
+    if (clock == Clock::wall) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const double process = now(Clock::process), thread = now(Clock::thread);
+    of.times.push_back(time_of(calls, f, clock));
+    const double taken = of.times.back() * calls;
+    of.running.push_back((now(Clock::thread) - thread) / taken);
+    of.processors.push_back((now(Clock::process) - process) / taken);
+  };
+  std::vector<double> ratios;
   for (int i = 0; i < pairs; ++i) {
-    times_a.push_back(time_of(calls_a, a, clock));
-    times_b.push_back(time_of(calls_b, b, clock));
-    ratios.push_back(times_a.back() / times_b.back());
+    sample(calls_a, a, of_a);
+    sample(calls_b, b, of_b);
+    ratios.push_back(of_a.times.back() / of_b.times.back());
   }
-  return {spread(times_a), spread(times_b), spread(ratios)};
+  const auto median = [](const std::vector<double>& values) { return spread(values).median; };
+  return {spread(of_a.times),      spread(of_b.times),      spread(ratios),
+          median(of_a.processors), median(of_b.processors), median(of_a.running),
+          median(of_b.running)};
 }
 
 /// Makes malloc keep what is freed. By default glibc gives large blocks back to the system, and the
@@ -124,8 +154,9 @@ inline Target at_least(double value) {
 }
 
 /// Where the figures go: to standard output, and to the file named by the only argument, if there
-/// is one, as lines `name <tab> value <tab> unit <tab> target <tab> quartiles` for bench/run. A
-/// target is "<= 1.5", ">= 25" or nothing; quartiles are "1.38 … 1.44" or nothing.
+/// is one, as lines `name <tab> value <tab> unit <tab> target <tab> quartiles <tab> fault` for
+/// bench/run. A target is "<= 1.5", ">= 25" or nothing; quartiles are "1.38 … 1.44" or nothing; a
+/// fault says why the figure is no measurement of what it says, and is mostly nothing.
 class Report {
  public:
   Report(int argc, char** argv) {
@@ -138,16 +169,18 @@ class Report {
 
   void figure(const std::string& name, double value, const std::string& unit,
               const Target& target = {}) {
-    write(name, value, unit, target, "");
+    write(name, value, unit, target, "", "");
   }
   /// How many times one thing takes as long as another, with the quartiles.
-  void ratio(const std::string& name, const Spread& spread, const Target& target = {}) {
-    write(name, spread.median, "x", target, number(spread.low) + " … " + number(spread.high));
+  void ratio(const std::string& name, const Spread& spread, const Target& target = {},
+             const std::string& fault = {}) {
+    write(name, spread.median, "x", target, number(spread.low) + " … " + number(spread.high),
+          fault);
   }
 
  private:
   void write(const std::string& name, double value, const std::string& unit, const Target& target,
-             const std::string& quartiles) {
+             const std::string& quartiles, const std::string& fault) {
     std::string limit;
     if (target.kind != Target::Kind::none)
       limit = (target.kind == Target::Kind::at_most ? "<= " : ">= ") + number(target.value);
@@ -155,11 +188,12 @@ class Report {
     if (!quartiles.empty()) std::printf(" (%s)", quartiles.c_str());
     if (!limit.empty())
       std::printf(" target %s%s", limit.c_str(), target.reached(value) ? "" : "  MISSED");
+    if (!fault.empty()) std::printf("  NOT VALID: %s", fault.c_str());
     std::printf("\n");
     std::fflush(stdout);
     if (file_.is_open())
       file_ << name << '\t' << number(value) << '\t' << unit << '\t' << limit << '\t' << quartiles
-            << std::endl;
+            << '\t' << fault << std::endl;
   }
 
   // Three digits, or all those before the point.

@@ -13,7 +13,7 @@
 # ---- what is needed ------------------------------------------------------------------------------
 
 # group, Debian package, and what shows that it is there if it came by another way than apt:
-# a command, a pkg-config module or a header.
+# a command, a pkg-config module, a header or a file.
 needs='
 build  g++              cmd:g++
 build  meson            cmd:meson
@@ -30,7 +30,7 @@ check  clang-format-19  cmd:clang-format-19
 check  python3          cmd:python3
 check  git              cmd:git
 peers  libtorch-dev     header:torch/csrc/api/include/torch/version.h
-peers  libopenblas0-openmp pc:openblas
+peers  libopenblas0-openmp file:/usr/lib/*/openblas-openmp/libblas.so.3
 '
 
 say() { printf '%s\n' "$*" >&2; }
@@ -40,6 +40,7 @@ fail() { say "error: $*"; return 1; }
 
 is_there() { # probe
   case $1 in
+    file:*) compgen -G "${1#file:}" >/dev/null ;;
     cmd:*) command -v "${1#cmd:}" >/dev/null ;;
     pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
     header:*) echo "#include <${1#header:}>" | ${CXX:-c++} -x c++ -E - >/dev/null 2>&1 ;;

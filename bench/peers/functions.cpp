@@ -48,15 +48,15 @@ void measure(bench::Report& report, const Function& function, const Sides& sides
     worst = std::max(worst, difference(want[i], operands[i].grad().to_vector<float>(), label));
   // Sums of up to 10,000 f32 numbers in another order, and other approximations of exp and tanh.
   bench::require(worst <= 1e-4, label + ": results or gradients differ");
-  const double seconds = 3e-3;
+  const peers::How how{.seconds = 3e-3};
   peers::compare(
       report, label + ", without recording", peer.forward,
       [&] {
         const chainrule::NoGrad guard;
         bench::keep(function.apply(operands));
       },
-      seconds);
-  peers::compare(report, label + ", forward + backward", peer.backward, backward, seconds);
+      how);
+  peers::compare(report, label + ", forward + backward", peer.backward, backward, how);
 }
 
 }  // namespace
@@ -72,4 +72,5 @@ int main(int argc, char** argv) {
   for (const Function& function : along_lines())
     for (const Sides& sides : {Sides{10, 100}, {100, 1'000}, {1'000, 10'000}})
       measure(report, function, sides, random);
+  peers::finish(report, "functions");
 }

@@ -58,29 +58,30 @@ Program program(const Variables& inputs, const std::function<Tensor()>& f,
   return result;
 }
 
-// What a function of the BLAS library says of itself, if libtorch brought one that has it.
-std::string blas_says(const char* function) {
-  using Says = char* (*)();
-  const auto says = reinterpret_cast<Says>(dlsym(RTLD_DEFAULT, function));
-  return says ? says() : "unknown";
-}
-
 // The allocator that libtorch has anyway, with a count of what is live.
 class Counting final : public c10::Allocator {
  public:
-  c10::DataPtr allocate(std::size_t bytes) const override {
-    auto block = std::make_unique<Block>(Block{inner_->allocate(bytes), bytes});
-    live += static_cast<std::int64_t>(bytes);
-    peak = std::max(peak, live);
-    void* data = block->memory.get();
-    return {data, block.release(), &release, c10::Device(c10::DeviceType::CPU)};
+#if TORCH_VERSION_MAJOR < 2
+  c10::DataPtr allocate(std::size_t bytes) const override { return counted(bytes); }
+#else
+  c10::DataPtr allocate(std::size_t bytes) override { return counted(bytes); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    default_copy_data(to, from, bytes);
   }
+#endif
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
 
   // Of one thread, as all that is measured here.
   static inline std::int64_t live = 0, peak = 0;
 
  private:
+  c10::DataPtr counted(std::size_t bytes) const {
+    auto block = std::make_unique<Block>(Block{inner_->allocate(bytes), bytes});
+    live += static_cast<std::int64_t>(bytes);
+    peak = std::max(peak, live);
+    void* data = block->memory.get();
+    return {data, block.release(), &release, c10::Device(c10::DeviceType::CPU)};
+  }
   struct Block {
     c10::DataPtr memory;
     std::size_t bytes;
@@ -101,21 +102,102 @@ void count() {
   static_cast<void>(once);
 }
 
+// Since 2.4 there are optimizers of one pass over a parameter's memory for the CPU, but in C++ they
+// can only be called as functions.
+#define FUSED_OPTIMIZERS \
+  (TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4))
+
+// Steps of Adam, or of SGD with momentum, for these parameters, in the fastest way there is.
+std::function<void()> steps_of(bool adam, double rate, double momentum,
+                               const Variables& parameters) {
+#if FUSED_OPTIMIZERS
+  struct State {
+    Variables parameters, gradients, first, second, counts;
+    bool begun = false;
+  };
+  const auto state = std::make_shared<State>();
+  state->parameters = parameters;
+  const Tensor count = torch::zeros({});
+  for (const Tensor& each : parameters) {
+    if (adam || momentum != 0) state->first.push_back(torch::zeros_like(each.detach()));
+    if (adam) state->second.push_back(torch::zeros_like(each.detach()));
+    state->counts.push_back(count);
+  }
+  return [=] {
+    const torch::NoGradGuard guard;
+    state->gradients.clear();
+    for (const Tensor& each : state->parameters) state->gradients.push_back(each.grad());
+    if (adam) {
+      state->counts[0].add_(1);
+      at::_fused_adam_(state->parameters, state->gradients, state->first, state->second, {},
+                       state->counts, rate, 0.9, 0.999, 0, 1e-8, false, false);
+    } else {
+      at::_fused_sgd_(state->parameters, state->gradients, state->first, 0, momentum, rate, 0,
+                      false, false, momentum != 0 && !state->begun);
+      state->begun = true;
+    }
+  };
+#else
+  std::shared_ptr<torch::optim::Optimizer> optimizer;
+  if (adam)
+    optimizer = std::make_shared<torch::optim::Adam>(parameters, rate);
+  else
+    optimizer = std::make_shared<torch::optim::SGD>(
+        parameters, torch::optim::SGDOptions(rate).momentum(momentum));
+  return [=] { optimizer->step(); };
+#endif
+}
+
+// A function of the BLAS library, or null.
+template <class F>
+F* blas(const char* name) {
+  return reinterpret_cast<F*>(dlsym(RTLD_DEFAULT, name));
+}
+
+const char* threads_of_blas() {
+  const auto kind = blas<int()>("openblas_get_parallel");
+  if (!kind) return "unknown";
+  constexpr const char* kinds[] = {"none", "its own", "OpenMP's"};
+  return kind() >= 0 && kind() < 3 ? kinds[kind()] : "unknown";
+}
+
+std::string environment(const char* name) {
+  const char* told = std::getenv(name);
+  return std::string(name) + (told ? "=" : " not set") + (told ? told : "");
+}
+
 }  // namespace
 
 std::string libtorch_settings() {
-  const char* told = std::getenv("OPENBLAS_CORETYPE");
-  const std::string by = told ? std::string("OPENBLAS_CORETYPE=") + told : "as it detects";
-  return std::string("libtorch ") + TORCH_VERSION +
-         ", threads: " + std::to_string(at::get_num_threads()) +
-         "; BLAS: " + blas_says("openblas_get_config") + ", kernels of " +
-         blas_says("openblas_get_corename") + " (" + by +
-         "); inference mode where nothing is recorded, inputs taken once, gradients set to none, "
-         "torch::optim (1.13 has no fused or foreach optimizer for the CPU in C++), malloc keeps "
-         "what is freed";
+  const auto says = [](const char* function) {
+    const auto f = blas<char*()>(function);
+    return std::string(f ? f() : "unknown");
+  };
+  return std::string("libtorch ") + TORCH_VERSION + "; BLAS: " + says("openblas_get_config") +
+         ", kernels of " + says("openblas_get_corename") + " (" + environment("OPENBLAS_CORETYPE") +
+         "), threads: " + threads_of_blas() +
+         "; inference mode where nothing is recorded, inputs taken once, gradients set to none, " +
+         (FUSED_OPTIMIZERS
+              ? "fused optimizers"
+              : "torch::optim (no fused or foreach optimizer for the CPU before 2.4)") +
+         ", malloc keeps what is freed";
 }
 
-void set_libtorch_threads(int count) { at::set_num_threads(count); }
+std::string libtorch_thread_settings() {
+  return "libtorch's threads: " + std::to_string(at::get_num_threads()) + " (" +
+         environment("OPENBLAS_NUM_THREADS") + ")";
+}
+
+// A pool of OpenBLAS's own does not know what OpenMP is told.
+void set_libtorch_threads(int count) {
+  at::set_num_threads(count);
+  if (const auto set = blas<void(int)>("openblas_set_num_threads")) set(count);
+}
+
+bool blas_has_own_threads() {
+  const auto kind = blas<int()>("openblas_get_parallel");
+  return kind && kind() == 1;
+}
 
 LiveBytes libtorch_bytes() {
   count();
@@ -199,7 +281,7 @@ struct Perceptron::State {
   Variables x, labels;
   torch::nn::Sequential model;
   Variables parameters;
-  std::unique_ptr<torch::optim::Optimizer> optimizer;
+  std::function<void()> optimizer_step;
   Variables direction, product;
 
   Tensor loss(std::size_t i) {
@@ -231,11 +313,8 @@ Perceptron::Perceptron(const workloads::Network& network, const workloads::Data&
       model->push_back(torch::nn::Sigmoid());
   }
   state_->parameters = model->parameters();
-  const auto rate = static_cast<double>(network.rate());
-  if (network.adam)
-    state_->optimizer = std::make_unique<torch::optim::Adam>(state_->parameters, rate);
-  else
-    state_->optimizer = std::make_unique<torch::optim::SGD>(state_->parameters, rate);
+  state_->optimizer_step =
+      steps_of(network.adam, static_cast<double>(network.rate()), 0, state_->parameters);
 }
 
 Perceptron::Perceptron(Perceptron&&) noexcept = default;
@@ -250,7 +329,7 @@ float Perceptron::gradients(std::size_t i) {
 
 float Perceptron::step(std::size_t i) {
   const float loss = gradients(i);
-  state_->optimizer->step();
+  state_->optimizer_step();
   return loss;
 }
 
@@ -270,7 +349,7 @@ void Perceptron::set_direction(const std::vector<std::vector<float>>& direction)
 void Perceptron::hessian_vector(std::size_t i) {
   using torch::autograd::grad;
   const Variables& parameters = state_->parameters;
-  const Variables gradients = grad({state_->loss(i)}, parameters, {}, c10::nullopt, true);
+  const Variables gradients = grad({state_->loss(i)}, parameters, {}, {}, true);
   state_->product = grad(gradients, parameters, state_->direction);
 }
 
@@ -288,14 +367,7 @@ OptimizerProgram optimizer(bool adam, float rate, const std::vector<std::vector<
     all.push_back(tensor_of(parameters[i], {size}).requires_grad_());
     all.back().mutable_grad() = tensor_of(gradients[i], {size});
   }
-  const auto lr = static_cast<double>(rate);
-  std::shared_ptr<torch::optim::Optimizer> optimizer;
-  if (adam)
-    optimizer = std::make_shared<torch::optim::Adam>(all, lr);
-  else
-    optimizer =
-        std::make_shared<torch::optim::SGD>(all, torch::optim::SGDOptions(lr).momentum(0.9));
-  return {[=] { optimizer->step(); }, [=] { return numbers(all[0]); }};
+  return {steps_of(adam, static_cast<double>(rate), 0.9, all), [=] { return numbers(all[0]); }};
 }
 
 }  // namespace peers

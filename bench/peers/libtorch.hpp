@@ -15,10 +15,14 @@
 /// libtorch's here, whose headers take the longest to compile of all that is in this project.
 namespace peers {
 
-/// The versions that were loaded, and how they are set. `set_threads` first.
+/// The versions that were loaded, and how they are set.
 std::string libtorch_settings();
-/// How many threads libtorch may use.
+/// How many threads there are. `set_libtorch_threads` first.
+std::string libtorch_thread_settings();
+/// How many threads libtorch may use, and the BLAS library below it.
 void set_libtorch_threads(int count);
+/// Whether that library has threads of its own, beside those of OpenMP.
+bool blas_has_own_threads();
 
 /// What the tensors of libtorch hold in bytes. (Not its nodes, which come from elsewhere.) From the
 /// first call on, every allocation is counted, which takes some time.

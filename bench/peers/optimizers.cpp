@@ -21,7 +21,7 @@ void measure(bench::Report& report, Rule rule, std::size_t total, std::mt19937& 
   bench::require(
       difference(peer.parameter(), program.parameters[0].to_vector<float>(), label) <= 1e-5,
       label + ": the parameters differ");
-  peers::compare(report, label, peer.step, [&] { program.optimizer->step(); }, 5e-3);
+  peers::compare(report, label, peer.step, [&] { program.optimizer->step(); }, {.seconds = 5e-3});
 }
 
 }  // namespace
@@ -33,4 +33,5 @@ int main(int argc, char** argv) {
   for (Rule rule : {Rule::momentum, Rule::adam})
     for (std::size_t total : {10'000, 100'000, 1'000'000, 10'000'000})
       measure(report, rule, total, random);
+  peers::finish(report, "optimizers");
 }

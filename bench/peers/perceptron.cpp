@@ -24,7 +24,8 @@ void steps(bench::Report& report, const Case& of, double target) {
   }
   WithNn program(of.network, of.data, of.start);
   peers::Perceptron peer(of.network, of.data, of.start);
-  peers::compare(report, of.label, stepper(peer), stepper(program), 10e-3, bench::at_least(target));
+  peers::compare(report, of.label, stepper(peer), stepper(program),
+                 {.seconds = 10e-3, .target = bench::at_least(target)});
 }
 
 // Peaks in steps four to eight, after the memory of both is what it stays.
@@ -80,7 +81,7 @@ void hessian(bench::Report& report, const Case& of, std::mt19937& random) {
   peers::compare(
       report, of.label + ", Hessian-vector product",
       [&, i = std::size_t{0}]() mutable { peer.hessian_vector(i++ % Data::batches); },
-      [&, i = std::size_t{0}]() mutable { ours(i++ % Data::batches); }, 5e-3);
+      [&, i = std::size_t{0}]() mutable { ours(i++ % Data::batches); }, {.seconds = 5e-3});
 }
 
 void noise(bench::Report& report, const Case& of) {
@@ -117,4 +118,5 @@ int main(int argc, char** argv) {
     if (n == 1) noise(report, of);
   });
   each_case([&](std::size_t, std::size_t, const Case& of, std::mt19937&) { memory(report, of); });
+  peers::finish(report, "perceptrons");
 }

@@ -53,16 +53,24 @@ int main(int argc, char** argv) {
   peers::prepare();
   bench::Report report(argc, argv);
   Program program;
+  const auto how = [](double operations) {
+    return peers::How{.seconds = 1e-3,
+                      .unit = "ns/op",
+                      .scale = 1e9,
+                      .steps = operations * length,
+                      .peer_steps = operations * peer_length};
+  };
   const peers::Program chain = peers::scalar_chain(peer_length, 0.75F, factor);
   program.chain(peer_length);
   check("scalar chain", program, chain);
   peers::compare(
       report, "scalar chain, forward + backward", chain.backward, [&] { program.chain(length); },
-      1e-3, {}, "ns/op", 1e9, length, peer_length);
+      how(1));
   const peers::Program fan = peers::fan_out(peer_length, 0.75F, factor);
   program.fan_out(peer_length);
   check("scalar fan-out", program, fan);
   peers::compare(
       report, "scalar fan-out, forward + backward", fan.backward, [&] { program.fan_out(length); },
-      1e-3, {}, "ns/op", 1e9, 2.0 * length, 2.0 * peer_length);
+      how(2));
+  peers::finish(report, "scalar chains");
 }

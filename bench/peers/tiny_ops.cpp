@@ -101,8 +101,13 @@ void measure(bench::Report& report, int side, int rounds, std::mt19937& random) 
   const double operations = 4.0 * rounds, seconds = 4e-3;
   const auto compare = [&](const char* what, auto&& theirs, auto&& ours,
                            const bench::Target& target) {
-    peers::compare(report, label + ", " + what, theirs, ours, seconds, target, "ns/op", 1e9,
-                   operations, operations);
+    peers::compare(report, label + ", " + what, theirs, ours,
+                   {.seconds = seconds,
+                    .target = target,
+                    .unit = "ns/op",
+                    .scale = 1e9,
+                    .steps = operations,
+                    .peer_steps = operations});
   };
   compare("without recording", peer.forward,
           [&] {
@@ -126,4 +131,5 @@ int main(int argc, char** argv) {
   measure(report, 4, 250, random);
   measure(report, 32, 100, random);
   measure(report, 256, 10, random);
+  peers::finish(report, "chains");
 }
