@@ -19,6 +19,7 @@ import tempfile
 
 import check_includes
 
+TREE = check_includes.Tree()
 CXX = shlex.split(os.environ.get("CXX") or "c++")
 
 
@@ -45,7 +46,7 @@ def compile_alone(path, options):
             input=f"#include <{name}>\n", capture_output=True, text=True)
         if run.returncode:
             return [run.stderr.strip() or f"{path}: the compiler failed"]
-        if check_includes.is_public(path) and path.as_posix() != "core/eigen.hpp":
+        if TREE.is_public(path) and path.as_posix() != "core/eigen.hpp":
             read = pathlib.Path(deps).read_text().split()
             if any("/Eigen/src/" in name for name in read):
                 return [f"{path}: brings in Eigen, which public headers must not"]
@@ -60,7 +61,7 @@ def main():
     if not (args.build / "include/chainrule").is_dir():
         sys.exit(f"{args.build} is not a configured build directory")
 
-    headers = [path for path in check_includes.sources()
+    headers = [path for path in TREE.files
                if path.suffix == ".hpp" and path.parts[0] not in ("tests", "bench")]
     options = flags(args.build)
     failed = 0
