@@ -2,11 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <new>
+#include <vector>
+
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/op.hpp>
 
 namespace chainrule {
 
-Application::~Application() = default;
+// Values of inputs behind the first ones, what was computed on the way, and several outputs.
+struct Application::Rare {
+  using Loans = std::vector<Loan, memory::Pool<Loan>>;
+  Loans inputs, intermediates;
+  std::vector<Tensor, memory::Pool<Tensor>> outputs;
+};
+
+Application::Rare& Application::rare() const {
+  if (!rare_) rare_ = new (memory::allocate(sizeof(Rare))) Rare;
+  return *rare_;
+}
+
+void Application::free_rare() noexcept {
+  rare_->~Rare();
+  memory::deallocate(rare_, sizeof(Rare));
+}
 
 namespace {
 
@@ -46,9 +65,13 @@ const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) c
 }
 
 const Tensor& Application::in(std::size_t i) const {
-  if (i >= quick_loans && more_.empty()) more_ = Loans(input_count());
-  if (!node_.saves_input(i)) checked(0, nullptr);
-  return lend(Node::input(i), node_.inputs()[i], i < quick_loans ? inputs_[i] : more_[i]);
+  if (!node_.saves_input(i)) [[unlikely]]
+    checked(0, nullptr);
+  Node* node = node_.inputs()[i];
+  if (i < quick_loans) return lend(Node::input(i), node, inputs_[i]);
+  Rare::Loans& more = rare().inputs;
+  if (more.empty()) more = Rare::Loans(input_count());
+  return lend(Node::input(i), node, more[i]);
 }
 
 const Tensor& Application::out(std::size_t k) const {
@@ -62,19 +85,21 @@ const Tensor& Application::out(std::size_t k) const {
 
 const Tensor& Application::of_several(std::size_t k) const {
   if (k >= node_.output_count()) checked(0, nullptr);
-  outputs_.resize(node_.output_count());
+  auto& outputs = rare().outputs;
+  outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
   Ref<Node> node;
   if (recorded_ && is_floating(value->dtype()))
     node = Node::output_of(Ref<Node>::share(const_cast<Node*>(&node_)), k, *value);
-  outputs_[k] = Tensor(Ref<Value>::share(value), std::move(node));
-  return outputs_[k];
+  outputs[k] = Tensor(Ref<Value>::share(value), std::move(node));
+  return outputs[k];
 }
 
 const Tensor& Application::saved(std::size_t k) const {
-  if (intermediates_.empty()) intermediates_ = Loans(Node::most_intermediates);
   if (k >= Node::most_intermediates) checked(0, nullptr);
-  return lend(Node::intermediate(k), nullptr, intermediates_[k]);
+  Rare::Loans& intermediates = rare().intermediates;
+  if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);
+  return lend(Node::intermediate(k), nullptr, intermediates[k]);
 }
 
 }  // namespace chainrule

@@ -1,9 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
-#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/tensor.hpp>
 
@@ -16,7 +14,10 @@ class Application {
   Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
   Application(const Application&) = delete;
   Application& operator=(const Application&) = delete;
-  ~Application();
+  ~Application() {
+    if (rare_) [[unlikely]]
+      free_rare();
+  }
 
   const Node& node() const noexcept { return node_; }
   std::size_t input_count() const noexcept { return node_.inputs().size(); }
@@ -64,6 +65,7 @@ class Application {
   };
   static constexpr std::size_t quick_loans = 3;
 
+  void free_rare() noexcept;
   Value* checked(Node::SavedMask which, const Node* named) const;
   const Tensor& lend(Node::SavedMask which, Node* node, Loan& loan) const;
   const Tensor& of_several(std::size_t k) const;
@@ -72,10 +74,9 @@ class Application {
   bool out_forgotten_ = false;
   mutable Loan inputs_[quick_loans];
   mutable Loan output_;
-  using Loans = std::vector<Loan, memory::Pool<Loan>>;
-  mutable Loans more_;  // of inputs behind the first ones
-  mutable Loans intermediates_;
-  mutable std::vector<Tensor, memory::Pool<Tensor>> outputs_;  // of several
+  struct Rare;
+  Rare& rare() const;
+  mutable Rare* rare_ = nullptr;  // what few rules read
 };
 
 /// The reverse rule's view: the gradients of the outputs, and where the inputs' gradients go.

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <limits>
 #include <mutex>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include <chainrule/core/allocator.hpp>
@@ -13,9 +13,10 @@
 
 namespace chainrule {
 
-namespace {
+thread_local constinit std::uint64_t detail::next_sequence
+    __attribute__((tls_model("initial-exec"))) = 0;
 
-thread_local constinit std::uint64_t next_sequence __attribute__((tls_model("initial-exec"))) = 0;
+namespace {
 
 // Nodes whose last reference is gone, while one of them is being freed further down the stack.
 thread_local constinit Node* dead_nodes __attribute__((tls_model("initial-exec"))) = nullptr;
@@ -46,45 +47,11 @@ struct Node::Extra {
   }
 };
 
-std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
-                              std::size_t outputs, std::size_t parameters) noexcept {
-  return sizeof(Node) + (inputs + saved + rank + outputs) * 8 + rounded(parameters) +
-         saved * sizeof(std::uint32_t);
-}
-
-Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
-                     const Parameters& parameters, const Value& out, const Where& where,
-                     std::uint32_t output_count) {
-  const auto saved_count = static_cast<std::size_t>(__builtin_popcountll(saved));
-  auto* node = static_cast<Node*>(
-      memory::allocate(block_bytes(input_count, saved_count, static_cast<std::size_t>(out.rank()),
-                                   output_count > 1 ? output_count : 0, parameters.size())));
-  new (node) Node(op, where);
-  node->input_count_ = input_count;
-  node->saved_mask_ = saved;
-  node->rank_ = static_cast<std::uint8_t>(out.rank());
-  node->dtype_ = out.dtype();
-  node->parameter_size_ = static_cast<std::uint32_t>(parameters.size());
-  node->sequence_ = next_sequence++;
-  for (int i = 0; i < out.rank(); ++i) node->dims()[i] = out.dims()[i];
-  if (output_count > 1) {
-    node->output_count_ = static_cast<std::uint8_t>(output_count);
-    for (std::uint32_t k = 0; k < output_count; ++k) node->output_array()[k] = nullptr;
-  }
-  if (parameters.size() != 0)
-    std::memcpy(node->parameter_bytes(), parameters.bytes().data(), parameters.size());
-  memory::cache().count_node(1);
-  return node;
-}
-
-Ref<Node> Node::make(const Op& op, std::uint32_t input_count, SavedMask saved,
-                     const Parameters& parameters, const Value& out, const Where& where,
-                     std::uint32_t output_count) {
-  if (parameters.size() > std::numeric_limits<std::uint32_t>::max() || output_count > 255)
-    throw ValueError(fmt::format("{}: {} bytes of parameters and {} outputs are too many",
-                                 op.name(), parameters.size(), output_count),
-                     where, "keep large tables as tensors, which are operands");
-  return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where, output_count));
+void Node::throw_too_large(const Op& op, const Parameters& parameters, std::uint32_t output_count,
+                           const Where& where) {
+  throw ValueError(fmt::format("{}: {} bytes of parameters and {} outputs are too many", op.name(),
+                               parameters.size(), output_count),
+                   where, "keep large tables as tensors, which are operands");
 }
 
 Ref<Node> Node::make_leaf(const Value& value, bool requires_grad, const Where& where) {

@@ -2,10 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <new>
 #include <span>
 #include <string_view>
 #include <type_traits>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/dtype.hpp>
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/parameters.hpp>
@@ -155,7 +158,7 @@ class Node {
   }
   /// Says that operand i was left out.
   void leave_out(std::size_t i) noexcept {
-    if (i < most_optional) left_out_ |= std::uint32_t{1} << i;
+    if (i < most_optional) left_out_ = static_cast<std::uint8_t>(left_out_ | 1U << i);
   }
 
   RefCount refs;
@@ -173,6 +176,8 @@ class Node {
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                         const Parameters& parameters, const Value& out, const Where& where,
                         std::uint32_t output_count);
+  [[noreturn]] static void throw_too_large(const Op& op, const Parameters& parameters,
+                                           std::uint32_t output_count, const Where& where);
   Extra& extra();
   static void free_block(Node* node) noexcept;
   bool leaves_application() noexcept;
@@ -205,7 +210,7 @@ class Node {
   static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                  std::size_t outputs, std::size_t parameters) noexcept;
 
-  static constexpr std::size_t most_optional = 32;
+  static constexpr std::size_t most_optional = 8;  // the operands that may be left out
 
   const Op* op_;
   Where where_;
@@ -217,7 +222,7 @@ class Node {
   SavedMask saved_mask_ = 0;
   std::uint32_t input_count_ = 0;
   std::uint32_t parameter_size_ = 0;
-  std::uint32_t left_out_ = 0;  // bit i: the op was applied without operand i
+  std::uint8_t left_out_ = 0;  // bit i: the op was applied without operand i
   std::uint8_t output_count_ = 1;
   std::uint8_t output_index_ = 0;
   bool is_output_ = false;
@@ -227,6 +232,56 @@ class Node {
   enum class Saved : std::uint8_t { all, some, none };
   Saved saved_ = Saved::all;
 };
+
+namespace detail {
+
+extern thread_local constinit std::uint64_t next_sequence
+    __attribute__((tls_model("initial-exec")));
+
+}  // namespace detail
+
+// Here, so that record() is one function: nodes are made by the million.
+
+inline std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
+                                     std::size_t outputs, std::size_t parameters) noexcept {
+  return sizeof(Node) + (inputs + saved + rank + outputs) * 8 + rounded(parameters) +
+         saved * sizeof(std::uint32_t);
+}
+
+inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
+                            const Parameters& parameters, const Value& out, const Where& where,
+                            std::uint32_t output_count) {
+  const auto saved_count = static_cast<std::size_t>(__builtin_popcountll(saved));
+  const int rank = out.rank();
+  void* block =
+      memory::allocate(block_bytes(input_count, saved_count, static_cast<std::size_t>(rank),
+                                   output_count > 1 ? output_count : 0, parameters.size()));
+  Node* node = new (block) Node(op, where);
+  node->input_count_ = input_count;
+  node->saved_mask_ = saved;
+  node->rank_ = static_cast<std::uint8_t>(rank);
+  node->dtype_ = out.dtype();
+  node->parameter_size_ = static_cast<std::uint32_t>(parameters.size());
+  node->sequence_ = detail::next_sequence++;
+  std::int64_t* dims = reinterpret_cast<std::int64_t*>(node->saved_array() + saved_count);
+  for (int i = 0; i < rank; ++i) dims[i] = out.dims()[i];
+  if (output_count > 1) [[unlikely]] {
+    node->output_count_ = static_cast<std::uint8_t>(output_count);
+    for (std::uint32_t k = 0; k < output_count; ++k) node->output_array()[k] = nullptr;
+  }
+  if (parameters.size() != 0)
+    std::memcpy(node->parameter_bytes(), parameters.bytes().data(), parameters.size());
+  memory::cache().count_node(1);
+  return node;
+}
+
+inline Ref<Node> Node::make(const Op& op, std::uint32_t input_count, SavedMask saved,
+                            const Parameters& parameters, const Value& out, const Where& where,
+                            std::uint32_t output_count) {
+  if (parameters.size() > 0xFFFFFFFF || output_count > 255) [[unlikely]]
+    throw_too_large(op, parameters, output_count, where);
+  return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where, output_count));
+}
 
 /// How many nodes there are, over all threads.
 std::int64_t live_nodes();

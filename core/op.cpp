@@ -104,19 +104,6 @@ void mark_left_out(Node& node, const Call& call) noexcept {
     if (!call.given(i)) node.leave_out(i);
 }
 
-// Besides what the rules read, the values that no node computes: with them the graph can be
-// computed again. Most of them are kept by others anyway: parameters, and the user's data.
-Node::SavedMask with_constants(const Call& call, Node::SavedMask saved) noexcept {
-  for (std::size_t i = 0; i < call.input_count() && i < Node::most_saved_inputs; ++i) {
-    const Tensor& input = call.tensor(i);
-    if (!input.defined())
-      saved &= ~Node::input(i);
-    else if (!input.requires_grad() || input.node()->is_leaf())
-      saved |= Node::input(i);
-  }
-  return saved;
-}
-
 }  // namespace
 
 const Op& output_op() noexcept { return the_output; }
@@ -134,16 +121,30 @@ void observe(const Call& call, Results outputs) {
   mode.observer->applied(std::move(node), call.inputs(), outputs);
 }
 
+// Besides what the rules read, a node keeps the values that no node computes: with them the graph
+// can be computed again. Most of them are kept by others anyway: parameters, and the user's data.
 Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads) {
-  Ref<Node> node = Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()),
-                              with_constants(call, reads), call.parameters(), *outputs[0],
-                              line_of(call), static_cast<std::uint32_t>(outputs.size()));
-  node->fill([&](std::size_t i) { return call.tensor(i).node(); },
-             [&](std::size_t i) { return call.tensor(i).value_ref().get(); },
+  const Operands inputs = call.inputs();
+  bool all_given = true;
+  for (std::size_t i = 0; i < inputs.size() && i < Node::most_saved_inputs; ++i) {
+    const Tensor& input = *inputs[i];
+    if (!input.defined()) {
+      all_given = false;
+      reads &= ~Node::input(i);
+    } else if (const Node* node = input.node();
+               !node || !node->requires_grad() || node->is_leaf()) {
+      reads |= Node::input(i);
+    }
+  }
+  Ref<Node> node =
+      Node::make(call.op(), static_cast<std::uint32_t>(inputs.size()), reads, call.parameters(),
+                 *outputs[0], line_of(call), static_cast<std::uint32_t>(outputs.size()));
+  node->fill([&](std::size_t i) { return inputs[i]->node(); },
+             [&](std::size_t i) { return inputs[i]->value_ref().get(); },
              [&](std::size_t k) {
                return (k < outputs.size() ? outputs[k] : saved[k - outputs.size()]).get();
              });
-  mark_left_out(*node, call);
+  if (!all_given) mark_left_out(*node, call);
   return node;
 }
 

@@ -19,7 +19,8 @@ consteval bool every_byte_counts() {
   const auto bytes = std::bit_cast<std::array<unsigned char, sizeof(P)>>(P{});
   unsigned char all = 0;
   for (const unsigned char byte : bytes) all |= byte;
-  return all == 0 || all != 0;
+  static_cast<void>(all);
+  return true;
 }
 template <class P>
 concept WithoutPadding = requires { typename std::bool_constant<every_byte_counts<P>()>; };

@@ -38,8 +38,9 @@ ROOMS = {
 
     # The operations. Gradient rules are written in other operations, those of elementwise first.
     "ops": "core ops/kernels/elementwise",
-    "ops/elementwise": "core ops ops/kernels/elementwise",
-    "ops/shape": "core ops ops/elementwise ops/kernels/elementwise ops/kernels/shape",
+    # log() computes the stable forms of log(softmax(z)) and log(sum(exp(z))) itself.
+    "ops/elementwise": "core ops ops/kernels/elementwise ops/kernels/nn",
+    "ops/shape": "core ops ops/elementwise ops/kernels/shape",
     # kernels/nn: a logsumexp is one pass of the softmax kernel.
     "ops/reduce": "core ops ops/elementwise ops/shape "
                   "ops/kernels/elementwise ops/kernels/reduce ops/kernels/nn",
