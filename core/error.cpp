@@ -6,18 +6,43 @@ namespace chainrule {
 
 namespace {
 
-std::string compose(std::string_view message, const Where& where, std::string_view hint) {
-  std::string text(message);
-  if (where.line() != 0) text += fmt::format("\n  at {}:{}", where.file_name(), where.line());
-  if (!hint.empty()) text += fmt::format("\n  hint: {}", hint);
-  return text;
+// Without what follows a zero byte, since that is where what() ends.
+std::string_view shown(std::string_view message) { return message.substr(0, message.find('\0')); }
+
+std::string place(const Where& where) {
+  return where.line() != 0 ? fmt::format("\n  at {}:{}", where.file_name(), where.line()) : "";
+}
+
+std::string line_of(std::string_view hint) {
+  return hint.empty() ? "" : fmt::format("\n  hint: {}", shown(hint));
 }
 
 }  // namespace
 
-Error::Error(std::string_view message) : std::runtime_error(std::string(message)) {}
+Error::Error(std::string_view message) : Error(message, Where()) {}
 
 Error::Error(std::string_view message, const Where& where, std::string_view hint)
-    : std::runtime_error(compose(message, where, hint)) {}
+    : std::runtime_error(fmt::format("{}{}{}", shown(message), place(where), line_of(hint))),
+      message_end_(shown(message).size()),
+      context_end_(message_end_),
+      place_end_(message_end_ + place(where).size()) {}
+
+void Error::set_text(const std::string& text) {
+  std::runtime_error::operator=(std::runtime_error(text));
+}
+
+void Error::set_context(std::string_view context) {
+  const std::string line = context.empty() ? "" : fmt::format("\n  {}", shown(context));
+  std::string text = std::runtime_error::what();
+  const std::size_t old = context_end_ - message_end_;
+  set_text(text.replace(message_end_, old, line));
+  context_end_ += line.size() - old;
+  place_end_ += line.size() - old;
+}
+
+void Error::set_hint(std::string_view hint) {
+  std::string text = std::runtime_error::what();
+  set_text(text.replace(place_end_, text.npos, line_of(hint)));
+}
 
 }  // namespace chainrule

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <source_location>
 #include <stdexcept>
 #include <string>
@@ -14,14 +15,35 @@ using Where = std::source_location;
 /// The base of all exceptions of this library. `what()` reads
 ///
 ///     matmul: inner dimensions differ: W1 (32, 64) · x (1, 64)
+///       in Attention encoder.attention
 ///       at my_model.cpp:41
 ///       hint: x has one row per sample; use matmul(x, W1.T())
 ///
-/// where the last two lines are there when known.
+/// where all lines but the first are there when known.
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string_view message);
   Error(std::string_view message, const Where& where, std::string_view hint = {});
+
+  /// Says in what greater whole it happened, in a line between the message and the place; an empty
+  /// context leaves none. This and set_hint() are for those who catch an error and know more of it
+  /// than the operation did:
+  ///
+  ///     catch (Error& error) {
+  ///       if (!error.has_context()) error.set_context("in fc1");
+  ///       throw;  // the same object, whatever its class
+  ///     }
+  void set_context(std::string_view context);
+  bool has_context() const noexcept { return context_end_ > message_end_; }
+  /// Replaces the hint; an empty one leaves none.
+  void set_hint(std::string_view hint);
+
+ private:
+  void set_text(const std::string& text);
+
+  // Where the parts of the text end; the hint is the rest. The text itself stays with the base,
+  // which shares it among copies: copying an exception must not fail.
+  std::size_t message_end_, context_end_, place_end_;
 };
 
 /// Shapes that do not fit the operation.

@@ -1,0 +1,98 @@
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <chainrule/core/error.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("core");
+
+// An exception that cannot be copied without fail ends the program when it is thrown.
+static_assert(std::is_nothrow_copy_constructible_v<Error>);
+static_assert(std::is_nothrow_copy_constructible_v<ShapeError>);
+
+TEST_CASE("error: message, place and hint") {
+  CHECK(error_of<Error>([] { throw Error("op: no"); }) == "op: no");
+  CHECK(error_of<Error>([] { throw Error("op: no", Where::current()); }) == "op: no\n  at HERE");
+  CHECK(error_of<Error>([] { throw Error("op: no", Where(), "say yes"); }) ==
+        "op: no\n  hint: say yes");
+  CHECK(error_of<IoError>([] { throw IoError("op: no", Where::current(), "say yes"); }) ==
+        "op: no\n  at HERE\n  hint: say yes");
+}
+
+namespace {
+
+// The message after a handler has added to the error and handed it on.
+template <class E, class Change>
+std::string changed(const E& error, Change change, Where caller = Where::current()) {
+  const auto hand_on = [&] {
+    try {
+      throw error;
+    } catch (Error& caught) {
+      change(caught);
+      throw;
+    }
+  };
+  return error_of<E>(hand_on, 0, caller);
+}
+
+}  // namespace
+
+TEST_CASE("error: a context stands after the message, and the type stays") {
+  const auto in_fc1 = [](Error& error) {
+    CHECK_FALSE(error.has_context());
+    error.set_context("in fc1");
+    CHECK(error.has_context());
+  };
+  CHECK(changed(Error("op: no"), in_fc1) == "op: no\n  in fc1");
+  CHECK(changed(GradError("op: no", Where(), "say yes"), in_fc1) ==
+        "op: no\n  in fc1\n  hint: say yes");
+  CHECK(changed(ShapeError("op: no\nnor this", Where::current(), "say yes"), in_fc1) ==
+        "op: no\nnor this\n  in fc1\n  at HERE\n  hint: say yes");
+  // Another one replaces it.
+  CHECK(changed(ValueError("op: no", Where(), "say yes"), [](Error& error) {
+          error.set_context("in a place with a long name");
+          error.set_context("in fc2");
+        }) == "op: no\n  in fc2\n  hint: say yes");
+  CHECK(changed(ValueError("op: no", Where(), "say yes"), [](Error& error) {
+          error.set_context("in fc1");
+          error.set_context("");
+          CHECK_FALSE(error.has_context());
+        }) == "op: no\n  hint: say yes");
+}
+
+TEST_CASE("error: a better hint") {
+  const auto say_so = [](Error& error) { error.set_hint("say so"); };
+  CHECK(changed(Error("op: no"), say_so) == "op: no\n  hint: say so");
+  CHECK(changed(DTypeError("op: no", Where::current(), "say yes"), say_so) ==
+        "op: no\n  at HERE\n  hint: say so");
+  CHECK(changed(DTypeError("op: no", Where(), "say yes"), [](Error& error) {
+          error.set_hint("say so");
+          error.set_context("in fc1");
+          error.set_hint("");
+        }) == "op: no\n  in fc1");
+}
+
+TEST_CASE("error: a copy has its own context") {
+  const Error first("op: no", Where(), "say yes");
+  Error second = first;
+  second.set_context("in fc1");
+  CHECK(std::string_view(first.what()) == "op: no\n  hint: say yes");
+  CHECK(std::string_view(second.what()) == "op: no\n  in fc1\n  hint: say yes");
+  const Error third = second;
+  CHECK(third.has_context());
+}
+
+TEST_CASE("error: a message that what() ends early") {
+  using namespace std::string_view_literals;
+  Error error("op: \0no"sv, Where(), "say yes");
+  error.set_context("in fc1");
+  error.set_hint("say so");
+  CHECK(std::string_view(error.what()) == "op: \n  in fc1\n  hint: say so");
+}
+
+TEST_SUITE_END();
