@@ -47,12 +47,38 @@ Where Module::where(Where here) const noexcept {
 }
 
 Tensor Module::forward(const Tensor&) {
-  throw ValueError(fmt::format("{}: there is no forward(x)", description()), where(Where()),
+  ValueError error("forward(x): there is none", where(Where()),
                    "override Tensor forward(const Tensor& x), or call it as it is declared");
+  locate(error);
+  throw error;
 }
 
 Tensor Module::operator()(const Tensor& x, Where where) {
   return call({&x}, where, [&] { return forward(x); });
+}
+
+// The module, and its path from the outermost one that it is registered in. A path says nothing of
+// calls between modules that are not registered with each other: the callers follow, one of each
+// such tree.
+void Module::locate(Error& error) const noexcept {
+  if (error.has_context()) return;
+  try {
+    const auto holder = [](const Module* module) {
+      while (module->parent_) module = module->parent_;
+      return module;
+    };
+    std::string context = "in " + description_with_path();
+    std::vector<const Module*> said = {holder(this)};
+    for (const Call* call = current_call; call; call = call->outer) {
+      const Module* of = holder(call->module);
+      if (std::ranges::find(said, of) != said.end()) continue;
+      said.push_back(of);
+      context += ", called in " + call->module->description_with_path();
+    }
+    error.set_context(context);
+  } catch (...) {
+    // A description that fails, or no memory for it: the error itself is what counts.
+  }
 }
 
 bool Module::must_look(const Call& call) const noexcept {
@@ -122,15 +148,15 @@ void Module::leave_parent() noexcept {
 
 void Module::check_name(std::string_view name, const Where& where) const {
   if (name.empty())
-    throw ValueError(fmt::format("{}: a name is empty", description()), where,
+    throw ValueError(fmt::format("{}: a name is empty", class_name()), where,
                      "parameters and modules are found by their names, as in \"fc1.weight\"");
   if (name.find('.') != name.npos)
-    throw ValueError(fmt::format("{}: the name \"{}\" has a '.'", description(), name), where,
+    throw ValueError(fmt::format("{}: the name \"{}\" has a '.'", class_name(), name), where,
                      "a '.' stands between the names of modules, as in \"fc1.weight\"");
   const auto taken = [name](const auto& entry) { return entry.name == name; };
   if (std::ranges::any_of(parameters_, taken) || std::ranges::any_of(buffers_, taken) ||
       std::ranges::any_of(children_, taken))
-    throw ValueError(fmt::format("{}: the name \"{}\" is used twice", description(), name), where);
+    throw ValueError(fmt::format("{}: the name \"{}\" is used twice", class_name(), name), where);
 }
 
 void Module::changed() noexcept {
@@ -140,7 +166,7 @@ void Module::changed() noexcept {
 
 Parameter Module::parameter(std::string_view name, Tensor initial, Where where) {
   check_name(name, where);
-  const auto what = [&] { return fmt::format("{}: parameter \"{}\"", description(), name); };
+  const auto what = [&] { return fmt::format("{}: parameter \"{}\"", class_name(), name); };
   if (!initial.defined())
     throw ValueError(what() + ": the initial value is an undefined tensor", where);
   if (!is_floating(initial.dtype()))
@@ -170,10 +196,10 @@ Buffer Module::buffer(std::string_view name, Tensor initial, Where where) {
   check_name(name, where);
   if (!initial.defined())
     throw ValueError(fmt::format("{}: buffer \"{}\": the initial value is an undefined tensor",
-                                 description(), name),
+                                 class_name(), name),
                      where);
   if (initial.requires_grad())
-    throw GradError(fmt::format("{}: buffer \"{}\": {} requires gradients", description(), name,
+    throw GradError(fmt::format("{}: buffer \"{}\": {} requires gradients", class_name(), name,
                                 describe(initial)),
                     where, "declare it as a parameter, or take its elements alone: detach()");
   initial = Tensor(own(std::move(initial))).named(name, where);
@@ -184,12 +210,12 @@ Buffer Module::buffer(std::string_view name, Tensor initial, Where where) {
 void Module::adopt(std::string_view name, Module* module, const Where& where) {
   check_name(name, where);
   if (!module)
-    throw ValueError(fmt::format("{}: child \"{}\": there is no module", description(), name),
+    throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name),
                      where);
   children_.reserve(children_.size() + 1);
   std::string key(name);
-  // What bears its path in the child gets its path in this module; what bears another name was
-  // given it elsewhere, and is shared.
+  // A tensor that is named by its path in the child is now named by its path in this module. One
+  // with another name has it from another module, with which it is shared.
   module->walk(key, [&](const std::string& path, const Module& at) {
     for (const auto* table : {&at.parameters_, &at.buffers_})
       for (const NamedTensor& entry : *table) {
@@ -290,7 +316,9 @@ std::string Module::class_name(const std::type_info& type) {
   return std::string(name);
 }
 
-std::string Module::description() const { return class_name(typeid(*this)); }
+std::string Module::class_name() const { return class_name(typeid(*this)); }
+
+std::string Module::description() const { return class_name(); }
 
 std::string Module::to_string() const {
   struct Line {
@@ -306,7 +334,7 @@ std::string Module::to_string() const {
     std::string text(2 * depth, ' ');
     if (!path.empty()) text += fmt::format("{}: ", name(path));
     lines.push_back({text + what, module.parameter_count()});
-    if (what != class_name(typeid(module))) return;  // it says its sizes
+    if (what != module.class_name()) return;  // it says its sizes
     const std::string indent(2 * depth + 2, ' ');
     for (const NamedTensor& entry : module.parameters_)
       lines.push_back({fmt::format("{}{}: Parameter {}", indent, entry.name,

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <chainrule/core/error.hpp>
 #include <chainrule/core/tensor.hpp>
 #include <chainrule/nn/parameter.hpp>
 
@@ -50,7 +51,15 @@ struct NamedModule {
 /// Call a module, as here, instead of its forward(): the first call that is recorded while training
 /// looks once at the graph of the result, and throws GradError for a tensor that requires gradients
 /// but is no registered parameter of the module (nor what its inputs were computed from), since no
-/// optimizer would train it. Only the outermost of nested modules looks.
+/// optimizer would train it. Only the outermost of nested modules looks. An Error that passes
+/// through a call, of whatever class, says once in which module it happened:
+///
+///     linear: x (5, 63) · fc1.weight (32, 64)ᵀ does not fit
+///       in Linear(64, 32) fc1
+///       at my_model.cpp:41
+///       hint: samples stand in rows: (batch, 64)
+///
+/// with the innermost module and its path from the outermost one.
 ///
 /// Modules can be moved, also into functions, std::vector and std::unique_ptr, and neither copied
 /// nor assigned. Names are not empty, have no '.', and are used once in a module (ValueError).
@@ -62,7 +71,7 @@ class Module {
 
   /// The computation, for modules of one input. Throws ValueError unless overridden.
   virtual Tensor forward(const Tensor& x);
-  /// forward(x), with the checks above; errors name the line of this call.
+  /// forward(x), with all of the above; errors name the line of this call.
   Tensor operator()(const Tensor& x, Where where = Where::current());
 
   // --- what it is made of ---
@@ -128,7 +137,7 @@ class Module {
   /// The line of the call that this module is in, for the operations in forward().
   Where where(Where here = Where::current()) const noexcept;
 
-  /// What a module of other signature calls its forward by, for operator()'s checks:
+  /// What a module of other signature calls its forward by, for what operator() does:
   ///
   ///     using Module::forward;  // or compilers warn that the next line hides it
   ///     Tensor forward(const Tensor& a, const Tensor& b) { … }
@@ -136,13 +145,11 @@ class Module {
   ///       return call({&a, &b}, where, [&] { return forward(a, b); });
   ///     }
   ///
-  /// f() returns a Tensor, or a container of them with contiguous elements.
+  /// f() returns a Tensor, or a container of them with contiguous elements. Exceptions that are no
+  /// Error pass as they are.
   template <class F>
   auto call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f);
 
-  /// What errors call this module: "LayerNorm(64) encoder.norm", or without a path the description
-  /// alone.
-  std::string description_with_path() const;
   /// The name of a class without its namespaces, for messages.
   static std::string class_name(const std::type_info& type);
 
@@ -158,7 +165,13 @@ class Module {
     const Call* outer;
   };
   static thread_local constinit const Call* current_call;
+  // Adds to an error of this module where the module stands, unless that was said already.
+  void locate(Error& error) const noexcept;
+  std::string description_with_path() const;
 
+  // For messages of the registration, in which a module may not have the members yet that its
+  // description() reads.
+  std::string class_name() const;
   void adopt(std::string_view name, Module* module, const Where& where);
   void leave_parent() noexcept;
   void check_name(std::string_view name, const Where& where) const;
@@ -180,7 +193,14 @@ class Module {
 template <class F>
 auto Module::call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f) {
   const Call call(*this, where);
-  auto results = std::forward<F>(f)();
+  auto results = [&] {
+    try {
+      return std::forward<F>(f)();
+    } catch (Error& error) {
+      locate(error);
+      throw;
+    }
+  }();
   if (must_look(call)) {
     if constexpr (std::derived_from<decltype(results), Tensor>)
       look({&results, 1}, inputs, where);

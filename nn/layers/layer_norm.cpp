@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/nn/layers/detail/dtype_hint.hpp>
 #include <chainrule/ops/nn/layer_norm.hpp>
 
 namespace chainrule::nn {
@@ -39,32 +40,12 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, LayerNormOptions options, Wh
                : Parameter()) {}
 
 Tensor LayerNorm::forward(const Tensor& x) {
-  const Where here = where();
-  check_input(x, here);
-  return layer_norm(x, shape_, weight, bias, eps_, here);
-}
-
-// What layer_norm() would find as well, but not say of which module.
-void LayerNorm::check_input(const Tensor& x, const Where& where) const {
-  if (!x.defined())
-    throw ValueError(fmt::format("{}: the input is undefined", description_with_path()), where);
-  const Value& in = *x.value_ref();
-  const int axis = in.rank() - shape_.rank();
-  if (axis < 0 || !std::equal(shape_.begin(), shape_.end(), in.dims() + axis))
-    throw ShapeError(
-        fmt::format("{}: the input {} does not end in the normalized shape {}",
-                    description_with_path(), describe(x), chainrule::to_string(shape_)),
-        where,
-        in.rank() == 2 && shape_.rank() == 1 && in.dims()[0] == shape_[0]
-            ? "samples stand in rows, (batch, features): pass x.T()"
-            : "");
-  if (weight.defined() && in.dtype() != weight.dtype())
-    throw DTypeError(
-        fmt::format("{}: the input {} is {}, but the weight is {}", description_with_path(),
-                    describe(x), name_of(in.dtype()), name_of(weight.dtype())),
-        where,
-        fmt::format("convert it: to(x, {})", name_of(weight.dtype())) +
-            (in.dtype() == f64 ? ", or make the layer with {.dtype = f64}" : ""));
+  try {
+    return layer_norm(x, shape_, weight, bias, eps_, where());
+  } catch (DTypeError& error) {
+    detail::set_dtype_hint(error, x, weight);
+    throw;
+  }
 }
 
 std::string LayerNorm::description() const {

@@ -29,7 +29,7 @@ class LayerNorm : public Module {
                      Where where = Where::current())
       : LayerNorm(Shape{features}, options, where) {}
 
-  /// Throws as layer_norm(), naming this layer.
+  /// Throws as layer_norm().
   Tensor forward(const Tensor& x) override;
   /// "LayerNorm(64)"
   std::string description() const override;
@@ -38,8 +38,6 @@ class LayerNorm : public Module {
   double eps() const noexcept { return eps_; }
 
  private:
-  void check_input(const Tensor& x, const Where& where) const;
-
   Shape shape_;
   double eps_;
 

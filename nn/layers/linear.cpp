@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include <chainrule/nn/layers/detail/dtype_hint.hpp>
+
 namespace chainrule::nn {
 
 namespace {
@@ -26,6 +28,17 @@ Shape weight_shape(std::int64_t in, std::int64_t out, DType dtype, const Where& 
   return {out, in};
 }
 
+// What linear() cannot know: the weights are as they should be, it is x that does not fit.
+std::string hint_at_shape(const Tensor& x, std::int64_t features) {
+  const Value& in = *x.value_ref();
+  const std::int64_t first = in.rank() > 0 ? in.dims()[0] : 0;
+  if (in.rank() == 2 && first == features)
+    return "samples stand in rows, (batch, features): pass x.T()";
+  if (in.rank() > 2 && first > 0 && in.numel() / first == features)
+    return "flatten(x, 1) makes rows of what each sample consists of";
+  return fmt::format("samples stand in rows: (batch, {})", features);
+}
+
 }  // namespace
 
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, LinearOptions options,
@@ -45,33 +58,21 @@ Tensor Linear::call_with(const Tensor& x, Activation activation, const Where& wh
 }
 
 Tensor Linear::activated(const Tensor& x, Activation activation) const {
-  const Where here = where();
-  if (!x.defined())
-    throw ValueError(fmt::format("{}: the input is undefined", description_with_path()), here);
-  const Value &in = *x.value_ref(), &w = weight.value(here);
-  const std::int64_t features = w.dims()[1];
-  if (in.rank() == 0 || in.dims()[in.rank() - 1] != features) {
-    std::string hint = "samples stand in rows: (batch, features)";
-    if (in.rank() == 2 && in.dims()[0] == features)
-      hint = "samples stand in rows, (batch, features): pass x.T()";
-    else if (in.rank() > 2 && in.numel() == in.dims()[0] * features)
-      hint = "flatten(x, 1) makes rows of what each sample consists of";
-    throw ShapeError(
-        fmt::format("{}: {} features are expected in the last axis, but the input is {}",
-                    description_with_path(), features, describe(x)),
-        here, hint);
+  try {
+    return linear(x, weight, bias, activation, where());
+  } catch (ShapeError& error) {
+    const Shape shape = x.shape();
+    if (shape.empty() || shape.back() != in_features())
+      error.set_hint(hint_at_shape(x, in_features()));
+    throw;
+  } catch (DTypeError& error) {
+    detail::set_dtype_hint(error, x, weight);
+    throw;
   }
-  if (in.dtype() != w.dtype())
-    throw DTypeError(
-        fmt::format("{}: the input {} is {}, but the weights are {}", description_with_path(),
-                    describe(x), name_of(in.dtype()), name_of(w.dtype())),
-        here,
-        fmt::format("convert it: to(x, {})", name_of(w.dtype())) +
-            (in.dtype() == f64 ? ", or make the layer with {.dtype = f64}" : ""));
-  return linear(x, weight, bias, activation, here);
 }
 
 std::string Linear::description() const {
+  if (!weight.defined()) return "Linear(moved from)";
   return fmt::format("Linear({}, {}{})", in_features(), out_features(),
                      bias.defined() ? "" : ", no bias");
 }

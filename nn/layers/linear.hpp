@@ -20,15 +20,14 @@ struct LinearOptions {
 /// and more axes in front (…, batch, in).
 ///
 /// The weights (out, in) and the bias (out) begin uniform in [−1/√in, 1/√in), as in PyTorch; set()
-/// and init.hpp give others.
+/// and nn/init/init.hpp give others.
 class Linear : public Module {
  public:
   /// Throws ValueError unless both numbers of features are positive, DTypeError unless floating.
   Linear(std::int64_t in_features, std::int64_t out_features, LinearOptions options = {},
          Where where = Where::current());
 
-  /// Throws ShapeError, naming this layer, for another number of features; DTypeError for another
-  /// dtype.
+  /// Throws ShapeError for another number of features, DTypeError for another dtype.
   Tensor forward(const Tensor& x) override;
   /// "Linear(64, 32)"
   std::string description() const override;

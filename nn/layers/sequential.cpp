@@ -7,7 +7,6 @@
 namespace chainrule::nn {
 
 Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
-  if (!module) throw ValueError("Sequential: append: there is no module", where);
   modules_.reserve(modules_.size() + 1);
   modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
   plan();
@@ -65,7 +64,7 @@ Module& Sequential::operator[](const Place& place) const {
 
 void Sequential::throw_type(const Module& module, const std::type_info& wanted,
                             const Where& where) {
-  throw ValueError(fmt::format("Sequential: module {} is a {}, not a {}", module.path(),
+  throw ValueError(fmt::format("Sequential: module {} is {}, not {}", module.path(),
                                module.description(), class_name(wanted)),
                    where);
 }
