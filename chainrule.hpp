@@ -29,6 +29,7 @@
 #include <chainrule/nn/optim/optimizer.hpp>
 #include <chainrule/nn/optim/sgd.hpp>
 #include <chainrule/nn/parameter.hpp>
+#include <chainrule/nn/print.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
