@@ -32,8 +32,8 @@ class Softplus : public Module {
   Tensor forward(const Tensor& x) override;
 };
 
-/// exp(xᵢ) / Σⱼ exp(xⱼ) along one axis, the last one by default. CrossEntropyLoss wants none in
-/// front of it.
+/// exp(xᵢ) / Σⱼ exp(xⱼ) along one axis, the last one by default. Not for the end of a model that is
+/// trained with CrossEntropyLoss, which computes it itself.
 class Softmax : public Module {
  public:
   explicit Softmax(int axis = -1) noexcept : axis_(axis) {}

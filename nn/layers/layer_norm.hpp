@@ -15,9 +15,8 @@ struct LayerNormOptions {
   DType dtype = f32;
 };
 
-/// layer_norm() over the trailing axes of x (…, normalized_shape), with its gradients:
-/// mean 0 and variance 1, then times a weight, which begins with ones, plus a bias, which begins
-/// with zeros.
+/// layer_norm() over the trailing axes of x (…, normalized_shape): to mean 0 and variance 1, then
+/// times a weight, which begins with ones, plus a bias, which begins with zeros.
 class LayerNorm : public Module {
  public:
   /// Throws ShapeError for a shape without axes, ValueError unless all extents are positive and for

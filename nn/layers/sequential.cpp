@@ -15,7 +15,8 @@ Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
 
 namespace {
 
-// As linear() knows it; none for other modules, and for what is derived from these.
+// What linear() can compute in the module's place. None for classes derived from these, whose
+// forward() may be another.
 Activation activation_of(const Module& module) {
   const std::type_info& type = typeid(module);
   if (type == typeid(Sigmoid)) return Activation::sigmoid;
@@ -26,8 +27,8 @@ Activation activation_of(const Module& module) {
 
 }  // namespace
 
-// A layer and the activation behind it are one operation. But a sigmoid at the end stays by itself:
-// who takes the logarithm of the result is to get its stable form.
+// A layer and the activation behind it become one operation. A sigmoid at the end does not: where a
+// user takes its logarithm, log() has to see the sigmoid to compute the stable form.
 void Sequential::plan() {
   std::vector<Step> steps;
   for (std::size_t i = 0; i < modules_.size(); ++i) {

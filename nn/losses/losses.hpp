@@ -5,12 +5,12 @@
 #include <chainrule/ops/nn/mse.hpp>
 
 /// Losses compare what a model gives with what it should give. They have no parameters and no
-/// state, so that they are plain functions with options, not modules.
+/// state; so they are functions with options, not modules.
 namespace chainrule::nn {
 
 /// −Σ q ⊗ log softmax(z) over the classes, for logits z (batch, classes) and a target that is
-/// either class labels, i64 (batch), or probabilities q (batch, classes): cross_entropy() with its
-/// gradients, further axes and errors. There is no softmax in front of it.
+/// either class labels, i64 (batch), or probabilities q (batch, classes). The softmax is part of
+/// it: the model ends with the logits. See cross_entropy() for gradients, further axes and errors.
 ///
 ///     nn::CrossEntropyLoss loss;
 ///     loss(model(x), labels).backward();
@@ -24,7 +24,7 @@ struct CrossEntropyLoss {
   }
 };
 
-/// (y − t)² for predictions y and targets t of one shape: mse_loss() with its gradients and errors.
+/// (y − t)² for predictions y and targets t of one shape. See mse_loss() for gradients and errors.
 struct MSELoss {
   Reduction reduction = Reduction::mean;
 

@@ -22,10 +22,9 @@ struct SGDOptions {
 ///     v ← μ v + (1 − τ) g        (v ← g in the first step)
 ///     w ← w − η v                (w ← w − η (g + μ v) with nesterov)
 ///
-/// and without momentum w ← w − η g. Momentum is due to B. T. Polyak, USSR Comp. Math. Math. Phys.
-/// 4 (1964) 1; the form of Nesterov's to I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the
-/// importance of initialization and momentum in deep learning", ICML 2013, where the learning rate
-/// stands inside of v.
+/// and without momentum w ← w − η g. Momentum: B. T. Polyak, USSR Comp. Math. Math. Phys. 4 (1964)
+/// 1. Nesterov's in this form: I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of
+/// initialization and momentum in deep learning", ICML 2013, where v contains the learning rate.
 class SGD : public Optimizer {
  public:
   /// Throws as Optimizer, and ValueError for options out of their range, NaN or infinite.
