@@ -69,7 +69,15 @@ std::string Op::written(const Node& node) const {
   return call + ")";
 }
 
+std::string Op::written_output(const Node& node, std::size_t k) const {
+  return fmt::format("{}[{}]", written(node), k);
+}
+
 Role Op::role(const Parameters&) const { return {}; }
+
+Tensor Op::output_written_out(const Node&, std::span<const Tensor>, std::size_t) const {
+  return {};
+}
 
 EigenForm Op::eigen(const Parameters&) const { return {}; }
 

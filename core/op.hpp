@@ -40,6 +40,8 @@ class Op {
   virtual bool elementwise() const noexcept { return false; }
   /// How a formula shows one application of the op: the notation, with what its parameters say.
   virtual std::string written(const Node& node) const;
+  /// The same for result k of an op of several; "name(operands)[k]" unless overridden.
+  virtual std::string written_output(const Node& node, std::size_t k) const;
   /// False for ops whose results have no gradient (comparisons, argmax …); they are not recorded.
   virtual bool differentiable() const noexcept { return true; }
 
@@ -82,6 +84,9 @@ class Op {
   /// The same as apply() in simpler operations, for an op that does in one pass what a formula
   /// shows as several; undefined for others.
   virtual Tensor written_out(const Node& node, std::span<const Tensor> inputs) const;
+  /// The same for result k of an op of several.
+  virtual Tensor output_written_out(const Node& node, std::span<const Tensor> inputs,
+                                    std::size_t k) const;
 
   /// Inputs for the tests of the op's value, rules, broadcasting and views.
   virtual std::vector<Sample> samples() const = 0;

@@ -81,6 +81,16 @@ Role Expression::role() const {
   return kind == Kind::operation ? op()->role(application->parameters()) : Role();
 }
 
+std::string Expression::written() const {
+  return application->output_count() > 1 ? op()->written_output(*application, output)
+                                         : op()->written(*application);
+}
+
+Tensor Expression::written_out(std::span<const Tensor> values) const {
+  return application->output_count() > 1 ? op()->output_written_out(*application, values, output)
+                                         : op()->written_out(*application, values);
+}
+
 Expr tensor_expression(std::uint32_t node, const Shape& shape) {
   return make({.kind = Expression::Kind::tensor, .shape = shape, .node = node});
 }
@@ -264,7 +274,7 @@ int size_of(const Expr& expression) {
     };
     if (e->kind == Kind::operation) {
       // As often as the formula shows them.
-      for (const std::size_t k : operands_in(e->op()->written(*e->application)))
+      for (const std::size_t k : operands_in(e->written()))
         if (k < e->operands.size()) add(e->operands[k]);
     } else {
       for (const Expr& operand : e->operands) add(operand);

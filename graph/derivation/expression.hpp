@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -42,6 +43,11 @@ struct Expression {
   /// What an operation is in algebra; Role::Kind::other for everything else.
   Role role() const;
   bool is(Role::Kind role) const { return this->role().is(role); }
+  /// The notation of an operation, with {0}, {1} … for its operands.
+  std::string written() const;
+  /// What an operation is in simpler ones, computed from values of its operands; undefined where
+  /// the op does not say it.
+  Tensor written_out(std::span<const Tensor> values) const;
 };
 
 Expr tensor_expression(std::uint32_t node, const Shape& shape);

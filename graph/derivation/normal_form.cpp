@@ -176,7 +176,7 @@ Expr Algebra::in_simpler_operations(const Expr& e) {
   for (const Expr& part : e->operands) values.push_back(part ? builder.value(part) : Tensor());
   bool any = false;
   const Expr longer = builder.build([&] {
-    const Tensor result = e->op()->written_out(*e->application, values);
+    const Tensor result = e->written_out(values);
     any = result.defined();
     return any ? result : values[0];
   });

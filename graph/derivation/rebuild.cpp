@@ -30,7 +30,7 @@ Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
     for (std::size_t j = i; j < joined.terms.size(); ++j) {
       const Expression* other = sum_in(joined.terms[j]);
       if (!other || other->shape != first->shape || other->operands[0]->shape != from ||
-          other->op()->written(*other->application) != first->op()->written(*first->application))
+          other->written() != first->written())
         continue;
       alike.push_back(j);
       add_into(inside, polynomial(other->operands[0]), joined.terms[j].coefficient);

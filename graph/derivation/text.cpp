@@ -189,8 +189,7 @@ Written write(const Expression& e, const std::vector<Written>& operands, const S
     if (second) return scaled(is_mul ? *second : 1 / *second, operands[0], style);
     if (is_mul && first) return scaled(*first, operands[1], style);
   }
-  return read(e.kind == Expression::Kind::slope ? slope_notation(*e.application)
-                                                : e.op()->written(*e.application),
+  return read(e.kind == Expression::Kind::slope ? slope_notation(*e.application) : e.written(),
               operands, style);
 }
 
@@ -210,7 +209,7 @@ std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
       for (std::size_t k = 0; k < e.operands.size(); ++k) show(k);
       continue;
     }
-    for (const std::size_t k : operands_in(e.op()->written(*e.application))) show(k);
+    for (const std::size_t k : operands_in(e.written())) show(k);
   }
   return shown;
 }

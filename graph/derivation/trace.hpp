@@ -28,6 +28,8 @@ class Trace {
   std::size_t size() const noexcept { return traversal_.size(); }
   const Node& node(std::uint32_t i) const noexcept { return traversal_.node(i); }
 
+  /// False for an application of several outputs, which have nodes of their own.
+  bool is_tensor(std::uint32_t i) const noexcept { return node(i).output_count() == 1; }
   /// What node i was computed from: an operation on tensors; null for leaves.
   const Expr& forward(std::uint32_t i) const { return forward_[i]; }
   /// The gradient of node i in terms of tensors and other gradients, as the rules gave it; null

@@ -26,7 +26,7 @@ Expr written_out(const Expr& e, const Environment& environment) {
     values.push_back(operand ? builder.value(operand) : Tensor());
   bool any = false;
   const Expr longer = builder.build([&] {
-    const Tensor result = e->op()->written_out(*e->application, values);
+    const Tensor result = e->written_out(values);
     any = result.defined();
     return any ? result : values[0];
   });

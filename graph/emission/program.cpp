@@ -134,7 +134,7 @@ void Program::find_forward(std::uint32_t predicted) {
 void Program::name_all() {
   for (std::uint32_t i = 0; i < trace_.size(); ++i) {
     const Node& node = trace_.node(i);
-    if (trace_.forward(i) && !formulas_[i]) continue;
+    if (!trace_.is_tensor(i) || (trace_.forward(i) && !formulas_[i])) continue;
     const bool is_loss = i == trace_.loss() && node.name().empty();
     const std::string called = is_loss ? "loss" : names_.tensor(i);
     tensors_[i] = identifiers_.make(called);
@@ -152,7 +152,7 @@ void Program::name_all() {
         if (part->kind == Kind::tensor && !trace_.forward(part->node)) add(part->node);
       });
   for (std::uint32_t i = 0; i < trace_.size(); ++i)
-    if (!trace_.forward(i)) add(i);
+    if (trace_.is_tensor(i) && !trace_.forward(i)) add(i);
   for (const Chain::Link& link : chain_.links()) {
     const std::string of = names_.tensor(link.of);
     const std::string called = derivation::gradient_text(of, derivation::Format::unicode);

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <chainrule/core/op.hpp>
+#include <chainrule/graph/picture/view.hpp>
 #include <chainrule/graph/traversal.hpp>
 
 namespace chainrule {
@@ -24,13 +24,13 @@ std::string escaped(std::string_view text) {
 // One node: what it is, its shape and dtype, and how it looks: parameters green boxes, named
 // constants grey boxes, results white ellipses.
 std::string statement(const Node& node, std::size_t i) {
-  const char* kind =
-      node.is_leaf() ? (node.requires_grad() ? "parameter" : "constant") : node.op()->name();
+  const std::string kind =
+      node.is_leaf() ? (node.requires_grad() ? "parameter" : "constant") : picture::op_of(node);
   const char* look = !node.is_leaf()        ? "shape=ellipse, fillcolor=\"white\""
                      : node.requires_grad() ? "shape=box, fillcolor=\"#d5efd5\""
                                             : "shape=box, fillcolor=\"#e6e6e6\"";
   const std::string title =
-      node.name().empty() ? std::string(kind) : fmt::format("{}\\n{}", escaped(node.name()), kind);
+      node.name().empty() ? kind : fmt::format("{}\\n{}", escaped(node.name()), kind);
   return fmt::format("  n{} [label=\"{}\\n{} {}\", style=filled, {}, tooltip=\"{}:{}\"];\n", i,
                      title, to_string(node.shape()), name_of(node.dtype()), look,
                      escaped(node.where().file_name()), node.where().line());

@@ -153,8 +153,9 @@ class Picture {
     const std::uint32_t i = item.node;
     const Node& node = trace_.node(i);
     if (item.is_copy) return {names_.tensor(i)};
-    const std::string op = node.is_leaf() ? (node.requires_grad() ? "parameter" : "data")
-                                          : std::string(node.op()->name());
+    const std::string op =
+        node.is_leaf() ? (node.requires_grad() ? "parameter" : "data") : picture::op_of(node);
+    if (!trace_.is_tensor(i)) return {op};
     std::vector<std::string> lines{node.name().empty() ? op : names_.tensor(i) + " · " + op,
                                    to_string(node.shape())};
     const auto& [least, most, norm, finite] = values_[i];
@@ -208,6 +209,9 @@ class Picture {
     const auto [at, added] = details_.try_emplace(i);
     if (!added) return at->second;
     const Node& node = trace_.node(i);
+    if (!trace_.is_tensor(i))
+      return at->second = fmt::format("{}\n{}:{}", picture::op_of(node), node.where().file_name(),
+                                      node.where().line());
     std::string text =
         fmt::format("{} {} {}", names_.tensor(i), to_string(node.shape()), name_of(node.dtype()));
     if (trace_.forward(i))

@@ -1,8 +1,12 @@
 #include <chainrule/graph/picture/view.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
+
+#include <chainrule/core/op.hpp>
 
 namespace chainrule::picture {
 
@@ -128,6 +132,11 @@ View view_of(const Traversal& traversal, const std::vector<std::string>& modules
   for (const View::Edge& edge : view.edges)
     sorted.edges.push_back({place[edge.from], place[edge.to]});
   return sorted;
+}
+
+std::string op_of(const Node& node) {
+  if (!node.is_output()) return node.op()->name();
+  return fmt::format("{}[{}]", node.inputs()[0]->op()->name(), node.output_index());
 }
 
 }  // namespace chainrule::picture

@@ -25,6 +25,9 @@ struct View {
   std::vector<Edge> edges;
 };
 
+/// What made a result: "matmul", or "var_mean[0]" for one of several.
+std::string op_of(const Node& node);
+
 /// `modules` says for every node the module that it is shown as a part of; those in `folded` are
 /// one box for each time that the program went through them, but for those that take turns.
 View view_of(const Traversal& traversal, const std::vector<std::string>& modules,

@@ -3,6 +3,7 @@
 
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
 #include <chainrule/ops/reduce/reduced.hpp>
 
@@ -98,6 +99,20 @@ struct VarMeanOp final : Op {
 
   std::string written(const Node& node) const override {
     return name() + axes_text(node, node.parameters<MomentParameters>().axes) + "({0})";
+  }
+  std::string written_output(const Node& node, std::size_t k) const override {
+    return (k == 0 ? "var" : "mean") + axes_text(node, node.parameters<MomentParameters>().axes) +
+           "({0})";
+  }
+  Tensor output_written_out(const Node& node, std::span<const Tensor> inputs,
+                            std::size_t k) const override {
+    const auto& p = node.parameters<MomentParameters>();
+    const Axes axes = Axes::of_mask(p.axes.mask);
+    const Where& where = node.where();
+    if (k == 1) return mean(inputs[0], axes, p.axes.keepdim, where);
+    const Tensor deviations = inputs[0] - mean(inputs[0], axes, true, where);
+    return sum(square(deviations, where), axes, p.axes.keepdim, where) *
+           (1 / p.divisor(inputs[0].shape()));
   }
   std::vector<Sample> samples() const override;
 

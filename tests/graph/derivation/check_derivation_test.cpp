@@ -1,4 +1,5 @@
 #include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 
 #include <doctest/doctest.h>
 
@@ -251,6 +252,17 @@ TEST_CASE("check_derivation: the loss itself and a wrong tolerance are errors") 
   CHECK(error_of<ValueError>([&] {
           check_derivation(loss, {{"dw", w, w * 2.0}}, {.tolerance = -1});
         }).starts_with("check_derivation: the tolerance is -1"));
+}
+
+TEST_CASE("check_derivation: candidates of other shapes than slices have are errors, not writes") {
+  const Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
+  const Tensor x = tensor({0.5, -1.0, 2.0, 0.25, 1.5}, f64).named("x");
+  const Tensor y = (w[0] * x + w[1]).named("y");
+  const Tensor loss = sum(square(y));
+  const DerivationReport report = check_derivation(loss, {{"dw", w, tensor({0.5, 0.25}, f64)}});
+  CHECK_FALSE(report.ok());
+  REQUIRE(report.first_wrong() != nullptr);
+  CHECK(report.first_wrong()->name == "dw");
 }
 
 TEST_SUITE_END();

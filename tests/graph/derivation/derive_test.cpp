@@ -1,4 +1,8 @@
+#include <chainrule/core/create.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 #include <doctest/doctest.h>
 
@@ -386,6 +390,38 @@ TEST_CASE("derive: ops of a user's own appear by name") {
     CHECK(error_of<ValueError>([&] { derive(sum(square(z))); }).find("names no operand") !=
           std::string::npos);
   }
+}
+
+TEST_CASE("derive: results of an operation of several, by what each is") {
+  const Tensor x = tensor({{0.5, -1.0, 2.0}, {1.5, 0.25, -0.5}}, f64).named("x").requires_grad_();
+  const Tensor w = tensor({2.0, -1.0}, f64).named("w");
+  const auto [v, m] = var_mean(x, 1);
+  const Tensor var = v.named("v"), loss = sum(w * var * m);
+  const std::string text = formulas(derive(loss));
+  CHECK(text.find("dv = ") != std::string::npos);
+  CHECK(text.find("mean₁(x)") != std::string::npos);
+  CHECK(text.find("output") == std::string::npos);
+  const Tensor by_hand = grad(loss, x, {.retain_graph = true});
+  CHECK(check_derivation(loss, {{"dx", x, by_hand}}).ok());
+}
+
+TEST_CASE("derive: what ran before in the process has no part in it") {
+  const auto print = [] {
+    const Tensor z = tensor({{0.1, 0.7}, {0.3, 0.4}}, f64).named("z").requires_grad_();
+    const auto f = [&] { return sum(logsumexp(z, 1)); };
+    const Tensor x = tensor({{0.1, 0.7}, {0.3, 0.4}}, f64).named("x").requires_grad_();
+    const Tensor y = tensor({{1.0, 2.0}, {3.0, 4.0}}, f64).named("y");
+    const auto g = [&] { return sum(transpose(x) * y); };
+    return derive(f() + f()).text() + derive(g() + g()).text();
+  };
+  const std::string fresh = print();
+  CHECK(fresh.find("2 softmax(z)") != std::string::npos);
+  {
+    std::vector<Tensor> held;  // what any earlier computation leaves in free memory
+    for (int n = 1; n < 90; ++n)
+      for (int k = 0; k < 70; ++k) held.push_back(full({n}, 1.2345 + k + 100 * n, f64));
+  }
+  CHECK(print() == fresh);
 }
 
 TEST_CASE("derive: asked for, and errors") {

@@ -1,4 +1,7 @@
+#include <chainrule/graph/picture/dot.hpp>
 #include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 #include <doctest/doctest.h>
 
@@ -167,6 +170,17 @@ TEST_CASE("picture: a parameter with many uses stands beside each of them") {
   CHECK(count(svg, ">W · parameter<") == 1);
   CHECK(count(svg, ">W<") == 5);
   CHECK(svg.find("‖d‖ 1<") != std::string::npos);  // of the loss
+}
+
+TEST_CASE("pictures: an operation of several results is one box, and each result another") {
+  const Tensor x = tensor({{0.5, -1.0, 2.0}, {1.5, 0.25, -0.5}}, f64).named("x").requires_grad_();
+  const auto [var, mean] = var_mean(x, 1);
+  const Tensor loss = sum(var.named("v") * mean);
+  const std::string svg = graph_svg(loss), dot = to_dot(loss);
+  CHECK(count(svg, "v · var_mean[0]") == 1);
+  CHECK(count(svg, ">var_mean[1]<") == 1);
+  CHECK(count(svg, ">var_mean<") == 1);
+  CHECK(count(dot, "var_mean[0]") == 1);
 }
 
 TEST_SUITE_END();
