@@ -49,10 +49,6 @@ void Op::evaluate(Evaluation& call) const {
                   "override evaluate(); see docs/adding_an_op.md");
 }
 
-Node::SavedMask Op::reads(const Call&) const { return 0; }
-
-Tensor Op::remembered(const Call&) const { return {}; }
-
 void Op::vjp(Vjp& r) const {
   throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where());
 }

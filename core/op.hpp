@@ -55,10 +55,16 @@ class Op {
   virtual void evaluate(Evaluation& call) const;
   /// What the rules will read, when the gradients of the operands that call.needs_grad(i) are
   /// wanted.
-  virtual Node::SavedMask reads(const Call& call) const;
+  virtual Node::SavedMask reads(const Call& call) const {
+    static_cast<void>(call);
+    return 0;
+  }
   /// For an op whose logarithm has a stable form (softmax, sigmoid, exp): the tensor that log()
   /// wants to find, which a node keeps also without recording. Undefined for others.
-  virtual Tensor remembered(const Call& call) const;
+  virtual Tensor remembered(const Call& call) const {
+    static_cast<void>(call);
+    return {};
+  }
   /// True when the result of named data has a place in the graph though it needs no gradient:
   /// formulas show it in terms of its operand, as yᵀ.
   virtual bool follows_names() const noexcept { return false; }

@@ -18,7 +18,7 @@ constexpr std::size_t align_from = 512;
 // So many that their bytes can be counted.
 constexpr std::int64_t most_elements = std::int64_t{1} << 59;
 
-struct Loan {
+struct Borrowed {
   void (*release)(void*);
   void* context;
 };
@@ -161,7 +161,7 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
   const std::int64_t numel = checked_numel(shape.data(), rank);
   const std::size_t header =
       sizeof(Value) + 2 * static_cast<std::size_t>(rank) * sizeof(std::int64_t);
-  auto* block = static_cast<char*>(memory::allocate(header + sizeof(Loan)));
+  auto* block = static_cast<char*>(memory::allocate(header + sizeof(Borrowed)));
   auto* value = new (block) Value;
   value->dtype_ = dtype;
   value->rank_ = static_cast<std::uint8_t>(rank);
@@ -177,7 +177,7 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
     to[i] = shape[i];
     to[rank + i] = strides[i];
   }
-  new (block + header) Loan{release, context};
+  new (block + header) Borrowed{release, context};
   return Ref<Value>::adopt(value);
 }
 
@@ -188,8 +188,8 @@ void Value::destroy(Value* value) noexcept {
     memory::deallocate(value, header);
     if (base->refs.release()) destroy(base);  // a base has no base: one level deep
   } else if (value->borrowed_) {
-    const Loan loan = *reinterpret_cast<Loan*>(reinterpret_cast<char*>(value) + header);
-    memory::deallocate(value, header + sizeof(Loan));
+    const Borrowed loan = *reinterpret_cast<Borrowed*>(reinterpret_cast<char*>(value) + header);
+    memory::deallocate(value, header + sizeof(Borrowed));
     if (loan.release) loan.release(loan.context);
   } else {
     memory::deallocate(value, owner_bytes(header, value->byte_count()));

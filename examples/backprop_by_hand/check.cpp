@@ -44,9 +44,9 @@ std::int64_t affordable(const Network& network, const std::vector<Tensor>& gradi
 
 // Autograd's gradients of the loss for everything the chain has a formula for, in its order.
 std::vector<Tensor> autograd(const Network& network, const Pass& pass, const Tensor& y,
-                             const std::vector<Formula>& chain) {
+                             const std::vector<HandFormula>& chain) {
   std::vector<Tensor> inputs;
-  for (const Formula& formula : chain) inputs.push_back(tensor_of(network, pass, formula.of));
+  for (const HandFormula& formula : chain) inputs.push_back(tensor_of(network, pass, formula.of));
   return cr::grad(loss(pass.p, y), inputs);
 }
 
@@ -100,7 +100,7 @@ Limits limits(cr::DType dtype) {
 }
 
 Report check(const Network& network, const Tensor& x, const Tensor& y,
-             const std::vector<Formula>& chain) {
+             const std::vector<HandFormula>& chain) {
   const cr::DType dtype = network.dtype();
   const Pass pass = forward(network, x);
   const std::vector<Tensor> gradients = autograd(network, pass, y, chain);

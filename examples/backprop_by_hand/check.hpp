@@ -52,6 +52,6 @@ struct Report {
 /// Compares autograd's gradients of the loss with a chain of formulas and with central differences,
 /// for samples x (64, N) with labels y (10, N), of the network's dtype.
 Report check(const Network& network, const chainrule::Tensor& x, const chainrule::Tensor& y,
-             const std::vector<Formula>& chain);
+             const std::vector<HandFormula>& chain);
 
 }  // namespace by_hand

@@ -36,11 +36,11 @@ Tensor& Terms::gradient(Symbol of) {
   return gradients.at(static_cast<std::size_t>(of.layer));
 }
 
-std::vector<Formula> backward_chain(int layers, Samples samples) {
+std::vector<HandFormula> backward_chain(int layers, Samples samples) {
   const bool one = samples == Samples::one;
   const char *z = one ? "z" : "Z", *h = one ? "h" : "H", *x = one ? "x" : "X";
   const auto h_text = [&](int l) { return l == 0 ? x : fmt::format("({}{})", h, l); };
-  std::vector<Formula> chain;
+  std::vector<HandFormula> chain;
 
   const int output = layers;
   const std::string dz_output = fmt::format("d{}{}", z, output);
@@ -82,11 +82,11 @@ std::vector<Formula> backward_chain(int layers, Samples samples) {
   }
 }
 
-Terms evaluate(const std::vector<Formula>& chain, const Network& network, const Pass& pass,
+Terms evaluate(const std::vector<HandFormula>& chain, const Network& network, const Pass& pass,
                const Tensor& y) {
   const cr::NoGrad guard;
   Terms terms(network, pass, y);
-  for (const Formula& formula : chain) terms.gradient(formula.of) = formula.compute(terms);
+  for (const HandFormula& formula : chain) terms.gradient(formula.of) = formula.compute(terms);
   return terms;
 }
 

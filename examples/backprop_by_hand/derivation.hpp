@@ -36,7 +36,7 @@ struct Terms {
 };
 
 /// One line of the derivation, as it is written on paper and as it is computed.
-struct Formula {
+struct HandFormula {
   Symbol of;
   std::string gradient;  ///< "dW3"
   std::string text;      ///< "dz3·(h2)ᵀ"
@@ -50,10 +50,10 @@ enum class Samples { one, batch };
 /// The backward chain of a network with `layers` layers, from the output to the input: dz3, dW3,
 /// db3, dh2, dz2, … dW1, db1. These are formulas that a person derived with the chain rule on
 /// paper; nothing in them comes from automatic differentiation.
-std::vector<Formula> backward_chain(int layers, Samples samples);
+std::vector<HandFormula> backward_chain(int layers, Samples samples);
 
 /// Evaluates the formulas in their order, without recording.
-Terms evaluate(const std::vector<Formula>& chain, const Network& network, const Pass& pass,
+Terms evaluate(const std::vector<HandFormula>& chain, const Network& network, const Pass& pass,
                const chainrule::Tensor& y);
 
 }  // namespace by_hand

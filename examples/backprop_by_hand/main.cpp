@@ -65,7 +65,7 @@ cr::DerivationReport verdicts(const by_hand::Network& network, const Recorded& r
   const auto chain = by_hand::backward_chain(network.layers(), by_hand::Samples::one);
   by_hand::Terms terms = evaluate(chain, network, recorded.pass, recorded.y);
   std::vector<cr::Formula> formulas;
-  for (const by_hand::Formula& formula : chain)
+  for (const by_hand::HandFormula& formula : chain)
     formulas.push_back({formula.gradient, tensor_of(network, recorded.pass, formula.of),
                         terms.gradient(formula.of)});
   return cr::check_derivation(recorded.loss, formulas);

@@ -46,12 +46,12 @@ void Chain::choose(const std::vector<bool>& wanted) {
   for (std::uint32_t i = 0; i < trace_.size(); ++i)
     if (wanted[i] && trace_.is_named(i) && trace_.gradient(i) && needed.empty())
       needed.push_back(i);
-  std::map<std::uint32_t, std::vector<Form>> forms;
+  std::map<std::uint32_t, std::vector<Stage>> forms;
   while (!needed.empty()) {
     const std::uint32_t i = needed.back();
     needed.pop_back();
     if (!trace_.gradient(i) || forms.contains(i)) continue;
-    const std::vector<Form>& mine = forms[i] = simplified(trace_, i, points);
+    const std::vector<Stage>& mine = forms[i] = simplified(trace_, i, points);
     visit_parts(mine.back().expression, [&](const Expr& part) {
       if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
     });

@@ -16,7 +16,7 @@ class Chain {
   /// One gradient, first as the rules give it, last in its simplest form.
   struct Link {
     std::uint32_t of;
-    std::vector<Form> forms;
+    std::vector<Stage> forms;
 
     const Expr& formula() const noexcept { return forms.back().expression; }
   };

@@ -35,9 +35,9 @@ class DerivationBuilder {
                             trace.environment().gradients[link.of],
                             modules[link.of],
                             in_layer(link)};
-      for (const derivation::Form& form : link.forms)
+      for (const derivation::Stage& form : link.forms)
         // Forms may differ in what is not written, such as where an expression is broadcast.
-        if (Derivation::Formula formula = in_all_formats(form.expression);
+        if (Derivation::Written formula = in_all_formats(form.expression);
             step.forms.empty() || step.forms.back().formula.text != formula.text)
           step.forms.push_back({std::move(formula), in_words(form.reasons)});
       result.steps_.push_back(std::move(step));
@@ -87,7 +87,7 @@ class DerivationBuilder {
         return derivation::text_of(expression, name, f);
       };
       using derivation::Format;
-      return Derivation::Formula{format(Format::unicode), format(Format::latex),
+      return Derivation::Written{format(Format::unicode), format(Format::latex),
                                  format(Format::mathml)};
     };
     return Derivation::Step::InLayer{*k,
@@ -95,7 +95,7 @@ class DerivationBuilder {
                                      in_all_formats(link.formula())};
   }
 
-  Derivation::Formula in_all_formats(const Expr& expression) {
+  Derivation::Written in_all_formats(const Expr& expression) {
     using derivation::Format;
     return {names_.text(expression, Format::unicode), names_.text(expression, Format::latex),
             names_.text(expression, Format::mathml)};

@@ -32,18 +32,18 @@ struct DerivationView {
 class Derivation {
  public:
   /// A formula in three notations.
-  struct Formula {
+  struct Written {
     std::string text;    ///< Unicode: "dz3·(h2)ᵀ"
     std::string latex;   ///< for math mode, of amsmath
     std::string mathml;  ///< what stands inside of <math>
   };
   /// One form of a formula, and why it equals the one before ("Σ y = 1").
   struct Form {
-    Formula formula;
+    Written formula;
     std::string reason;
   };
   struct Step {
-    Formula gradient;  ///< dW3
+    Written gradient;  ///< dW3
     std::string of;    ///< "W3"
     Shape shape;
     std::vector<Form> forms;  ///< from what the rules gave to the simplest one found
@@ -52,17 +52,17 @@ class Derivation {
     /// The formula with numbers of layers relative to its own: dWₖ = dzₖ·(hₖ₋₁)ᵀ for k = 3.
     struct InLayer {
       int k;
-      Formula gradient;
-      Formula formula;
+      Written gradient;
+      Written formula;
     };
     std::optional<InLayer> in_layer;  ///< nothing where its name has no number
 
-    const Formula& formula() const noexcept { return forms.back().formula; }
+    const Written& formula() const noexcept { return forms.back().formula; }
   };
   /// What a formula abbreviates: t1 = W·x + b.
   struct Definition {
-    Formula name;
-    Formula formula;
+    Written name;
+    Written formula;
     bool only_in_full = false;  ///< only forms before the last ones need it
   };
 

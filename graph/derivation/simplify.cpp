@@ -5,8 +5,8 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
-#include <chainrule/graph/derivation/normal_form.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
@@ -51,9 +51,9 @@ bool needs_others(const Expr& expression) {
 
 // On the way to a form that needed the formulas of other gradients: with these put in, and then
 // multiplied out, but with the sums of data as they are.
-std::vector<Form> steps_between(const Trace& trace, std::uint32_t i, Rules rules,
-                                const Expr& last) {
-  std::vector<Form> steps;
+std::vector<Stage> steps_between(const Trace& trace, std::uint32_t i, Rules rules,
+                                 const Expr& last) {
+  std::vector<Stage> steps;
   if (!rules.substitute_gradients) return steps;
   Algebra substitution(trace, rules);
   const Expr substituted = substitution.substituted(trace.gradient(i));
@@ -74,9 +74,9 @@ std::vector<Environment> certifying_points(const Trace& trace) {
   return points;
 }
 
-std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
-                             const std::vector<Environment>& points) {
-  std::vector<Form> forms{{trace.gradient(i), {}}};
+std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
+                              const std::vector<Environment>& points) {
+  std::vector<Stage> forms{{trace.gradient(i), {}}};
   // Simple rules first; others only where they give something shorter.
   constexpr Rules attempts[] = {{false, false}, {false, true}, {true, false}, {true, true}};
   for (const Rules& rules : attempts) {
@@ -92,7 +92,7 @@ std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(trace.gradient(i), simpler, trace, points)) continue;
     std::vector<Reason> reasons = algebra.reasons();
-    for (Form& step : steps_between(trace, i, rules, simpler)) {
+    for (Stage& step : steps_between(trace, i, rules, simpler)) {
       const bool is_new = key_of(step.expression) != key_of(forms.back().expression) &&
                           size_of(step.expression) <= largest_step;
       if (!is_new || !certified(trace.gradient(i), step.expression, trace, points)) continue;

@@ -2,14 +2,14 @@
 
 #include <vector>
 
-#include <chainrule/graph/derivation/normal_form.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
 
 /// One form of a gradient on the way from the rule to the textbook, and why it equals the form
 /// before.
-struct Form {
+struct Stage {
   Expr expression;
   std::vector<Reason> reasons;
 };
@@ -21,7 +21,7 @@ std::vector<Environment> certifying_points(const Trace& trace);
 /// The gradient of node i, first as the rules give it, last in the simplest form found. Every form
 /// has been compared with the one before at the recorded point and at `points`; one that differs is
 /// not among them.
-std::vector<Form> simplified(const Trace& trace, std::uint32_t i,
-                             const std::vector<Environment>& points);
+std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
+                              const std::vector<Environment>& points);
 
 }  // namespace chainrule::derivation

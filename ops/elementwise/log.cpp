@@ -50,15 +50,15 @@ const Log the_log;
 
 // --- the logarithm of what is known to come from exponentials of z ---
 
-enum class Form : std::uint32_t { softmax, sigmoid, sum_exp };
+enum class Argument : std::uint32_t { softmax, sigmoid, sum_exp };
 
 struct StableParameters {
-  Form form = Form::softmax;
+  Argument of = Argument::softmax;
   ReduceParameters axes;  // that softmax or the sum went over
 };
 
 struct Origin {
-  Tensor z;  // undefined: none of the forms
+  Tensor z;  // undefined: none of them
   StableParameters parameters;
 };
 
@@ -68,26 +68,26 @@ Origin origin_of(const Tensor& x) {
   if (node->op() == &detail::softmax_op()) {
     const int axis = node->parameters<SoftmaxParameters>().axis;
     return {detail::argument_of(x, detail::softmax_op()),
-            {Form::softmax,
+            {Argument::softmax,
              {std::uint32_t{1} << axis, true, static_cast<std::uint32_t>(node->rank())}}};
   }
   if (node->op() == &detail::sigmoid_op())
-    return {detail::argument_of(x, detail::sigmoid_op()), {Form::sigmoid, {}}};
+    return {detail::argument_of(x, detail::sigmoid_op()), {Argument::sigmoid, {}}};
   if (node->op() != &detail::sum_op() || x.value_ref()->version() != 0) return {};
   // With recording the sum has an edge to exp, which keeps z; without, it keeps z itself.
   const Node* e = node->inputs()[0];
   return {e ? detail::argument_of(e, detail::exp_op()) : detail::argument_of(x, detail::sum_op()),
-          {Form::sum_exp, node->parameters<ReduceParameters>()}};
+          {Argument::sum_exp, node->parameters<ReduceParameters>()}};
 }
 
 // The logarithm of softmax(z), sigmoid(z) or Σ exp(z).
 template <class T>
 void stable_log(Value& out, const Ref<Value>& z, const StableParameters& p) {
-  switch (p.form) {
-    case Form::softmax:
+  switch (p.of) {
+    case Argument::softmax:
       return kernels::log_softmax(out.data<T>(), kernels::contiguous(z)->data<T>(),
                                   kernels::lines_along(*z, std::countr_zero(p.axes.mask)));
-    case Form::sigmoid:
+    case Argument::sigmoid:
       return kernels::map<T, T>(out, *z, [](T e) { return -kernels::softplus(-e); });
     default:
       return logsumexp_into(out, z, p.axes.mask);
@@ -120,9 +120,9 @@ class StableLog final : public Op {
     check_dtypes(name(), call.tensor(0), call.tensor(1), false, call.where());
     const auto& p = call.parameters<StableParameters>();
     Shape shape = z.shape();
-    if (p.form != Form::sigmoid) {
+    if (p.of != Argument::sigmoid) {
       const Shape remains = infer_reduced(call, p.axes, 1);
-      if (p.form == Form::sum_exp) shape = remains;
+      if (p.of == Argument::sum_exp) shape = remains;
     }
     if (x.shape() != shape)
       throw ShapeError(
@@ -145,7 +145,7 @@ class StableLog final : public Op {
     });
   }
   Node::SavedMask reads(const Call& call) const override {
-    const bool by_sum = call.parameters<StableParameters>().form == Form::sum_exp;
+    const bool by_sum = call.parameters<StableParameters>().of == Argument::sum_exp;
     return input(0) | (by_sum ? input(1) : output);
   }
 
@@ -157,10 +157,10 @@ class StableLog final : public Op {
     }
     if (!r.needs(1)) return;
     const Tensor& g = r.g();
-    switch (p.form) {
-      case Form::softmax:  // the softmax is exp(out)
+    switch (p.of) {
+      case Argument::softmax:  // the softmax is exp(out)
         return r.give(1, g - exp(r.out()) * sum_over(g, p));
-      case Form::sigmoid:  // 1 − σ, without cancellation
+      case Argument::sigmoid:  // 1 − σ, without cancellation
         return r.give(1, -(g * expm1(r.out())));
       default:
         return r.give(1, with_axes(g, r.shape_of(1), p.axes) * weights(r.in(1), p.axes.mask));
@@ -170,10 +170,10 @@ class StableLog final : public Op {
     const auto& p = r.parameters<StableParameters>();
     if (!r.has(1)) return r.tangent(0) / r.in(0);
     const Tensor& t = r.tangent(1);
-    switch (p.form) {
-      case Form::softmax:
+    switch (p.of) {
+      case Argument::softmax:
         return t - sum_over(exp(r.out()) * t, p);
-      case Form::sigmoid:
+      case Argument::sigmoid:
         return -(t * expm1(r.out()));
       default:
         return sum_over(t * weights(r.in(1), p.axes.mask), p);
@@ -184,10 +184,10 @@ class StableLog final : public Op {
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<StableParameters>();
     const Tensor& z = inputs[1];
-    switch (p.form) {
-      case Form::softmax:
+    switch (p.of) {
+      case Argument::softmax:
         return log_softmax(z, std::countr_zero(p.axes.mask), node.where());
-      case Form::sigmoid:
+      case Argument::sigmoid:
         return log_sigmoid(z, node.where());
       default:
         return logsumexp(z, Axes::of_mask(p.axes.mask), p.axes.keepdim, node.where());
@@ -225,7 +225,7 @@ class StableLog final : public Op {
     const Node* x = r.node().inputs()[0];
     if (!x) return false;
     if (r.asked_for(x)) return true;
-    const Node* e = p.form == Form::sum_exp ? x->inputs()[0] : nullptr;
+    const Node* e = p.of == Argument::sum_exp ? x->inputs()[0] : nullptr;
     return e && r.asked_for(e);
   }
 };

@@ -39,8 +39,8 @@ Tensor share_of_first(const Tensor& a, const Tensor& b) {
 }
 
 template <class Better>
-struct Extremum final : BinaryOp<Extremum<Better>> {
-  Extremum() : BinaryOp<Extremum>(Better::name) {}
+struct OneOfTwo final : BinaryOp<OneOfTwo<Better>> {
+  OneOfTwo() : BinaryOp<OneOfTwo>(Better::name) {}
   EigenForm eigen(const Parameters&) const override {
     return EigenForm::member(fmt::format("{}({{1}})", Better::eigen),
                              fmt::format("std::{}({{0}}, {{1}})", Better::eigen));
@@ -90,8 +90,8 @@ struct Smaller {
   static Tensor is_better(const Tensor& a, const Tensor& b) { return a < b; }
   static Tensor apply(Inputs in) { return minimum(in[0], in[1]); }
 };
-const Extremum<Larger> the_maximum;
-const Extremum<Smaller> the_minimum;
+const OneOfTwo<Larger> the_maximum;
+const OneOfTwo<Smaller> the_minimum;
 
 // --- where ---
 

@@ -7,6 +7,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -167,7 +168,8 @@ void write_models(const std::filesystem::path& path) {
   folder.finish();
 }
 
-// The first two samples of every op that fit into matrices.
+// The first two samples of every op that fit into matrices; of one with several forms, which stand
+// before a colon in the labels, of each.
 void write_operations(const std::filesystem::path& path) {
   Folder folder(path, "operation");
   // Those that go by indices, which Eigen's matrices have no word for; and those whose samples have
@@ -176,10 +178,11 @@ void write_operations(const std::filesystem::path& path) {
                                           "reshape", "scatter_add", "take"};
   for (const Op* op : all_ops()) {
     if (!op->differentiable()) continue;
-    int emitted = 0;
+    std::map<std::string, int> emitted;  // by form
     std::string reason;
     for (const Sample& sample : op->samples()) {
-      if (emitted == 2) break;
+      const std::string form = sample.label.substr(0, sample.label.find(':') + 1);
+      if (emitted.contains(form) && emitted[form] == 2) continue;
       std::vector<Tensor> inputs;
       for (std::size_t k = 0; k < sample.inputs.size(); ++k) {
         Tensor input = sample.inputs[k].detach();
@@ -191,14 +194,14 @@ void write_operations(const std::filesystem::path& path) {
       const Tensor weights = reshape(arange(1, y.numel() + 1, 1, f64) * 0.37 - 0.5, y.shape());
       try {
         folder.add(fmt::format("{}, {}", op->name(), sample.label), sum(y * weights.named("w")));
-        ++emitted;
+        ++emitted[form];
       } catch (const std::runtime_error& e) {
         reason = e.what();
       }
     }
-    if ((emitted == 0) != not_emitted.contains(op->name()))
+    if (emitted.empty() != not_emitted.contains(op->name()))
       throw std::runtime_error(
-          fmt::format("{}: {} samples emitted; {}", op->name(), emitted, reason));
+          fmt::format("{}: {} of its forms emitted; {}", op->name(), emitted.size(), reason));
   }
   folder.finish();
 }

@@ -19,7 +19,7 @@
 
 namespace {
 
-using by_hand::Formula;
+using by_hand::HandFormula;
 using by_hand::Kind;
 using by_hand::Network;
 using by_hand::Samples;
@@ -45,9 +45,9 @@ Setting setting(const std::vector<std::int64_t>& units, std::int64_t N, cr::DTyp
   return {network.converted(dtype), cr::to(x, dtype), cr::to(y, dtype)};
 }
 
-std::vector<std::string> written(const std::vector<Formula>& chain) {
+std::vector<std::string> written(const std::vector<HandFormula>& chain) {
   std::vector<std::string> lines;
-  for (const Formula& formula : chain)
+  for (const HandFormula& formula : chain)
     lines.push_back(fmt::format("{} = {}", formula.gradient, formula.text));
   return lines;
 }

@@ -55,7 +55,7 @@ TEST_CASE("find_the_mistake: the derived formulas of every model give the engine
     const derivation::Trace trace(each.loss, tensors, "test", Where::current());
     for (std::size_t k = 0; k < tensors.size(); ++k) {
       const std::uint32_t i = trace.find(tensors[k]);
-      for (const derivation::Form& form : derivation::simplified(trace, i, {})) {
+      for (const derivation::Stage& form : derivation::simplified(trace, i, {})) {
         const Tensor value = evaluate(form.expression, trace.environment());
         REQUIRE(value.shape() == gradients[k].shape());
         const std::vector<double> a = value.to_vector<double>(),

@@ -17,14 +17,14 @@ namespace chainrule {
 
 namespace {
 
-using Formula = Derivation::Formula;
+using Written = Derivation::Written;
 using Step = Derivation::Step;
 using detail::joined;
 using detail::width_of;
 
 // A line of a derivation, whatever the format.
 struct Row {
-  Formula left, right;
+  Written left, right;
   std::string remark;             // "since Σ y = 1", "for k = 3 … 1"
   std::vector<const Step*> of{};  // on the last line for them: shapes, norms and values are theirs
   bool is_summary = false;        // of a module
@@ -71,7 +71,7 @@ Row folded(std::string_view module, const std::vector<const Step*>& steps) {
   const std::string text =
       fmt::format("{} formula{} in {}: {}{}", steps.size(), steps.size() == 1 ? "" : "s", module,
                   joined(names, ", "), steps.size() > names.size() ? " …" : "");
-  const Formula summary{text, "\\text{" + derivation::in_latex_text(text) + "}",
+  const Written summary{text, "\\text{" + derivation::in_latex_text(text) + "}",
                         "<mtext>" + derivation::in_markup(text) + "</mtext>"};
   return {{}, summary, "", {}, true};
 }
@@ -124,7 +124,7 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
     } else {
       for (std::size_t k = 0; k < step.forms.size(); ++k) {
         const std::string& reason = step.forms[k].reason;
-        rows.push_back({k == 0 ? step.gradient : Formula(),
+        rows.push_back({k == 0 ? step.gradient : Written(),
                         step.forms[k].formula,
                         reason.empty() ? reason : "since " + reason,
                         {}});
@@ -146,7 +146,7 @@ std::string both(const std::string& a, const std::string& b, std::string_view be
 
 // A format in which formulas and values stand in one table.
 struct TableFormat {
-  std::string Formula::* formula;
+  std::string Written::* formula;
   std::string (*value)(const Tensor&);
   const char* remark_of_definition;
 };
@@ -224,7 +224,7 @@ std::string Derivation::latex(const DerivationView& view) const {
     if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
     end = " \\\\\n";
   };
-  each_line(*this, view, {&Formula::latex, derivation::value_in_latex, ""}, line);
+  each_line(*this, view, {&Written::latex, derivation::value_in_latex, ""}, line);
   return text + "\n\\end{align*}\n";
 }
 
@@ -286,7 +286,7 @@ std::string Derivation::html_table(const DerivationView& view) const {
         fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
                     math(left), math(right), derivation::in_markup(remark));
   };
-  each_line(*this, view, {&Formula::mathml, derivation::value_in_mathml, "abbreviation"}, line);
+  each_line(*this, view, {&Written::mathml, derivation::value_in_mathml, "abbreviation"}, line);
   text += "</table>\n";
   return view.limits ? text + "<p>" + limits + "</p>\n" : text;
 }

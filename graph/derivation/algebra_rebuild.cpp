@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/graph/derivation/normal_form.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>

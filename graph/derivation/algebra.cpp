@@ -1,4 +1,4 @@
-#include <chainrule/graph/derivation/normal_form.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
 
 #include <fmt/format.h>
 
