@@ -1,6 +1,7 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 
 #include <cmath>
+#include <numbers>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -211,6 +212,26 @@ struct Cos final : UnaryOp<Cos> {
 };
 const Cos the_cos;
 
+struct Erf final : UnaryOp<Erf> {
+  Erf() : UnaryOp("erf") {}
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("unaryExpr([](double e) { return std::erf(e); })", "std::erf({0})");
+  }
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = input(0);
+  template <class T>
+  static T value(T x) {
+    return std::erf(x);
+  }
+  static Tensor slope(const Application& r, const Tensor& g) {
+    return g * (exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
+  }
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());
+  }
+};
+const Erf the_erf;
+
 struct Reciprocal final : UnaryOp<Reciprocal> {
   Reciprocal() : UnaryOp("reciprocal", "1 ⊘ {0}") {}
   Role role(const Parameters&) const override { return Role::Kind::reciprocal; }
@@ -238,6 +259,7 @@ Tensor abs(const Tensor& x, Where where) { return the_abs(x, where); }
 Tensor sign(const Tensor& x, Where where) { return the_sign(x, where); }
 Tensor sin(const Tensor& x, Where where) { return the_sin(x, where); }
 Tensor cos(const Tensor& x, Where where) { return the_cos(x, where); }
+Tensor erf(const Tensor& x, Where where) { return the_erf(x, where); }
 Tensor reciprocal(const Tensor& x, Where where) { return the_reciprocal(x, where); }
 
 namespace detail {

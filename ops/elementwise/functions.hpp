@@ -24,6 +24,9 @@ Tensor square(const Tensor& x, Where where = Where::current());
 Tensor abs(const Tensor& x, Where where = Where::current());
 /// −1, 0 or 1 by the sign of x. Gradient: 0 everywhere.
 Tensor sign(const Tensor& x, Where where = Where::current());
+/// The error function 2/√π ∫₀ˣ exp(−t²) dt. Gradient: g ⊗ 2/√π exp(−x²). (NIST Digital Library of
+/// Mathematical Functions, 7.2.1.)
+Tensor erf(const Tensor& x, Where where = Where::current());
 /// sin x, of radians. Gradient: g ⊗ cos(x).
 Tensor sin(const Tensor& x, Where where = Where::current());
 /// cos x, of radians. Gradient: −g ⊗ sin(x).

@@ -100,6 +100,7 @@ constexpr Entry entries[] = {
     {"cos", unary<cos>},
     {"div", binary<div>},
     {"eq", binary<eq>},
+    {"erf", unary<[](Real x) { return std::erf(x); }>},
     {"exp", unary<exp>},
     {"expm1", unary<expm1>},
     {"ge", binary<ge>},
