@@ -29,7 +29,9 @@ void Application::free_rare() noexcept {
 
 namespace {
 
-bool is_output(Node::SavedMask which) { return which >= Node::output; }
+const char* kind_of(Node::SavedMask which) {
+  return which >= Node::intermediate(0) ? "value" : which >= Node::output ? "output" : "operand";
+}
 
 }  // namespace
 
@@ -52,8 +54,8 @@ Value* Application::checked(Node::SavedMask which, const Node* named) const {
         fmt::format(
             "{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
             "now {}",
-            op, is_output(which) ? "output" : "operand", name, name.empty() ? "" : " ",
-            to_string(value->shape()), saved, now),
+            op, kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()), saved,
+            now),
         node_.where(), "call backward() before the optimizer's step or any other write");
   }
   return value;

@@ -217,7 +217,6 @@ class Evaluation {
   }
   /// True when all results are views: there is nothing to compute.
   bool only_views() const noexcept { return views_; }
-  const Inference& inference() const noexcept { return call_; }
   Ref<Value> take_out() noexcept { return std::move(first_); }
 
  private:

@@ -64,7 +64,7 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
   Node*& place = application->output_array()[k];
   {
     const std::lock_guard lock(outputs_mutex);
-    if (place) return Ref<Node>::share(place);
+    if (place && place->refs.retain_if_alive()) return Ref<Node>::adopt(place);
   }
   Ref<Node> node =
       Ref<Node>::adopt(allocate(&detail::output_op(), 1, 0, {}, value, application->where(), 1));
@@ -73,7 +73,7 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
   node->fill([&](std::size_t) { return application.get(); }, [](std::size_t) { return nullptr; },
              [](std::size_t) { return nullptr; });
   const std::lock_guard lock(outputs_mutex);
-  if (place) return Ref<Node>::share(place);  // another thread was faster
+  if (place && place->refs.retain_if_alive()) return Ref<Node>::adopt(place);  // another was faster
   place = node.get();
   return node;
 }
@@ -82,7 +82,7 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
 // application meanwhile, and will not be any more.
 bool Node::leaves_application() noexcept {
   const std::lock_guard lock(outputs_mutex);
-  if (!refs.release()) return false;
+  if (!refs.is_still_last()) return false;
   Node*& place = input_array()[0]->output_array()[output_index_];
   if (place == this) place = nullptr;
   return true;

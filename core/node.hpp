@@ -35,6 +35,8 @@ class Node {
   /// What is saved of one application, as bits: inputs, outputs, and what was computed on the way.
   using SavedMask = std::uint64_t;
   static constexpr std::size_t most_saved_inputs = 48, most_outputs = 8, most_intermediates = 8;
+  /// Only the first operands may be left out.
+  static constexpr std::size_t most_optional = 8;
   static constexpr SavedMask input(std::size_t i) noexcept { return SavedMask{1} << i; }
   static constexpr SavedMask output_at(std::size_t k) noexcept {
     return SavedMask{1} << (most_saved_inputs + k);
@@ -44,7 +46,7 @@ class Node {
   }
   static constexpr SavedMask output = SavedMask{1} << most_saved_inputs;
 
-  /// A node of `op` with room for `input_count` inputs; `record()` in op.hpp fills it. `out` is
+  /// A node of `op` with room for `input_count` inputs; fill() fills it. `out` is
   /// the first of its outputs.
   static Ref<Node> make(const Op& op, std::uint32_t input_count, SavedMask saved,
                         const Parameters& parameters, const Value& out, const Where& where,
@@ -107,12 +109,15 @@ class Node {
   Value* saved_input(std::size_t i) const noexcept {
     return saves_input(i) ? saved_array()[slot(input(i))] : nullptr;
   }
-  Value* saved_output(std::size_t k = 0) const noexcept { return saved(output_at(k)); }
-  Value* saved_intermediate(std::size_t k) const noexcept { return saved(intermediate(k)); }
+  Value* saved_output(std::size_t k = 0) const noexcept {
+    return k < most_outputs ? saved(output_at(k)) : nullptr;
+  }
+  Value* saved_intermediate(std::size_t k) const noexcept {
+    return k < most_intermediates ? saved(intermediate(k)) : nullptr;
+  }
   bool saves_input(std::size_t i) const noexcept {
     return i < most_saved_inputs && (saved_mask_ >> i & 1);
   }
-  bool saves_output() const noexcept { return saved_mask_ & output; }
   std::uint32_t saved_version(SavedMask which) const noexcept {
     return version_array()[slot(which)];
   }
@@ -131,8 +136,8 @@ class Node {
 
   static void destroy(Node* node) noexcept;
 
-  /// Links the inputs and keeps the values that the mask given to make() names; for record(), while
-  /// the node is not yet shared. `input_node(i)` and `input_value(i)` give the operands,
+  /// Links the inputs and keeps the values that the mask given to make() names; while the node
+  /// is not yet shared. `input_node(i)` and `input_value(i)` give the operands,
   /// `result(k)` the outputs and behind them the intermediates.
   template <class InputNode, class InputValue, class Result>
   void fill(InputNode&& input_node, InputValue&& input_value, Result&& result) noexcept {
@@ -209,8 +214,6 @@ class Node {
   static std::size_t rounded(std::size_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
   static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                  std::size_t outputs, std::size_t parameters) noexcept;
-
-  static constexpr std::size_t most_optional = 8;  // the operands that may be left out
 
   const Op* op_;
   Where where_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <mutex>
 
@@ -103,9 +104,35 @@ const Where& line_of(const Call& call) noexcept {
   return mode.rule_of ? *mode.rule_of : call.where();
 }
 
-void mark_left_out(Node& node, const Call& call) noexcept {
-  for (std::size_t i = 0; i < call.input_count(); ++i)
-    if (!call.given(i)) node.leave_out(i);
+void mark_left_out(Node& node, const Call& call) {
+  for (std::size_t i = 0; i < call.input_count(); ++i) {
+    if (call.given(i)) continue;
+    if (i >= Node::most_optional)
+      throw ValueError(fmt::format("{}: operand {} was left out, but only the first {} can be",
+                                   call.name(), i, Node::most_optional),
+                       call.where());
+    node.leave_out(i);
+  }
+}
+
+constexpr Node::SavedMask first_bits(std::size_t count, std::size_t most) noexcept {
+  return (Node::SavedMask{1} << std::min(count, most)) - 1;
+}
+
+// An op's reads() may name what the call has, and nothing else.
+void check_reads(const Call& call, std::size_t outputs, std::size_t saved, Node::SavedMask reads) {
+  const Node::SavedMask there = first_bits(call.input_count(), Node::most_saved_inputs) |
+                                first_bits(outputs, Node::most_outputs) * Node::output_at(0) |
+                                first_bits(saved, Node::most_intermediates) * Node::intermediate(0);
+  if ((reads & ~there) == 0) [[likely]]
+    return;
+  throw GradError(
+      fmt::format("{}: reads() names what the op does not have: of {} operands, {} outputs and {} "
+                  "saved values, bit {}",
+                  call.name(), call.input_count(), outputs, saved,
+                  std::countr_zero(reads & ~there)),
+      call.where(),
+      "name Node::input(i), Node::output_at(k) and Node::intermediate(k) of the call");
 }
 
 }  // namespace
@@ -129,6 +156,7 @@ void observe(const Call& call, Results outputs) {
 // can be computed again. Most of them are kept by others anyway: parameters, and the user's data.
 Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads) {
   const Operands inputs = call.inputs();
+  check_reads(call, outputs.size(), saved.size(), reads);
   bool all_given = true;
   for (std::size_t i = 0; i < inputs.size() && i < Node::most_saved_inputs; ++i) {
     const Tensor& input = *inputs[i];
@@ -172,7 +200,7 @@ std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameter
   Inference inference(op, inputs, parameters, where);
   op.infer(inference);
   Evaluation evaluation(inference);
-  op.evaluate(evaluation);
+  if (!evaluation.only_views()) op.evaluate(evaluation);
   std::vector<Ref<Value>, memory::Pool<Ref<Value>>> results;
   for (std::size_t k = 0; k < inference.output_count(); ++k)
     results.push_back(evaluation.out_ref(k));

@@ -114,7 +114,7 @@ std::vector<const Op*> all_ops();
 
 namespace detail {
 
-/// Node's, for files that define many ops.
+/// Bits of a saved mask, in few letters.
 constexpr Node::SavedMask input(std::size_t i) noexcept { return Node::input(i); }
 inline constexpr Node::SavedMask output = Node::output;
 constexpr Node::SavedMask intermediate(std::size_t k) noexcept { return Node::intermediate(k); }
@@ -136,11 +136,6 @@ inline bool any_requires_grad(Operands inputs) noexcept {
   return false;
 }
 bool any_named(Operands inputs) noexcept;
-
-template <class P>
-Parameters bytes_of(const P& parameters) noexcept {
-  return Parameters(parameters);
-}
 
 }  // namespace detail
 

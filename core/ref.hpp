@@ -43,6 +43,18 @@ class RefCount {
     count_.store(count - 1, std::memory_order_relaxed);
     return false;
   }
+  /// For who finds it without owning it: false when the last reference is going.
+  bool retain_if_alive() noexcept {
+    std::uint32_t count = count_.load(std::memory_order_relaxed);
+    while (count != 0)
+      if (count_.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel)) return true;
+    return false;
+  }
+  /// After release() was true: false when somebody found it meanwhile, whose it is now.
+  bool is_still_last() noexcept {
+    return count_.load(std::memory_order_acquire) <= 1 ||
+           count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
   bool unique() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
 
  private:

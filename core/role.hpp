@@ -29,7 +29,7 @@ struct Role {
     copy,         ///< a, or a broadcast
     permutation,  ///< a with its axes in another order
     reshape,      ///< the elements of a in the same order, in another shape
-    slice,        ///< some elements of a
+    slice,        ///< some positions of each axis of a, evenly spaced
     scatter,      ///< a in some places of a tensor of zeros
     join,         ///< the operands one behind the other
     // that bring elements together

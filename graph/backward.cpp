@@ -17,6 +17,9 @@ namespace {
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 
+// What g(k) refers to for an output that an op does not have.
+const Tensor no_gradient;
+
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
@@ -37,8 +40,7 @@ class Rule final : public Vjp {
         g_(g) {}
 
   const Tensor& g(std::size_t k) const noexcept override {
-    static const Tensor nothing;
-    return k < node().output_count() ? g_[k] : nothing;
+    return k < node().output_count() ? g_[k] : no_gradient;
   }
   Tensor take_g() noexcept override { return std::move(*g_); }
   void drop_out() noexcept override {
@@ -169,11 +171,7 @@ void check_seed(const Tensor& output, const Tensor& seed, const char* caller, co
                      where);
 }
 
-Tensor copied(const Tensor& tensor) {
-  Ref<Value> copy = Value::make(tensor.dtype(), tensor.shape());
-  kernels::copy(*copy, *tensor.value_ref());
-  return Tensor(std::move(copy));
-}
+Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
 
 // A parameter's grad() is its own: nobody else sees its elements, and they are row-major.
 Tensor owned(Tensor&& gradient, bool recorded) {

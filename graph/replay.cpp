@@ -97,7 +97,7 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   for (std::size_t k = 0; k < edges.size(); ++k)
     inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
   if (node.op()->role(node.parameters()).is(Role::Kind::conversion)) {
-    values[i] = inputs[0];  // everything that is floating is f64
+    values[i] = to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype());
     return;
   }
   const std::span places =
@@ -111,11 +111,10 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
 void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const {
   const detail::ModeScope scope({.recording = false, .provenance = false});
   values.resize(traversal_.places());
-  // Views of earlier results would keep these from being written over.
-  for (std::uint32_t i = 0; i < traversal_.size(); ++i)
-    if (const Value* value = values[i].value_ref().get();
-        value && (traversal_.node(i).is_output() || value->owner() != value))
-      values[i] = {};
+  // What shares its memory, as views do, would keep the result that it shows from being written
+  // over; it goes first.
+  for (std::size_t i = values.size(); i-- > 0;)
+    if (values[i].defined() && !values[i].value_ref()->exclusive()) values[i] = {};
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
     if (computed(i))
       compute(i, values);

@@ -25,10 +25,7 @@ std::string join(std::string_view prefix, std::string_view name) {
 Ref<Value> own(Tensor&& tensor) {
   Ref<Value> value = tensor.value_ref();
   tensor = Tensor();
-  if (value->exclusive()) return value;
-  Ref<Value> copy = Value::make(value->dtype(), value->shape());
-  kernels::copy(*copy, *value);
-  return copy;
+  return value->exclusive() ? value : kernels::copied(*value);
 }
 
 }  // namespace

@@ -23,9 +23,7 @@ void State::set(const Tensor& values, Where where) {
   }
   if (from.owner() == mine.owner()) {
     // A view of these very elements, which the copy would change under its hands.
-    const Ref<Value> copy = Value::make_like(from.dtype(), from);
-    kernels::copy(*copy, from);
-    kernels::copy(mine, *copy);
+    kernels::copy(mine, *kernels::copied(from));
   } else {
     kernels::copy(mine, from);
   }

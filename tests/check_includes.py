@@ -53,16 +53,16 @@ ROOMS = {
     # linalg: mistakes of products are tried out (a transpose forgotten, a swapped order).
     "graph/derivation": "core core/detail graph ops/elementwise ops/shape ops/reduce ops/linalg "
                         "ops/kernels/elementwise",
-    # nn: the stable form of log(softmax(z)).
     "graph/emission": "core core/detail graph graph/derivation "
-                      "ops/elementwise ops/shape ops/reduce ops/nn",
+                      "ops/elementwise ops/shape ops/reduce",
     "graph/picture": "core core/detail graph graph/derivation ops/elementwise",
 
     # kernels/elementwise: parameters are written in place, outside of recording.
     # graph: a module looks in the graph for parameters that were not registered.
     "nn": "core graph ops/kernels/elementwise",
     "nn/init": "core ops/elementwise",
-    "nn/layers": "core nn ops/elementwise ops/shape ops/nn",
+    "nn/layers/detail": "core",
+    "nn/layers": "core nn ops/elementwise ops/shape ops/nn nn/layers/detail",
     "nn/losses": "core ops/nn",
     "nn/optim": "core ops/shape ops/kernels/elementwise",
 }

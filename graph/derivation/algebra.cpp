@@ -8,11 +8,7 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/ops/elementwise/arithmetic.hpp>
-#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
-#include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -169,20 +165,6 @@ Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
   return product(above, {{std::move(inverse)}});
 }
 
-// What an operation is in simpler ones, if it says so.
-Expr Algebra::in_simpler_operations(const Expr& e) {
-  Builder builder(trace_.environment());
-  std::vector<Tensor> values;
-  for (const Expr& part : e->operands) values.push_back(part ? builder.value(part) : Tensor());
-  bool any = false;
-  const Expr longer = builder.build([&] {
-    const Tensor result = e->written_out(values);
-    any = result.defined();
-    return any ? result : values[0];
-  });
-  return any ? longer : nullptr;
-}
-
 Polynomial Algebra::operation(const Expr& e) {
   if (depth_ > most_depth) return atom(e);
   ++depth_;
@@ -235,7 +217,8 @@ Polynomial Algebra::operation(const Expr& e) {
     default:
       break;
   }
-  if (const Expr simpler = in_simpler_operations(e)) return polynomial(simpler);
+  if (const Expr simpler = in_simpler_operations(e, trace_.environment()))
+    return polynomial(simpler);
   return atom(rebuilt(e));
 }
 
@@ -294,7 +277,7 @@ Expr Algebra::rebuilt(const Expr& e) {
     operands.push_back(std::move(simpler));
   }
   if (!changed) return e;
-  return operation_expression(e->application, std::move(operands));
+  return operation_expression(e->application, std::move(operands), e->shape, e->output);
 }
 
 // Sums under a fraction line that divide what stands above it: (p − p²) ⊘ (1 − p) is p.

@@ -47,7 +47,6 @@ class Algebra {
   Polynomial sum_of(const Expr& expression, const Polynomial& inside);
   Polynomial slope_of(const Expr& expression);
   Polynomial quotient_of(const Polynomial& above, const Expr& below);
-  Expr in_simpler_operations(const Expr& expression);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
@@ -49,49 +52,75 @@ Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
   return joined;
 }
 
-Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
-  if (sum.terms.empty()) return number_expression(0, shape);
-  // Factors that all terms share go in front: numbers of one size, and powers.
-  Polynomial rest = with_sums_joined(sum);
-  Term common;
-  if (rest.terms.size() > 1) {
-    const double size = std::abs(rest.terms[0].coefficient);
-    if (std::ranges::all_of(rest.terms,
-                            [&](const Term& t) { return std::abs(t.coefficient) == size; }))
-      common.coefficient = size;
-    for (const Factor& factor : Term(rest.terms[0]).factors) {
-      int exponent = factor.exponent;
-      for (const Term& term : rest.terms) {
-        const auto mine = std::ranges::find(term.factors, factor.key, &Factor::key);
-        const int e = mine == term.factors.end() ? 0 : mine->exponent;
-        exponent = e > 0 && exponent > 0   ? std::min(exponent, e)
-                   : e < 0 && exponent < 0 ? std::max(exponent, e)
-                                           : 0;
-      }
-      if (exponent != 0) common.factors.push_back({factor.base, factor.key, exponent});
-    }
-    for (Term& term : rest.terms) {
-      term.coefficient /= common.coefficient;
-      for (Factor factor : common.factors) {
-        factor.exponent = -factor.exponent;
-        multiply_into(term, factor);
-      }
-      drop_ones(term);
-    }
-    std::ranges::stable_partition(rest.terms, [](const Term& t) { return t.coefficient > 0; });
-  }
+namespace {
 
-  Builder builder(trace_.environment());
-  const auto power = [&](const Factor& factor) {
-    Tensor x = builder.value(factor.base);
+int exponent_in(const Term& term, const std::string& key) {
+  const auto mine = std::ranges::find(term.factors, key, &Factor::key);
+  return mine == term.factors.end() ? 0 : mine->exponent;
+}
+
+// Takes out of a sum what all its terms share: numbers of one size, and powers.
+Term take_common(Polynomial& sum) {
+  Term common;
+  if (sum.terms.size() < 2) return common;
+  const double size = std::abs(sum.terms[0].coefficient);
+  if (std::ranges::all_of(sum.terms,
+                          [&](const Term& t) { return std::abs(t.coefficient) == size; }))
+    common.coefficient = size;
+  for (const Factor& factor : sum.terms[0].factors) {
+    int exponent = factor.exponent;
+    for (const Term& term : sum.terms) {
+      const int e = exponent_in(term, factor.key);
+      exponent = e > 0 && exponent > 0   ? std::min(exponent, e)
+                 : e < 0 && exponent < 0 ? std::max(exponent, e)
+                                         : 0;
+    }
+    if (exponent != 0) common.factors.push_back({factor.base, factor.key, exponent});
+  }
+  for (Term& term : sum.terms) {
+    term.coefficient /= common.coefficient;
+    for (Factor factor : common.factors) {
+      factor.exponent = -factor.exponent;
+      multiply_into(term, factor);
+    }
+    drop_ones(term);
+  }
+  std::ranges::stable_partition(sum.terms, [](const Term& t) { return t.coefficient > 0; });
+  return common;
+}
+
+// The terms that stand over one denominator, together; in the order of the first of each.
+std::vector<std::vector<Term>> by_denominator(const Polynomial& sum) {
+  std::vector<std::vector<Term>> groups;
+  for (const Term& term : sum.terms) {
+    const Term below = denominator_of(term);
+    const auto group = std::ranges::find_if(groups, [&](const std::vector<Term>& g) {
+      return !below.factors.empty() && same_factors(denominator_of(g[0]), below);
+    });
+    if (group == groups.end())
+      groups.push_back({term});
+    else
+      group->push_back(term);
+  }
+  return groups;
+}
+
+// Computes what a formula shows, so that a Builder sees how it is made.
+struct Writer {
+  Builder& builder;
+  Tensor total{};
+
+  Tensor power(const Factor& factor) {
+    const Tensor x = builder.value(factor.base);
     const int times = std::abs(factor.exponent);
     if (times == 2) return square(x);
     Tensor result = x;
     for (int i = 1; i < times; ++i) result = result * x;
     return result;
-  };
-  // numerator ⊘ denominator ⊗ coefficient; undefined for a bare number.
-  const auto apply_factors = [&](Tensor start, const Term& term, bool with_coefficient) {
+  }
+
+  // start ⊗ factors above ⊘ factors below ⊗ coefficient; undefined for a bare number.
+  Tensor with_factors(Tensor start, const Term& term, bool with_coefficient) {
     Tensor above = std::move(start), below;
     for (const Factor& factor : term.factors) {
       Tensor& side = factor.exponent > 0 ? above : below;
@@ -104,64 +133,68 @@ Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
     const bool used = below.defined() && term.factors.size() == 1 && term.factors[0].exponent < 0;
     if (!with_coefficient || c == 1 || used || !above.defined()) return above;
     return c == -1 ? -above : above * c;
-  };
+  }
+
+  void add(const Tensor& value, bool subtracted) {
+    if (!total.defined())
+      total = subtracted ? -value : value;
+    else
+      total = subtracted ? total - value : total + value;
+  }
+
+  void multiply_by(const Term& common) {
+    if (common.factors.empty() && common.coefficient == 1) return;
+    Term front, behind = common;
+    behind.factors.clear();
+    for (const Factor& factor : common.factors)
+      (factor.exponent > 0 ? front : behind).factors.push_back(factor);
+    if (!front.factors.empty()) total = with_factors({}, front, true) * total;
+    total = with_factors(total, behind, true);
+  }
+};
+
+// The sum of what stands above a common denominator, and whether it is to be subtracted.
+std::pair<Polynomial, bool> numerators(const std::vector<Term>& group) {
+  Polynomial above;
+  for (Term term : group) {
+    std::erase_if(term.factors, [](const Factor& f) { return f.exponent < 0; });
+    above.terms.push_back(std::move(term));
+  }
+  const bool subtracted =
+      std::ranges::all_of(above.terms, [](const Term& t) { return t.coefficient < 0; });
+  if (subtracted)
+    for (Term& term : above.terms) term.coefficient = -term.coefficient;
+  return {std::move(above), subtracted};
+}
+
+}  // namespace
+
+Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
+  if (sum.terms.empty()) return number_expression(0, shape);
+  Polynomial rest = with_sums_joined(sum);
+  const Term common = take_common(rest);
+  Builder builder(trace_.environment());
   return builder.build([&] {
-    const auto term_value = [&](const Term& term) {
-      const Tensor value = apply_factors({}, term, true);
-      if (value.defined()) return value;
-      const bool alone = rest.terms.size() == 1;  // a bare number
-      return builder.value(number_expression(term.coefficient, alone ? shape : Shape()));
-    };
-    // Terms over one denominator stand over it together.
-    std::vector<bool> done(rest.terms.size());
-    Tensor total;
-    const auto add_to_total = [&](const Tensor& value, bool subtracted) {
-      if (!total.defined())
-        total = subtracted ? -value : value;
-      else
-        total = subtracted ? total - value : total + value;
-    };
-    for (std::size_t i = 0; i < rest.terms.size(); ++i) {
-      if (done[i]) continue;
-      const Term below = denominator_of(rest.terms[i]);
-      std::vector<Term> group;
-      for (std::size_t j = i; j < rest.terms.size(); ++j)
-        if (!done[j] && same_factors(denominator_of(rest.terms[j]), below)) {
-          done[j] = true;
-          group.push_back(rest.terms[j]);
-        }
-      if (group.size() == 1 || below.factors.empty()) {
-        for (Term& term : group) {
-          const bool subtracted = total.defined() && term.coefficient < 0;
-          if (subtracted) term.coefficient = -term.coefficient;
-          add_to_total(term_value(term), subtracted);
-        }
+    Writer writer{builder};
+    for (const std::vector<Term>& group : by_denominator(rest)) {
+      if (group.size() > 1) {
+        const auto [above, subtracted] = numerators(group);
+        const Tensor over = builder.value(expression_of(above, shape));
+        writer.add(writer.with_factors(over, denominator_of(group[0]), true), subtracted);
         continue;
       }
-      Polynomial above;
-      for (const Term& term : group) {
-        Term numerator = term;
-        std::erase_if(numerator.factors, [](const Factor& f) { return f.exponent < 0; });
-        above.terms.push_back(std::move(numerator));
+      Term term = group[0];
+      const bool subtracted = writer.total.defined() && term.coefficient < 0;
+      if (subtracted) term.coefficient = -term.coefficient;
+      Tensor value = writer.with_factors({}, term, true);
+      if (!value.defined()) {  // a bare number
+        const bool alone = rest.terms.size() == 1;
+        value = builder.value(number_expression(term.coefficient, alone ? shape : Shape()));
       }
-      const bool subtracted =
-          std::ranges::all_of(above.terms, [](const Term& t) { return t.coefficient < 0; });
-      if (subtracted)
-        for (Term& term : above.terms) term.coefficient = -term.coefficient;
-      Term over = below;
-      add_to_total(apply_factors(builder.value(expression_of(above, shape)), over, true),
-                   subtracted);
+      writer.add(value, subtracted);
     }
-    if (rest.terms.size() > 1 && !(common.factors.empty() && common.coefficient == 1)) {
-      Term front, behind = common;
-      behind.factors.clear();
-      for (const Factor& factor : common.factors)
-        (factor.exponent > 0 ? front : behind).factors.push_back(factor);
-      if (!front.factors.empty()) total = apply_factors({}, front, true) * total;
-      total = apply_factors(total, behind, true);
-    }
-    if (total.shape() != shape) total = expand(total, shape);
-    return total;
+    if (rest.terms.size() > 1) writer.multiply_by(common);
+    return writer.total.shape() == shape ? writer.total : expand(writer.total, shape);
   });
 }
 

@@ -9,11 +9,7 @@ Tensor Builder::value(const Expr& expression) {
   if (found != values_.end()) return found->second;
   Tensor value = evaluate(expression, environment_);
   // Two expressions may have one value; each gets its own place.
-  if (known_.contains(value.value_ref().get())) {
-    Ref<Value> copy = Value::make(value.dtype(), value.shape());
-    kernels::copy(*copy, *value.value_ref());
-    value = Tensor(std::move(copy));
-  }
+  if (known_.contains(value.value_ref().get())) value = Tensor(kernels::copied(*value.value_ref()));
   known_[value.value_ref().get()] = expression;
   held_.push_back(value.value_ref());
   expressions_.push_back(expression);
@@ -39,6 +35,14 @@ Expr Builder::expression(const Tensor& value) {
   known_[value.value_ref().get()] = constant;
   held_.push_back(value.value_ref());
   return constant;
+}
+
+Expr in_simpler_operations(const Expr& operation, const Environment& environment) {
+  Builder builder(environment);
+  std::vector<Tensor> values;
+  for (const Expr& operand : operation->operands)
+    values.push_back(operand ? builder.value(operand) : Tensor());
+  return builder.build([&] { return operation->written_out(values); });
 }
 
 }  // namespace chainrule::derivation

@@ -16,7 +16,8 @@ class Builder final : public Observer {
 
   /// The value that stands for an expression from now on.
   Tensor value(const Expr& expression);
-  /// The expression of a value that f() computes from values that value() gave.
+  /// The expression of a value that f() computes from values that value() gave; null for an
+  /// undefined one.
   template <class F>
   Expr build(F&& f) {
     const Tensor result = [&] {
@@ -24,7 +25,7 @@ class Builder final : public Observer {
       const Observing observing(*this);
       return f();
     }();
-    return expression(result);
+    return result.defined() ? expression(result) : nullptr;
   }
 
  private:
@@ -38,5 +39,9 @@ class Builder final : public Observer {
   std::vector<Ref<Value>> held_;  // so that no other value gets their places
   std::vector<Expr> expressions_;
 };
+
+/// What an operation is in simpler ones, where its op says so; else null. The environment gives its
+/// operands values.
+Expr in_simpler_operations(const Expr& operation, const Environment& environment);
 
 }  // namespace chainrule::derivation

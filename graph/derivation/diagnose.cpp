@@ -10,7 +10,6 @@
 #include <chainrule/graph/derivation/mutate.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

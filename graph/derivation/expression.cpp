@@ -13,7 +13,6 @@
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -78,7 +77,8 @@ Expression::~Expression() {
 }
 
 Role Expression::role() const {
-  return kind == Kind::operation ? op()->role(application->parameters()) : Role();
+  const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
+  return is_one_result ? op()->role(application->parameters()) : Role();
 }
 
 std::string Expression::written() const {

@@ -7,7 +7,6 @@
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 

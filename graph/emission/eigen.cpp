@@ -239,6 +239,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   const EigenForm form = form_of(e);
   const char* name = e.op()->name();
   if (*e.op()->eigen_definition()) helpers_.emplace(name, e.op()->eigen_definition());
+  if (operands.empty()) fail(e);
   const Code& x = operands[0];
   switch (form.kind) {
     case EigenForm::Kind::function:
@@ -247,8 +248,9 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
       return reduced(form, name, x, e.operands[0]->shape, e.shape);
     case EigenForm::Kind::lines:
       return along(form, name, x, e.operands[0]->shape);
+    case EigenForm::Kind::comparison:
+      return compared(x, form.array, form.scalar, operands[1]);
     default:
-      if (e.is(Role::Kind::comparison)) return compared(x, form.array, form.scalar, operands[1]);
       return elementwise(form, operands, e.application->dtype() == boolean);
   }
 }

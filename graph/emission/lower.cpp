@@ -6,9 +6,6 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/build.hpp>
-#include <chainrule/ops/elementwise/activations.hpp>
-#include <chainrule/ops/elementwise/log.hpp>
-#include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::emission {
@@ -18,20 +15,6 @@ using derivation::Environment;
 using derivation::Trace;
 
 namespace {
-
-Expr written_out(const Expr& e, const Environment& environment) {
-  Builder builder(environment);
-  std::vector<Tensor> values;
-  for (const Expr& operand : e->operands)
-    values.push_back(operand ? builder.value(operand) : Tensor());
-  bool any = false;
-  const Expr longer = builder.build([&] {
-    const Tensor result = e->written_out(values);
-    any = result.defined();
-    return any ? result : values[0];
-  });
-  return any ? longer : nullptr;
-}
 
 Expr lowered(const Expr& expression, const Environment& environment) {
   Expr now = expression;
@@ -45,7 +28,8 @@ Expr lowered(const Expr& expression, const Environment& environment) {
       if (e->kind != Expression::Kind::operation || has_form(*e)) return;
       // Operands first: what stands around another is replaced in the next round.
       if (changed.contains(e.get())) return;
-      if (Expr longer = written_out(e, environment)) simpler[e.get()] = std::move(longer);
+      if (Expr longer = derivation::in_simpler_operations(e, environment))
+        simpler[e.get()] = std::move(longer);
     });
     if (simpler.empty()) return now;
     now = replaced(now, simpler);

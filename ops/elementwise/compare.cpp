@@ -29,7 +29,7 @@ struct OfBooleans {
 
 // In emitted code: a comparison by its sign, and the sign for exchanged operands.
 EigenForm comparison(const char* sign, const char* reversed) {
-  return {.kind = EigenForm::Kind::elementwise, .array = sign, .scalar = reversed};
+  return {.kind = EigenForm::Kind::comparison, .array = sign, .scalar = reversed};
 }
 EigenForm of_masks(const char* code) {
   return {.kind = EigenForm::Kind::mask, .array = code, .scalar = code};

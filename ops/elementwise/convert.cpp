@@ -95,8 +95,6 @@ const To to_op;
 
 }  // namespace
 
-bool detail::is_conversion(const Node& node) noexcept { return node.op() == &to_op; }
-
 Tensor to(const Tensor& x, DType dtype, Where where) {
   if (x.dtype(where) == dtype) return x;
   detail::Mode mode = detail::mode;

@@ -10,11 +10,4 @@ namespace chainrule {
 /// Throws ValueError for NaN, infinities and numbers beyond i64 to i64, and names the first.
 Tensor to(const Tensor& x, DType dtype, Where where = Where::current());
 
-namespace detail {
-
-/// True for a node of to().
-bool is_conversion(const Node& node) noexcept;
-
-}  // namespace detail
-
 }  // namespace chainrule

@@ -114,6 +114,10 @@ Shape batch_shape(const Tensor& a, const Tensor& b, const Where& where) {
   return batch;
 }
 
+struct MatmulParameters {
+  std::uint32_t a_transposed = 0, b_transposed = 0;  // 0 or 1
+};
+
 Tensor as_column(const Tensor& x) { return unsqueeze(x, -1); }
 Tensor as_row(const Tensor& x) { return unsqueeze(x, -2); }
 
@@ -141,25 +145,27 @@ void add_product(Value& out, const Tensor& a, bool a_transposed, const Tensor& b
 }
 
 // dA where a or b is a vector, which takes part as a row on the left and as a column on the right.
-Tensor gradient_with_vector_left(const Tensor& g, const Tensor& b, int a_rank) {
-  if (b.rank() == 1) return a_rank == 1 ? g * b : as_column(g) * b;
-  return squeeze(product(as_row(g), false, b, true), -2);
+Tensor gradient_with_vector_left(const Tensor& g, const Tensor& b, int a_rank,
+                                 const MatmulParameters& p) {
+  if (b.rank() != 1) return squeeze(product(as_row(g), false, b, !p.b_transposed), -2);
+  if (a_rank == 1) return g * b;
+  const Tensor gradient = as_column(g) * b;
+  return p.a_transposed ? transpose(gradient) : gradient;
 }
 
 // dB in the same case.
-Tensor gradient_with_vector_right(const Tensor& g, const Tensor& a, int b_rank) {
-  if (a.rank() == 1) return b_rank == 1 ? g * a : as_column(a) * as_row(g);
-  return squeeze(product(a, true, as_column(g), false), -1);
+Tensor gradient_with_vector_right(const Tensor& g, const Tensor& a, int b_rank,
+                                  const MatmulParameters& p) {
+  if (a.rank() != 1) return squeeze(product(a, !p.a_transposed, as_column(g), false), -1);
+  if (b_rank == 1) return g * a;
+  const Tensor gradient = as_column(a) * as_row(g);
+  return p.b_transposed ? transpose(gradient) : gradient;
 }
 
 // The gradient of either operand is made with the other one.
 Node::SavedMask reads_the_other(const Call& call) {
   return (call.needs_grad(0) ? input(1) : 0) | (call.needs_grad(1) ? input(0) : 0);
 }
-
-struct MatmulParameters {
-  std::uint32_t a_transposed = 0, b_transposed = 0;  // 0 or 1
-};
 
 class Matmul final : public Op {
  public:
@@ -214,7 +220,7 @@ class Matmul final : public Op {
     if (r.needs(0)) {
       const Tensor& b = r.in(1);
       if (b.rank() == 1 || r.rank_of(0) == 1)
-        r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0)));
+        r.give(0, gradient_with_vector_left(r.g(), b, r.rank_of(0), flags(r)));
       else
         ta ? detail::give_product(r, 0, b, tb, r.g(), true)
            : detail::give_product(r, 0, r.g(), false, b, !tb);
@@ -222,7 +228,7 @@ class Matmul final : public Op {
     if (r.needs(1)) {
       const Tensor& a = r.in(0);
       if (a.rank() == 1 || r.rank_of(1) == 1)
-        r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1)));
+        r.give(1, gradient_with_vector_right(r.g(), a, r.rank_of(1), flags(r)));
       else
         tb ? detail::give_product(r, 1, r.g(), true, a, ta)
            : detail::give_product(r, 1, a, !ta, r.g(), false);

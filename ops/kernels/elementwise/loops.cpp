@@ -56,11 +56,12 @@ void copy(Value& out, const Value& a) {
   });
 }
 
-Ref<Value> contiguous(const Ref<Value>& a) {
-  if (a->contiguous()) return a;
-  Ref<Value> out = Value::make(a->dtype(), a->dims(), a->rank());
-  copy(*out, *a);
+Ref<Value> copied(const Value& a) {
+  Ref<Value> out = Value::make(a.dtype(), a.dims(), a.rank());
+  copy(*out, a);
   return out;
 }
+
+Ref<Value> contiguous(const Ref<Value>& a) { return a->contiguous() ? a : copied(*a); }
 
 }  // namespace chainrule::kernels

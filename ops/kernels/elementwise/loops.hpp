@@ -202,6 +202,9 @@ void add_in_place(Value& a, const Value& b);
 /// A row-major copy of `a` into `out`, which has its shape and dtype.
 void copy(Value& out, const Value& a);
 
+/// A row-major copy of `a` with elements of its own.
+Ref<Value> copied(const Value& a);
+
 /// A row-major value with the elements of `a`: itself, or a copy.
 Ref<Value> contiguous(const Ref<Value>& a);
 
