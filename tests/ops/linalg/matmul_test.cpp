@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
@@ -170,4 +171,21 @@ TEST_CASE("matmul: what does not fit, and where") {
   CHECK_THROWS_AS(dot(w, w), ShapeError);
   CHECK_THROWS_AS(outer(w, x), ShapeError);
   CHECK_THROWS_AS(matmul(w, Tensor()), ValueError);
+}
+
+TEST_CASE("matmul: transposed by its parameters, beside a vector") {
+  const Tensor a = tensor({{0.7, -1.3}, {2.1, 0.4}}, f64).requires_grad_();
+  const Tensor v = tensor({0.6, -1.1}, f64).requires_grad_();
+  for (const bool left : {true, false}) {
+    const auto direct = [&] {
+      return left ? detail::product(a, true, v, false, Where::current())
+                  : detail::product(v, false, a, true, Where::current());
+    };
+    const auto by_view = [&] { return left ? matmul(a.T(), v) : matmul(v, a.T()); };
+    CHECK(direct().to_vector<double>() == by_view().to_vector<double>());
+    const std::vector<Tensor> got = grad(sum(direct() * v), {a, v});
+    const std::vector<Tensor> want = grad(sum(by_view() * v), {a, v});
+    for (const std::size_t k : {0U, 1U})
+      CHECK(got[k].to_vector<double>() == want[k].to_vector<double>());
+  }
 }
