@@ -68,8 +68,8 @@ TEST_CASE("node: what it was made of") {
 
   const Parameters parameters{2.5, 1};
   const Where here = Where::current();
-  const Ref<Node> node = Node::make(op, 2, detail::input(1) | detail::output,
-                                    parameters, *b.value_ref(), here);
+  const Ref<Node> node =
+      Node::make(op, 2, detail::input(1) | detail::output, parameters, *b.value_ref(), here);
   node->fill([&](std::size_t i) { return i == 0 ? leaf.get() : nullptr; },
              [&](std::size_t) { return a.value_ref().get(); },
              [&](std::size_t) { return b.value_ref().get(); });
