@@ -125,7 +125,6 @@ std::function<void()> steps_of(bool adam, double rate, double momentum,
   }
   return [=] {
     const torch::NoGradGuard guard;
-    state->gradients.clear();
     for (const Tensor& each : state->parameters) state->gradients.push_back(each.grad());
     if (adam) {
       state->counts[0].add_(1);
@@ -136,6 +135,7 @@ std::function<void()> steps_of(bool adam, double rate, double momentum,
                       false, false, momentum != 0 && !state->begun);
       state->begun = true;
     }
+    state->gradients.clear();  // their memory is free as soon as the model's are removed
   };
 #else
   std::shared_ptr<torch::optim::Optimizer> optimizer;
