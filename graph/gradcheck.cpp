@@ -50,7 +50,7 @@ void compare(Check& check, std::string what, const Shape& shape, std::span<const
     const double error = relative_error(autograd[i], reference[i]);
     if (error < row.worst_error || (i > 0 && error == row.worst_error)) continue;
     row.worst_error = error;
-    row.worst_index = derivation::index_at(static_cast<std::int64_t>(i), shape);
+    row.worst_index = position_of(static_cast<std::int64_t>(i), shape);
     row.autograd = autograd[i];
     row.reference = reference[i];
   }

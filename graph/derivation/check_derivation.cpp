@@ -163,7 +163,7 @@ class DerivationChecker {
           std::numeric_limits<double>::quiet_NaN();
     }
     if (!expected.empty()) {
-      verdict.worst = derivation::index_at(worst, verdict.expected);
+      verdict.worst = position_of(worst, verdict.expected);
       verdict.by_autograd = expected[static_cast<std::size_t>(worst)];
       verdict.by_differences = difference_at(i, worst);
       verdict.autograd_ok = engine_ok && agrees_in_a_direction(i, right, scale, single);

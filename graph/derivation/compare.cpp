@@ -30,15 +30,6 @@ double largest(const std::vector<double>& x) {
   return most;
 }
 
-Shape index_at(std::int64_t position, const Shape& shape) {
-  Shape index = shape;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    index[axis] = position % shape[axis];
-    position /= shape[axis];
-  }
-  return index;
-}
-
 bool nearly_equal(const Tensor& a, const Tensor& b, double tolerance, double allowed) {
   if (a.shape() != b.shape()) return false;
   const std::vector<double> x = numbers(a), y = numbers(b);

@@ -18,9 +18,6 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 /// The largest |x| that is finite; 0 without one.
 double largest(const std::vector<double>& x);
 
-/// The index of the element that is at `position` in row-major order.
-Shape index_at(std::int64_t position, const Shape& shape);
-
 /// Whether two tensors of one shape are equal but for `tolerance` times the largest element of `a`,
 /// or for `allowed` where that is more. False for different shapes.
 bool nearly_equal(const Tensor& a, const Tensor& b, double tolerance, double allowed = 0);

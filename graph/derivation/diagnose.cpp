@@ -43,7 +43,7 @@ class Diagnosis {
     for (std::size_t i = 0; i < y.size(); ++i)
       if (std::isfinite(x[i]) && !std::isfinite(y[i]))
         return fmt::format("it is {} at {}; the chain rule gives {}", y[i],
-                           to_string(index_at(static_cast<std::int64_t>(i), value().shape())),
+                           to_string(position_of(static_cast<std::int64_t>(i), value().shape())),
                            right());
     return "";
   }
@@ -143,7 +143,7 @@ class Diagnosis {
           wrong, x.size());
     if (wrong <= x.size() / 4)
       return fmt::format("right but for {} of {} elements, the first at {}", wrong, x.size(),
-                         to_string(index_at(static_cast<std::int64_t>(first), is)));
+                         to_string(position_of(static_cast<std::int64_t>(first), is)));
     return "";
   }
   bool same_after_sum(int axis, bool keep) const {
