@@ -25,16 +25,7 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// Numbers in −8 … 8 without a pattern.
-Array scores(const Shape& shape, std::uint64_t seed) {
-  Array a(shape);
-  std::uint64_t state = seed;
-  for (Real& e : a.v) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    e = static_cast<Real>(static_cast<std::int64_t>(state >> 33) - (1 << 30)) / (1 << 30) * 8;
-  }
-  return a;
-}
+Array scores(const Shape& shape, std::uint64_t seed) { return samples::scattered(shape, seed, 8); }
 
 // The loss of every sample and its gradient for the logits, straight from the definition, in long
 // double, for logits (samples, classes).

@@ -29,15 +29,8 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-// Numbers in −20 … 20 without a pattern.
 Tensor scores(const Shape& shape, DType dtype) {
-  Array a(shape);
-  std::uint64_t state = 5;
-  for (Real& e : a.v) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    e = static_cast<Real>(static_cast<std::int64_t>(state >> 33) - (1 << 30)) / (1 << 30) * 20;
-  }
-  return samples::tensor_of(a, dtype);
+  return samples::tensor_of(samples::scattered(shape, 5, 20), dtype);
 }
 
 // log Σ exp along an axis, with extent 1 there; without a shift: long double holds e^±11000.

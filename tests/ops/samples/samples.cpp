@@ -170,6 +170,16 @@ Array direction(const Shape& shape, unsigned seed) {
   return out;
 }
 
+Array scattered(const Shape& shape, std::uint64_t seed, Real size) {
+  Array out(shape);
+  std::uint64_t state = seed;
+  for (Real& x : out.v) {
+    state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX
+    x = static_cast<Real>(static_cast<std::int64_t>(state >> 33) - (1 << 30)) / (1 << 30) * size;
+  }
+  return out;
+}
+
 std::string compare(const std::string& what, const Array& got, const Array& want, Real tolerance) {
   if (got.shape != want.shape)
     return fmt::format("{} has the shape {} instead of {}", what, to_string(got.shape),

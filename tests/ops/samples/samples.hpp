@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -43,6 +44,9 @@ Tensors pick(std::span<const Tensor> tensors, std::span<const std::size_t> which
 
 /// Numbers of size 1/4 … 1 and both signs, always the same for one shape and `seed`.
 Array direction(const chainrule::Shape& shape, unsigned seed);
+
+/// Numbers in −size … size without a pattern, always the same for one shape and `seed`.
+Array scattered(const chainrule::Shape& shape, std::uint64_t seed, Real size);
 
 /// "" if every element is within tolerance · max(1, |want|) of what is wanted (NaN and infinities:
 /// the same), else which one is not.
