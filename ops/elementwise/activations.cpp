@@ -33,28 +33,33 @@ std::vector<Sample> slope_samples(Tensor (*apply)(Inputs)) {
           {"empty", {zeros({2, 0}, f64), zeros({2, 0}, f64)}, apply}};
 }
 
-// What the rules read: both operands, g for the gradient of the second one only.
-Node::SavedMask slope_saves(bool needs_y) { return input(1) | (needs_y ? input(0) : 0); }
-
-struct SigmoidSlope final : BinaryOp<SigmoidSlope> {
-  SigmoidSlope() : BinaryOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
-  Role role(const Parameters&) const override;
+// g ⊗ φ'(z) of g and y = φ(z), linear in g. `Self` gives value(g, y), and by_result(r, h): h times
+// the derivative for y.
+template <class Self>
+struct SlopeOp : BinaryOp<Self> {
+  using BinaryOp<Self>::BinaryOp;
   static constexpr bool integers = false;
+  // Both operands, g for the gradient of the second one only.
+  static Node::SavedMask saved(bool, bool needs_y) { return input(1) | (needs_y ? input(0) : 0); }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+    if (r.needs(1)) r.give(1, Self::by_result(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
+    const Tensor curved = Self::by_result(r, r.tangent(1));
+    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
+  }
+};
+
+struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
+  SigmoidSlope() : SlopeOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
+  Role role(const Parameters&) const override;
   template <class T>
   static T value(T g, T s) {
     return kernels::sigmoid_slope(g, s);
   }
-  static Node::SavedMask saved(bool, bool needs_s) { return slope_saves(needs_s); }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
-    if (r.needs(1)) r.give(1, by_s(r, r.g()));
-  }
-  Tensor jvp(Jvp& r) const override {
-    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
-    const Tensor curved = by_s(r, r.tangent(1));
-    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
-  }
-  static Tensor by_s(const Application& r, const Tensor& h) {
+  static Tensor by_result(const Application& r, const Tensor& h) {
     return h * r.in(0) * (1 - 2 * r.in(1));
   }
   Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
@@ -94,25 +99,16 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
 };
 const Sigmoid the_sigmoid;
 
-struct TanhSlope final : BinaryOp<TanhSlope> {
-  TanhSlope() : BinaryOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
+struct TanhSlope final : SlopeOp<TanhSlope> {
+  TanhSlope() : SlopeOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
   Role role(const Parameters&) const override;
-  static constexpr bool integers = false;
   template <class T>
   static T value(T g, T t) {
     return kernels::tanh_slope(g, t);
   }
-  static Node::SavedMask saved(bool, bool needs_t) { return slope_saves(needs_t); }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
-    if (r.needs(1)) r.give(1, by_t(r, r.g()));
+  static Tensor by_result(const Application& r, const Tensor& h) {
+    return -2 * h * r.in(0) * r.in(1);
   }
-  Tensor jvp(Jvp& r) const override {
-    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
-    const Tensor curved = by_t(r, r.tangent(1));
-    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
-  }
-  static Tensor by_t(const Application& r, const Tensor& h) { return -2 * h * r.in(0) * r.in(1); }
   Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
     return inputs[0] * (1 - inputs[1] * inputs[1]);
   }
