@@ -139,8 +139,9 @@ bool any_named(Operands inputs) noexcept;
 
 }  // namespace detail
 
-/// The end of every operation of one result: tells observers, and records when recording is on and
-/// an operand requires gradients. `saved` are the values that evaluate() computed on the way.
+/// The end of every operation of one result: tells observers, and records when recording is on, an
+/// operand requires gradients and the result is floating. `saved` are the values that evaluate()
+/// computed on the way.
 ///
 /// A template, so that the compiler sees through the virtual functions of a final op.
 template <class O>
@@ -148,8 +149,9 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
   if (detail::mode.observer) [[unlikely]]
     detail::observe(call, std::span(&out, 1));
   if (op.differentiable()) {
-    if (detail::mode.recording && (detail::any_requires_grad(call.inputs()) ||
-                                   (op.follows_names() && detail::any_named(call.inputs()))))
+    if (detail::mode.recording &&
+        ((is_floating(out->dtype()) && detail::any_requires_grad(call.inputs())) ||
+         (op.follows_names() && detail::any_named(call.inputs()))))
       return detail::record_node(call, std::move(out), saved, op.reads(call));
     if (detail::mode.provenance)
       if (const Tensor what = op.remembered(call); what.defined())

@@ -96,11 +96,7 @@ const To to_op;
 }  // namespace
 
 Tensor to(const Tensor& x, DType dtype, Where where) {
-  if (x.dtype(where) == dtype) return x;
-  detail::Mode mode = detail::mode;
-  mode.recording = mode.recording && is_floating(dtype);  // others have no gradient
-  const detail::ModeScope scope(mode);
-  return to_op(x, dtype, where);
+  return x.dtype(where) == dtype ? x : to_op(x, dtype, where);
 }
 
 }  // namespace chainrule
