@@ -183,7 +183,6 @@ class Evaluation {
   Evaluation(const Evaluation&) = delete;
   Evaluation& operator=(const Evaluation&) = delete;
 
-  const Call& call() const noexcept { return call_; }
   const char* name() const noexcept { return call_.name(); }
   const Where& where() const noexcept { return call_.where(); }
   std::size_t input_count() const noexcept { return call_.input_count(); }

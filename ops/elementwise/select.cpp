@@ -15,7 +15,6 @@ namespace chainrule {
 namespace {
 
 using detail::input;
-using detail::output;
 using Inputs = std::span<const Tensor>;
 
 // --- maximum and minimum ---
