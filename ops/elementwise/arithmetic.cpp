@@ -84,6 +84,15 @@ struct Sub final : BinaryOp<Sub> {
 };
 const Sub sub_op;
 
+// g ⊗ factor as the gradient of operand i, without a tensor of its own where others came before.
+void give_times(Vjp& r, std::size_t i, const Tensor& factor) {
+  const Value &g = *r.g().value_ref(), &f = *factor.value_ref();
+  if (Value* sum = r.sum_of(i); sum && g.contiguous() && f.contiguous() && g.same_shape(*sum) &&
+                                f.same_shape(*sum))
+    return kernels::add_product_in_place(*sum, g, f);
+  r.give(i, r.g() * factor);
+}
+
 struct Mul final : BinaryOp<Mul> {
   Mul() : BinaryOp("mul", "{0} ⊗ {1}") {}
   Role role(const Parameters&) const override { return Role::Kind::product; }
@@ -96,8 +105,8 @@ struct Mul final : BinaryOp<Mul> {
     return (needs_a ? input(1) : 0) | (needs_b ? input(0) : 0);
   }
   void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, r.g() * r.in(1));
-    if (r.needs(1)) r.give(1, r.g() * r.in(0));
+    if (r.needs(0)) give_times(r, 0, r.in(1));
+    if (r.needs(1)) give_times(r, 1, r.in(0));
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(0)) return r.in(0) * r.tangent(1);

@@ -22,6 +22,19 @@ void add_in_place(Value& a, const Value& b) {
   });
 }
 
+void add_product_in_place(Value& a, const Value& b, const Value& c) {
+  visit_floating(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* __restrict to = a.data<T>();
+    const T *x = b.data<T>(), *y = c.data<T>();
+    chainrule::detail::parallel_for(a.numel(), chainrule::detail::elements_for_thread,
+                                    [=](std::int64_t begin, std::int64_t end) {
+                                      for (std::int64_t i = begin; i < end; ++i)
+                                        to[i] += x[i] * y[i];
+                                    });
+  });
+}
+
 namespace {
 
 // A matrix whose columns are adjacent, made row-major in squares whose lines fit the cache.

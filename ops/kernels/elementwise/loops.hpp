@@ -198,6 +198,8 @@ void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
 
 /// a[i] += b[i] for two row-major values of one shape and dtype.
 void add_in_place(Value& a, const Value& b);
+/// a[i] += b[i] · c[i] for three of one floating dtype.
+void add_product_in_place(Value& a, const Value& b, const Value& c);
 
 /// A row-major copy of `a` into `out`, which has its shape and dtype.
 void copy(Value& out, const Value& a);

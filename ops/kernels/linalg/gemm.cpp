@@ -22,6 +22,8 @@ bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
 // OpenMP pool, and takes a processor that it does not know for an old one.
 template <class T>
 Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
+  // Decided at once for the smallest, whose multiplications take less time than the rest of this.
+  if (m > 1 && n > 1 && n * k <= largest_packed && m * n * k <= 1 << 12) return Engine::registers;
   const bool in_registers = fits_registers(m, n, k, b);
   if constexpr (sizeof(T) == sizeof(float)) {
     // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
@@ -48,6 +50,12 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
     case Engine::registers: {
       if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
       // So many rows at a time that their product is still in the cache when it is added.
+      if (m * n <= 256) {
+        T product[256];
+        multiply_in_registers(m, n, k, a, b, product);
+        for (std::int64_t i = 0; i < m * n; ++i) c[i] += product[i];
+        return;
+      }
       const std::int64_t panel = std::max<std::int64_t>((1 << 13) / n, 8);
       std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(std::min(panel, m) * n));
       for (std::int64_t i = 0; i < m; i += panel) {
