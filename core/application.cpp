@@ -37,8 +37,10 @@ const char* kind_of(Node::SavedMask which) {
 
 // The saved value that a rule reads, as it was; `named` is the node of its tensor.
 Value* Application::checked(Node::SavedMask which, const Node* named) const {
+  const auto [value, saved] = node_.saved_as(which);
+  if (value && value->version() == saved) [[likely]]
+    return value;
   const char* op = node_.op()->name();
-  Value* value = node_.saved(which);
   if (!value) {
     if (node_.released())
       throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
@@ -47,18 +49,13 @@ Value* Application::checked(Node::SavedMask which, const Node* named) const {
         fmt::format("{}: the gradient rule reads a value that the op does not save", op),
         node_.where(), "name it in what the op's reads() returns");
   }
-  const std::uint32_t saved = node_.saved_version(which), now = value->version();
-  if (saved != now) {
-    const std::string_view name = named ? named->name() : std::string_view();
-    throw GradError(
-        fmt::format(
-            "{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
-            "now {}",
-            op, kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()), saved,
-            now),
-        node_.where(), "call backward() before the optimizer's step or any other write");
-  }
-  return value;
+  const std::string_view name = named ? named->name() : std::string_view();
+  throw GradError(
+      fmt::format("{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
+                  "now {}",
+                  op, kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()),
+                  saved, value->version()),
+      node_.where(), "call backward() before the optimizer's step or any other write");
 }
 
 const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {

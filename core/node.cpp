@@ -126,7 +126,7 @@ void Node::release_saved() noexcept {
   if (saved_ == Saved::none) return;
   saved_ = Saved::none;
   Value** saved = saved_array();
-  for (std::size_t i = 0; i < saved_count(); ++i)
+  for (std::size_t i = 0; i < saved_count_; ++i)
     Ref<Value>::adopt(std::exchange(saved[i], nullptr));
 }
 
@@ -140,7 +140,7 @@ void Node::release_saved_output() noexcept {
 }
 
 void Node::free_block(Node* node) noexcept {
-  const std::size_t bytes = block_bytes(node->input_count_, node->saved_count(), node->rank_,
+  const std::size_t bytes = block_bytes(node->input_count_, node->saved_count_, node->rank_,
                                         node->output_nodes(), node->parameter_size_);
   for (Node* input : node->inputs())
     if (input && input->refs.release()) destroy(input);

@@ -102,12 +102,21 @@ class Node {
   }
   std::size_t parameter_size() const noexcept { return parameter_size_; }
 
-  /// The saved value that one bit of a mask names; null when it was not saved or is released.
-  Value* saved(SavedMask which) const noexcept {
-    return saved_mask_ & which ? saved_array()[slot(which)] : nullptr;
+  /// A saved value, and its version when it was saved.
+  struct SavedValue {
+    Value* value = nullptr;
+    std::uint32_t version = 0;
+  };
+  /// What one bit of a mask names; a null value when it was not saved or is released.
+  SavedValue saved_as(SavedMask which) const noexcept {
+    if (!(saved_mask_ & which)) return {};
+    const std::size_t at = slot(which);
+    return {saved_array()[at], version_array()[at]};
   }
+  Value* saved(SavedMask which) const noexcept { return saved_as(which).value; }
+  std::uint32_t saved_version(SavedMask which) const noexcept { return saved_as(which).version; }
   Value* saved_input(std::size_t i) const noexcept {
-    return saves_input(i) ? saved_array()[slot(input(i))] : nullptr;
+    return i < most_saved_inputs ? saved(input(i)) : nullptr;
   }
   Value* saved_output(std::size_t k = 0) const noexcept {
     return k < most_outputs ? saved(output_at(k)) : nullptr;
@@ -117,9 +126,6 @@ class Node {
   }
   bool saves_input(std::size_t i) const noexcept {
     return i < most_saved_inputs && (saved_mask_ >> i & 1);
-  }
-  std::uint32_t saved_version(SavedMask which) const noexcept {
-    return version_array()[slot(which)];
   }
   SavedMask saved_mask() const noexcept { return saved_mask_; }
 
@@ -177,7 +183,19 @@ class Node {
     *saved = value;
     *version = value->version();
   }
-  Node(const Op* op, const Where& where) noexcept : op_(op), where_(where) {}
+  Node(const Op* op, std::uint32_t input_count, SavedMask saved, std::size_t saved_count,
+       const Parameters& parameters, const Value& out, const Where& where,
+       std::uint32_t output_count, std::uint64_t sequence) noexcept
+      : op_(op),
+        where_(where),
+        sequence_(sequence),
+        saved_mask_(saved),
+        input_count_(input_count),
+        parameter_size_(static_cast<std::uint32_t>(parameters.size())),
+        output_count_(static_cast<std::uint8_t>(output_count)),
+        saved_count_(static_cast<std::uint8_t>(saved_count)),
+        rank_(static_cast<std::uint8_t>(out.rank())),
+        dtype_(out.dtype()) {}
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                         const Parameters& parameters, const Value& out, const Where& where,
                         std::uint32_t output_count);
@@ -187,9 +205,6 @@ class Node {
   static void free_block(Node* node) noexcept;
   bool leaves_application() noexcept;
 
-  std::size_t saved_count() const noexcept {
-    return static_cast<std::size_t>(__builtin_popcountll(saved_mask_));
-  }
   std::size_t slot(SavedMask which) const noexcept {
     return static_cast<std::size_t>(__builtin_popcountll(saved_mask_ & (which - 1)));
   }
@@ -198,8 +213,11 @@ class Node {
   Value** saved_array() const noexcept {
     return reinterpret_cast<Value**>(input_array() + input_count_);
   }
+  std::uint32_t* version_array() const noexcept {
+    return reinterpret_cast<std::uint32_t*>(saved_array() + saved_count_);
+  }
   std::int64_t* dims() const noexcept {
-    return reinterpret_cast<std::int64_t*>(saved_array() + saved_count());
+    return reinterpret_cast<std::int64_t*>(version_array() + (saved_count_ + 1) / 2 * 2);
   }
   // The nodes of several outputs that live; not references.
   Node** output_array() const noexcept { return reinterpret_cast<Node**>(dims() + rank_); }
@@ -207,11 +225,6 @@ class Node {
   std::byte* parameter_bytes() const noexcept {
     return reinterpret_cast<std::byte*>(output_array() + output_nodes());
   }
-  std::uint32_t* version_array() const noexcept {
-    return reinterpret_cast<std::uint32_t*>(parameter_bytes() + rounded(parameter_size_));
-  }
-  // So that the versions behind the parameters are aligned.
-  static std::size_t rounded(std::size_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
   static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                  std::size_t outputs, std::size_t parameters) noexcept;
 
@@ -222,18 +235,19 @@ class Node {
     Node* next_;  // once dead: the next to be freed
   };
   Extra* extra_ = nullptr;
-  SavedMask saved_mask_ = 0;
-  std::uint32_t input_count_ = 0;
-  std::uint32_t parameter_size_ = 0;
+  SavedMask saved_mask_;
+  std::uint32_t input_count_;
+  std::uint32_t parameter_size_;
   std::uint8_t left_out_ = 0;  // bit i: the op was applied without operand i
-  std::uint8_t output_count_ = 1;
+  std::uint8_t output_count_;
   std::uint8_t output_index_ = 0;
-  bool is_output_ = false;
-  std::uint8_t rank_ = 0;
-  DType dtype_ = DType::f32;
-  bool requires_grad_ = false;
+  std::uint8_t saved_count_;  // bits of the mask
+  std::uint8_t rank_;
+  DType dtype_;
+  bool is_output_ : 1 = false;
+  bool requires_grad_ : 1 = false;
   enum class Saved : std::uint8_t { all, some, none };
-  Saved saved_ = Saved::all;
+  Saved saved_ : 2 = Saved::all;
 };
 
 namespace detail {
@@ -247,8 +261,7 @@ extern thread_local constinit std::uint64_t next_sequence
 
 inline std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                      std::size_t outputs, std::size_t parameters) noexcept {
-  return sizeof(Node) + (inputs + saved + rank + outputs) * 8 + rounded(parameters) +
-         saved * sizeof(std::uint32_t);
+  return sizeof(Node) + (inputs + saved + (saved + 1) / 2 + rank + outputs) * 8 + parameters;
 }
 
 inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
@@ -259,19 +272,12 @@ inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask s
   void* block =
       memory::allocate(block_bytes(input_count, saved_count, static_cast<std::size_t>(rank),
                                    output_count > 1 ? output_count : 0, parameters.size()));
-  Node* node = new (block) Node(op, where);
-  node->input_count_ = input_count;
-  node->saved_mask_ = saved;
-  node->rank_ = static_cast<std::uint8_t>(rank);
-  node->dtype_ = out.dtype();
-  node->parameter_size_ = static_cast<std::uint32_t>(parameters.size());
-  node->sequence_ = detail::next_sequence++;
-  std::int64_t* dims = reinterpret_cast<std::int64_t*>(node->saved_array() + saved_count);
+  Node* node = new (block) Node(op, input_count, saved, saved_count, parameters, out, where,
+                                output_count, detail::next_sequence++);
+  std::int64_t* dims = node->dims();
   for (int i = 0; i < rank; ++i) dims[i] = out.dims()[i];
-  if (output_count > 1) [[unlikely]] {
-    node->output_count_ = static_cast<std::uint8_t>(output_count);
+  if (output_count > 1) [[unlikely]]
     for (std::uint32_t k = 0; k < output_count; ++k) node->output_array()[k] = nullptr;
-  }
   if (parameters.size() != 0)
     std::memcpy(node->parameter_bytes(), parameters.bytes().data(), parameters.size());
   memory::cache().count_node(1);

@@ -87,6 +87,7 @@ class Rule final : public Vjp {
 };
 
 void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
+  if (!traversal.any_released()) return;
   for (std::size_t i = 0; i < traversal.size(); ++i)
     if (traversal.relevant(i) && traversal.released(i)) {
       const Node& node = traversal.node(i);
@@ -186,12 +187,11 @@ class LentGradients {
   LentGradients(const Traversal& traversal, Gradients& gradients, bool recorded)
       : traversal_(traversal), gradients_(gradients) {
     if (recorded) return;
-    for (std::size_t i = 0; i < traversal.size(); ++i) {
-      if (!traversal.is_leaf(i)) continue;
+    for (std::uint32_t i : traversal.leaves()) {
       const Node& leaf = traversal.node(i);
       if (!leaf.grad_value() || leaf.grad_node()) continue;
       if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous())
-        lent_.push_back(static_cast<std::uint32_t>(i));
+        lent_.push_back(i);
     }
     for (std::uint32_t i : lent_) {  // nothing here can fail
       gradients[i] = Tensor(traversal.node(i).grad_value());

@@ -56,7 +56,7 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   edges_.reserve(64);
   const auto enter = [&](Node* node) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
-    for (std::size_t i = 0; i < node->inputs().size(); ++i) edges_.push_back(none);
+    edges_.insert(edges_.end(), node->inputs().size(), none);
   };
   bool several = false;
   for (const Tensor& output : outputs) {
@@ -79,10 +79,13 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
         enter(unfinished);
         continue;
       }
-      top.node->mark = static_cast<std::uint32_t>(entries_.size());
+      const auto position = static_cast<std::uint32_t>(entries_.size());
+      const bool released = top.node->released();
+      top.node->mark = position;
       several |= top.node->output_count() > 1;
-      entries_.push_back({top.node, top.first_edge, top.node->mark, true, false,
-                          top.node->released(), top.node->is_leaf()});
+      any_released_ |= released;
+      entries_.push_back({top.node, top.first_edge, position, true, false, released});
+      if (top.node->is_leaf()) leaves_.push_back(position);
       stack.pop_back();
     }
   }

@@ -41,8 +41,10 @@ class Traversal {
   /// True for nodes on a path from a target to an output; for all when there are no targets.
   bool relevant(std::size_t i) const noexcept { return entries_[i].relevant; }
   bool is_target(std::size_t i) const noexcept { return entries_[i].target; }
-  bool is_leaf(std::size_t i) const noexcept { return entries_[i].leaf; }
-  /// True when the node had lost its saved values before the search.
+  /// Where the leaves are in the order.
+  std::span<const std::uint32_t> leaves() const noexcept { return leaves_; }
+  /// True when some node had lost its saved values before the search; and when node i had.
+  bool any_released() const noexcept { return any_released_; }
   bool released(std::size_t i) const noexcept { return entries_[i].released; }
 
  private:
@@ -53,14 +55,15 @@ class Traversal {
     bool relevant;
     bool target;
     bool released;
-    bool leaf;  // here, too, for walks over the nodes that need not look at each in memory
   };
   template <class T>
   using Vector = std::vector<T, memory::Pool<T>>;
 
   std::size_t places_ = 0;
+  bool any_released_ = false;
   Vector<Entry> entries_;
   Vector<std::uint32_t> edges_;
+  Vector<std::uint32_t> leaves_;
   Vector<std::uint32_t> outputs_;
   Vector<std::uint32_t> targets_;
 

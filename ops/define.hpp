@@ -131,7 +131,7 @@ inline void infer_broadcast(Inference& call, DType dtype) {
 ///     static constexpr bool integers = …;                // whether it takes i64, too
 ///     static constexpr Node::SavedMask saved = …;        // what slope() reads
 ///     template <class T> static T value(T x);            // the function
-///     static Tensor slope(const Application& r, const Tensor& g);  // g · f'(x)
+///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x); may write into g's memory
 ///     std::vector<Sample> samples() const override;
 ///
 /// The Jacobian is diagonal, so one slope serves the reverse and the forward rule.
@@ -158,7 +158,7 @@ class UnaryOp : public Op {
   Node::SavedMask reads(const Call&) const final { return Self::saved; }
 
   void vjp(Vjp& r) const final {
-    if (r.needs(0)) r.give(0, Self::slope(r, r.g()));
+    if (r.needs(0)) r.give(0, Self::slope(r, r.take_g()));
   }
   Tensor jvp(Jvp& r) const final { return Self::slope(r, r.tangent(0)); }
   bool elementwise() const noexcept final { return true; }
@@ -195,6 +195,17 @@ class BinaryOp : public Op {
     return with_tensors(name(), a, b, f32, where,
                         [&](const Tensor& x, const Tensor& y) { return of_tensors(x, y, where); });
   }
+  /// The same in the memory of a, which is given away, where nobody else sees that: for rules,
+  /// whose gradients are read for the last time.
+  Tensor operator()(Tensor&& a, const Tensor& b, const Where& where) const {
+    if (!fits_into(a, b)) return of_tensors(a, b, where);
+    Value& out = *a.value_ref();
+    visit_floating(out.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::map_in_place<T>(out, *b.value_ref(), [](T p, T q) { return Self::value(p, q); });
+    });
+    return std::move(a);
+  }
 
   void infer(Inference& call) const final {
     check(call);
@@ -215,6 +226,13 @@ class BinaryOp : public Op {
     Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
     compute(*out, x, y);
     return finish(static_cast<const Self&>(*this), call, std::move(out));
+  }
+  static bool fits_into(const Tensor& a, const Tensor& b) noexcept {
+    if (detail::mode.recording || detail::mode.observer || !a.defined() || !b.defined())
+      return false;
+    const Value &x = *a.value_ref(), &y = *b.value_ref();
+    return x.exclusive() && y.contiguous() && x.same_shape(y) && x.dtype() == y.dtype() &&
+           is_floating(x.dtype());
   }
   static void check(const Call& call) {
     call.in(0), call.in(1);  // defined

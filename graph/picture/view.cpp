@@ -142,7 +142,7 @@ class ViewBuilder {
     return view_of(traversal_, modules_, others);
   }
 
-  bool is_leaf(std::uint32_t i) const { return traversal_.is_leaf(i); }
+  bool is_leaf(std::uint32_t i) const { return traversal_.node(i).is_leaf(); }
   bool is_folded(std::uint32_t i) const { return !group_[i].first.empty(); }
   // Whether it is a parameter of a folded module, and of nothing else.
   bool is_inside(std::uint32_t i) const {

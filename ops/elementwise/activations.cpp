@@ -90,8 +90,8 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
   static T value(T x) {
     return kernels::sigmoid(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) {
-    return the_sigmoid_slope(g, r.out());
+  static Tensor slope(const Application& r, Tensor g) {
+    return the_sigmoid_slope(std::move(g), r.out(), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sigmoid(in[0]); });
@@ -129,7 +129,7 @@ struct Tanh final : UnaryOp<Tanh> {
   static T value(T x) {
     return kernels::tanh(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return the_tanh_slope(g, r.out()); }
+  static Tensor slope(const Application& r, Tensor g) { return the_tanh_slope(std::move(g), r.out(), r.where()); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return tanh(in[0]); });
   }
@@ -173,7 +173,7 @@ struct Relu final : UnaryOp<Relu> {
   static T value(T x) {
     return kernels::relu(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return the_relu_slope(g, r.out()); }
+  static Tensor slope(const Application& r, Tensor g) { return the_relu_slope(std::move(g), r.out(), r.where()); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return relu(in[0]); });
   }
@@ -198,8 +198,8 @@ inline MatrixXd softplus(const MatrixXd& z) {
   static T value(T x) {
     return kernels::softplus(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) {
-    return g * the_sigmoid(r.in(0), Where::current());
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), the_sigmoid(r.in(0), Where::current()));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return softplus(in[0]); });
@@ -225,8 +225,8 @@ inline MatrixXd log_sigmoid(const MatrixXd& z) {
   static T value(T x) {
     return -kernels::softplus(-x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) {
-    return g * the_sigmoid(-r.in(0), Where::current());
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), the_sigmoid(-r.in(0), Where::current()));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return log_sigmoid(in[0]); });
@@ -250,14 +250,14 @@ namespace detail {
 
 const Op& sigmoid_op() { return the_sigmoid; }
 
-Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where) {
-  return the_sigmoid_slope(g, s, where);
+Tensor sigmoid_slope(Tensor g, const Tensor& s, Where where) {
+  return the_sigmoid_slope(std::move(g), s, where);
 }
-Tensor tanh_slope(const Tensor& g, const Tensor& t, Where where) {
-  return the_tanh_slope(g, t, where);
+Tensor tanh_slope(Tensor g, const Tensor& t, Where where) {
+  return the_tanh_slope(std::move(g), t, where);
 }
-Tensor relu_slope(const Tensor& g, const Tensor& y, Where where) {
-  return the_relu_slope(g, y, where);
+Tensor relu_slope(Tensor g, const Tensor& y, Where where) {
+  return the_relu_slope(std::move(g), y, where);
 }
 
 }  // namespace detail

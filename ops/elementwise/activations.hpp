@@ -27,11 +27,11 @@ namespace detail {
 const Op& sigmoid_op();
 
 /// g ⊗ s ⊗ (1 − s): the gradient of sigmoid in one pass, where s is its result.
-Tensor sigmoid_slope(const Tensor& g, const Tensor& s, Where where = Where::current());
+Tensor sigmoid_slope(Tensor g, const Tensor& s, Where where = Where::current());
 /// g ⊗ (1 − t²): the gradient of tanh in one pass, where t is its result.
-Tensor tanh_slope(const Tensor& g, const Tensor& t, Where where = Where::current());
+Tensor tanh_slope(Tensor g, const Tensor& t, Where where = Where::current());
 /// g where y > 0, else 0: the gradient of relu in one pass, where y is its result or its operand.
-Tensor relu_slope(const Tensor& g, const Tensor& y, Where where = Where::current());
+Tensor relu_slope(Tensor g, const Tensor& y, Where where = Where::current());
 
 }  // namespace detail
 }  // namespace chainrule

@@ -84,13 +84,14 @@ struct Sub final : BinaryOp<Sub> {
 };
 const Sub sub_op;
 
-// g ⊗ factor as the gradient of operand i, without a tensor of its own where others came before.
-void give_times(Vjp& r, std::size_t i, const Tensor& factor) {
-  const Value &g = *r.g().value_ref(), &f = *factor.value_ref();
-  if (Value* sum = r.sum_of(i); sum && g.contiguous() && f.contiguous() && g.same_shape(*sum) &&
-                                f.same_shape(*sum))
-    return kernels::add_product_in_place(*sum, g, f);
-  r.give(i, r.g() * factor);
+// Adds g ⊗ factor to what has come together for an operand's gradient; false where that cannot be.
+bool add_times(Value* sum, const Tensor& g, const Tensor& factor) {
+  if (!sum) return false;
+  const Value &x = *g.value_ref(), &y = *factor.value_ref();
+  if (!x.contiguous() || !y.contiguous() || !x.same_shape(*sum) || !y.same_shape(*sum))
+    return false;
+  kernels::add_product_in_place(*sum, x, y);
+  return true;
 }
 
 struct Mul final : BinaryOp<Mul> {
@@ -105,8 +106,9 @@ struct Mul final : BinaryOp<Mul> {
     return (needs_a ? input(1) : 0) | (needs_b ? input(0) : 0);
   }
   void vjp(Vjp& r) const override {
-    if (r.needs(0)) give_times(r, 0, r.in(1));
-    if (r.needs(1)) give_times(r, 1, r.in(0));
+    if (r.needs(1) && !add_times(r.sum_of(1), r.g(), r.in(0))) r.give(1, r.g() * r.in(0));
+    if (r.needs(0) && !add_times(r.sum_of(0), r.g(), r.in(1)))
+      r.give(0, detail::times(r.take_g(), r.in(1)));
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(0)) return r.in(0) * r.tangent(1);
@@ -156,7 +158,7 @@ struct Neg final : UnaryOp<Neg> {
     else
       return -x;
   }
-  static Tensor slope(const Application&, const Tensor& g) { return -g; }
+  static Tensor slope(const Application&, Tensor g) { return -g; }
   std::vector<Sample> samples() const override {
     const auto apply = [](std::span<const Tensor> in) { return -in[0]; };
     return {{"matrix", {tensor({{0.7, -1.3}, {0.0, 2.5}}, f64)}, apply},
@@ -178,6 +180,9 @@ Tensor operator-(const Operand& x) {
 
 Tensor add(const Operand& a, const Operand& b, Where where) { return add_op(a, b, where); }
 Tensor sub(const Operand& a, const Operand& b, Where where) { return sub_op(a, b, where); }
+Tensor detail::times(Tensor a, const Tensor& b, Where where) {
+  return mul_op(std::move(a), b, where);
+}
 Tensor mul(const Operand& a, const Operand& b, Where where) { return mul_op(a, b, where); }
 Tensor div(const Operand& a, const Operand& b, Where where) { return div_op(a, b, where); }
 Tensor neg(const Tensor& x, Where where) { return neg_op(x, where); }

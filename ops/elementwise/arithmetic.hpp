@@ -24,4 +24,11 @@ Tensor div(const Operand& a, const Operand& b, Where where = Where::current());
 Tensor operator-(const Operand& x);
 Tensor neg(const Tensor& x, Where where = Where::current());
 
+namespace detail {
+
+/// a ⊗ b for rules, in the memory of a where that was given away and nobody else sees it.
+Tensor times(Tensor a, const Tensor& b, Where where = Where::current());
+
+}  // namespace detail
+
 }  // namespace chainrule

@@ -55,7 +55,7 @@ struct Exp final : UnaryOp<Exp> {
   // The rule reads the output; the input is for log().
   static constexpr Node::SavedMask saved = input(0) | output;
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
-  static Tensor slope(const Application& r, const Tensor& g) { return g * r.out(); }
+  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), r.out()); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
   }
@@ -74,7 +74,7 @@ struct Expm1 final : UnaryOp<Expm1> {
     return kernels::expm1(x);
   }
   // Not out + 1, which is 0 where eˣ is small.
-  static Tensor slope(const Application& r, const Tensor& g) { return g * exp(r.in(0)); }
+  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), exp(r.in(0))); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return expm1(in[0]); }, real_numbers());
   }
@@ -92,7 +92,7 @@ struct Log1p final : UnaryOp<Log1p> {
   static T value(T x) {
     return kernels::log1p(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g / (r.in(0) + 1); }
+  static Tensor slope(const Application& r, Tensor g) { return g / (r.in(0) + 1); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return log1p(in[0]); },
                          tensor({{0.7, -0.8, 2.1}, {-0.4, 19.0, -0.06}}, f64));
@@ -111,7 +111,7 @@ struct Sqrt final : UnaryOp<Sqrt> {
   static T value(T x) {
     return std::sqrt(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g / (r.out() * 2); }
+  static Tensor slope(const Application& r, Tensor g) { return g / (r.out() * 2); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sqrt(in[0]); }, positive_numbers());
   }
@@ -130,7 +130,7 @@ struct Square final : UnaryOp<Square> {
   static T value(T x) {
     return product(x, x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g * (r.in(0) * 2); }
+  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), r.in(0) * 2); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return square(in[0]); }, real_numbers());
   }
@@ -148,7 +148,7 @@ struct Sign final : UnaryOp<Sign> {
   static T value(T x) {
     return x > 0 ? T{1} : x < 0 ? negated(T{1}) : x;
   }
-  static Tensor slope(const Application&, const Tensor& g) { return zeros_like(g); }
+  static Tensor slope(const Application&, Tensor g) { return zeros_like(g); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sign(in[0]); }, real_numbers());
   }
@@ -169,7 +169,7 @@ struct Abs final : UnaryOp<Abs> {
     else
       return std::abs(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g * sign(r.in(0)); }
+  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), sign(r.in(0))); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return abs(in[0]); }, real_numbers());
   }
@@ -187,7 +187,7 @@ struct Sin final : UnaryOp<Sin> {
   static T value(T x) {
     return std::sin(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g * cos(r.in(0)); }
+  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), cos(r.in(0))); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sin(in[0]); }, real_numbers());
   }
@@ -205,7 +205,7 @@ struct Cos final : UnaryOp<Cos> {
   static T value(T x) {
     return std::cos(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return -(g * sin(r.in(0))); }
+  static Tensor slope(const Application& r, Tensor g) { return -detail::times(std::move(g), sin(r.in(0))); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return cos(in[0]); }, real_numbers());
   }
@@ -223,8 +223,8 @@ struct Erf final : UnaryOp<Erf> {
   static T value(T x) {
     return std::erf(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) {
-    return g * (exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());
@@ -241,7 +241,7 @@ struct Reciprocal final : UnaryOp<Reciprocal> {
   static T value(T x) {
     return 1 / x;
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return -(g * square(r.out())); }
+  static Tensor slope(const Application& r, Tensor g) { return -detail::times(std::move(g), square(r.out())); }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());
   }

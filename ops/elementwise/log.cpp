@@ -38,7 +38,7 @@ struct Log final : UnaryOp<Log> {
   static T value(T x) {
     return kernels::log(x);
   }
-  static Tensor slope(const Application& r, const Tensor& g) { return g / r.in(0); }
+  static Tensor slope(const Application& r, Tensor g) { return g / r.in(0); }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return log(in[0]); };
     return {{"matrix", {tensor({{0.7, 1.3, 2.1}, {0.04, 1.9, 25.0}}, f64)}, apply},

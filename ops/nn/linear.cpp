@@ -32,22 +32,13 @@ using detail::output;
 
 // g ⊗ φ'(z), where y = φ(z); in the memory of g where nobody else sees it.
 Tensor slope(Activation activation, Tensor g, const Tensor& y, const Where& where) {
-  Value& to = *g.value_ref();
-  if (!is_recording() && to.exclusive() && to.same_shape(*y.value_ref())) {
-    visit_floating(to.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      kernels::scale_by_slope(to.data<T>(), y.value_ref()->template data<T>(), to.numel(),
-                              activation);
-    });
-    return g;
-  }
   switch (activation) {
     case Activation::sigmoid:
-      return detail::sigmoid_slope(g, y, where);
+      return detail::sigmoid_slope(std::move(g), y, where);
     case Activation::tanh:
-      return detail::tanh_slope(g, y, where);
+      return detail::tanh_slope(std::move(g), y, where);
     case Activation::relu:
-      return detail::relu_slope(g, y, where);
+      return detail::relu_slope(std::move(g), y, where);
     default:
       return g;
   }

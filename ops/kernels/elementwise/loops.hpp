@@ -174,6 +174,20 @@ void map(Value& out, const Value& a, const Value& b, F f) {
     });
 }
 
+// to[i] = f(to[i], b[i]).
+template <class R, class F>
+[[gnu::noinline]] void map_run_in_place(R* to, const R* __restrict b, std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = f(to[i], b[i]);
+}
+
+/// a[i] = f(a[i], b[i]) for two row-major values of one shape and dtype.
+template <class R, class F>
+void map_in_place(Value& a, const Value& b, F f) {
+  const R* y = b.data<R>();
+  parallel_runs<R>(
+      a, [=](R* to, std::int64_t i, std::int64_t count) { map_run_in_place(to, y + i, count, f); });
+}
+
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.
 template <class R, class A, class B, class C, class F>
 void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {

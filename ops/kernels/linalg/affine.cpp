@@ -28,15 +28,6 @@ void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi)
   });
 }
 
-template <class T, class F>
-void scale(T* g, const T* y, std::int64_t n, F slope) {
-  chainrule::detail::parallel_for(n, chainrule::detail::elements_for_thread,
-                                  [=](std::int64_t begin, std::int64_t end) {
-                                    for (std::int64_t i = begin; i < end; ++i)
-                                      g[i] = slope(g[i], y[i]);
-                                  });
-}
-
 }  // namespace
 
 template <class T>
@@ -55,23 +46,7 @@ void finish_affine(T* y, std::int64_t rows, std::int64_t columns, const T* bias,
   }
 }
 
-template <class T>
-void scale_by_slope(T* g, const T* y, std::int64_t n, Activation activation) {
-  switch (activation) {
-    case Activation::none:
-      return;
-    case Activation::sigmoid:
-      return scale(g, y, n, [](T a, T b) { return sigmoid_slope(a, b); });
-    case Activation::tanh:
-      return scale(g, y, n, [](T a, T b) { return tanh_slope(a, b); });
-    case Activation::relu:
-      return scale(g, y, n, [](T a, T b) { return relu_slope(a, b); });
-  }
-}
-
 template void finish_affine(float*, std::int64_t, std::int64_t, const float*, Activation);
 template void finish_affine(double*, std::int64_t, std::int64_t, const double*, Activation);
-template void scale_by_slope(float*, const float*, std::int64_t, Activation);
-template void scale_by_slope(double*, const double*, std::int64_t, Activation);
 
 }  // namespace chainrule::kernels

@@ -11,8 +11,4 @@ template <class T>
 void finish_affine(T* y, std::int64_t rows, std::int64_t columns, const T* bias,
                    Activation activation);
 
-/// g = g ⊗ φ'(z) for n elements of y = φ(z).
-template <class T>
-void scale_by_slope(T* g, const T* y, std::int64_t n, Activation activation);
-
 }  // namespace chainrule::kernels
