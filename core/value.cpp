@@ -36,13 +36,6 @@ std::size_t owner_bytes(std::size_t header, std::size_t elements) {
 }
 
 std::int64_t checked_numel(const std::int64_t* dims, int rank) {
-  if (rank == 2) {  // by far the most frequent
-    std::int64_t n;
-    if (__builtin_mul_overflow(dims[0], dims[1], &n) || (dims[0] | dims[1]) < 0 ||
-        n > most_elements)
-      bad_extents(dims, rank);
-    return n;
-  }
   std::int64_t n = 1;
   bool overflow = false;
   for (int i = 0; i < rank; ++i) {
@@ -88,14 +81,20 @@ Value* Value::make_owner(DType dtype, int rank, std::int64_t numel) {
 }
 
 Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
-  Value* value = make_owner(dtype, rank, checked_numel(dims, rank));
-  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
-  if (rank == 2) {
+  if (rank == 2) {  // by far the most frequent
+    std::int64_t n;
+    if (__builtin_mul_overflow(dims[0], dims[1], &n) || (dims[0] | dims[1]) < 0 ||
+        n > most_elements)
+      bad_extents(dims, rank);
+    Value* value = make_owner(dtype, 2, n);
+    auto* to = reinterpret_cast<std::int64_t*>(value + 1);
     to[0] = dims[0];
     to[1] = to[2] = dims[1];
     to[3] = 1;
     return Ref<Value>::adopt(value);
   }
+  Value* value = make_owner(dtype, rank, checked_numel(dims, rank));
+  auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
     to[i] = dims[i];

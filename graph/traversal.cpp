@@ -1,5 +1,6 @@
 #include <chainrule/graph/traversal.hpp>
 
+#include <algorithm>
 #include <mutex>
 
 namespace chainrule {
@@ -50,10 +51,13 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   // A mark is the node's position once it is finished. Marks of earlier searches need no clearing:
   // a mark counts only if the entry that it points to is this node.
   Vector<Step> stack;
-  // Most graphs of one training step are small: they grow without moving what is there.
-  stack.reserve(16);
-  entries_.reserve(32);
-  edges_.reserve(64);
+  // A search meets most of the nodes that its thread has made and not freed; of those nearly all
+  // have one input or two.
+  const auto nodes = static_cast<std::size_t>(
+      std::clamp<std::int64_t>(memory::cache().nodes.load(std::memory_order_relaxed), 16, 4096));
+  stack.reserve(nodes);
+  entries_.reserve(nodes);
+  edges_.reserve(2 * nodes);
   const auto enter = [&](Node* node) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
     edges_.insert(edges_.end(), node->inputs().size(), none);

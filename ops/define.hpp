@@ -131,8 +131,8 @@ inline void infer_broadcast(Inference& call, DType dtype) {
 ///     static constexpr bool integers = …;                // whether it takes i64, too
 ///     static constexpr Node::SavedMask saved = …;        // what slope() reads
 ///     template <class T> static T value(T x);            // the function
-///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x); may write into g's memory
-///     std::vector<Sample> samples() const override;
+///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x); may write into g's
+///     memory std::vector<Sample> samples() const override;
 ///
 /// The Jacobian is diagonal, so one slope serves the reverse and the forward rule.
 template <class Self>

@@ -129,7 +129,9 @@ struct Tanh final : UnaryOp<Tanh> {
   static T value(T x) {
     return kernels::tanh(x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return the_tanh_slope(std::move(g), r.out(), r.where()); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return the_tanh_slope(std::move(g), r.out(), r.where());
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return tanh(in[0]); });
   }
@@ -173,7 +175,9 @@ struct Relu final : UnaryOp<Relu> {
   static T value(T x) {
     return kernels::relu(x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return the_relu_slope(std::move(g), r.out(), r.where()); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return the_relu_slope(std::move(g), r.out(), r.where());
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return relu(in[0]); });
   }

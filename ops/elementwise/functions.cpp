@@ -55,7 +55,9 @@ struct Exp final : UnaryOp<Exp> {
   // The rule reads the output; the input is for log().
   static constexpr Node::SavedMask saved = input(0) | output;
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
-  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), r.out()); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), r.out());
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
   }
@@ -74,7 +76,9 @@ struct Expm1 final : UnaryOp<Expm1> {
     return kernels::expm1(x);
   }
   // Not out + 1, which is 0 where eˣ is small.
-  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), exp(r.in(0))); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), exp(r.in(0)));
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return expm1(in[0]); }, real_numbers());
   }
@@ -130,7 +134,9 @@ struct Square final : UnaryOp<Square> {
   static T value(T x) {
     return product(x, x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), r.in(0) * 2); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), r.in(0) * 2);
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return square(in[0]); }, real_numbers());
   }
@@ -169,7 +175,9 @@ struct Abs final : UnaryOp<Abs> {
     else
       return std::abs(x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), sign(r.in(0))); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), sign(r.in(0)));
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return abs(in[0]); }, real_numbers());
   }
@@ -187,7 +195,9 @@ struct Sin final : UnaryOp<Sin> {
   static T value(T x) {
     return std::sin(x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return detail::times(std::move(g), cos(r.in(0))); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return detail::times(std::move(g), cos(r.in(0)));
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sin(in[0]); }, real_numbers());
   }
@@ -205,7 +215,9 @@ struct Cos final : UnaryOp<Cos> {
   static T value(T x) {
     return std::cos(x);
   }
-  static Tensor slope(const Application& r, Tensor g) { return -detail::times(std::move(g), sin(r.in(0))); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return -detail::times(std::move(g), sin(r.in(0)));
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return cos(in[0]); }, real_numbers());
   }
@@ -241,7 +253,9 @@ struct Reciprocal final : UnaryOp<Reciprocal> {
   static T value(T x) {
     return 1 / x;
   }
-  static Tensor slope(const Application& r, Tensor g) { return -detail::times(std::move(g), square(r.out())); }
+  static Tensor slope(const Application& r, Tensor g) {
+    return -detail::times(std::move(g), square(r.out()));
+  }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());
   }

@@ -22,8 +22,6 @@ bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
 // OpenMP pool, and takes a processor that it does not know for an old one.
 template <class T>
 Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
-  // Decided at once for the smallest, whose multiplications take less time than the rest of this.
-  if (m > 1 && n > 1 && n * k <= largest_packed && m * n * k <= 1 << 12) return Engine::registers;
   const bool in_registers = fits_registers(m, n, k, b);
   if constexpr (sizeof(T) == sizeof(float)) {
     // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
@@ -46,7 +44,9 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   // A matrix times a vector is the vector times the transposed matrix.
   if (n == 1 && m != 1)
     return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c, result);
-  switch (engine_for(m, n, k, b)) {
+  // The smallest take less time than to choose.
+  const bool tiny = m > 1 && m * n * k <= 1 << 12 && n * k <= 1 << 10;
+  switch (tiny ? Engine::registers : engine_for(m, n, k, b)) {
     case Engine::registers: {
       if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
       // So many rows at a time that their product is still in the cache when it is added.
