@@ -110,7 +110,8 @@ def compare(program, a, b, pairs, limit, verdicts):
         of_a.append(run(a, program))
     print(f"== {program}, {len(of_b)} pairs, {time.monotonic() - began:.0f} s")
     floor_of = floors(of_a[0])
-    common = [key for key in of_a[0] if key in of_b[0]]
+    # A floor is named after the engine that was faster in that run, so not every run has every name.
+    common = [key for key in of_a[0] if all(key in each for each in of_a + of_b)]
     print(f"{'time':<72} {'A':>7} {'B':>7} {'unit':<6} {'B/A':<23} {'A/A':<23} {'least':<6}")
     logs, others = [], []
     for key in common:
@@ -149,7 +150,8 @@ def compare(program, a, b, pairs, limit, verdicts):
         print("* the ratio is that of the times in multiples of the time by hand")
     for name, was, now, unit in others:
         print(f"differs: {name}: {was:g}, now {now:g} {unit}")
-    alone = {key[0] for key in of_a[0]} ^ {key[0] for key in of_b[0]}
+    names = [{key[0] for each in runs for key in each} for runs in (of_a, of_b)]
+    alone = names[0] ^ names[1]
     for name in sorted(alone):
         print(f"only in one of them: {name}")
     print(flush=True)

@@ -95,6 +95,7 @@ const Tensor& Application::of_several(std::size_t k) const {
 }
 
 const Tensor& Application::saved(std::size_t k) const {
+  if (k == 0) return lend(Node::intermediate(0), nullptr, intermediate_);
   if (k >= Node::most_intermediates) checked(0, nullptr);
   Rare::Loans& intermediates = rare().intermediates;
   if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);

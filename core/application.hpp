@@ -74,6 +74,7 @@ class Application {
   bool out_forgotten_ = false;
   mutable Loan inputs_[quick_loans];
   mutable Loan output_;
+  mutable Loan intermediate_;  // the first
   struct Rare;
   Rare& rare() const;
   mutable Rare* rare_ = nullptr;  // what few rules read

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <chainrule/core/op.hpp>
 
 namespace chainrule {
@@ -56,29 +58,35 @@ Ref<Value> reused(Ref<Value>&& memory, const Inference& call, std::size_t k) {
 
 }  // namespace
 
-void Evaluation::allocate_more(const Inference& call, std::span<const Ref<Value>> known) {
-  const std::size_t outputs = call.output_count(), all = outputs + call.saved_count();
-  for (std::size_t k = more_.size() + 1; k < all; ++k) {
+void Evaluation::make_room(std::size_t results) {
+  many_.resize(results);
+  results_ = many_.data();
+}
+
+void Evaluation::allocate_more(std::size_t first, std::span<const Ref<Value>> known) {
+  const std::size_t outputs = call_.output_count(), all = outputs + call_.saved_count();
+  for (std::size_t k = first; k < all; ++k) {
     if (k >= outputs && k - outputs < known.size()) {
-      more_.push_back(known[k - outputs]);
+      results_[k] = known[k - outputs];
       known_ |= std::uint32_t{1} << (k - outputs);
     } else {
-      more_.push_back(call.result(k).allocate(call));
+      results_[k] = call_.result(k).allocate(call_);
     }
-    if (k < outputs) views_ = views_ && call.result(k).is_view();
+    if (k < outputs) views_ = views_ && call_.result(k).is_view();
   }
 }
 
 Evaluation::Evaluation(const Inference& call, std::span<Ref<Value>> memory,
                        std::span<const Ref<Value>> known)
-    : call_(call) {
-  first_ = reused(std::move(memory[0]), call, 0);
-  views_ = call.result(0).is_view();
-  for (std::size_t k = 1; k < call.output_count() && k < memory.size(); ++k) {
-    more_.push_back(reused(std::move(memory[k]), call, k));
+    : call_(call), views_(true) {
+  const std::size_t all = call.output_count() + call.saved_count();
+  const std::size_t handed = std::min(call.output_count(), memory.size());
+  if (all > in_place) make_room(all);
+  for (std::size_t k = 0; k < handed; ++k) {
+    results_[k] = reused(std::move(memory[k]), call, k);
     views_ = views_ && call.result(k).is_view();
   }
-  allocate_more(call, known);
+  allocate_more(handed, known);
 }
 
 }  // namespace chainrule

@@ -151,7 +151,9 @@ class Inference : public Call {
   std::size_t output_count() const noexcept { return outputs_; }
   std::size_t saved_count() const noexcept { return results_ - outputs_; }
   /// Results, and behind them what is saved.
-  const Result& result(std::size_t k) const noexcept { return k == 0 ? first_ : more_[k - 1]; }
+  const Result& result(std::size_t k) const noexcept {
+    return k < in_place ? first_[k] : more_[k - in_place];
+  }
 
  private:
   Result& next_output() {
@@ -159,12 +161,13 @@ class Inference : public Call {
     return next();
   }
   Result& next() {
-    if (results_++ == 0) return first_;
-    return more_.emplace_back();
+    const std::size_t k = results_++;
+    return k < in_place ? first_[k] : more_.emplace_back();
   }
 
+  static constexpr std::size_t in_place = 2;
   std::size_t outputs_ = 0, results_ = 0;
-  Result first_;
+  Result first_[in_place];
   std::vector<Result, memory::Pool<Result>> more_;
 };
 
@@ -173,9 +176,11 @@ class Evaluation {
  public:
   /// Memory for what the op inferred; `known` are saved values that somebody has computed before.
   Evaluation(const Inference& call, std::span<const Ref<Value>> known = {}) : call_(call) {
-    first_ = call.result(0).allocate(call);
+    const std::size_t all = call.output_count() + call.saved_count();
+    if (all > in_place) make_room(all);
+    results_[0] = call.result(0).allocate(call);
     views_ = call.result(0).is_view();
-    if (call.output_count() + call.saved_count() > 1) allocate_more(call, known);
+    if (all > 1) allocate_more(1, known);
   }
   /// The same in memory that is handed in for the results, where that fits.
   Evaluation(const Inference& call, std::span<Ref<Value>> memory,
@@ -197,10 +202,8 @@ class Evaluation {
   const Parameters& parameters() const noexcept { return call_.parameters(); }
 
   /// The memory of result k: row-major, uninitialised.
-  Value& out(std::size_t k = 0) const noexcept { return k == 0 ? *first_ : *more_[k - 1]; }
-  const Ref<Value>& out_ref(std::size_t k = 0) const noexcept {
-    return k == 0 ? first_ : more_[k - 1];
-  }
+  Value& out(std::size_t k = 0) const noexcept { return *results_[k]; }
+  const Ref<Value>& out_ref(std::size_t k = 0) const noexcept { return results_[k]; }
   /// The memory of the saved value k.
   Value& saved(std::size_t k) const noexcept { return *saved_ref(k); }
   const Ref<Value>& saved_ref(std::size_t k) const noexcept {
@@ -211,19 +214,21 @@ class Evaluation {
 
   /// All saved values.
   std::span<const Ref<Value>> saved_values() const noexcept {
-    if (call_.saved_count() == 0) return {};
-    return std::span(more_).subspan(call_.output_count() - 1);
+    return {results_ + call_.output_count(), call_.saved_count()};
   }
   /// True when all results are views: there is nothing to compute.
   bool only_views() const noexcept { return views_; }
-  Ref<Value> take_out() noexcept { return std::move(first_); }
+  Ref<Value> take_out() noexcept { return std::move(results_[0]); }
 
  private:
-  void allocate_more(const Inference& call, std::span<const Ref<Value>> known);
+  void make_room(std::size_t results);
+  void allocate_more(std::size_t first, std::span<const Ref<Value>> known);
 
+  static constexpr std::size_t in_place = 3;
   const Inference& call_;
-  Ref<Value> first_;
-  std::vector<Ref<Value>, memory::Pool<Ref<Value>>> more_;
+  Ref<Value> few_[in_place];
+  std::vector<Ref<Value>, memory::Pool<Ref<Value>>> many_;  // all of them, instead
+  Ref<Value>* results_ = few_;
   std::uint32_t known_ = 0;
   bool views_ = false;
 };

@@ -13,7 +13,7 @@ struct EigenForm {
     elementwise,  ///< `array`, of Eigen arrays of one shape; `scalar`, of doubles
     mask,         ///< the same for booleans
     comparison,   ///< of two operands: `array` is the sign, `scalar` that for exchanged operands
-    function,     ///< Op::eigen_definition()'s function, of a matrix or a double
+    function,     ///< Op::eigen_definition()'s function, of matrices of one shape or of doubles
     reduction,    ///< over axes: `array`, a member of matrices, or where that is empty the function
     lines,        ///< along an axis: the function with "_rows" or "_columns" behind its name
   };

@@ -47,11 +47,9 @@ struct Node::Extra {
   }
 };
 
-void Node::throw_too_large(const Op& op, const Parameters& parameters, std::uint32_t output_count,
-                           const Where& where) {
-  throw ValueError(fmt::format("{}: {} bytes of parameters and {} outputs are too many", op.name(),
-                               parameters.size(), output_count),
-                   where, "keep large tables as tensors, which are operands");
+void Node::throw_too_many(const Op& op, std::uint32_t output_count, const Where& where) {
+  throw ValueError(fmt::format("{}: {} outputs are too many", op.name(), output_count), where,
+                   fmt::format("an op has at most {}", most_counted));
 }
 
 Ref<Node> Node::make_leaf(const Value& value, bool requires_grad, const Where& where) {
@@ -68,8 +66,8 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
   }
   Ref<Node> node =
       Ref<Node>::adopt(allocate(&detail::output_op(), 1, 0, {}, value, application->where(), 1));
-  node->is_output_ = true;
-  node->output_index_ = static_cast<std::uint8_t>(k);
+  node->output_count_ = 0;
+  node->index_or_left_out_ = static_cast<std::uint8_t>(k);
   node->fill([&](std::size_t) { return application.get(); }, [](std::size_t) { return nullptr; },
              [](std::size_t) { return nullptr; });
   const std::lock_guard lock(outputs_mutex);
@@ -83,7 +81,7 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
 bool Node::leaves_application() noexcept {
   const std::lock_guard lock(outputs_mutex);
   if (!refs.is_still_last()) return false;
-  Node*& place = input_array()[0]->output_array()[output_index_];
+  Node*& place = input_array()[0]->output_array()[output_index()];
   if (place == this) place = nullptr;
   return true;
 }
@@ -126,7 +124,7 @@ void Node::release_saved() noexcept {
   if (saved_ == Saved::none) return;
   saved_ = Saved::none;
   Value** saved = saved_array();
-  for (std::size_t i = 0; i < saved_count_; ++i)
+  for (std::size_t i = 0; i < saved_count(); ++i)
     Ref<Value>::adopt(std::exchange(saved[i], nullptr));
 }
 
@@ -140,8 +138,8 @@ void Node::release_saved_output() noexcept {
 }
 
 void Node::free_block(Node* node) noexcept {
-  const std::size_t bytes = block_bytes(node->input_count_, node->saved_count_, node->rank_,
-                                        node->output_nodes(), node->parameter_size_);
+  const std::size_t bytes = block_bytes(node->input_count_, node->saved_count(), node->rank_,
+                                        node->output_nodes(), node->parameter_size());
   for (Node* input : node->inputs())
     if (input && input->refs.release()) destroy(input);
   node->release_saved();
@@ -156,7 +154,7 @@ void Node::free_block(Node* node) noexcept {
 // Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile
 // is put on a list instead of on the stack.
 void Node::destroy(Node* node) noexcept {
-  if (node->is_output_ && !node->leaves_application()) return;
+  if (node->is_output() && !node->leaves_application()) return;
   node->next_ = std::exchange(dead_nodes, node);
   if (freeing) return;
   freeing = true;

@@ -29,7 +29,8 @@ class Tensor;
 /// with a gradient: what a handle of that output refers to. So every node but the application
 /// stands for one tensor, with a name and a gradient of its own.
 ///
-/// Inputs, saved values, parameters and the output's shape follow the header in one pooled block.
+/// Inputs, saved values and their versions, the output's shape and parameters follow the header in
+/// one pooled block.
 class Node {
  public:
   /// What is saved of one application, as bits: inputs, outputs, and what was computed on the way.
@@ -61,11 +62,11 @@ class Node {
   const Op* op() const noexcept { return op_; }
   bool is_leaf() const noexcept { return op_ == nullptr; }
   /// How many results the application has; more than one: they have nodes of their own.
-  std::size_t output_count() const noexcept { return output_count_; }
+  std::size_t output_count() const noexcept { return is_output() ? 1 : output_count_; }
   /// True for the node of one of several outputs; its only input is the application.
-  bool is_output() const noexcept { return is_output_; }
+  bool is_output() const noexcept { return output_count_ == 0; }
   /// Which of them; 0 for every other node.
-  std::size_t output_index() const noexcept { return output_index_; }
+  std::size_t output_index() const noexcept { return is_output() ? index_or_left_out_ : 0; }
   bool requires_grad() const noexcept { return requires_grad_; }
   /// The order of creation on the thread that made it.
   std::uint64_t sequence() const noexcept { return sequence_; }
@@ -88,19 +89,22 @@ class Node {
 
   /// False for an operand that the op was applied without.
   bool given(std::size_t i) const noexcept {
-    return i < input_count_ && (i >= most_optional || !(left_out_ >> i & 1));
+    return i < input_count_ &&
+           (i >= most_optional || is_output() || !(index_or_left_out_ >> i & 1));
   }
 
   /// The parameters that the op was applied with; and as the type that it recorded. Throws
   /// GradError for a type of another size.
   Parameters parameters() const noexcept {
-    return Parameters(std::span<const std::byte>(parameter_bytes(), parameter_size_));
+    return Parameters(std::span<const std::byte>(parameter_bytes(), parameter_size()));
   }
   template <class P>
   const P& parameters() const {
     return parameters().as<P>();
   }
-  std::size_t parameter_size() const noexcept { return parameter_size_; }
+  std::size_t parameter_size() const noexcept {
+    return has_parameters_ ? *reinterpret_cast<const std::size_t*>(parameter_bytes() - 8) : 0;
+  }
 
   /// A saved value, and its version when it was saved.
   struct SavedValue {
@@ -151,17 +155,19 @@ class Node {
     Value** saved = saved_array();
     std::uint32_t* versions = version_array();
     bool requires_grad = false;
-    for (std::uint32_t i = 0; i < input_count_; ++i) {
+    const std::uint32_t count = input_count_;
+    SavedMask operands = saved_mask_ & (input(most_saved_inputs) - 1);
+    SavedMask results = saved_mask_ >> most_saved_inputs;
+    for (std::uint32_t i = 0; i < count; ++i, operands >>= 1) {
       Node* input = input_node(i);
       if (input) {
         input->refs.retain();
         requires_grad |= input->requires_grad_;
       }
       inputs[i] = input;
-      if (saves_input(i)) keep(input_value(i), saved++, versions++);
+      if (operands & 1) keep(input_value(i), saved++, versions++);
     }
     requires_grad_ = requires_grad;
-    SavedMask results = saved_mask_ >> most_saved_inputs;
     for (std::size_t k = 0; results != 0; ++k, results >>= 1)
       if (results & 1)
         keep(result(k < most_outputs ? k : output_count_ + (k - most_outputs)), saved++,
@@ -169,7 +175,8 @@ class Node {
   }
   /// Says that operand i was left out.
   void leave_out(std::size_t i) noexcept {
-    if (i < most_optional) left_out_ = static_cast<std::uint8_t>(left_out_ | 1U << i);
+    if (i < most_optional)
+      index_or_left_out_ = static_cast<std::uint8_t>(index_or_left_out_ | 1U << i);
   }
 
   RefCount refs;
@@ -183,28 +190,31 @@ class Node {
     *saved = value;
     *version = value->version();
   }
-  Node(const Op* op, std::uint32_t input_count, SavedMask saved, std::size_t saved_count,
-       const Parameters& parameters, const Value& out, const Where& where,
-       std::uint32_t output_count, std::uint64_t sequence) noexcept
+  Node(const Op* op, std::uint32_t input_count, SavedMask saved, const Parameters& parameters,
+       const Value& out, const Where& where, std::uint32_t output_count,
+       std::uint64_t sequence) noexcept
       : op_(op),
         where_(where),
         sequence_(sequence),
         saved_mask_(saved),
         input_count_(input_count),
-        parameter_size_(static_cast<std::uint32_t>(parameters.size())),
-        output_count_(static_cast<std::uint8_t>(output_count)),
-        saved_count_(static_cast<std::uint8_t>(saved_count)),
-        rank_(static_cast<std::uint8_t>(out.rank())),
-        dtype_(out.dtype()) {}
+        output_count_(output_count & most_counted),
+        has_parameters_(parameters.size() != 0),
+        rank_(static_cast<std::uint8_t>(out.rank()) & 31),
+        dtype_(out.dtype()),
+        requires_grad_(false) {}
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                         const Parameters& parameters, const Value& out, const Where& where,
                         std::uint32_t output_count);
-  [[noreturn]] static void throw_too_large(const Op& op, const Parameters& parameters,
-                                           std::uint32_t output_count, const Where& where);
+  [[noreturn]] static void throw_too_many(const Op& op, std::uint32_t output_count,
+                                          const Where& where);
   Extra& extra();
   static void free_block(Node* node) noexcept;
   bool leaves_application() noexcept;
 
+  std::size_t saved_count() const noexcept {
+    return static_cast<std::size_t>(__builtin_popcountll(saved_mask_));
+  }
   std::size_t slot(SavedMask which) const noexcept {
     return static_cast<std::size_t>(__builtin_popcountll(saved_mask_ & (which - 1)));
   }
@@ -214,16 +224,17 @@ class Node {
     return reinterpret_cast<Value**>(input_array() + input_count_);
   }
   std::uint32_t* version_array() const noexcept {
-    return reinterpret_cast<std::uint32_t*>(saved_array() + saved_count_);
+    return reinterpret_cast<std::uint32_t*>(saved_array() + saved_count());
   }
   std::int64_t* dims() const noexcept {
-    return reinterpret_cast<std::int64_t*>(version_array() + (saved_count_ + 1) / 2 * 2);
+    return reinterpret_cast<std::int64_t*>(version_array() + (saved_count() + 1) / 2 * 2);
   }
-  // The nodes of several outputs that live; not references.
+  // The nodes of several outputs that live; not references. Behind them, if there are parameters,
+  // their size, and then their bytes.
   Node** output_array() const noexcept { return reinterpret_cast<Node**>(dims() + rank_); }
   std::size_t output_nodes() const noexcept { return output_count_ > 1 ? output_count_ : 0; }
   std::byte* parameter_bytes() const noexcept {
-    return reinterpret_cast<std::byte*>(output_array() + output_nodes());
+    return reinterpret_cast<std::byte*>(output_array() + output_nodes()) + 8;
   }
   static std::size_t block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                  std::size_t outputs, std::size_t parameters) noexcept;
@@ -237,17 +248,18 @@ class Node {
   Extra* extra_ = nullptr;
   SavedMask saved_mask_;
   std::uint32_t input_count_;
-  std::uint32_t parameter_size_;
-  std::uint8_t left_out_ = 0;  // bit i: the op was applied without operand i
-  std::uint8_t output_count_;
-  std::uint8_t output_index_ = 0;
-  std::uint8_t saved_count_;  // bits of the mask
-  std::uint8_t rank_;
-  DType dtype_;
-  bool is_output_ : 1 = false;
-  bool requires_grad_ : 1 = false;
+  // In one word, so that the header of a node without parameters is no larger than 56 bytes.
+  std::uint8_t index_or_left_out_ =
+      0;                           // of an output, which; else bit i: applied without operand i
+  std::uint8_t output_count_ : 7;  // 0 in the node of an output
+  bool has_parameters_ : 1;
+  std::uint8_t rank_ : 5;
+  DType dtype_ : 2;
+  bool requires_grad_ : 1;
   enum class Saved : std::uint8_t { all, some, none };
-  Saved saved_ : 2 = Saved::all;
+  Saved saved_ = Saved::all;  // in a byte of its own: written while other threads read the others
+  static constexpr std::uint32_t most_counted = 127;
+  static_assert(max_rank < 32 && DType::boolean <= DType{3});  // what the bits above can say
 };
 
 namespace detail {
@@ -261,7 +273,8 @@ extern thread_local constinit std::uint64_t next_sequence
 
 inline std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
                                      std::size_t outputs, std::size_t parameters) noexcept {
-  return sizeof(Node) + (inputs + saved + (saved + 1) / 2 + rank + outputs) * 8 + parameters;
+  return sizeof(Node) + (inputs + saved + (saved + 1) / 2 + rank + outputs) * 8 +
+         (parameters != 0 ? 8 + parameters : 0);
 }
 
 inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
@@ -272,14 +285,27 @@ inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask s
   void* block =
       memory::allocate(block_bytes(input_count, saved_count, static_cast<std::size_t>(rank),
                                    output_count > 1 ? output_count : 0, parameters.size()));
-  Node* node = new (block) Node(op, input_count, saved, saved_count, parameters, out, where,
-                                output_count, detail::next_sequence++);
-  std::int64_t* dims = node->dims();
-  for (int i = 0; i < rank; ++i) dims[i] = out.dims()[i];
+  Node* node = new (block)
+      Node(op, input_count, saved, parameters, out, where, output_count, detail::next_sequence++);
+  std::int64_t* dims = reinterpret_cast<std::int64_t*>(node->input_array() + input_count) +
+                       saved_count + (saved_count + 1) / 2;
+  const std::int64_t* from = out.dims();
+  if (rank == 2) {
+    dims[0] = from[0];
+    dims[1] = from[1];
+  } else {
+    for (int i = 0; i < rank; ++i) dims[i] = from[i];
+  }
   if (output_count > 1) [[unlikely]]
     for (std::uint32_t k = 0; k < output_count; ++k) node->output_array()[k] = nullptr;
-  if (parameters.size() != 0)
-    std::memcpy(node->parameter_bytes(), parameters.bytes().data(), parameters.size());
+  if (parameters.size() != 0) {
+    std::byte* to = node->parameter_bytes();
+    *reinterpret_cast<std::size_t*>(to - 8) = parameters.size();
+    if (parameters.size() == 8)
+      std::memcpy(to, parameters.bytes().data(), 8);
+    else
+      std::memcpy(to, parameters.bytes().data(), parameters.size());
+  }
   memory::cache().count_node(1);
   return node;
 }
@@ -287,8 +313,8 @@ inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask s
 inline Ref<Node> Node::make(const Op& op, std::uint32_t input_count, SavedMask saved,
                             const Parameters& parameters, const Value& out, const Where& where,
                             std::uint32_t output_count) {
-  if (parameters.size() > 0xFFFFFFFF || output_count > 255) [[unlikely]]
-    throw_too_large(op, parameters, output_count, where);
+  if (output_count > most_counted) [[unlikely]]
+    throw_too_many(op, output_count, where);
   return Ref<Node>::adopt(allocate(&op, input_count, saved, parameters, out, where, output_count));
 }
 

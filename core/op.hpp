@@ -65,6 +65,17 @@ class Op {
     static_cast<void>(call);
     return {};
   }
+  /// For the same ops: what computes log(x) for a result x of this op, and of which tensor z, which
+  /// is undefined where x is not known any more to be made of it. `op` is applied to z and x with
+  /// the parameters of x; see StableLog.
+  struct Logarithm {
+    const Op* op = nullptr;
+    Tensor z{};
+  };
+  virtual Logarithm logarithm(const Tensor& x) const {
+    static_cast<void>(x);
+    return {};
+  }
   /// True when the result of named data has a place in the graph though it needs no gradient:
   /// formulas show it in terms of its operand, as yᵀ.
   virtual bool follows_names() const noexcept { return false; }

@@ -20,7 +20,7 @@ struct Role {
     reciprocal,   ///< 1 ⊘ a
     square,       ///< a ⊗ a
     exponential,  ///< eᵃ
-    logarithm,    ///< ln a
+    logarithm,    ///< ln a, where a is operand `argument`
     slope,        ///< g ⊗ φ'(z), of operands g and y = φ(z), where φ is `of`
     comparison,   ///< a boolean from two operands
     selection,    ///< b where a holds, else c
@@ -42,6 +42,7 @@ struct Role {
   Kind kind = Kind::other;
   bool transposed[2] = {false, false};  ///< which operands of a matrix product are
   bool swaps_axes = false;              ///< a permutation that transposes a matrix
+  std::uint8_t argument = 0;            ///< which operand a logarithm is of
   const Op* of = nullptr;               ///< the function that a slope belongs to
 
   constexpr Role() noexcept = default;

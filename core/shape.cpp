@@ -6,24 +6,14 @@
 
 namespace chainrule {
 
-namespace {
-
-void check_rank(std::size_t rank) {
-  if (rank > static_cast<std::size_t>(max_rank))
-    throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", rank, max_rank));
-}
-
-}  // namespace
-
-Shape::Shape(std::span<const std::int64_t> dims) : rank_(0) {
-  check_rank(dims.size());
-  for (std::int64_t dim : dims) dims_[rank_++] = dim;
+void Shape::throw_too_many(std::size_t axes) {
+  throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", axes, max_rank));
 }
 
 void Shape::push_back(std::int64_t dim) { insert(rank_, dim); }
 
 void Shape::insert(int axis, std::int64_t dim) {
-  check_rank(size() + 1);
+  if (rank_ == max_rank) throw_too_many(size() + 1);
   for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
   dims_[axis] = dim;
   ++rank_;

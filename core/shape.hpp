@@ -17,10 +17,15 @@ class Shape {
   Shape() noexcept : rank_(0) {}
   /// Throws ShapeError for more than max_rank numbers.
   Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
-  explicit Shape(std::span<const std::int64_t> dims);
-  Shape(const Shape& other) noexcept : rank_(0) { assign(other); }
+  explicit Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+    if (dims.size() > static_cast<std::size_t>(max_rank)) [[unlikely]]
+      throw_too_many(dims.size());
+    copy(dims.data());
+  }
+  Shape(const Shape& other) noexcept : rank_(other.rank_) { copy(other.dims_); }
   Shape& operator=(const Shape& other) noexcept {
-    assign(other);
+    rank_ = other.rank_;
+    copy(other.dims_);
     return *this;
   }
 
@@ -58,9 +63,13 @@ class Shape {
   }
 
  private:
-  void assign(const Shape& other) noexcept {
-    rank_ = other.rank_;
-    for (int i = 0; i < rank_; ++i) dims_[i] = other.dims_[i];
+  [[noreturn]] static void throw_too_many(std::size_t axes);
+  // Most shapes have two axes or fewer; a call of memmove, to which compilers turn loops of copies,
+  // would take longer than they do.
+  void copy(const std::int64_t* from) noexcept {
+    if (rank_ > 0) dims_[0] = from[0];
+    if (rank_ > 1) dims_[1] = from[1];
+    for (int i = 2; i < rank_; ++i) dims_[i] = from[i];
   }
   std::int64_t dims_[max_rank];
   int rank_;

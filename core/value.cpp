@@ -35,6 +35,7 @@ std::size_t owner_bytes(std::size_t header, std::size_t elements) {
       fmt::format("shape: {} has more elements than can be counted", to_string(shape)));
 }
 
+// Also where some extents have a product that is too large, but another is 0.
 std::int64_t checked_numel(const std::int64_t* dims, int rank) {
   std::int64_t n = 1;
   bool overflow = false;
@@ -84,7 +85,7 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
   if (rank == 2) {  // by far the most frequent
     std::int64_t n;
     if (__builtin_mul_overflow(dims[0], dims[1], &n) || (dims[0] | dims[1]) < 0 ||
-        n > most_elements)
+        n > most_elements) [[unlikely]]
       bad_extents(dims, rank);
     Value* value = make_owner(dtype, 2, n);
     auto* to = reinterpret_cast<std::int64_t*>(value + 1);
@@ -93,7 +94,15 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
     to[3] = 1;
     return Ref<Value>::adopt(value);
   }
-  Value* value = make_owner(dtype, rank, checked_numel(dims, rank));
+  std::int64_t n = 1, sign = 0;
+  bool unusual = false;
+  for (int i = 0; i < rank; ++i) {
+    unusual |= __builtin_mul_overflow(n, dims[i], &n);
+    sign |= dims[i];
+  }
+  if (unusual || sign < 0 || n > most_elements) [[unlikely]]
+    n = checked_numel(dims, rank);
+  Value* value = make_owner(dtype, rank, n);
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {

@@ -190,8 +190,7 @@ class LentGradients {
     for (std::uint32_t i : traversal.leaves()) {
       const Node& leaf = traversal.node(i);
       if (!leaf.grad_value() || leaf.grad_node()) continue;
-      if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous())
-        lent_.push_back(i);
+      if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous()) lent_.push_back(i);
     }
     for (std::uint32_t i : lent_) {  // nothing here can fail
       gradients[i] = Tensor(traversal.node(i).grad_value());

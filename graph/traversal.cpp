@@ -58,6 +58,7 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
   stack.reserve(nodes);
   entries_.reserve(nodes);
   edges_.reserve(2 * nodes);
+  leaves_.reserve(nodes);
   const auto enter = [&](Node* node) {
     stack.push_back({node, 0, static_cast<std::uint32_t>(edges_.size())});
     edges_.insert(edges_.end(), node->inputs().size(), none);
@@ -88,17 +89,17 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
       top.node->mark = position;
       several |= top.node->output_count() > 1;
       any_released_ |= released;
-      entries_.push_back({top.node, top.first_edge, position, true, false, released});
+      entries_.push_back({top.node, top.first_edge, true, false, released});
       if (top.node->is_leaf()) leaves_.push_back(position);
       stack.pop_back();
     }
   }
   places_ = entries_.size();
   if (!several) return;
-  for (Entry& entry : entries_) {
-    if (entry.node->output_count() == 1) continue;
-    entry.first_place = static_cast<std::uint32_t>(places_);
-    places_ += entry.node->output_count();
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const std::size_t outputs = entries_[i].node->output_count();
+    first_places_.push_back(outputs == 1 ? i : static_cast<std::uint32_t>(places_));
+    if (outputs > 1) places_ += outputs;
   }
 }
 

@@ -34,7 +34,9 @@ class Traversal {
   /// What is kept for each tensor of the graph (a gradient, a value) has as many places: node i has
   /// place i, and an application of several outputs those from first_place(i) on.
   std::size_t places() const noexcept { return places_; }
-  std::size_t first_place(std::size_t i) const noexcept { return entries_[i].first_place; }
+  std::size_t first_place(std::size_t i) const noexcept {
+    return first_places_.empty() ? i : first_places_[i];
+  }
   /// Where the outputs and targets are in the order; `none` for those that were not reached.
   std::uint32_t output(std::size_t i) const noexcept { return outputs_[i]; }
   std::uint32_t target(std::size_t i) const noexcept { return targets_[i]; }
@@ -51,7 +53,6 @@ class Traversal {
   struct Entry {
     Node* node;
     std::uint32_t first_edge;
-    std::uint32_t first_place;
     bool relevant;
     bool target;
     bool released;
@@ -63,6 +64,7 @@ class Traversal {
   bool any_released_ = false;
   Vector<Entry> entries_;
   Vector<std::uint32_t> edges_;
+  Vector<std::uint32_t> first_places_;  // empty when each node has its own place alone
   Vector<std::uint32_t> leaves_;
   Vector<std::uint32_t> outputs_;
   Vector<std::uint32_t> targets_;

@@ -131,10 +131,11 @@ inline void infer_broadcast(Inference& call, DType dtype) {
 ///     static constexpr bool integers = …;                // whether it takes i64, too
 ///     static constexpr Node::SavedMask saved = …;        // what slope() reads
 ///     template <class T> static T value(T x);            // the function
-///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x); may write into g's
-///     memory std::vector<Sample> samples() const override;
+///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x)
+///     std::vector<Sample> samples() const override;
 ///
-/// The Jacobian is diagonal, so one slope serves the reverse and the forward rule.
+/// The Jacobian is diagonal, so one slope serves the reverse and the forward rule. It is given g
+/// for good, and may use its memory as in_place() of binary ops does.
 template <class Self>
 class UnaryOp : public Op {
  public:
@@ -197,14 +198,14 @@ class BinaryOp : public Op {
   }
   /// The same in the memory of a, which is given away, where nobody else sees that: for rules,
   /// whose gradients are read for the last time.
-  Tensor operator()(Tensor&& a, const Tensor& b, const Where& where) const {
+  Tensor in_place(Tensor a, const Tensor& b, const Where& where) const {
     if (!fits_into(a, b)) return of_tensors(a, b, where);
     Value& out = *a.value_ref();
     visit_floating(out.dtype(), [&](auto zero) {
       using T = decltype(zero);
       kernels::map_in_place<T>(out, *b.value_ref(), [](T p, T q) { return Self::value(p, q); });
     });
-    return std::move(a);
+    return a;
   }
 
   void infer(Inference& call) const final {
@@ -228,7 +229,7 @@ class BinaryOp : public Op {
     return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
   static bool fits_into(const Tensor& a, const Tensor& b) noexcept {
-    if (detail::mode.recording || detail::mode.observer || !a.defined() || !b.defined())
+    if (detail::mode.recording || detail::mode.observer || !a.defined() || !b.defined() || a.node())
       return false;
     const Value &x = *a.value_ref(), &y = *b.value_ref();
     return x.exclusive() && y.contiguous() && x.same_shape(y) && x.dtype() == y.dtype() &&

@@ -200,7 +200,7 @@ Polynomial Algebra::operation(const Expr& e) {
       if (e->operands[0]->kind == Kind::tensor) {
         // exp(log p) where the graph has p.
         const Expr& origin = trace_.forward(e->operands[0]->node);
-        if (origin && origin->is(logarithm)) return atom(origin->operands[0]);
+        if (origin && origin->is(logarithm)) return atom(origin->operands[origin->role().argument]);
       }
       break;
     case logarithm:  // stays one, also where it was computed from something else than its operand

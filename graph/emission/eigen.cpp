@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/emission/arithmetic.hpp>
 
 namespace chainrule::emission {
@@ -16,19 +16,48 @@ namespace {
 using Strength = Code::Strength;
 using Form = Code::Form;
 
+// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.
+std::optional<std::size_t> operand_at(std::string_view text) {
+  if (text.size() < 3 || text[0] != '{' || text[2] != '}') return {};
+  return text[1] >= '0' && text[1] <= '9' ? std::optional<std::size_t>(text[1] - '0')
+                                          : std::nullopt;
+}
+
 // `text` with the operands in the places {0}, {1} …
 std::string with_operands(std::string_view text, const std::vector<std::string>& operands) {
   std::string result;
   while (!text.empty()) {
-    const std::size_t at = std::min(text.find('{'), text.size());
-    result += text.substr(0, at);
-    text.remove_prefix(at);
-    if (text.empty()) break;
-    const auto [k, length] = derivation::operand_mark(text);
-    result += operands.at(k);
-    text.remove_prefix(length);
+    if (const auto k = operand_at(text)) {
+      result += operands.at(*k);
+      text.remove_prefix(3);
+    } else {
+      result += text[0];
+      text.remove_prefix(1);
+    }
   }
   return result;
+}
+
+// How strongly the code of an op holds together: what stands outside of all brackets decides.
+Strength strength_of(std::string_view text) {
+  Strength strength = Strength::atom;
+  const auto weaken = [&](Strength to) { strength = std::min(strength, to); };
+  int depth = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = text.substr(i);
+    if (rest[0] == '(' || rest[0] == '[' || rest[0] == '{') ++depth;
+    if (rest[0] == ')' || rest[0] == ']' || rest[0] == '}') --depth;
+    if (depth != 0) continue;
+    if (i == 0 && (rest[0] == '-' || rest[0] == '!')) weaken(Strength::prefix);
+    if (i == 0 || rest.starts_with("->")) continue;
+    if (rest[0] == '*' || rest[0] == '/' || rest[0] == '%') weaken(Strength::product);
+    if (rest[0] == '+' || rest[0] == '-') weaken(Strength::sum);
+    // Those of templates, as in std::min<double>, have no space before them.
+    if (rest[0] == ' ' && rest.size() > 1 &&
+        std::string_view("<>=!&|?^").find(rest[1]) != std::string_view::npos)
+      weaken(Strength::comparison);
+  }
+  return strength;
 }
 
 // What stands alone between parentheses or commas needs no parentheses of its own.
@@ -58,7 +87,7 @@ Code elementwise(const EigenForm& form, std::vector<Code> operands, bool gives_m
     for (Code& x : operands) x = as_mask(x);
   const Form gives = gives_mask || masks ? Form::mask : Form::array;
   const bool scalar = std::ranges::all_of(operands, &Code::is_scalar);
-  if (scalar) return made(filled(form.scalar, operands), shape, Strength::atom, gives);
+  if (scalar) return made(filled(form.scalar, operands), shape, strength_of(form.scalar), gives);
   const bool is_vector = std::ranges::all_of(operands, &Code::is_vector);
   const bool of_matrix = operands[0].form == Form::matrix && !form.matrix.empty();
   if (!of_matrix && !masks)
@@ -66,15 +95,22 @@ Code elementwise(const EigenForm& form, std::vector<Code> operands, bool gives_m
       if (k == 0 || !operands[k].is_scalar())
         operands[k] =
             (operands[k].shape == shape ? operands[k] : operands[k].materialized(shape)).as_array();
-  Code result = made(filled(of_matrix ? form.matrix : form.array, operands), shape, Strength::atom,
-                     of_matrix ? Form::matrix : gives);
+  const std::string& text = of_matrix ? form.matrix : form.array;
+  Code result =
+      made(filled(text, operands), shape, strength_of(text), of_matrix ? Form::matrix : gives);
   result.is_vector = is_vector;
   return result;
 }
 
-Code called(std::string_view function, const Code& x) {
-  return made(fmt::format("{}({})", function, x.as_matrix().text), x.shape, Strength::atom,
-              Form::matrix);
+// A function of doubles, or of matrices of one shape.
+Code called(std::string_view function, const std::vector<Code>& operands) {
+  Shape shape;
+  for (const Code& x : operands) shape = broadcast(shape, x.shape);
+  std::string arguments;
+  for (const Code& x : operands)
+    arguments += (arguments.empty() ? "" : ", ") +
+                 (x.shape == shape ? x : x.materialized(shape)).as_matrix().text;
+  return made(fmt::format("{}({})", function, arguments), shape, Strength::atom, Form::matrix);
 }
 
 // --- reductions ---
@@ -177,7 +213,7 @@ bool is_said_by_role(const Expression& e) {
   throw ValueError(
       fmt::format("emit_cpp: {} has no form in Eigen that this writes", e.op()->name()),
       e.application->where(),
-      "an op of your own can give one in simpler operations: Op::written_out()");
+      "an op can give one by Op::eigen(), or in simpler operations by Op::written_out()");
 }
 
 void check_axes(const Expression& e) {
@@ -243,7 +279,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   const Code& x = operands[0];
   switch (form.kind) {
     case EigenForm::Kind::function:
-      return called(name, x);
+      return called(name, operands);
     case EigenForm::Kind::reduction:
       return reduced(form, name, x, e.operands[0]->shape, e.shape);
     case EigenForm::Kind::lines:
@@ -277,7 +313,7 @@ Code EigenWriter::part(const Expression& e) {
     }
     case Kind::slope: {
       const std::string name = slope_function(e);
-      return called(name, known_.at(e.operands[0].get()));
+      return called(name, {known_.at(e.operands[0].get())});
     }
     default:
       break;

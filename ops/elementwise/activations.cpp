@@ -4,7 +4,10 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/kernels/elementwise/slopes.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 
@@ -86,12 +89,13 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
   // The rule reads the output; the input is for log().
   static constexpr Node::SavedMask saved = input(0) | output;
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
+  Logarithm logarithm(const Tensor& x) const override;
   template <class T>
   static T value(T x) {
     return kernels::sigmoid(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return the_sigmoid_slope(std::move(g), r.out(), r.where());
+    return the_sigmoid_slope.in_place(std::move(g), r.out(), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sigmoid(in[0]); });
@@ -130,7 +134,7 @@ struct Tanh final : UnaryOp<Tanh> {
     return kernels::tanh(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return the_tanh_slope(std::move(g), r.out(), r.where());
+    return the_tanh_slope.in_place(std::move(g), r.out(), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return tanh(in[0]); });
@@ -176,7 +180,7 @@ struct Relu final : UnaryOp<Relu> {
     return kernels::relu(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return the_relu_slope(std::move(g), r.out(), r.where());
+    return the_relu_slope.in_place(std::move(g), r.out(), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return relu(in[0]); });
@@ -203,7 +207,7 @@ inline MatrixXd softplus(const MatrixXd& z) {
     return kernels::softplus(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), the_sigmoid(r.in(0), Where::current()));
+    return detail::times_in_place(std::move(g), the_sigmoid(r.in(0), Where::current()));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return softplus(in[0]); });
@@ -230,13 +234,25 @@ inline MatrixXd log_sigmoid(const MatrixXd& z) {
     return -kernels::softplus(-x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), the_sigmoid(-r.in(0), Where::current()));
+    return detail::times_in_place(std::move(g), the_sigmoid(-r.in(0), Where::current()));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return log_sigmoid(in[0]); });
   }
 };
 const LogSigmoid the_log_sigmoid;
+
+struct LogOfSigmoid final : StableLog {
+  LogOfSigmoid() : StableLog("log_of_sigmoid", the_log_sigmoid) {}
+  std::vector<Sample> samples() const override {
+    return unary_samples([](Inputs in) { return log(sigmoid(in[0])); });
+  }
+};
+const LogOfSigmoid log_of_sigmoid;
+
+Op::Logarithm Sigmoid::logarithm(const Tensor& x) const {
+  return {&log_of_sigmoid, detail::argument_of(x, *this)};
+}
 
 Role SigmoidSlope::role(const Parameters&) const { return Role::slope_of(the_sigmoid); }
 Role TanhSlope::role(const Parameters&) const { return Role::slope_of(the_tanh); }
@@ -252,16 +268,14 @@ Tensor log_sigmoid(const Tensor& x, Where where) { return the_log_sigmoid(x, whe
 
 namespace detail {
 
-const Op& sigmoid_op() { return the_sigmoid; }
-
 Tensor sigmoid_slope(Tensor g, const Tensor& s, Where where) {
-  return the_sigmoid_slope(std::move(g), s, where);
+  return the_sigmoid_slope.in_place(std::move(g), s, where);
 }
 Tensor tanh_slope(Tensor g, const Tensor& t, Where where) {
-  return the_tanh_slope(std::move(g), t, where);
+  return the_tanh_slope.in_place(std::move(g), t, where);
 }
 Tensor relu_slope(Tensor g, const Tensor& y, Where where) {
-  return the_relu_slope(std::move(g), y, where);
+  return the_relu_slope.in_place(std::move(g), y, where);
 }
 
 }  // namespace detail

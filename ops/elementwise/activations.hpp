@@ -4,8 +4,6 @@
 
 namespace chainrule {
 
-class Op;
-
 /// Activation functions of every element, for f32 and f64; DTypeError for other dtypes. The result
 /// has the shape and dtype of x. NaN gives NaN.
 
@@ -22,9 +20,6 @@ Tensor softplus(const Tensor& x, Where where = Where::current());
 Tensor log_sigmoid(const Tensor& x, Where where = Where::current());
 
 namespace detail {
-
-/// What made a sigmoid; its node keeps x as input 0, recorded or not.
-const Op& sigmoid_op();
 
 /// g ⊗ s ⊗ (1 − s): the gradient of sigmoid in one pass, where s is its result.
 Tensor sigmoid_slope(Tensor g, const Tensor& s, Where where = Where::current());

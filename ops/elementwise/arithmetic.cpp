@@ -108,7 +108,7 @@ struct Mul final : BinaryOp<Mul> {
   void vjp(Vjp& r) const override {
     if (r.needs(1) && !add_times(r.sum_of(1), r.g(), r.in(0))) r.give(1, r.g() * r.in(0));
     if (r.needs(0) && !add_times(r.sum_of(0), r.g(), r.in(1)))
-      r.give(0, detail::times(r.take_g(), r.in(1)));
+      r.give(0, detail::times_in_place(r.take_g(), r.in(1)));
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(0)) return r.in(0) * r.tangent(1);
@@ -180,8 +180,8 @@ Tensor operator-(const Operand& x) {
 
 Tensor add(const Operand& a, const Operand& b, Where where) { return add_op(a, b, where); }
 Tensor sub(const Operand& a, const Operand& b, Where where) { return sub_op(a, b, where); }
-Tensor detail::times(Tensor a, const Tensor& b, Where where) {
-  return mul_op(std::move(a), b, where);
+Tensor detail::times_in_place(Tensor a, const Tensor& b, Where where) {
+  return mul_op.in_place(std::move(a), b, where);
 }
 Tensor mul(const Operand& a, const Operand& b, Where where) { return mul_op(a, b, where); }
 Tensor div(const Operand& a, const Operand& b, Where where) { return div_op(a, b, where); }

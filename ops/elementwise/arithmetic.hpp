@@ -27,7 +27,7 @@ Tensor neg(const Tensor& x, Where where = Where::current());
 namespace detail {
 
 /// a ⊗ b for rules, in the memory of a where that was given away and nobody else sees it.
-Tensor times(Tensor a, const Tensor& b, Where where = Where::current());
+Tensor times_in_place(Tensor a, const Tensor& b, Where where = Where::current());
 
 }  // namespace detail
 

@@ -56,7 +56,7 @@ struct Exp final : UnaryOp<Exp> {
   static constexpr Node::SavedMask saved = input(0) | output;
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), r.out());
+    return detail::times_in_place(std::move(g), r.out());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
@@ -77,7 +77,7 @@ struct Expm1 final : UnaryOp<Expm1> {
   }
   // Not out + 1, which is 0 where eˣ is small.
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), exp(r.in(0)));
+    return detail::times_in_place(std::move(g), exp(r.in(0)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return expm1(in[0]); }, real_numbers());
@@ -135,7 +135,7 @@ struct Square final : UnaryOp<Square> {
     return product(x, x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), r.in(0) * 2);
+    return detail::times_in_place(std::move(g), r.in(0) * 2);
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return square(in[0]); }, real_numbers());
@@ -176,7 +176,7 @@ struct Abs final : UnaryOp<Abs> {
       return std::abs(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), sign(r.in(0)));
+    return detail::times_in_place(std::move(g), sign(r.in(0)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return abs(in[0]); }, real_numbers());
@@ -196,7 +196,7 @@ struct Sin final : UnaryOp<Sin> {
     return std::sin(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), cos(r.in(0)));
+    return detail::times_in_place(std::move(g), cos(r.in(0)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sin(in[0]); }, real_numbers());
@@ -216,7 +216,7 @@ struct Cos final : UnaryOp<Cos> {
     return std::cos(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return -detail::times(std::move(g), sin(r.in(0)));
+    return -detail::times_in_place(std::move(g), sin(r.in(0)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return cos(in[0]); }, real_numbers());
@@ -236,7 +236,8 @@ struct Erf final : UnaryOp<Erf> {
     return std::erf(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times(std::move(g), exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
+    return detail::times_in_place(std::move(g),
+                                  exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());
@@ -254,7 +255,7 @@ struct Reciprocal final : UnaryOp<Reciprocal> {
     return 1 / x;
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return -detail::times(std::move(g), square(r.out()));
+    return -detail::times_in_place(std::move(g), square(r.out()));
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());
@@ -276,26 +277,29 @@ Tensor cos(const Tensor& x, Where where) { return the_cos(x, where); }
 Tensor erf(const Tensor& x, Where where) { return the_erf(x, where); }
 Tensor reciprocal(const Tensor& x, Where where) { return the_reciprocal(x, where); }
 
-namespace detail {
+namespace {
 
-const Op& exp_op() { return the_exp; }
-
-Tensor argument_of(const Node* x, const Op& op) {
+Tensor argument_of_node(const Node* x, const Op& op) {
   if (!x || x->op() != &op) return {};
-  Value* z = x->saved_input(0);
-  if (!z || z->version() != x->saved_version(input(0))) return {};
-  const Value* out = x->saved_output();
-  if (out && out->version() != x->saved_version(output)) return {};
+  const auto [z, z_version] = x->saved_as(input(0));
+  if (!z || z->version() != z_version) return {};
+  const auto [out, out_version] = x->saved_as(output);
+  if (out && out->version() != out_version) return {};
   return Tensor(Ref<Value>::share(z), Ref<Node>::share(x->inputs()[0]));
 }
+
+}  // namespace
+
+namespace detail {
 
 Tensor argument_of(const Tensor& x, const Op& op) {
   // Without recording the result is not saved, but a new tensor begins at version 0.
   if (!x.node() || x.value_ref()->version() != 0) return {};
-  return argument_of(x.node(), op);
+  return argument_of_node(x.node(), op);
 }
 
 Tensor exp_argument(const Tensor& e) { return argument_of(e, the_exp); }
+Tensor exp_argument(const Node* e) { return argument_of_node(e, the_exp); }
 
 }  // namespace detail
 }  // namespace chainrule

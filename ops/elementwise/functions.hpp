@@ -43,17 +43,13 @@ Tensor pow(const Operand& x, const Operand& y, Where where = Where::current());
 
 namespace detail {
 
-/// What made an exp; its node keeps x as input 0, recorded or not.
-const Op& exp_op();
-
 /// The tensor z with x = op(z, …), value and node, where the node of x, made by `op`, still has it
-/// as it was; else an undefined tensor.
-Tensor argument_of(const Node* x, const Op& op);
+/// as it was; else an undefined tensor. For Op::logarithm().
 Tensor argument_of(const Tensor& x, const Op& op);
 
-/// The tensor z with e = exp(z), or an undefined one. Without recording, sum() hands it on to
-/// log().
+/// The tensor z with e = exp(z), or an undefined one; for a sum of exponentials.
 Tensor exp_argument(const Tensor& e);
+Tensor exp_argument(const Node* e);
 
 }  // namespace detail
 }  // namespace chainrule

@@ -10,7 +10,7 @@ namespace chainrule {
 /// computed from z as log_softmax(z), log_sigmoid(z) or logsumexp(z), and so is the gradient: both
 /// are finite where x itself underflows or overflows. This holds for x as that operation returned
 /// it, not for a view or another function of it, nor once x or z were written to or the graph of x
-/// was released. The graph shows both x and z as operands. If the gradient of x itself (or of
+/// was released. The graph shows both z and x as operands. If the gradient of x itself (or of
 /// exp(z)) is asked for, by grad(), the gradient goes through it as g ⊘ x, and is as unstable as
 /// that.
 Tensor log(const Tensor& x, Where where = Where::current());

@@ -4,6 +4,8 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/kernels/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduced.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -167,6 +169,7 @@ inline MatrixXd softmax_rows(const MatrixXd& z) {
   // The rules read the output; the input is for log().
   Node::SavedMask reads(const Call&) const override { return input(0) | output; }
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
+  Logarithm logarithm(const Tensor& x) const override;
 
   void vjp(Vjp& r) const override {
     if (r.needs(0)) r.give(0, slope_op(r.g(), r.out(), axis_of(r), r.where()));
@@ -296,6 +299,21 @@ inline MatrixXd log_softmax_rows(const MatrixXd& z) {
 };
 const LogSoftmax the_log_softmax;
 
+struct LogOfSoftmax final : StableLog {
+  LogOfSoftmax() : StableLog("log_of_softmax", the_log_softmax) {}
+  std::vector<Sample> samples() const override {
+    const Tensor x = make_sample();
+    using Inputs = std::span<const Tensor>;
+    return {{"rows", {x}, [](Inputs in) { return log(softmax(in[0])); }},
+            {"columns", {x}, [](Inputs in) { return log(softmax(in[0], 0)); }}};
+  }
+};
+const LogOfSoftmax log_of_softmax;
+
+Op::Logarithm Softmax::logarithm(const Tensor& x) const {
+  return {&log_of_softmax, detail::argument_of(x, *this)};
+}
+
 }  // namespace
 
 Tensor softmax(const Tensor& x, int axis, Where where) { return the_softmax(x, axis, where); }
@@ -304,8 +322,6 @@ Tensor log_softmax(const Tensor& x, int axis, Where where) {
 }
 
 namespace detail {
-
-const Op& softmax_op() { return the_softmax; }
 
 Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where) {
   return slope_op(g, p, axis, where);

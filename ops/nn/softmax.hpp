@@ -25,9 +25,6 @@ struct SoftmaxParameters {
   int axis = 0;  // counted from 0
 };
 
-/// What made a softmax; its node keeps x as input 0, recorded or not.
-const Op& softmax_op();
-
 /// p ⊗ (g − Σ p⊗g) along one axis: the gradient of softmax, where p is its result.
 Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where);
 

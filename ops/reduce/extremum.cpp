@@ -55,8 +55,8 @@ struct Extremum final : ReductionOp<Extremum<fold, f>> {
     check_dtype(call.name(), call.tensor(0), true, call.where());
     return call.in(0).dtype();
   }
-  void evaluate(Evaluation& call) const override {
-    kernels::reduce(fold, call.out(), call.in(0), this->mask_of(call));
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    kernels::reduce(fold, out, *x, p.mask);
   }
   Node::SavedMask reads(const Call&) const override { return input(0) | output; }
 
@@ -165,12 +165,10 @@ class ArgExtremum final : public ReductionOp<ArgExtremum<C, f>> {
                        call.where());
     return i64;
   }
-  void evaluate(Evaluation& call) const override {
-    const Value& in = call.in(0);
-    Value& out = call.out();
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    const Value& in = *x;
     if (out.numel() == 0) return;
-    const auto& p = call.parameters<ReduceParameters>();
-    const Ref<Value> adjacent = kernels::contiguous(call.in_ref(0));
+    const Ref<Value> adjacent = kernels::contiguous(x);
     const kernels::Lines lines = is_all(p) ? kernels::Lines{1, in.numel(), 1}
                                            : kernels::lines_along(in, std::countr_zero(p.mask));
     std::int64_t* to = out.data<std::int64_t>();

@@ -4,6 +4,8 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 #include <chainrule/ops/kernels/nn/softmax.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
@@ -93,8 +95,8 @@ inline MatrixXd logsumexp_rows(const MatrixXd& z) {
     check_dtype(name(), call.tensor(0), false, call.where());
     return call.in(0).dtype();
   }
-  void evaluate(Evaluation& call) const override {
-    logsumexp_into(call.out(), call.in_ref(0), mask_of(call));
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    visit_floating(x->dtype(), [&](auto zero) { logsumexp_as<decltype(zero)>(out, x, p.mask); });
   }
   Node::SavedMask reads(const Call&) const override { return input(0); }
 
@@ -113,11 +115,21 @@ inline MatrixXd logsumexp_rows(const MatrixXd& z) {
 };
 const LogSumExp the_logsumexp;
 
+struct LogOfSumExp final : StableLog {
+  LogOfSumExp() : StableLog("log_of_sum_exp", the_logsumexp) {}
+  std::vector<Sample> samples() const override {
+    const Tensor z = tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64);
+    using Inputs = std::span<const Tensor>;
+    return {{"all", {z}, [](Inputs in) { return log(sum(exp(in[0]))); }},
+            {"axis 0", {z}, [](Inputs in) { return log(sum(exp(in[0]), 0)); }},
+            {"last, kept", {z}, [](Inputs in) { return log(sum(exp(in[0]), -1, true)); }}};
+  }
+};
+const LogOfSumExp the_log_of_sum_exp;
+
 }  // namespace
 
-void logsumexp_into(Value& out, const Ref<Value>& x, std::uint32_t mask) {
-  visit_floating(x->dtype(), [&](auto zero) { logsumexp_as<decltype(zero)>(out, x, mask); });
-}
+const Op& log_of_sum_exp() { return the_log_of_sum_exp; }
 
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
   return the_logsumexp(x, axes, keepdim, where);

@@ -6,6 +6,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 /// What the definitions of reductions share. For ops, not for users.
@@ -56,17 +57,18 @@ Shape infer_reduced(const Call& call, const detail::ReduceParameters& p, std::si
 /// Σ x / n over the axes of a mask, into a row-major value of the shape that remains.
 void mean_into(Value& out, const Value& x, std::uint32_t mask);
 
-/// log Σ exp x in the same way.
-void logsumexp_into(Value& out, const Ref<Value>& x, std::uint32_t mask);
+/// The logarithm of Σ exp z.
+const Op& log_of_sum_exp();
 
 /// A reduction of one operand over axes. `Self` gives
 ///
 ///     static constexpr bool needs_elements = …;   // whether it has no value without elements
 ///     DType checked(const Call& call) const;      // throws for an operand that it does not take;
 ///                                                 // the dtype of the results
-///     void evaluate(Evaluation& call) const override;
+///     static void compute(Value& out, const Ref<Value>& x, const detail::ReduceParameters& p);
 ///
-/// and its rules, which `Base` may have: LinearMap<Self>.
+/// which writes the numbers of the result into `out`, and its rules, which `Base` may have:
+/// LinearMap<Self>.
 template <class Self, class Base = Op>
 class ReductionOp : public Base {
  public:
@@ -75,19 +77,27 @@ class ReductionOp : public Base {
   Tensor operator()(const Tensor& x, const Axes& axes, bool keepdim, const Where& where) const {
     return over(x, axes.resolve(this->name(), x, where), keepdim, where);
   }
-  /// Over the axes of a mask.
+  /// Over the axes of a mask: the same as apply(), without a detour.
   Tensor over(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
     const detail::ReduceParameters p{mask, keepdim, static_cast<std::uint32_t>(x.rank(where))};
-    return apply(static_cast<const Self&>(*this), {&x}, p, where);
+    const Tensor* const inputs[] = {&x};
+    const Call call(*this, inputs, p, where);
+    const DType dtype = checked(call, p);
+    std::int64_t dims[max_rank];
+    const Value& in = *x.value_ref();
+    const int rank = reduced_dims(in.dims(), in.rank(), mask, keepdim, dims);
+    Ref<Value> out = make_result(this->name(), dtype, dims, rank, where);
+    Self::compute(*out, x.value_ref(), p);
+    return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
 
   void infer(Inference& call) const final {
     const auto& p = call.parameters<detail::ReduceParameters>();
-    call.in(0);
-    const DType dtype = static_cast<const Self&>(*this).checked(call);
-    const Shape shape = infer_reduced(call, p);
-    if (Self::needs_elements) check_not_empty(this->name(), call.tensor(0), p.mask, call.where());
-    call.output(dtype, shape);
+    const DType dtype = checked(call, p);
+    call.output(dtype, infer_reduced(call, p));
+  }
+  void evaluate(Evaluation& call) const final {
+    Self::compute(call.out(), call.in_ref(0), call.parameters<detail::ReduceParameters>());
   }
   std::string written(const Node& node) const override {
     return this->name() + axes_text(node, node.parameters<detail::ReduceParameters>()) + "({0})";
@@ -102,8 +112,13 @@ class ReductionOp : public Base {
             .axes = p.mask,
             .keepdim = p.keepdim != 0};
   }
-  static std::uint32_t mask_of(const Evaluation& call) {
-    return call.parameters<detail::ReduceParameters>().mask;
+
+ private:
+  DType checked(const Call& call, const detail::ReduceParameters& p) const {
+    call.in(0);
+    const DType dtype = static_cast<const Self&>(*this).checked(call);
+    if (Self::needs_elements) check_not_empty(this->name(), call.tensor(0), p.mask, call.where());
+    return dtype;
   }
 };
 

@@ -120,18 +120,22 @@ struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
     const DType dtype = call.in(0).dtype();
     return dtype == boolean ? i64 : dtype;
   }
-  void evaluate(Evaluation& call) const override {
-    const Value& in = call.in(0);
-    if (in.dtype() != boolean)
-      return kernels::reduce(kernels::Fold::sum, call.out(), in, mask_of(call));
-    const Ref<Value> counts = Value::make_like(i64, in);
-    kernels::map<std::int64_t, bool>(*counts, in, [](bool b) { return std::int64_t{b}; });
-    kernels::reduce(kernels::Fold::sum, call.out(), *counts, mask_of(call));
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    if (x->dtype() != boolean) return kernels::reduce(kernels::Fold::sum, out, *x, p.mask);
+    const Ref<Value> counts = Value::make_like(i64, *x);
+    kernels::map<std::int64_t, bool>(*counts, *x, [](bool b) { return std::int64_t{b}; });
+    kernels::reduce(kernels::Fold::sum, out, *counts, p.mask);
   }
   // For log(): what was exponentiated, where no edge to the node of exp will tell.
   Tensor remembered(const Call& call) const override {
     const Tensor& x = call.tensor(0);
     return x.node() ? detail::exp_argument(x) : Tensor();
+  }
+  // With recording the sum has an edge to exp, which keeps z; without, it keeps z itself.
+  Logarithm logarithm(const Tensor& x) const override {
+    if (x.value_ref()->version() != 0) return {};
+    const Node* e = x.node()->inputs()[0];
+    return {&log_of_sum_exp(), e ? detail::exp_argument(e) : detail::argument_of(x, *this)};
   }
 
   Tensor adjoint(const Application& r, const Tensor& g) const {
@@ -160,8 +164,8 @@ struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
     check_dtype(name(), call.tensor(0), false, call.where());
     return call.in(0).dtype();
   }
-  void evaluate(Evaluation& call) const override {
-    mean_into(call.out(), call.in(0), mask_of(call));
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    mean_into(out, *x, p.mask);
   }
 
   Tensor adjoint(const Application& r, const Tensor& g) const {
@@ -189,8 +193,8 @@ struct Logical final : ReductionOp<Logical<fold, f>> {
                        call.where(), "compare first, as in all(x == y)");
     return boolean;
   }
-  void evaluate(Evaluation& call) const override {
-    kernels::reduce(fold, call.out(), call.in(0), this->mask_of(call));
+  static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
+    kernels::reduce(fold, out, *x, p.mask);
   }
 
   std::vector<Sample> samples() const override {
@@ -220,8 +224,6 @@ Tensor any(const Tensor& x, const Axes& axes, bool keepdim, Where where) {
 }
 
 namespace detail {
-
-const Op& sum_op() { return the_sum; }
 
 Tensor sum_mask(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) {
   return the_sum.over(x, mask, keepdim, where);

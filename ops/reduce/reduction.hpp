@@ -85,9 +85,6 @@ struct ReduceParameters {
   std::uint32_t rank = 0;
 };
 
-/// What made a sum. Its node keeps z as input 0 where the sum of exp(z) was not recorded.
-const Op& sum_op();
-
 /// sum() over the axes of a mask.
 Tensor sum_mask(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where);
 

@@ -118,6 +118,33 @@ TEST_CASE("node: saved values live as long as it, with the version that was save
   CHECK(memory_stats().live_bytes == before);
 }
 
+TEST_CASE("node: of the largest rank, with parameters") {
+  const Dummy op;
+  Shape shape;
+  while (shape.rank() < max_rank) shape.push_back(shape.rank() < 2 ? 2 : 1);
+  const std::int64_t before = memory_stats().live_bytes;
+  {
+    const Tensor x = zeros(shape);
+    const std::int64_t parameter = 0x1234567890;
+    const Ref<Node> node = Node::make(op, 1, detail::input(0) | detail::output, parameter,
+                                      *x.value_ref(), Where::current());
+    node->fill([](std::size_t) { return nullptr; },
+               [&](std::size_t) { return x.value_ref().get(); },
+               [&](std::size_t) { return x.value_ref().get(); });
+    CHECK(node->shape() == shape);
+    CHECK(node->parameters<std::int64_t>() == parameter);
+    CHECK(node->saved_version(detail::output) == 0);
+  }
+  CHECK(memory_stats().live_bytes == before);
+}
+
+TEST_CASE("node: as many outputs as can be counted") {
+  const Dummy op;
+  const Tensor x = zeros({2});
+  CHECK(Node::make(op, 0, 0, {}, *x.value_ref(), Where::current(), 127)->output_count() == 127);
+  CHECK_THROWS_AS(Node::make(op, 0, 0, {}, *x.value_ref(), Where::current(), 128), ValueError);
+}
+
 TEST_CASE("node: names") {
   const Tensor x = zeros({2});
   const Ref<Node> leaf = Node::make_leaf(*x.value_ref(), false, Where::current());

@@ -8,7 +8,9 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/functional.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/linear.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -390,6 +392,60 @@ TEST_CASE("a gradient that is there already is added to in place, unless somebod
   w.set_grad(expand(tensor({1.0, 2.0}, f64), {2, 2}));
   step();
   CHECK(w.grad().to_vector<double>() == std::vector<double>{1.75, 2.875, -0.5, 0.25});
+}
+
+TEST_CASE("gradients of the largest rank") {
+  Shape shape;
+  while (shape.rank() < max_rank) shape.push_back(shape.rank() < 2 ? 2 : 1);
+  Tensor w = ones(shape).requires_grad_();
+  sum(w * w).backward();
+  CHECK(w.grad().shape() == shape);
+  CHECK(sum(w.grad()).item() == 8);
+}
+
+TEST_CASE("rules that write into gradients write into nobody else's") {
+  const std::vector<double> at{0.3, -0.7, 1.1};
+  const auto fresh = [&] { return from_vector(at, {3}).requires_grad_(); };
+  const auto expect = [&](const Tensor& gradient, auto of_x) {
+    REQUIRE(gradient.defined());
+    for (int i = 0; i < 3; ++i)
+      CHECK(gradient.at({i}) == doctest::Approx(of_x(at[static_cast<std::size_t>(i)])));
+  };
+  SUBCASE("a gradient that goes to two operands, each of which a rule multiplies in place") {
+    Tensor x = fresh(), y = fresh();
+    sum(sigmoid(x) + exp(y)).backward();
+    expect(x.grad(), [](double v) { return std::exp(-v) / std::pow(1 + std::exp(-v), 2); });
+    expect(y.grad(), [](double v) { return std::exp(v); });
+  }
+  SUBCASE("a seed that the caller keeps") {
+    Tensor x = fresh();
+    const Tensor seed = ones({3}, f64);
+    backward(exp(x), seed);
+    backward(exp(x), seed);
+    CHECK(seed.to_vector<double>() == std::vector<double>{1, 1, 1});
+    expect(x.grad(), [](double v) { return 2 * std::exp(v); });
+  }
+  SUBCASE("the gradient of an intermediate that was asked for") {
+    const Tensor x = fresh(), h = square(x), y = exp(h);
+    const std::vector<Tensor> g = grad(std::vector<Tensor>{sum(y)}, std::vector<Tensor>{h, x, y});
+    expect(g[0], [](double v) { return std::exp(v * v); });
+    expect(g[1], [](double v) { return std::exp(v * v) * 2 * v; });
+    expect(g[2], [](double) { return 1; });
+  }
+  SUBCASE("a product whose gradients go into sums that are there") {
+    Tensor x = fresh();
+    for (int i = 0; i < 3; ++i) sum(x * x * x).backward();
+    expect(x.grad(), [](double v) { return 9 * v * v; });
+  }
+  SUBCASE("the graph once more") {
+    Tensor x = fresh();
+    const Tensor y = sum(tanh(exp(x) * x));
+    y.backward({.retain_graph = true});
+    const std::vector<double> once = x.grad().to_vector<double>();
+    y.backward();
+    for (int i = 0; i < 3; ++i)
+      CHECK(x.grad().at({i}) == doctest::Approx(2 * once[static_cast<std::size_t>(i)]));
+  }
 }
 
 TEST_CASE("rules that give undefined tensors are named") {

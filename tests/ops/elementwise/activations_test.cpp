@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/core/node.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -94,7 +95,7 @@ TEST_CASE("activations: a sigmoid keeps its argument for log, or does not") {
   Tensor w = x.detach().requires_grad_();
   const Tensor z = w * 2.0F;  // a parameter itself is kept in any case
   CHECK(sigmoid(z).node()->saved_input(0) == z.value_ref().get());
-  CHECK(sigmoid(w).node()->op() == &detail::sigmoid_op());
+  CHECK(std::string(sigmoid(w).node()->op()->name()) == "sigmoid");
 }
 
 TEST_CASE("activations: views, and the result in f32") {

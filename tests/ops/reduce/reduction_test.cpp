@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -363,7 +364,8 @@ TEST_CASE("reduction: indices") {
 TEST_CASE("reduction: a sum of exponentials remembers for log() what they are of") {
   const Tensor z = tensor({{1.0, 2.0}}, f64);
   const auto kept = [](const Tensor& s) {
-    return s.node() && s.node()->op() == &detail::sum_op() ? s.node()->saved_input(0) : nullptr;
+    return s.node() && std::string(s.node()->op()->name()) == "sum" ? s.node()->saved_input(0)
+                                                                    : nullptr;
   };
   const Tensor s = sum(exp(z), 1, true);
   CHECK(kept(s) == z.value_ref().get());
@@ -379,7 +381,7 @@ TEST_CASE("reduction: a sum of exponentials remembers for log() what they are of
   // Recorded, the edge to the node of exp() says it.
   const Tensor recorded = sum(exp(parameter));
   CHECK(kept(recorded) == nullptr);
-  CHECK(recorded.node()->inputs()[0]->op() == &detail::exp_op());
+  CHECK(std::string(recorded.node()->inputs()[0]->op()->name()) == "exp");
 }
 
 TEST_CASE("reduction: gradients of sums are views") {

@@ -84,15 +84,6 @@ Array where(In in, Label) {
   return map(in[0], in[1], in[2], [](Real c, Real x, Real y) { return c != 0 ? x : y; });
 }
 
-// What the logarithm is taken of stands first in the label, and then how.
-Array stable_log(In in, Label label) {
-  for (const auto& [argument, op] : {std::pair<Label, Label>{"softmax, ", "log_softmax"},
-                                     std::pair<Label, Label>{"sum of exp, ", "logsumexp"},
-                                     std::pair<Label, Label>{"sigmoid", "log_sigmoid"}})
-    if (label.starts_with(argument)) return of(op)(in, label.substr(argument.size()));
-  throw UnknownSample(label);
-}
-
 constexpr Entry entries[] = {
     {"abs", unary<abs>},
     {"add", binary<add>},
@@ -111,6 +102,7 @@ constexpr Entry entries[] = {
     {"le", binary<le>},
     {"log", unary<log>},
     {"log1p", unary<log1p>},
+    {"log_of_sigmoid", unary<log_sigmoid>},
     {"log_sigmoid", unary<log_sigmoid>},
     {"logical_and", binary<both>},
     {"logical_not", unary<not_>},
@@ -132,7 +124,6 @@ constexpr Entry entries[] = {
     {"softplus", unary<softplus>},
     {"sqrt", unary<sqrt>},
     {"square", unary<square>},
-    {"stable_log", stable_log},
     {"sub", binary<sub>},
     {"tanh", unary<tanh>},
     {"tanh_slope", binary<tanh_slope>},

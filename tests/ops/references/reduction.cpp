@@ -120,8 +120,17 @@ Array var_mean(In in, Label label) {
 }
 
 constexpr Entry entries[] = {
-    {"all", all}, {"argmax", argmax}, {"argmin", argmin}, {"any", any}, {"logsumexp", logsumexp},
-    {"max", max}, {"mean", mean},     {"min", min},       {"sum", sum}, {"var_mean", var_mean},
+    {"all", all},
+    {"argmax", argmax},
+    {"argmin", argmin},
+    {"any", any},
+    {"log_of_sum_exp", logsumexp},
+    {"logsumexp", logsumexp},
+    {"max", max},
+    {"mean", mean},
+    {"min", min},
+    {"sum", sum},
+    {"var_mean", var_mean},
 };
 
 }  // namespace

@@ -110,11 +110,9 @@ Array cross_entropy_slope(In in, Label label) {
 }
 
 constexpr Entry entries[] = {
-    {"cross_entropy", cross_entropy},
-    {"cross_entropy_slope", cross_entropy_slope},
-    {"log_softmax", log_softmax},
-    {"log_softmax_slope", log_softmax_slope},
-    {"softmax", softmax},
+    {"cross_entropy", cross_entropy},         {"cross_entropy_slope", cross_entropy_slope},
+    {"log_of_softmax", log_softmax},          {"log_softmax", log_softmax},
+    {"log_softmax_slope", log_softmax_slope}, {"softmax", softmax},
     {"softmax_slope", softmax_slope},
 };
 
