@@ -79,6 +79,8 @@ const Tensor& Application::out(std::size_t k) const {
         fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
         node_.where(), "call drop_out() behind the last use of the output");
   if (node_.output_count() > 1) return of_several(k);
+  if (k != 0) [[unlikely]]
+    checked(0, nullptr);
   return lend(Node::output, const_cast<Node*>(&node_), output_);
 }
 

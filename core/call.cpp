@@ -58,6 +58,17 @@ Ref<Value> reused(Ref<Value>&& memory, const Inference& call, std::size_t k) {
 
 }  // namespace
 
+void Inference::throw_out_of_order() const {
+  throw GradError(fmt::format("{}: infer() says a result behind a saved value", name()), where(),
+                  "call output() for all results first, and then saves()");
+}
+
+void Evaluation::throw_none(const char* what, std::size_t k, std::size_t count) const {
+  throw GradError(
+      fmt::format("{}: evaluate() asks for {} {}, but infer() said {}", name(), what, k, count),
+      where(), "call output() in infer() for each result, and saves() for each saved value");
+}
+
 void Evaluation::make_room(std::size_t results) {
   many_.resize(results);
   results_ = many_.data();
@@ -67,7 +78,14 @@ void Evaluation::allocate_more(std::size_t first, std::span<const Ref<Value>> kn
   const std::size_t outputs = call_.output_count(), all = outputs + call_.saved_count();
   for (std::size_t k = first; k < all; ++k) {
     if (k >= outputs && k - outputs < known.size()) {
-      results_[k] = known[k - outputs];
+      const Ref<Value>& value = known[k - outputs];
+      const Inference::Result& result = call_.result(k);
+      if (!value || value->dtype() != result.dtype(call_) || value->shape() != result.shape(call_))
+        throw GradError(
+            fmt::format("{}: known value {} is not what infer() says: {} of {}", name(),
+                        k - outputs, to_string(result.shape(call_)), name_of(result.dtype(call_))),
+            where(), "hand over what an application with the same operands has saved");
+      results_[k] = value;
       known_ |= std::uint32_t{1} << (k - outputs);
     } else {
       results_[k] = call_.result(k).allocate(call_);

@@ -157,6 +157,8 @@ class Inference : public Call {
 
  private:
   Result& next_output() {
+    if (results_ != outputs_) [[unlikely]]
+      throw_out_of_order();
     ++outputs_;
     return next();
   }
@@ -164,6 +166,8 @@ class Inference : public Call {
     const std::size_t k = results_++;
     return k < in_place ? first_[k] : more_.emplace_back();
   }
+
+  [[noreturn]] void throw_out_of_order() const;
 
   static constexpr std::size_t in_place = 2;
   std::size_t outputs_ = 0, results_ = 0;
@@ -202,10 +206,18 @@ class Evaluation {
   const Parameters& parameters() const noexcept { return call_.parameters(); }
 
   /// The memory of result k: row-major, uninitialised.
-  Value& out(std::size_t k = 0) const noexcept { return *results_[k]; }
+  Value& out(std::size_t k = 0) const {
+    if (k >= call_.output_count()) [[unlikely]]
+      throw_none("result", k, call_.output_count());
+    return *results_[k];
+  }
   const Ref<Value>& out_ref(std::size_t k = 0) const noexcept { return results_[k]; }
   /// The memory of the saved value k.
-  Value& saved(std::size_t k) const noexcept { return *saved_ref(k); }
+  Value& saved(std::size_t k) const {
+    if (k >= call_.saved_count()) [[unlikely]]
+      throw_none("saved value", k, call_.saved_count());
+    return *saved_ref(k);
+  }
   const Ref<Value>& saved_ref(std::size_t k) const noexcept {
     return out_ref(call_.output_count() + k);
   }
@@ -221,6 +233,7 @@ class Evaluation {
   Ref<Value> take_out() noexcept { return std::move(results_[0]); }
 
  private:
+  [[noreturn]] void throw_none(const char* what, std::size_t k, std::size_t count) const;
   void make_room(std::size_t results);
   void allocate_more(std::size_t first, std::span<const Ref<Value>> known);
 

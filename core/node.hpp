@@ -38,12 +38,15 @@ class Node {
   static constexpr std::size_t most_saved_inputs = 48, most_outputs = 8, most_intermediates = 8;
   /// Only the first operands may be left out.
   static constexpr std::size_t most_optional = 8;
-  static constexpr SavedMask input(std::size_t i) noexcept { return SavedMask{1} << i; }
+  /// Nothing for what is beyond the most.
+  static constexpr SavedMask input(std::size_t i) noexcept {
+    return i < most_saved_inputs ? SavedMask{1} << i : 0;
+  }
   static constexpr SavedMask output_at(std::size_t k) noexcept {
-    return SavedMask{1} << (most_saved_inputs + k);
+    return k < most_outputs ? SavedMask{1} << (most_saved_inputs + k) : 0;
   }
   static constexpr SavedMask intermediate(std::size_t k) noexcept {
-    return SavedMask{1} << (most_saved_inputs + most_outputs + k);
+    return k < most_intermediates ? SavedMask{1} << (most_saved_inputs + most_outputs + k) : 0;
   }
   static constexpr SavedMask output = SavedMask{1} << most_saved_inputs;
 
@@ -142,6 +145,8 @@ class Node {
   /// The gradient that backward() left at a leaf.
   const Ref<Value>& grad_value() const noexcept;
   const Ref<Node>& grad_node() const noexcept;
+  /// Makes room for a gradient, so that set_grad() cannot fail for want of memory.
+  void reserve_grad() { extra(); }
   void set_grad(Ref<Value> value, Ref<Node> node);
 
   static void destroy(Node* node) noexcept;
@@ -156,7 +161,7 @@ class Node {
     std::uint32_t* versions = version_array();
     bool requires_grad = false;
     const std::uint32_t count = input_count_;
-    SavedMask operands = saved_mask_ & (input(most_saved_inputs) - 1);
+    SavedMask operands = saved_mask_ & (output - 1);
     SavedMask results = saved_mask_ >> most_saved_inputs;
     for (std::uint32_t i = 0; i < count; ++i, operands >>= 1) {
       Node* input = input_node(i);

@@ -201,6 +201,8 @@ std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameter
   op.infer(inference);
   Evaluation evaluation(inference);
   if (!evaluation.only_views()) op.evaluate(evaluation);
+  if (inference.output_count() == 1)
+    return {finish(op, inference, evaluation.take_out(), evaluation.saved_values())};
   std::vector<Ref<Value>, memory::Pool<Ref<Value>>> results;
   for (std::size_t k = 0; k < inference.output_count(); ++k)
     results.push_back(evaluation.out_ref(k));
@@ -229,6 +231,10 @@ std::vector<const Tensor*> operands_of(std::span<const Tensor> inputs) {
 }  // namespace
 
 Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
+  if (node.is_leaf() || k >= node.output_count())
+    throw GradError(fmt::format("apply_again: {} has no result {}",
+                                node.is_leaf() ? "a leaf" : node.op()->name(), k),
+                    node.where());
   const std::vector<const Tensor*> operands = operands_of(inputs);
   if (node.output_count() > 1)
     return apply_several(*node.op(), operands, node.parameters(), node.where())[k];

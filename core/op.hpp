@@ -59,8 +59,8 @@ class Op {
     static_cast<void>(call);
     return 0;
   }
-  /// For an op whose logarithm has a stable form (softmax, sigmoid, exp): the tensor that log()
-  /// wants to find, which a node keeps also without recording. Undefined for others.
+  /// For an op whose logarithm has a stable form (softmax, sigmoid, exp): the tensor that
+  /// logarithm() wants to find, which a node keeps also without recording. Undefined for others.
   virtual Tensor remembered(const Call& call) const {
     static_cast<void>(call);
     return {};
@@ -189,7 +189,8 @@ Tensor apply(const O& op, std::initializer_list<const Tensor*> inputs, const Par
   return apply(op, Operands(inputs.begin(), inputs.size()), parameters, where, known);
 }
 
-/// The same for an op of several results. One that is not floating has no gradient, and no node.
+/// The same for an op of several results, or of a number of results that its parameters say. One
+/// that is not floating has no gradient, and no node.
 std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
                                   const Where& where);
 

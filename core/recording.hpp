@@ -20,6 +20,14 @@ struct Mode {
 
 extern thread_local constinit Mode mode __attribute__((tls_model("initial-exec")));
 
+/// The mode of now, but for what is recorded.
+inline Mode mode_with(bool recording, bool provenance) noexcept {
+  Mode changed = mode;
+  changed.recording = recording;
+  changed.provenance = provenance;
+  return changed;
+}
+
 /// Restores the mode when it goes.
 class ModeScope {
  public:
@@ -40,7 +48,7 @@ inline bool is_recording() noexcept { return detail::mode.recording; }
 /// While it lives, operations of this thread leave no graph: `NoGrad guard;`.
 class NoGrad {
  public:
-  NoGrad() noexcept : scope_({.recording = false}) {}
+  NoGrad() noexcept : scope_(detail::mode_with(false, detail::mode.provenance)) {}
 
  private:
   detail::ModeScope scope_;
@@ -49,7 +57,7 @@ class NoGrad {
 /// While it lives, operations of this thread are recorded, also inside of a NoGrad.
 class EnableGrad {
  public:
-  EnableGrad() noexcept : scope_({}) {}
+  EnableGrad() noexcept : scope_(detail::mode_with(true, true)) {}
 
  private:
   detail::ModeScope scope_;

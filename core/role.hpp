@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace chainrule {
@@ -53,6 +54,27 @@ struct Role {
     return role;
   }
   constexpr bool is(Kind which) const noexcept { return kind == which; }
+  /// How many operands it takes at least.
+  constexpr std::size_t operands() const noexcept {
+    switch (kind) {
+      case Kind::other:
+        return 0;
+      case Kind::sum:
+      case Kind::difference:
+      case Kind::product:
+      case Kind::quotient:
+      case Kind::slope:
+      case Kind::comparison:
+      case Kind::matrix_product:
+      case Kind::outer_product:
+      case Kind::inner_product:
+        return 2;
+      case Kind::selection:
+        return 3;
+      default:
+        return std::size_t{1} + argument;
+    }
+  }
 };
 
 }  // namespace chainrule

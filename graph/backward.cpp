@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -49,6 +50,11 @@ class Rule final : public Vjp {
   }
   bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
+    if (i >= edges_.size())
+      throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
+                                  "applied to {}",
+                                  node().op()->name(), i, edges_.size()),
+                      node().where(), "operands are counted from 0");
     if (!wanted(i)) return;
     if (!gradient.defined())
       throw GradError(fmt::format("{}: its vjp rule gives an undefined gradient for input {}",
@@ -69,7 +75,7 @@ class Rule final : public Vjp {
       sum = std::move(gradient);
   }
   Value* sum_of(std::size_t i) const noexcept override {
-    if (sweep_.recorded || !wanted(i)) return nullptr;
+    if (sweep_.recorded || detail::mode.observer || !wanted(i)) return nullptr;
     const Ref<Value>& sum = sweep_.gradients[edges_[i]].value_ref();
     return sum && sum->exclusive() ? sum.get() : nullptr;
   }
@@ -78,7 +84,9 @@ class Rule final : public Vjp {
   }
 
  private:
-  bool wanted(std::size_t i) const noexcept { return edges_[i] != Traversal::none; }
+  bool wanted(std::size_t i) const noexcept {
+    return i < edges_.size() && edges_[i] != Traversal::none;
+  }
 
   const Sweep& sweep_;
   std::size_t i_;
@@ -89,7 +97,7 @@ class Rule final : public Vjp {
 void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
   if (!traversal.any_released()) return;
   for (std::size_t i = 0; i < traversal.size(); ++i)
-    if (traversal.relevant(i) && traversal.released(i)) {
+    if (traversal.applies(i) && traversal.released(i)) {
       const Node& node = traversal.node(i);
       throw GradError(
           fmt::format(
@@ -122,13 +130,10 @@ void pass_several(const Sweep& sweep, std::size_t i) {
 template <class AtNode>
 void run(const Sweep& sweep, AtNode&& at_node) {
   const Traversal& traversal = sweep.traversal;
-  detail::Mode mode{.recording = sweep.recorded, .provenance = sweep.recorded};
-  mode.observer = detail::mode.observer;
-  const detail::ModeScope scope(mode);
   for (std::size_t i = traversal.size(); i-- > 0;) {
     if (!traversal.relevant(i)) continue;
     Node& node = traversal.node(i);
-    if (node.output_count() > 1) [[unlikely]]
+    if (node.output_count() > 1 && traversal.applies(i)) [[unlikely]]
       pass_several(sweep, i);
     Tensor g = std::move(sweep.gradients[i]);
     if (g.defined()) {
@@ -136,11 +141,11 @@ void run(const Sweep& sweep, AtNode&& at_node) {
       if (node.is_output()) [[unlikely]] {
         if (const std::uint32_t application = traversal.edges(i)[0]; application != Traversal::none)
           sweep.gradients[traversal.first_place(application) + node.output_index()] = std::move(g);
-      } else if (!node.is_leaf()) {
+      } else if (traversal.applies(i)) {
         apply_rule(sweep, i, &g);
       }
     }
-    if (sweep.release && !node.is_leaf()) node.release_saved();
+    if (sweep.release && traversal.applies(i)) node.release_saved();
   }
 }
 
@@ -174,9 +179,10 @@ void check_seed(const Tensor& output, const Tensor& seed, const char* caller, co
 
 Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
 
-// A parameter's grad() is its own: nobody else sees its elements, and they are row-major.
-Tensor owned(Tensor&& gradient, bool recorded) {
-  if (recorded || gradient.value_ref()->exclusive()) return std::move(gradient);
+// A parameter's grad() is its own: nobody else sees its elements, and they are row-major. What has
+// a graph cannot be written to anyway.
+Tensor owned(Tensor&& gradient) {
+  if (gradient.requires_grad() || gradient.value_ref()->exclusive()) return std::move(gradient);
   return copied(gradient);
 }
 
@@ -190,7 +196,7 @@ class LentGradients {
     for (std::uint32_t i : traversal.leaves()) {
       const Node& leaf = traversal.node(i);
       if (!leaf.grad_value() || leaf.grad_node()) continue;
-      if (leaf.grad_value()->exclusive() && leaf.grad_value()->contiguous()) lent_.push_back(i);
+      if (leaf.grad_value()->exclusive()) lent_.push_back(i);
     }
     for (std::uint32_t i : lent_) {  // nothing here can fail
       gradients[i] = Tensor(traversal.node(i).grad_value());
@@ -212,6 +218,7 @@ class LentGradients {
 void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions options,
                    const Where& where) {
   const bool recorded = options.create_graph;
+  const detail::ModeScope scope(detail::mode_with(recorded, recorded));
   const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
   check_not_released(traversal, "backward", where);
   Gradients gradients(traversal.places());
@@ -232,7 +239,8 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     const Node& leaf = traversal.node(i);
     if (leaf.grad_value())
       accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
-    gradients[i] = owned(std::move(gradients[i]), recorded);
+    traversal.node(i).reserve_grad();
+    gradients[i] = owned(std::move(gradients[i]));
   }
   for (std::uint32_t i : leaves)
     traversal.node(i).set_grad(gradients[i].value_ref(), gradients[i].node_ref());
@@ -247,6 +255,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
   check_output(output, caller, where);
   check_scalar(output, caller, where);
   check_not_released(traversal, caller, where);
+  const ModeScope scope(mode_with(true, true));
   Gradients gradients(traversal.places());
   gradients[traversal.output(0)] = ones(output.shape(), output.dtype());
   run({traversal, gradients, stops, true, false}, at_node);
@@ -293,6 +302,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
           where, "call requires_grad_() on it before the computation");
   }
   if (inputs.empty()) return {};
+  const detail::ModeScope scope(detail::mode_with(options.create_graph, options.create_graph));
   const Traversal traversal(outputs, inputs, Traversal::Visit::differentiable);
   check_not_released(traversal, "grad", where);
   Gradients gradients(traversal.places());
@@ -300,23 +310,19 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     accumulate(gradients[traversal.output(i)], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;
   const Sweep sweep{traversal, gradients, inputs, options.create_graph, release};
-  std::vector<Tensor> results(inputs.size());
+  // Parked where they were found, since nobody adds to a node's gradient once it was passed.
   run(sweep, [&](std::size_t node, const Tensor& g) {
-    if (!traversal.is_target(node)) return;
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      if (traversal.target(i) == node) results[i] = g;
+    if (traversal.is_target(node)) gradients[node] = g;
   });
-  const auto is_shared = [&](std::size_t i) {
-    const Value* elements = results[i].value_ref()->owner();
-    const auto same = [elements](const Tensor& other) {
-      return other.defined() && other.value_ref()->owner() == elements;
-    };
-    return (whose == Seeds::callers && std::ranges::any_of(seeds, same)) ||
-           std::ranges::any_of(std::span(results).first(i), same);
-  };
+  std::unordered_set<const Value*> taken;  // whose elements somebody else sees
+  if (whose == Seeds::callers)
+    for (const Tensor& seed : seeds) taken.insert(seed.value_ref()->owner());
+  std::vector<Tensor> results(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (traversal.target(i) != Traversal::none) results[i] = gradients[traversal.target(i)];
     if (results[i].defined()) {
-      if (!options.create_graph && is_shared(i)) results[i] = copied(results[i]);
+      if (!taken.insert(results[i].value_ref()->owner()).second && !results[i].requires_grad())
+        results[i] = copied(results[i]);
       continue;
     }
     if (!options.allow_unused)

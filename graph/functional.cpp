@@ -7,6 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/traversal.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule {
@@ -56,7 +57,24 @@ void check_like(const Tensor& given, const Tensor& of, const char* caller, const
                      where);
 }
 
-Tensor without_graph_unless(bool keep, Tensor result) { return keep ? result : result.detach(); }
+// True when a tensor follows from parameters other than these places, as those that the function
+// captured.
+bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
+  if (!output.requires_grad()) return false;
+  const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
+  return std::ranges::any_of(traversal.leaves(), [&](std::uint32_t i) {
+    return std::ranges::none_of(
+        places, [&](const Tensor& place) { return place.node() == &traversal.node(i); });
+  });
+}
+
+// A result with its graph, if that is to be kept and there is one; else its elements are its own.
+Tensor result_of(Tensor&& tensor, bool keep) {
+  if (keep && tensor.requires_grad()) return std::move(tensor);
+  const Ref<Value> value = tensor.value_ref();
+  tensor = {};  // and its graph, which may hold the value, too
+  return Tensor(value->exclusive() ? value : kernels::copied(*value));
+}
 
 // Gradients of ⟨seed, output⟩ at the floating ones of `places`; undefined for the others.
 std::vector<Tensor> gradients_at(const Tensor& output, const Tensor& seed,
@@ -79,18 +97,22 @@ std::vector<Tensor> gradients_at(const Tensor& output, const Tensor& seed,
 
 ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const Tensor* cotangent,
                        const char* caller, const Where& where) {
-  const bool keep = is_recording() && any_requires_grad(inputs);
+  const bool recorded = is_recording();
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, where);
-  const Tensor output = call(f, places, caller, where);
+  Tensor output = call(f, places, caller, where);
   if (!cotangent && output.numel() != 1)
     throw GradError(
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
   const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
   check_like(seed, output, caller, "the cotangent", "the result", where);
+  const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
+                                 depends_on_others(output, places));
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
-  return {without_graph_unless(keep, output), std::move(grads)};
+  for (Tensor& gradient : grads)
+    if (gradient.defined()) gradient = result_of(std::move(gradient), keep);
+  return {result_of(std::move(output), keep), std::move(grads)};
 }
 
 class ForwardRule final : public Jvp {
@@ -102,9 +124,15 @@ class ForwardRule final : public Jvp {
         edges_(traversal.edges(i)),
         tangents_(tangents) {}
   bool has(std::size_t i) const noexcept override {
-    return edges_[i] != Traversal::none && tangents_[edges_[i]].defined();
+    return i < edges_.size() && edges_[i] != Traversal::none && tangents_[edges_[i]].defined();
   }
-  const Tensor& tangent(std::size_t i) const override { return tangents_[edges_[i]]; }
+  const Tensor& tangent(std::size_t i) const override {
+    if (!has(i))
+      throw GradError(fmt::format("{}: its jvp rule reads the tangent of input {}, which has none",
+                                  node().op()->name(), i),
+                      node().where(), "ask r.has(i) first: the tangent of a constant is zero");
+    return tangents_[edges_[i]];
+  }
   std::size_t output() const noexcept override { return output_; }
   bool any() const noexcept {
     for (std::size_t i = 0; i < edges_.size(); ++i)
@@ -118,6 +146,25 @@ class ForwardRule final : public Jvp {
   std::span<const Tensor> tangents_;
 };
 
+// A tangent as the result has it: what broadcasts to it is expanded.
+Tensor checked(Tensor tangent, const Op& op, const Node& node) {
+  if (tangent.dtype() != node.dtype())
+    throw DTypeError(fmt::format("{}: its jvp rule gives {} for a result that is {}", op.name(),
+                                 name_of(tangent.dtype()), name_of(node.dtype())),
+                     node.where());
+  if (node.same_shape(*tangent.value_ref())) return tangent;
+  const Shape shape = tangent.shape(), result = node.shape();
+  const int added = result.rank() - shape.rank();
+  bool fits = added >= 0;
+  for (int axis = 0; axis < shape.rank() && fits; ++axis)
+    fits = shape[axis] == 1 || shape[axis] == result[axis + added];
+  if (!fits)
+    throw ShapeError(fmt::format("{}: its jvp rule gives a tangent {} for a result {}", op.name(),
+                                 to_string(shape), to_string(result)),
+                     node.where());
+  return expand(tangent, result);
+}
+
 // The tangent of `output` from those of `places`: one sweep, inputs first.
 Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
                     std::span<const Tensor> tangents, bool keep) {
@@ -125,7 +172,7 @@ Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
   std::vector<Tensor, memory::Pool<Tensor>> found(traversal.size());
   for (std::size_t i = 0; i < places.size(); ++i)
     if (traversal.target(i) != Traversal::none) found[traversal.target(i)] = tangents[i];
-  const detail::ModeScope scope({.recording = keep, .provenance = keep});
+  const detail::ModeScope scope(detail::mode_with(keep, keep));
   for (std::size_t i = 0; i < traversal.size(); ++i) {
     const Node& node = traversal.node(i);
     if (!traversal.relevant(i) || traversal.is_target(i) || node.is_leaf()) continue;
@@ -139,7 +186,7 @@ Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
     if (!tangent.defined())
       throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
                       node.where());
-    found[i] = node.same_shape(*tangent.value_ref()) ? tangent : expand(tangent, node.shape());
+    found[i] = checked(std::move(tangent), op, node);
   }
   const std::uint32_t at = traversal.output(0);
   return at != Traversal::none && found[at].defined() ? found[at]
@@ -190,12 +237,14 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
                      where);
   for (std::size_t i = 0; i < inputs.size(); ++i)
     check_like(tangents[i], inputs[i], "jvp", "the tangent", "the input", where);
-  const bool keep = is_recording() && (any_requires_grad(inputs) || any_requires_grad(tangents));
+  const bool recorded = is_recording();
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, where);
-  const Tensor output = call(f, places, "jvp", where);
-  Tensor tangent = push_forward(output, places, tangents, keep);
-  return {without_graph_unless(keep, output), without_graph_unless(keep, std::move(tangent))};
+  Tensor output = call(f, places, "jvp", where);
+  const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
+                                 depends_on_others(output, places));
+  Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep);
+  return {result_of(std::move(output), keep), std::move(tangent)};
 }
 
 std::pair<Tensor, Tensor> jvp(const Function& f, std::initializer_list<Tensor> inputs,

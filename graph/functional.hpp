@@ -8,7 +8,10 @@
 #include <chainrule/graph/backward.hpp>
 
 /// Derivatives of functions of tensors. Each makes fresh leaves of its arguments, runs the function
-/// with recording on, and leaves the arguments as they are.
+/// with recording on, and leaves the arguments as they are. Where recording is on outside, too, the
+/// results keep a graph to whatever requires gradients that they depend on: arguments, seeds, and
+/// tensors that the function captured. So all of them nest. Results without a graph share no memory
+/// with anything.
 namespace chainrule {
 
 /// A function of several tensors.
@@ -39,8 +42,7 @@ std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const
                               Where where = Where::current());
 
 /// f(inputs) and the Jacobian-vector product J·t in forward mode: each op's jvp rule once, in the
-/// order of the computation. `tangents` have the shapes of the inputs. When an input requires
-/// gradients, so do the results: forward over reverse and reverse over forward compose.
+/// order of the computation. `tangents` have the shapes of the inputs.
 std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
                               std::span<const Tensor> tangents, Where where = Where::current());
 std::pair<Tensor, Tensor> jvp(const Function& f, std::initializer_list<Tensor> inputs,

@@ -35,12 +35,13 @@ Traversal::Traversal(std::span<const Tensor> outputs, std::span<const Tensor> ta
   for (std::uint32_t target : targets_)
     if (target != none) entries_[target].target = true;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    bool relevant = entries_[i].target;
+    bool applies = false;
     for (std::uint32_t& edge : std::span(edges_).subspan(entries_[i].first_edge, edges(i).size())) {
       if (edge != none && !entries_[edge].relevant) edge = none;
-      relevant |= edge != none;
+      applies |= edge != none;
     }
-    entries_[i].relevant = relevant;
+    entries_[i].applies = applies;
+    entries_[i].relevant = applies || entries_[i].target;
   }
 }
 
@@ -89,8 +90,9 @@ void Traversal::search(std::span<const Tensor> outputs, Visit visit) {
       top.node->mark = position;
       several |= top.node->output_count() > 1;
       any_released_ |= released;
-      entries_.push_back({top.node, top.first_edge, true, false, released});
-      if (top.node->is_leaf()) leaves_.push_back(position);
+      const bool leaf = top.node->is_leaf();
+      entries_.push_back({top.node, top.first_edge, true, !leaf, false, released});
+      if (leaf) leaves_.push_back(position);
       stack.pop_back();
     }
   }

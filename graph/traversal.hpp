@@ -42,6 +42,8 @@ class Traversal {
   std::uint32_t target(std::size_t i) const noexcept { return targets_[i]; }
   /// True for nodes on a path from a target to an output; for all when there are no targets.
   bool relevant(std::size_t i) const noexcept { return entries_[i].relevant; }
+  /// True for nodes whose rule is to be applied: relevant ones with a relevant input.
+  bool applies(std::size_t i) const noexcept { return entries_[i].applies; }
   bool is_target(std::size_t i) const noexcept { return entries_[i].target; }
   /// Where the leaves are in the order.
   std::span<const std::uint32_t> leaves() const noexcept { return leaves_; }
@@ -54,6 +56,7 @@ class Traversal {
     Node* node;
     std::uint32_t first_edge;
     bool relevant;
+    bool applies;
     bool target;
     bool released;
   };

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/operand.hpp>
@@ -273,6 +274,7 @@ class LinearMap : public Op {
     if (r.needs(0)) r.give(0, static_cast<const Self&>(*this).adjoint(r, r.g()));
   }
   Tensor jvp(Jvp& r) const override {
+    if (!r.has(0)) return zeros(r.node().shape(), r.node().dtype());
     const Tensor* operands[1 + others] = {&r.tangent(0)};
     for (std::size_t i = 1; i <= others; ++i) operands[i] = &r.in(i);
     return apply(static_cast<const Self&>(*this), Operands(operands), r.node().parameters(),

@@ -78,7 +78,12 @@ Expression::~Expression() {
 
 Role Expression::role() const {
   const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
-  return is_one_result ? op()->role(application->parameters()) : Role();
+  if (!is_one_result) return {};
+  const Role role = op()->role(application->parameters());
+  if (operands.size() >= role.operands()) return role;
+  throw GradError(fmt::format("{}: its role() takes {} operands, but it has {}", op()->name(),
+                              role.operands(), operands.size()),
+                  application->where(), "say another role, or none");
 }
 
 std::string Expression::written() const {

@@ -38,9 +38,10 @@ Tensor shares(const Tensor& x, const Tensor& extremum, const ReduceParameters& p
     kernels::map<T, T, T>(*equal, in, *best.value_ref(),
                           [](T a, T b) { return a == b ? T{1} : T{0}; });
     kernels::reduce(kernels::Fold::sum, *count, *equal, p.mask);
-    kernels::map<T, T, T>(*equal, *equal, *count, [](T one, T k) { return one / k; });
+    T* to = count->template data<T>();
+    for (std::int64_t i = 0; i < count->numel(); ++i) to[i] = 1 / to[i];
   });
-  return Tensor(std::move(equal));
+  return Tensor(std::move(equal)) * Tensor(std::move(count));
 }
 
 template <kernels::Fold fold, ReductionFunction f>

@@ -304,6 +304,81 @@ TEST_CASE("apply_again: with other operands of other shapes, and into memory tha
   CHECK(Tensor(results[0]).to_vector<double>() == Numbers{16, 23});
 }
 
+namespace {
+
+// 2 x, with a mistake.
+struct Mistaken final : Op {
+  enum class Kind : std::uint32_t {
+    gives_to_another,
+    reads_no_tangent,
+    tangent_of_another_dtype,
+    tangent_of_another_shape,
+    writes_another_result,
+    writes_what_is_not_saved,
+    result_behind_saved,
+  };
+  Mistaken() : Op("mistaken") {}
+  static Kind kind(const Parameters& p) { return p.as<Kind>(); }
+  void infer(Inference& call) const override {
+    if (kind(call.parameters()) == Kind::result_behind_saved) call.saves(f64, {});
+    call.output_like(call.in(0).dtype(), call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    const Kind mistake = kind(call.parameters());
+    if (mistake == Kind::writes_another_result) call.out(1);
+    if (mistake == Kind::writes_what_is_not_saved) call.saved(0);
+    const Ref<Value> x = kernels::contiguous(call.in_ref(0));
+    for (std::int64_t i = 0; i < x->numel(); ++i)
+      call.out().data<double>()[i] = 2 * x->data<double>()[i];
+  }
+  void vjp(Vjp& r) const override { r.give(5, r.g()); }
+  Tensor jvp(Jvp& r) const override {
+    switch (kind(r.node().parameters())) {
+      case Kind::reads_no_tangent:
+        return r.tangent(1);
+      case Kind::tangent_of_another_dtype:
+        return zeros({2}, f32);
+      case Kind::tangent_of_another_shape:
+        return zeros({7}, f64);
+      default:
+        return r.tangent(0) * 2;
+    }
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("apply: what an op's author may do wrong is told in the op's name") {
+  const Mistaken op;
+  using enum Mistaken::Kind;
+  Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const auto applied = [&](Mistaken::Kind kind, const Tensor& to) {
+    return apply(op, {&to}, kind, Where::current());
+  };
+  const auto message = [&](Mistaken::Kind kind) {
+    return error_of<Error>([&] { applied(kind, x); });
+  };
+  CHECK(message(writes_another_result)
+            .starts_with("mistaken: evaluate() asks for result 1, but infer() said 1\n"));
+  CHECK(message(writes_what_is_not_saved)
+            .starts_with("mistaken: evaluate() asks for saved value 0, but infer() said 0\n"));
+  CHECK(message(result_behind_saved)
+            .starts_with("mistaken: infer() says a result behind a saved value\n"));
+  CHECK(error_of<GradError>([&] { sum(applied(gives_to_another, x)).backward(); })
+            .starts_with("mistaken: its vjp rule gives a gradient for input 5, but it was applied "
+                         "to 1\n"));
+  const auto forward = [&](Mistaken::Kind kind) {
+    return error_of<Error>([&] { jvp([&](const Tensor& at) { return applied(kind, at); }, x, x); });
+  };
+  CHECK(forward(reads_no_tangent)
+            .starts_with("mistaken: its jvp rule reads the tangent of input 1, which has none\n"));
+  CHECK(forward(tangent_of_another_dtype)
+            .starts_with("mistaken: its jvp rule gives f32 for a result that is f64\n"));
+  CHECK(forward(tangent_of_another_shape)
+            .starts_with("mistaken: its jvp rule gives a tangent (7,) for a result (2,)\n"));
+}
+
 TEST_CASE("ops: two of one name are an error") {
   const Trio trio;
   CHECK(error_of<ValueError>([] {

@@ -394,6 +394,65 @@ TEST_CASE("a gradient that is there already is added to in place, unless somebod
   CHECK(w.grad().to_vector<double>() == std::vector<double>{1.75, 2.875, -0.5, 0.25});
 }
 
+TEST_CASE("grad() at an intermediate leaves what is below it") {
+  Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor h = w * w, loss = sum(h * h);
+  const Tensor g = grad(loss, h);
+  CHECK(g.to_vector<double>() == std::vector<double>{2, 8});
+  backward(h, g);
+  CHECK(w.grad().to_vector<double>() == std::vector<double>{4, 32});
+  // And it does not need what is below either.
+  CHECK(grad(sum(h * h), h).to_vector<double>() == std::vector<double>{2, 8});
+}
+
+TEST_CASE("gradients are added in the mode of the backward, not in that of the caller") {
+  Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor loss = sum(w * w * w);
+  {
+    const NoGrad guard;
+    loss.backward({.retain_graph = true, .create_graph = true});
+    loss.backward({.create_graph = true});
+  }
+  CHECK(grad(sum(w.grad()), w).to_vector<double>() == std::vector<double>{12, 24});
+  Tensor v = tensor({1.0, 2.0}, f64).requires_grad_();
+  sum(v * v).backward({.create_graph = true});
+  sum(v * v).backward({.create_graph = true});
+  CHECK(v.grad().requires_grad());
+  v.zero_grad();
+  sum(v).backward({.create_graph = true});
+  sum(v).backward();
+  sum(v).backward();
+  CHECK_FALSE(v.grad().requires_grad());
+  CHECK(v.grad().to_vector<double>() == std::vector<double>{3, 3});
+}
+
+TEST_CASE("recorded gradients without a graph share no memory") {
+  Tensor a = tensor({1.0, 2.0}, f64).requires_grad_(), b = tensor({3.0, 4.0}, f64).requires_grad_();
+  const Tensor seed = tensor({5.0, 6.0}, f64);
+  std::vector<Tensor> g = grad(std::vector<Tensor>{a + b}, std::vector<Tensor>{seed},
+                               std::vector<Tensor>{a, b}, {.create_graph = true});
+  g[0].mutable_data<double>()[0] = 9;
+  CHECK(g[1].to_vector<double>() == std::vector<double>{5, 6});
+  CHECK(seed.to_vector<double>() == std::vector<double>{5, 6});
+  sum(a + b).backward({.create_graph = true});
+  CHECK(a.grad().data<double>().size() == 2);
+  CHECK(a.grad().data<double>().data() != b.grad().data<double>().data());
+}
+
+TEST_CASE("gradients of many inputs, of which some are the same") {
+  std::vector<Tensor> inputs;
+  Tensor total = tensor(0.0, f64);
+  for (int i = 0; i < 3000; ++i) {
+    inputs.push_back(tensor(i, f64).requires_grad_());
+    total = total + inputs.back() * inputs.back();
+  }
+  inputs.push_back(inputs[7]);
+  std::vector<Tensor> g = grad(total, inputs);
+  for (int i = 0; i < 3000; ++i) REQUIRE(g[static_cast<std::size_t>(i)].item() == 2 * i);
+  g[7].mutable_data<double>()[0] = 1;
+  CHECK(g[3000].item() == 14);
+}
+
 TEST_CASE("gradients of the largest rank") {
   Shape shape;
   while (shape.rank() < max_rank) shape.push_back(shape.rank() < 2 ? 2 : 1);

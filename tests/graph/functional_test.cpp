@@ -115,6 +115,83 @@ TEST_CASE("forward over reverse and reverse over forward give the same Hessian-v
   }
 }
 
+TEST_CASE("what a function captured is followed, in all nestings of forward and reverse") {
+  // d/dx of p x² at 2 is 4 p.
+  using Derivative = Tensor (*)(const Tensor&);
+  constexpr Derivative forward = [](const Tensor& p) {
+    return jvp([&](const Tensor& x) { return p * x * x; }, tensor(2.0, f64), tensor(1.0, f64))
+        .second;
+  };
+  constexpr Derivative reverse = [](const Tensor& p) {
+    return value_and_grad([&](const Tensor& x) { return p * x * x; }, tensor(2.0, f64)).second;
+  };
+  constexpr Derivative pulled = [](const Tensor& p) {
+    return vjp([&](const Tensor& x) { return p * x * x; }, tensor(2.0, f64), tensor(1.0, f64))
+        .second;
+  };
+  for (const Derivative derivative : {forward, reverse, pulled}) {
+    Tensor p = tensor(3.0, f64).requires_grad_();
+    const Tensor d = derivative(p);
+    CHECK(d.item() == 12);
+    (d + p).backward();
+    CHECK(p.grad().item() == 5);
+    CHECK(value_and_grad(derivative, tensor(3.0, f64)).second.item() == 4);
+    CHECK(jvp(derivative, tensor(3.0, f64), tensor(1.0, f64)).second.item() == 4);
+    // Without recording outside nothing is kept.
+    CHECK_FALSE(no_grad([&] { return derivative(p); }).requires_grad());
+    // And nothing that does not require gradients makes a graph.
+    CHECK_FALSE(derivative(tensor(3.0, f64)).requires_grad());
+  }
+  // A captured parameter in a loss on derivatives, as physics-informed networks have it: with
+  // u = tanh(w x), Σ (u')² has the derivative 2 Σ u' ∂u'/∂w, here by differences.
+  const auto loss_of = [](const Tensor& w) {
+    const Tensor x = tensor({0.3, -0.5}, f64);
+    const Tensor slope =
+        jvp([&](const Tensor& at) { return tanh(w * at); }, x, ones({2}, f64)).second;
+    return sum(square(slope));
+  };
+  Tensor w = tensor(0.7, f64).requires_grad_();
+  loss_of(w).backward();
+  const double h = 1e-5;
+  const double expected =
+      (loss_of(tensor(0.7 + h, f64)).item() - loss_of(tensor(0.7 - h, f64)).item()) / (2 * h);
+  CHECK(w.grad().item() == doctest::Approx(expected).epsilon(1e-8));
+}
+
+TEST_CASE("a cotangent and a tangent that require gradients are followed") {
+  Tensor v = tensor(5.0, f64).requires_grad_();
+  vjp([](const Tensor& x) { return x * x; }, tensor(3.0, f64), v).second.backward();
+  CHECK(v.grad().item() == 6);
+  v.zero_grad();
+  jvp([](const Tensor& x) { return x * x; }, tensor(3.0, f64), v).second.backward();
+  CHECK(v.grad().item() == 6);
+}
+
+TEST_CASE("results share no memory with arguments, seeds, and what the function captured") {
+  const Tensor c = tensor({7.0, 8.0});
+  const auto identity = [](const Tensor& x) { return x; };
+  for (const bool forward : {true, false}) {
+    const Tensor x = tensor({1.0, 2.0}), u = tensor({5.0, 6.0});
+    auto [y, t] = forward ? jvp(identity, x, u) : vjp(identity, x, u);
+    y.mutable_data<float>()[0] = 99;
+    t.mutable_data<float>()[0] = 98;
+    CHECK(x.to_vector<float>() == std::vector<float>{1, 2});
+    CHECK(u.to_vector<float>() == std::vector<float>{5, 6});
+    CHECK(y.to_vector<float>() == std::vector<float>{99, 2});
+    Tensor constant = jvp([&](const Tensor&) { return c; }, x, u).first;
+    constant.mutable_data<float>()[0] = 97;
+  }
+  CHECK(c.to_vector<float>() == std::vector<float>{7, 8});
+  const Tensor s = tensor(3.0);
+  value_and_grad(identity, s).first.mutable_data<float>()[0] = 9;
+  CHECK(s.item() == 3);
+  // The tangent of a sum is that of its only operand that has one.
+  const Tensor x = tensor({1.0, 2.0}), u = tensor({5.0, 6.0});
+  const auto sum_of_both = [](std::span<const Tensor> in) { return in[0] + in[1]; };
+  jvp(sum_of_both, {x, x}, {u, zeros({2})}).second.mutable_data<float>()[0] = 9;
+  CHECK(u.to_vector<float>() == std::vector<float>{5, 6});
+}
+
 TEST_CASE("bad arguments") {
   const Tensor x = tensor({1.0, 2.0}, f64);
   const UnaryFunction f = cubes;
