@@ -69,10 +69,12 @@ class Rule final : public Vjp {
     if (!input.same_shape(*gradient.value_ref()))
       gradient = sum_to_shape(gradient, input.shape(), node());
     Tensor& sum = sweep_.gradients[edges_[i]];
-    if (sum.defined())
-      accumulate(sum, std::move(gradient), sweep_.recorded);
-    else
+    if (!sum.defined())
       sum = std::move(gradient);
+    else if (!sweep_.recorded && sum.value_ref()->exclusive() && gradient.value_ref()->contiguous())
+      kernels::add_in_place(*sum.value_ref(), *gradient.value_ref());
+    else
+      accumulate(sum, std::move(gradient), sweep_.recorded);
   }
   Value* sum_of(std::size_t i) const noexcept override {
     if (sweep_.recorded || detail::mode.observer || !wanted(i)) return nullptr;
@@ -131,6 +133,7 @@ template <class AtNode>
 void run(const Sweep& sweep, AtNode&& at_node) {
   const Traversal& traversal = sweep.traversal;
   for (std::size_t i = traversal.size(); i-- > 0;) {
+    if (i >= 2) traversal.node(i - 2).prefetch();
     if (!traversal.relevant(i)) continue;
     Node& node = traversal.node(i);
     if (node.output_count() > 1 && traversal.applies(i)) [[unlikely]]

@@ -199,14 +199,14 @@ class BinaryOp : public Op {
   }
   /// The same in the memory of a, which is given away, where nobody else sees that: for rules,
   /// whose gradients are read for the last time.
-  Tensor in_place(Tensor a, const Tensor& b, const Where& where) const {
+  Tensor in_place(Tensor&& a, const Tensor& b, const Where& where) const {
     if (!fits_into(a, b)) return of_tensors(a, b, where);
     Value& out = *a.value_ref();
     visit_floating(out.dtype(), [&](auto zero) {
       using T = decltype(zero);
       kernels::map_in_place<T>(out, *b.value_ref(), [](T p, T q) { return Self::value(p, q); });
     });
-    return a;
+    return std::move(a);
   }
 
   void infer(Inference& call) const final {

@@ -46,8 +46,8 @@ struct Add final : BinaryOp<Add> {
   }
   static Node::SavedMask saved(bool, bool) { return 0; }
   void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, r.g());
     if (r.needs(1)) r.give(1, r.g());
+    if (r.needs(0)) r.give(0, r.take_g());
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(0)) return r.tangent(1);

@@ -357,7 +357,7 @@ TEST_CASE("apply: what an op's author may do wrong is told in the op's name") {
     return apply(op, {&to}, kind, Where::current());
   };
   const auto message = [&](Mistaken::Kind kind) {
-    return error_of<Error>([&] { applied(kind, x); });
+    return error_of<GradError>([&] { applied(kind, x); });
   };
   CHECK(message(writes_another_result)
             .starts_with("mistaken: evaluate() asks for result 1, but infer() said 1\n"));
@@ -369,14 +369,65 @@ TEST_CASE("apply: what an op's author may do wrong is told in the op's name") {
             .starts_with("mistaken: its vjp rule gives a gradient for input 5, but it was applied "
                          "to 1\n"));
   const auto forward = [&](Mistaken::Kind kind) {
-    return error_of<Error>([&] { jvp([&](const Tensor& at) { return applied(kind, at); }, x, x); });
+    return [&, kind] { jvp([&](const Tensor& at) { return applied(kind, at); }, x, x); };
   };
-  CHECK(forward(reads_no_tangent)
+  CHECK(error_of<GradError>(forward(reads_no_tangent))
             .starts_with("mistaken: its jvp rule reads the tangent of input 1, which has none\n"));
-  CHECK(forward(tangent_of_another_dtype)
+  CHECK(error_of<DTypeError>(forward(tangent_of_another_dtype))
             .starts_with("mistaken: its jvp rule gives f32 for a result that is f64\n"));
-  CHECK(forward(tangent_of_another_shape)
+  CHECK(error_of<ShapeError>(forward(tangent_of_another_shape))
             .starts_with("mistaken: its jvp rule gives a tangent (7,) for a result (2,)\n"));
+}
+
+namespace {
+
+// As many copies of x as the parameters say; the last one is read by the rule.
+struct Copies final : Op {
+  Copies() : Op("copies") {}
+  struct Count {
+    std::int64_t n = 0;
+  };
+  void infer(Inference& call) const override {
+    for (std::int64_t k = 0; k < call.parameters<Count>().n; ++k) call.output_like(f64, call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    for (std::int64_t k = 0; k < call.parameters<Count>().n; ++k)
+      kernels::copy(call.out(static_cast<std::size_t>(k)), call.in(0));
+  }
+  Node::SavedMask reads(const Call& call) const override {
+    return Node::output_at(static_cast<std::size_t>(call.parameters<Count>().n - 1));
+  }
+  void vjp(Vjp& r) const override {
+    const auto n = static_cast<std::size_t>(r.parameters<Count>().n);
+    Tensor sum;
+    for (std::size_t k = 0; k < n; ++k)
+      if (r.has_g(k)) add_to(sum, r.g(k));
+    r.give(0, sum * r.out(n - 1) / r.out(n - 1));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("apply_several: as many results as the parameters say") {
+  const Copies op;
+  Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor* const in[] = {&x};
+  for (const std::int64_t n : {1, 2, 8}) {
+    x.zero_grad();
+    const std::vector<Tensor> copies = apply_several(op, in, Copies::Count{n}, Where::current());
+    REQUIRE(copies.size() == static_cast<std::size_t>(n));
+    sum(copies.back() * copies.front()).backward();
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{2, 4});
+  }
+  // The ninth result cannot be saved, and is not taken for something else.
+  const std::vector<Tensor> nine = apply_several(op, in, Copies::Count{9}, Where::current());
+  CHECK(error_of<GradError>([&] {
+          sum(nine[8]).backward();
+        }).starts_with("copies: the gradient rule reads a value that the op does not save\n"));
+  CHECK(error_of<GradError>([&] {
+          apply_again(*nine[0].node()->inputs()[0], std::vector{x}, 9);
+        }).starts_with("apply_again: copies has no result 9\n"));
 }
 
 TEST_CASE("ops: two of one name are an error") {
