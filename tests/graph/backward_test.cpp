@@ -248,64 +248,6 @@ TEST_CASE("the result of a recorded operation cannot be written") {
   CHECK_THROWS_AS(y.mutable_data<float>(), GradError);
 }
 
-TEST_CASE("grad() of leaves and intermediates writes nothing") {
-  const Tensor x = tensor(3.0, f64).requires_grad_();
-  const Tensor square = x * x;
-  const Tensor y = square * square;
-  const auto grads = grad(y, {x, square, y, x}, {.retain_graph = true});
-  CHECK(grads[0].item() == 108.0);
-  CHECK(grads[1].item() == 18.0);
-  CHECK(grads[2].item() == 1.0);
-  CHECK(grads[3].item() == 108.0);
-  CHECK_FALSE(x.grad().defined());
-  CHECK(grad(y, square).item() == 18.0);
-}
-
-TEST_CASE("grad() of several outputs, with and without seeds") {
-  const Tensor x = tensor(3.0, f64).requires_grad_();
-  const std::vector<Tensor> outputs = {x * x, x * 5.0};
-  CHECK(grad(outputs, std::vector<Tensor>{x}, {.retain_graph = true})[0].item() == 11.0);
-  const std::vector<Tensor> seeds = {tensor(2.0, f64), tensor(-1.0, f64)};
-  CHECK(grad(outputs, seeds, std::vector<Tensor>{x}, GradOptions{})[0].item() == 7.0);
-  const std::vector<Tensor> twice = {outputs[0], outputs[0]};
-  const Tensor y = x * x;
-  CHECK(grad({y, y}, {x})[0].item() == 12.0);
-}
-
-TEST_CASE("grad() gives results that may be written to, also where the seed goes through") {
-  Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
-  const Tensor seed = tensor({3.0, 4.0}, f64);
-  for (const Tensor& y : {x + 1, reshape(x, {2, 1})}) {
-    const Tensor of_shape = reshape(seed, y.shape());
-    Tensor result = grad(std::vector{y}, std::vector{of_shape}, std::vector{x})[0];
-    result.mutable_data<double>()[0] = 100;
-    CHECK(seed.to_vector<double>() == std::vector<double>{3, 4});
-  }
-}
-
-TEST_CASE("grad() gives results that share no memory with each other") {
-  const Tensor a = tensor({1.0, 2.0}, f64).requires_grad_();
-  const Tensor b = tensor({3.0, 4.0}, f64).requires_grad_();
-  auto grads = grad(sum((a + b) * 2.0), {a, b, a});
-  grads[0].mutable_data<double>()[0] = 100;
-  CHECK(grads[0].to_vector<double>() == std::vector<double>{100, 2});
-  CHECK(grads[1].to_vector<double>() == std::vector<double>{2, 2});
-  CHECK(grads[2].to_vector<double>() == std::vector<double>{2, 2});
-}
-
-TEST_CASE("grad() of an input that the output does not depend on") {
-  const Tensor x = tensor(3.0).named("x").requires_grad_();
-  const Tensor other = tensor({1.0, 2.0}).named("other").requires_grad_();
-  const std::string message = error_of<GradError>([&] { grad(x * x, other); });
-  CHECK(message.find("do not depend on input 0, other (2,)") != std::string::npos);
-  CHECK(message.find(".allow_unused = true") != std::string::npos);
-  const auto grads = grad(x * x, {x, other}, {.allow_unused = true});
-  CHECK(grads[1].to_vector<float>() == std::vector<float>{0, 0});
-  CHECK_THROWS_AS(grad(x * x, tensor(1.0)), GradError);
-  CHECK_THROWS_AS(grad(tensor(1.0), x), GradError);
-  CHECK_THROWS_AS(grad({}, {x}), ValueError);
-}
-
 TEST_CASE("create_graph gives derivatives of any order") {
   const Tensor x = tensor(2.0, f64).requires_grad_();
   Tensor y = x * x * x * x * x;  // x⁵
@@ -394,17 +336,6 @@ TEST_CASE("a gradient that is there already is added to in place, unless somebod
   CHECK(w.grad().to_vector<double>() == std::vector<double>{1.75, 2.875, -0.5, 0.25});
 }
 
-TEST_CASE("grad() at an intermediate leaves what is below it") {
-  Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
-  const Tensor h = w * w, loss = sum(h * h);
-  const Tensor g = grad(loss, h);
-  CHECK(g.to_vector<double>() == std::vector<double>{2, 8});
-  backward(h, g);
-  CHECK(w.grad().to_vector<double>() == std::vector<double>{4, 32});
-  // And it does not need what is below either.
-  CHECK(grad(sum(h * h), h).to_vector<double>() == std::vector<double>{2, 8});
-}
-
 TEST_CASE("gradients are added in the mode of the backward, not in that of the caller") {
   Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
   const Tensor loss = sum(w * w * w);
@@ -424,33 +355,6 @@ TEST_CASE("gradients are added in the mode of the backward, not in that of the c
   sum(v).backward();
   CHECK_FALSE(v.grad().requires_grad());
   CHECK(v.grad().to_vector<double>() == std::vector<double>{3, 3});
-}
-
-TEST_CASE("recorded gradients without a graph share no memory") {
-  Tensor a = tensor({1.0, 2.0}, f64).requires_grad_(), b = tensor({3.0, 4.0}, f64).requires_grad_();
-  const Tensor seed = tensor({5.0, 6.0}, f64);
-  std::vector<Tensor> g = grad(std::vector<Tensor>{a + b}, std::vector<Tensor>{seed},
-                               std::vector<Tensor>{a, b}, {.create_graph = true});
-  g[0].mutable_data<double>()[0] = 9;
-  CHECK(g[1].to_vector<double>() == std::vector<double>{5, 6});
-  CHECK(seed.to_vector<double>() == std::vector<double>{5, 6});
-  sum(a + b).backward({.create_graph = true});
-  CHECK(a.grad().data<double>().size() == 2);
-  CHECK(a.grad().data<double>().data() != b.grad().data<double>().data());
-}
-
-TEST_CASE("gradients of many inputs, of which some are the same") {
-  std::vector<Tensor> inputs;
-  Tensor total = tensor(0.0, f64);
-  for (int i = 0; i < 3000; ++i) {
-    inputs.push_back(tensor(i, f64).requires_grad_());
-    total = total + inputs.back() * inputs.back();
-  }
-  inputs.push_back(inputs[7]);
-  std::vector<Tensor> g = grad(total, inputs);
-  for (int i = 0; i < 3000; ++i) REQUIRE(g[static_cast<std::size_t>(i)].item() == 2 * i);
-  g[7].mutable_data<double>()[0] = 1;
-  CHECK(g[3000].item() == 14);
 }
 
 TEST_CASE("gradients of the largest rank") {

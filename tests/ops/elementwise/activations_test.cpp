@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
-#include <chainrule/core/op.hpp>
 #include <chainrule/core/node.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
