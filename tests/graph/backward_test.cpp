@@ -345,6 +345,7 @@ TEST_CASE("gradients are added in the mode of the backward, not in that of the c
     loss.backward({.create_graph = true});
   }
   CHECK(grad(sum(w.grad()), w).to_vector<double>() == std::vector<double>{12, 24});
+  w.zero_grad();  // whose graph holds w, as w holds it
   Tensor v = tensor({1.0, 2.0}, f64).requires_grad_();
   sum(v * v).backward({.create_graph = true});
   sum(v * v).backward({.create_graph = true});
