@@ -4,20 +4,13 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
-#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule {
 
-void accumulate(Tensor& sum, Tensor gradient, bool recorded) {
-  if (!sum.defined()) {
-    sum = std::move(gradient);
-  } else if (recorded) {
-    sum = sum + gradient;
-  } else if (sum.value_ref()->exclusive() && gradient.value_ref()->contiguous()) {
-    kernels::add_in_place(*sum.value_ref(), *gradient.value_ref());
-  } else if (gradient.value_ref()->exclusive() && sum.value_ref()->contiguous()) {
+void detail::accumulate_elsewhere(Tensor& sum, Tensor&& gradient, bool recorded) {
+  if (!recorded && gradient.value_ref()->exclusive() && sum.value_ref()->contiguous()) {
     kernels::add_in_place(*gradient.value_ref(), *sum.value_ref());
     sum = std::move(gradient);
   } else {

@@ -68,13 +68,7 @@ class Rule final : public Vjp {
           node().where());
     if (!input.same_shape(*gradient.value_ref()))
       gradient = sum_to_shape(gradient, input.shape(), node());
-    Tensor& sum = sweep_.gradients[edges_[i]];
-    if (!sum.defined())
-      sum = std::move(gradient);
-    else if (!sweep_.recorded && sum.value_ref()->exclusive() && gradient.value_ref()->contiguous())
-      kernels::add_in_place(*sum.value_ref(), *gradient.value_ref());
-    else
-      accumulate(sum, std::move(gradient), sweep_.recorded);
+    accumulate(sweep_.gradients[edges_[i]], std::move(gradient), sweep_.recorded);
   }
   Value* sum_of(std::size_t i) const noexcept override {
     if (sweep_.recorded || detail::mode.observer || !wanted(i)) return nullptr;
