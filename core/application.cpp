@@ -10,6 +10,8 @@
 
 namespace chainrule {
 
+const Tensor detail::undefined;
+
 // Values of inputs behind the first ones, what was computed on the way, and several outputs.
 struct Application::Rare {
   using Loans = std::vector<Loan, memory::Pool<Loan>>;

@@ -1,12 +1,23 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
 
 #include <chainrule/core/node.hpp>
+#include <chainrule/core/recording.hpp>
 #include <chainrule/core/tensor.hpp>
 
 /// What gradient rules are given.
 namespace chainrule {
+
+namespace detail {
+
+/// What is referred to where there is no tensor.
+extern const Tensor undefined;
+
+}  // namespace detail
 
 /// What a gradient rule can read of the application that it differentiates.
 class Application {
@@ -40,6 +51,7 @@ class Application {
   }
 
  protected:
+  bool recorded() const noexcept { return recorded_; }
   /// From now on out() throws, and what it gave is undefined.
   void forget_out() noexcept {
     out_forgotten_ = true;
@@ -80,30 +92,52 @@ class Application {
   mutable Rare* rare_ = nullptr;  // what few rules read
 };
 
-/// The reverse rule's view: the gradients of the outputs, and where the inputs' gradients go.
+/// The reverse rule's view: the gradients of the outputs, and where the inputs' gradients go. What
+/// rules read of a sweep for each node is here, and no call of a virtual function.
 class Vjp : public Application {
  public:
-  using Application::Application;
   virtual ~Vjp() = default;
   /// The gradient of output k; its shape and dtype are the output's. Undefined where nothing
   /// depends on it, which happens to ops of several outputs alone.
-  virtual const Tensor& g(std::size_t k = 0) const noexcept = 0;
+  const Tensor& g(std::size_t k = 0) const noexcept {
+    return k < g_.size() ? g_[k] : detail::undefined;
+  }
   bool has_g(std::size_t k) const noexcept { return g(k).defined(); }
   /// g(0) handed over, for a rule that may write into its memory; g() is undefined afterwards.
-  virtual Tensor take_g() noexcept = 0;
+  Tensor take_g() noexcept { return std::move(g_[0]); }
   /// Says that the output will not be read again: its memory is free for what follows, unless the
   /// graph is kept. In either case out() throws from now on, and the tensor that it gave is
   /// undefined; only a copy of that tensor stays, and keeps the memory.
   virtual void drop_out() noexcept = 0;
   /// True when somebody wants the gradient of input i.
-  virtual bool needs(std::size_t i) const noexcept = 0;
+  bool needs(std::size_t i) const noexcept {
+    return i < sum_places_.size() && sum_places_[i] != not_wanted;
+  }
   /// Adds to the gradient of input i. A gradient of the broadcast shape is summed to the input's.
   virtual void give(std::size_t i, Tensor gradient) = 0;
   /// What has come together for the gradient of input i so far, if an op may add to it in place
   /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
-  virtual Value* sum_of(std::size_t i) const noexcept = 0;
+  Value* sum_of(std::size_t i) const noexcept {
+    if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
+    const Ref<Value>& sum = sums_[sum_places_[i]].value_ref();
+    return sum && sum->exclusive() ? sum.get() : nullptr;
+  }
   /// True when the gradient of this very node was asked for, so that no rule may step over it.
   virtual bool asked_for(const Node* node) const noexcept = 0;
+
+ protected:
+  static constexpr std::uint32_t not_wanted = ~std::uint32_t{0};
+  /// `g`: the gradients of all outputs. The sum of the gradients of input i is
+  /// sums[sum_places[i]], or not_wanted.
+  Vjp(const Node& node, bool recorded, std::span<Tensor> g,
+      std::span<const std::uint32_t> sum_places, Tensor* sums) noexcept
+      : Application(node, recorded), g_(g), sum_places_(sum_places), sums_(sums) {}
+  Tensor& sum_at(std::size_t i) const noexcept { return sums_[sum_places_[i]]; }
+
+ private:
+  std::span<Tensor> g_;
+  std::span<const std::uint32_t> sum_places_;
+  Tensor* sums_;
 };
 
 /// The forward rule's view: the tangents of the inputs.

@@ -18,9 +18,6 @@ namespace {
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 
-// What g(k) refers to for an output that an op does not have.
-const Tensor no_gradient;
-
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
@@ -33,29 +30,18 @@ struct Sweep {
 class Rule final : public Vjp {
  public:
   // `g`: the gradients of all outputs.
-  Rule(const Sweep& sweep, std::size_t i, Tensor* g)
-      : Vjp(sweep.traversal.node(i), sweep.recorded),
+  Rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g)
+      : Vjp(sweep.traversal.node(i), sweep.recorded, g, sweep.traversal.edges(i),
+            sweep.gradients.data()),
         sweep_(sweep),
-        i_(i),
-        edges_(sweep.traversal.edges(i)),
-        g_(g) {}
+        i_(i) {}
 
-  const Tensor& g(std::size_t k) const noexcept override {
-    return k < node().output_count() ? g_[k] : no_gradient;
-  }
-  Tensor take_g() noexcept override { return std::move(*g_); }
   void drop_out() noexcept override {
     forget_out();
     if (sweep_.release) sweep_.traversal.node(i_).release_saved_output();
   }
-  bool needs(std::size_t i) const noexcept override { return wanted(i); }
   void give(std::size_t i, Tensor gradient) override {
-    if (i >= edges_.size())
-      throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
-                                  "applied to {}",
-                                  node().op()->name(), i, edges_.size()),
-                      node().where(), "operands are counted from 0");
-    if (!wanted(i)) return;
+    if (!needs(i)) return check_place(i);
     if (!gradient.defined())
       throw GradError(fmt::format("{}: its vjp rule gives an undefined gradient for input {}",
                                   node().op()->name(), i),
@@ -68,26 +54,24 @@ class Rule final : public Vjp {
           node().where());
     if (!input.same_shape(*gradient.value_ref()))
       gradient = sum_to_shape(gradient, input.shape(), node());
-    accumulate(sweep_.gradients[edges_[i]], std::move(gradient), sweep_.recorded);
-  }
-  Value* sum_of(std::size_t i) const noexcept override {
-    if (sweep_.recorded || detail::mode.observer || !wanted(i)) return nullptr;
-    const Ref<Value>& sum = sweep_.gradients[edges_[i]].value_ref();
-    return sum && sum->exclusive() ? sum.get() : nullptr;
+    accumulate(sum_at(i), std::move(gradient), sweep_.recorded);
   }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
   }
 
  private:
-  bool wanted(std::size_t i) const noexcept {
-    return i < edges_.size() && edges_[i] != Traversal::none;
+  static_assert(not_wanted == Traversal::none);
+  void check_place(std::size_t i) const {
+    if (i >= input_count())
+      throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
+                                  "applied to {}",
+                                  node().op()->name(), i, input_count()),
+                      node().where(), "operands are counted from 0");
   }
 
   const Sweep& sweep_;
   std::size_t i_;
-  std::span<const std::uint32_t> edges_;
-  Tensor* g_;
 };
 
 void check_not_released(const Traversal& traversal, const char* caller, const Where& where) {
@@ -105,7 +89,7 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
     }
 }
 
-void apply_rule(const Sweep& sweep, std::size_t i, Tensor* g) {
+void apply_rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g) {
   const Node& node = sweep.traversal.node(i);
   detail::mode.rule_of = &node.where();
   Rule rule(sweep, i, g);
@@ -118,7 +102,7 @@ void pass_several(const Sweep& sweep, std::size_t i) {
       std::span(sweep.gradients)
           .subspan(sweep.traversal.first_place(i), sweep.traversal.node(i).output_count());
   if (std::ranges::none_of(gradients, &Tensor::defined)) return;
-  apply_rule(sweep, i, gradients.data());
+  apply_rule(sweep, i, gradients);
   for (Tensor& g : gradients) g = {};
 }
 
@@ -139,7 +123,7 @@ void run(const Sweep& sweep, AtNode&& at_node) {
         if (const std::uint32_t application = traversal.edges(i)[0]; application != Traversal::none)
           sweep.gradients[traversal.first_place(application) + node.output_index()] = std::move(g);
       } else if (traversal.applies(i)) {
-        apply_rule(sweep, i, &g);
+        apply_rule(sweep, i, {&g, 1});
       }
     }
     if (sweep.release && traversal.applies(i)) node.release_saved();
