@@ -37,11 +37,9 @@ const char* kind_of(Node::SavedMask which) {
 
 }  // namespace
 
-// The saved value that a rule reads, as it was; `named` is the node of its tensor.
-Value* Application::checked(Node::SavedMask which, const Node* named) const {
+// Why a rule cannot read a saved value; `named` is the node of its tensor.
+void Application::throw_unreadable(Node::SavedMask which, const Node* named) const {
   const auto [value, saved] = node_.saved_as(which);
-  if (value && value->version() == saved) [[likely]]
-    return value;
   const char* op = node_.op()->name();
   if (!value) {
     if (node_.released())
@@ -60,34 +58,50 @@ Value* Application::checked(Node::SavedMask which, const Node* named) const {
       node_.where(), "call backward() before the optimizer's step or any other write");
 }
 
-const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {
-  Value* value = checked(which, node);
-  return loan.lend(value, recorded_ ? node : nullptr);
+// The saved value that a rule reads, as it was.
+inline Value* Application::checked(Node::SavedMask which, const Node* named) const {
+  const auto [value, saved] = node_.saved_as(which);
+  if (!value || value->version() != saved) [[unlikely]]
+    throw_unreadable(which, named);
+  return value;
+}
+
+inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {
+  return loan.lend(checked(which, node), recorded_ ? node : nullptr);
 }
 
 const Tensor& Application::in(std::size_t i) const {
   if (!node_.saves_input(i)) [[unlikely]]
-    checked(0, nullptr);
+    throw_unreadable(0, nullptr);
   Node* node = node_.inputs()[i];
   if (i < quick_loans) return lend(Node::input(i), node, inputs_[i]);
+  return lend(Node::input(i), node, rare_input(i));
+}
+
+Application::Loan& Application::rare_input(std::size_t i) const {
   Rare::Loans& more = rare().inputs;
   if (more.empty()) more = Rare::Loans(input_count());
-  return lend(Node::input(i), node, more[i]);
+  return more[i];
+}
+
+void Application::throw_forgotten() const {
+  throw GradError(
+      fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
+      node_.where(), "call drop_out() behind the last use of the output");
 }
 
 const Tensor& Application::out(std::size_t k) const {
-  if (out_forgotten_)
-    throw GradError(
-        fmt::format("{}: the gradient rule reads out() after drop_out()", node_.op()->name()),
-        node_.where(), "call drop_out() behind the last use of the output");
-  if (node_.output_count() > 1) return of_several(k);
+  if (out_forgotten_) [[unlikely]]
+    throw_forgotten();
+  if (node_.output_count() > 1) [[unlikely]]
+    return of_several(k);
   if (k != 0) [[unlikely]]
-    checked(0, nullptr);
+    throw_unreadable(0, nullptr);
   return lend(Node::output, const_cast<Node*>(&node_), output_);
 }
 
 const Tensor& Application::of_several(std::size_t k) const {
-  if (k >= node_.output_count()) checked(0, nullptr);
+  if (k >= node_.output_count()) throw_unreadable(0, nullptr);
   auto& outputs = rare().outputs;
   outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
@@ -100,7 +114,7 @@ const Tensor& Application::of_several(std::size_t k) const {
 
 const Tensor& Application::saved(std::size_t k) const {
   if (k == 0) return lend(Node::intermediate(0), nullptr, intermediate_);
-  if (k >= Node::most_intermediates) checked(0, nullptr);
+  if (k >= Node::most_intermediates) throw_unreadable(0, nullptr);
   Rare::Loans& intermediates = rare().intermediates;
   if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);
   return lend(Node::intermediate(k), nullptr, intermediates[k]);

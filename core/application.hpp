@@ -81,6 +81,9 @@ class Application {
   Value* checked(Node::SavedMask which, const Node* named) const;
   const Tensor& lend(Node::SavedMask which, Node* node, Loan& loan) const;
   const Tensor& of_several(std::size_t k) const;
+  Loan& rare_input(std::size_t i) const;
+  [[noreturn]] void throw_unreadable(Node::SavedMask which, const Node* named) const;
+  [[noreturn]] void throw_forgotten() const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
   bool out_forgotten_ = false;

@@ -41,20 +41,14 @@ class Rule final : public Vjp {
     if (sweep_.release) sweep_.traversal.node(i_).release_saved_output();
   }
   void give(std::size_t i, Tensor gradient) override {
-    if (!needs(i)) return check_place(i);
-    if (!gradient.defined())
-      throw GradError(fmt::format("{}: its vjp rule gives an undefined gradient for input {}",
-                                  node().op()->name(), i),
-                      node().where());
+    if (!needs(i)) [[unlikely]]
+      return check_place(i);
     const Node& input = *node().inputs()[i];
-    if (gradient.value_ref()->dtype() != input.dtype())
-      throw DTypeError(
-          fmt::format("{}: its vjp rule gives {} for input {}, which is {}", node().op()->name(),
-                      name_of(gradient.dtype()), i, name_of(input.dtype())),
-          node().where());
-    if (!input.same_shape(*gradient.value_ref()))
-      gradient = sum_to_shape(gradient, input.shape(), node());
-    accumulate(sum_at(i), std::move(gradient), sweep_.recorded);
+    const Value* given = gradient.value_ref().get();
+    if (!given || given->dtype() != input.dtype()) [[unlikely]]
+      throw_unusable(i, gradient);
+    if (!input.same_shape(*given)) gradient = sum_to_shape(gradient, input.shape(), node());
+    accumulate(sum_at(i), std::move(gradient), recorded());
   }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
@@ -68,6 +62,17 @@ class Rule final : public Vjp {
                                   "applied to {}",
                                   node().op()->name(), i, input_count()),
                       node().where(), "operands are counted from 0");
+  }
+  [[noreturn]] void throw_unusable(std::size_t i, const Tensor& gradient) const {
+    const char* op = node().op()->name();
+    if (!gradient.defined())
+      throw GradError(
+          fmt::format("{}: its vjp rule gives an undefined gradient for input {}", op, i),
+          node().where());
+    throw DTypeError(fmt::format("{}: its vjp rule gives {} for input {}, which is {}", op,
+                                 name_of(gradient.dtype()), i,
+                                 name_of(node().inputs()[i]->dtype())),
+                     node().where());
   }
 
   const Sweep& sweep_;
