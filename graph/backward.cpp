@@ -69,10 +69,10 @@ class Rule final : public Vjp {
       throw GradError(
           fmt::format("{}: its vjp rule gives an undefined gradient for input {}", op, i),
           node().where());
-    throw DTypeError(fmt::format("{}: its vjp rule gives {} for input {}, which is {}", op,
-                                 name_of(gradient.dtype()), i,
-                                 name_of(node().inputs()[i]->dtype())),
-                     node().where());
+    throw DTypeError(
+        fmt::format("{}: its vjp rule gives {} for input {}, which is {}", op,
+                    name_of(gradient.dtype()), i, name_of(node().inputs()[i]->dtype())),
+        node().where());
   }
 
   const Sweep& sweep_;
