@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <ostream>
 #include <typeinfo>
 #include <unordered_set>
@@ -313,7 +314,19 @@ std::string Module::class_name(const std::type_info& type) {
   return std::string(name);
 }
 
-std::string Module::class_name() const { return class_name(typeid(*this)); }
+// A class that was compiled with -fno-rtti has a null pointer where its virtual table holds the
+// address of its type_info (Itanium C++ ABI 2.5.2: the word in front of the functions); typeid and
+// dynamic_cast would read through it.
+const std::type_info* Module::type_of(const Module& module) noexcept {
+  const void* const* functions;
+  std::memcpy(&functions, static_cast<const void*>(&module), sizeof functions);
+  return functions[-1] ? &typeid(module) : nullptr;
+}
+
+std::string Module::class_name() const {
+  const std::type_info* type = type_of(*this);
+  return type ? class_name(*type) : "Module";
+}
 
 std::string Module::description() const { return class_name(); }
 

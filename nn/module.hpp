@@ -106,8 +106,8 @@ class Module {
   /// The tree of modules, with their parameters and how many numbers they hold.
   std::string to_string() const;
   friend std::ostream& operator<<(std::ostream& out, const Module& module);
-  /// What to_string() and errors call this module: the name of its class. Ready-made layers add
-  /// their sizes: "Linear(64, 32)".
+  /// What to_string() and errors call this module: the name of its class, or "Module" where that
+  /// was compiled with -fno-rtti. Ready-made layers add their sizes: "Linear(64, 32)".
   virtual std::string description() const;
 
  protected:
@@ -150,6 +150,8 @@ class Module {
   template <class F>
   auto call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f);
 
+  /// The class of a module; null for one that was compiled with -fno-rtti.
+  static const std::type_info* type_of(const Module& module) noexcept;
   /// The name of a class without its namespaces, for messages.
   static std::string class_name(const std::type_info& type);
 

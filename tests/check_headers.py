@@ -3,9 +3,10 @@
 
     tests/check_headers.py <build directory> [-j N]
 
-The build directory is needed for its include/ and must be configured. Also checks that no public
-header but core/eigen.hpp brings Eigen in, by whatever way, and that the umbrella does not either.
-CXX names the compiler. Exit status 1 if a header fails.
+The build directory is needed for its include/ and must be configured. Public headers are compiled
+with the warnings that their users may have switched on. Also checks that no public header but
+core/eigen.hpp brings Eigen in, by whatever way, and that the umbrella does not either. CXX names
+the compiler. Exit status 1 if a header fails.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import check_includes
 
 TREE = check_includes.Tree()
 CXX = shlex.split(os.environ.get("CXX") or "c++")
+# What users of the library compile with, beyond what it is compiled with itself.
+STRICT = ["-Wshadow", "-Wconversion", "-Wold-style-cast"]
 
 
 def flags(build):
@@ -39,6 +42,8 @@ def flags(build):
 def compile_alone(path, options):
     """Returns the list of complaints about the header `path`."""
     name = "chainrule/" + path.as_posix()
+    if TREE.is_public(path):
+        options = [*options, *STRICT]
     with tempfile.TemporaryDirectory() as folder:
         deps = os.path.join(folder, "deps")
         run = subprocess.run(

@@ -6,19 +6,11 @@
 
 namespace chainrule::nn {
 
-Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
-  modules_.reserve(modules_.size() + 1);
-  modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
-  plan();
-  return *this;
-}
-
 namespace {
 
-// What linear() can compute in the module's place. None for classes derived from these, whose
-// forward() may be another.
-Activation activation_of(const Module& module) {
-  const std::type_info& type = typeid(module);
+// What linear() can compute in the place of a module of this class. None for classes derived from
+// these, whose forward() may be another.
+Activation activation_of(const std::type_info& type) {
   if (type == typeid(Sigmoid)) return Activation::sigmoid;
   if (type == typeid(Tanh)) return Activation::tanh;
   if (type == typeid(ReLU)) return Activation::relu;
@@ -27,14 +19,23 @@ Activation activation_of(const Module& module) {
 
 }  // namespace
 
+Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
+  modules_.reserve(modules_.size() + 1);
+  modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
+  plan();
+  return *this;
+}
+
 // A layer and the activation behind it become one operation. A sigmoid at the end does not: where a
 // user takes its logarithm, log() has to see the sigmoid to compute the stable form.
 void Sequential::plan() {
   std::vector<Step> steps;
   for (std::size_t i = 0; i < modules_.size(); ++i) {
     Step step{modules_[i].get(), nullptr, Activation::none};
-    if (i + 1 < modules_.size() && typeid(*step.module) == typeid(Linear)) {
-      const Activation next = activation_of(*modules_[i + 1]);
+    const std::type_info* type = type_of(*step.module);
+    const std::type_info* behind = i + 1 < modules_.size() ? type_of(*modules_[i + 1]) : nullptr;
+    if (type && behind && *type == typeid(Linear)) {
+      const Activation next = activation_of(*behind);
       if (next != Activation::none && (next != Activation::sigmoid || i + 2 < modules_.size())) {
         step.linear = static_cast<Linear*>(step.module);
         step.activation = next;

@@ -55,11 +55,18 @@ class Sequential : public Module {
   /// The module at this place. Throws IndexError.
   Module& operator[](const Place& place) const;
   /// The same as what it is: `model.get<nn::Linear>(0).weight`. Throws ValueError for another type.
+  /// Does not compile with -fno-rtti, under which nobody knows what a module is.
   template <std::derived_from<Module> M>
-  M& get(const Place& place) const {
+  M& get([[maybe_unused]] const Place& place) const {
+#ifdef __cpp_rtti
     Module& module = (*this)[place];
-    if (M* typed = dynamic_cast<M*>(&module)) return *typed;
+    if (type_of(module))
+      if (M* typed = dynamic_cast<M*>(&module)) return *typed;
     throw_type(module, typeid(M), place.where());
+#else
+    static_assert(sizeof(M) == 0,
+                  "chainrule: get() needs RTTI; without it, static_cast<M&>(model[place])");
+#endif
   }
 
  private:

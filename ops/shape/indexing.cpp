@@ -269,7 +269,7 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
   int used = 0, ellipses = 0;
   for (const Index& index : indices) {
     used += index.kind() == Index::Kind::number || index.kind() == Index::Kind::slice;
-    ellipses += index.kind() == Index::Kind::ellipsis;
+    ellipses += index.kind() == Index::Kind::rest;
   }
   if (used > rank)
     throw IndexError(
@@ -293,11 +293,11 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
         ++plan.rank;
         ++kept;
         break;
-      case Index::Kind::newaxis:
+      case Index::Kind::new_axis:
         if (kept < max_rank) plan.new_axes |= std::uint32_t{1} << kept;
         ++kept;
         break;
-      case Index::Kind::ellipsis:
+      case Index::Kind::rest:
         take_all(plan.rank + rank - used);
         break;
     }

@@ -76,7 +76,7 @@ inline constexpr Ellipsis ellipsis{};
 /// expression.
 class Index {
  public:
-  enum class Kind : std::uint8_t { number, slice, newaxis, ellipsis };
+  enum class Kind : std::uint8_t { number, slice, new_axis, rest };
 
   template <std::integral I>
     requires(!std::same_as<I, bool>)
@@ -86,8 +86,8 @@ class Index {
       : slice_(slice), where_(where), kind_(Kind::slice) {}
   Index(Slice (*all)(), Where where = Where::current()) : Index(all(), where) {}
   Index(std::nullptr_t, Where = Where::current()) = delete;
-  Index(NewAxis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::newaxis) {}
-  Index(Ellipsis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::ellipsis) {}
+  Index(NewAxis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::new_axis) {}
+  Index(Ellipsis, Where where = Where::current()) noexcept : where_(where), kind_(Kind::rest) {}
 
   Kind kind() const noexcept { return kind_; }
   std::int64_t position() const noexcept { return slice_.start.position(); }
