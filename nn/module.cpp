@@ -340,11 +340,10 @@ std::string Module::to_string() const {
     const auto dots = std::ranges::count(path, '.');
     const auto depth = static_cast<std::size_t>(path.empty() ? 0 : dots + 1);
     const auto name = [](std::string_view text) { return text.substr(text.rfind('.') + 1); };
-    const std::string what = module.description();
     std::string text(2 * depth, ' ');
     if (!path.empty()) text += fmt::format("{}: ", name(path));
-    lines.push_back({text + what, module.parameter_count()});
-    if (what != module.class_name()) return;  // it says its sizes
+    lines.push_back({text + module.description(), module.parameter_count()});
+    if (!module.lists_parameters()) return;
     const std::string indent(2 * depth + 2, ' ');
     for (const NamedTensor& entry : module.parameters_)
       lines.push_back({fmt::format("{}{}: Parameter {}", indent, entry.name,

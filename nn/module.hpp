@@ -103,7 +103,8 @@ class Module {
 
   // --- printing ---
 
-  /// The tree of modules, with their parameters and how many numbers they hold.
+  /// The tree of modules, with the shapes of their parameters and how many numbers they hold. Of
+  /// ready-made layers the description says the shapes.
   std::string to_string() const;
   friend std::ostream& operator<<(std::ostream& out, const Module& module);
   /// What to_string() and errors call this module: the name of its class, or "Module" where that
@@ -111,6 +112,10 @@ class Module {
   virtual std::string description() const;
 
  protected:
+  /// Whether to_string() lists the parameters of this module itself: not those of layers whose
+  /// description() says all of their shapes.
+  virtual bool lists_parameters() const { return true; }
+
   Module() noexcept = default;
 
   /// Registers a trained tensor with the elements of `initial`, which is f32 or f64. It owns its

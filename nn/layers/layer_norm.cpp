@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <typeinfo>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/nn/layers/detail/dtype_hint.hpp>
@@ -53,6 +54,12 @@ std::string LayerNorm::description() const {
                      !weight.defined() ? ", not affine"
                      : !bias.defined() ? ", no bias"
                                        : "");
+}
+
+// A class derived from this one may have more.
+bool LayerNorm::lists_parameters() const {
+  const std::type_info* type = type_of(*this);
+  return !type || *type != typeid(LayerNorm);
 }
 
 }  // namespace chainrule::nn

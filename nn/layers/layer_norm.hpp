@@ -36,6 +36,9 @@ class LayerNorm : public Module {
   const Shape& normalized_shape() const noexcept { return shape_; }
   double eps() const noexcept { return eps_; }
 
+ protected:
+  bool lists_parameters() const override;
+
  private:
   Shape shape_;
   double eps_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <typeinfo>
 
 #include <chainrule/nn/layers/detail/dtype_hint.hpp>
 
@@ -75,6 +76,12 @@ std::string Linear::description() const {
   if (!weight.defined()) return "Linear(moved from)";
   return fmt::format("Linear({}, {}{})", in_features(), out_features(),
                      bias.defined() ? "" : ", no bias");
+}
+
+// A class derived from this one may have more.
+bool Linear::lists_parameters() const {
+  const std::type_info* type = type_of(*this);
+  return !type || *type != typeid(Linear);
 }
 
 }  // namespace chainrule::nn

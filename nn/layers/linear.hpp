@@ -38,6 +38,9 @@ class Linear : public Module {
   Parameter weight;  ///< (out, in)
   Parameter bias;    ///< (out), or undefined
 
+ protected:
+  bool lists_parameters() const override;
+
  private:
   friend class Sequential;
   /// The call of this layer together with the activation behind it, in one operation.
