@@ -34,7 +34,7 @@ const Ref<Node> no_node;
 
 // What few nodes have.
 struct Node::Extra {
-  char* name = nullptr;
+  char* name = nullptr;  // core/gdb/printers.py reads the first two
   std::size_t name_size = 0;
   Ref<Value> grad_value;
   Ref<Node> grad_node;

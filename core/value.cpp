@@ -10,6 +10,13 @@
 
 namespace chainrule {
 
+// Whoever links a tensor links the script with which gdb shows it (core/gdb/printers.cpp.in).
+namespace detail {
+struct Printers;
+extern const Printers gdb_printers;
+}  // namespace detail
+[[gnu::used]] static const detail::Printers* const printers = &detail::gdb_printers;
+
 namespace {
 
 // Small elements follow their header directly; large ones start on a cache line.

@@ -16,6 +16,13 @@
 
 namespace chainrule::nn {
 
+// Whoever links a module links what gdb is to know of it (layers/gdb_types.cpp).
+namespace detail {
+struct Types;
+extern const Types gdb_types;
+}  // namespace detail
+[[gnu::used]] static const detail::Types* const types = &detail::gdb_types;
+
 namespace {
 
 std::string join(std::string_view prefix, std::string_view name) {

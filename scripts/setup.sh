@@ -30,6 +30,7 @@ check  clang-format-19  cmd:clang-format-19
 check  clang-tidy-19    cmd:clang-tidy-19
 check  clang-19         cmd:clang++-19
 check  cmake            cmd:cmake
+check  gdb              cmd:gdb
 check  python3          cmd:python3
 check  git              cmd:git
 peers  libtorch-dev     header:torch/csrc/api/include/torch/version.h

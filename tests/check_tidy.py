@@ -26,6 +26,8 @@ PROGRAM = os.environ.get("CLANG_TIDY") or "clang-tidy-19"
 # PoolSize has a field that nobody reads. What GCC's library uses of itself counts as deprecated.
 EXTRA = ["-Wno-unknown-warning-option", "-fno-openmp", "-Wno-unused-private-field",
          "-Wno-deprecated-declarations"]
+# What Clang has another flag for, which clang-tidy does not need.
+UNKNOWN = " -femit-class-debug-always"
 
 
 def read(path):
@@ -46,9 +48,14 @@ def included(path):
     return sorted(found)
 
 
+def commands(build):
+    """The build's compile_commands.json without what is unknown to Clang."""
+    return json.loads((build / "compile_commands.json").read_text().replace(UNKNOWN, ""))
+
+
 def library(build):
     """Pairs of a library's .cpp file, relative to the root, and its command."""
-    for entry in json.loads((build / "compile_commands.json").read_text()):
+    for entry in commands(build):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
         if path.is_relative_to(TREE.root):
             path = path.relative_to(TREE.root)
@@ -63,6 +70,7 @@ def main():
     args = parser.parse_args()
     passed = args.build / "clang-tidy"
     passed.mkdir(exist_ok=True)
+    (passed / "compile_commands.json").write_text(json.dumps(commands(args.build)))
     version = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True).stdout
     common = [version, read(".clang-tidy"), " ".join(EXTRA).encode()]
 
@@ -73,7 +81,7 @@ def main():
         mark = passed / path.as_posix().replace("/", "_")
         if mark.exists() and mark.read_text() == state.hexdigest():
             return None
-        run = subprocess.run([PROGRAM, "--quiet", "-p", args.build,
+        run = subprocess.run([PROGRAM, "--quiet", "-p", passed,
                               *(f"--extra-arg={flag}" for flag in EXTRA), TREE.root / path],
                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if run.returncode == 0 and not run.stdout.strip():
