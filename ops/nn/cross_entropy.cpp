@@ -131,8 +131,9 @@ Tensor sum_along(const Tensor& x, int axis, const Where& where) {
   return detail::sum_mask(x, std::uint32_t{1} << axis, true, where);
 }
 
-// softmax(z) Σq − q, where p is softmax(z).
-Tensor residual(const Tensor& p, const Tensor& target, int axis, const Where& where) {
+// softmax(z) Σq − q, as a formula shows it.
+Tensor residual(const Tensor& z, const Tensor& target, int axis, const Where& where) {
+  const Tensor p = softmax(z, axis, where);
   if (has_labels(target)) return p - one_hot_like(*p.value_ref(), *target.value_ref(), axis);
   return p * sum_along(target, axis, where) - target;
 }
@@ -246,7 +247,7 @@ class CrossEntropySlope final : public Op {
     }
     if (r.needs(1)) r.give(1, (sum_along(h * p, a.axis, where) - h) * k);
     if (r.needs(2)) {
-      const Tensor part = h * residual(p, target, a.axis, where);
+      const Tensor part = h * exact_residual(r, a.axis);
       r.give(2, reduce_lines(sum_along(part, a.axis, where), a, where));
     }
   }
@@ -261,8 +262,7 @@ class CrossEntropySlope final : public Op {
       add_to(out, has_labels(target) ? slope : slope * sum_along(target, a.axis, where));
     }
     if (r.has(1)) add_to(out, (p * sum_along(r.tangent(1), a.axis, where) - r.tangent(1)) * k);
-    if (r.has(2))
-      add_to(out, residual(p, target, a.axis, where) * per_line(r.tangent(2), a, samples_of(r)));
+    if (r.has(2)) add_to(out, exact_residual(r, a.axis) * per_line(r.tangent(2), a, samples_of(r)));
     return out;
   }
   std::string written(const Node& node) const override {
@@ -273,13 +273,20 @@ class CrossEntropySlope final : public Op {
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<CrossEntropyParameters>();
-    const Tensor slope =
-        residual(softmax(inputs[0], p.axis, node.where()), inputs[1], p.axis, node.where());
+    const Tensor slope = residual(inputs[0], inputs[1], p.axis, node.where());
     return slope * per_line(inputs[2], p, samples_in(inputs[0].shape(), p));
+  }
+  // softmax(z) Σq − q with all digits where that is nearly 0: the gradient with 1 for each line.
+  Tensor unscaled(const Tensor& z, const Tensor& target, int axis, const Where& where) const {
+    const Tensor seeds = ones(without(z.shape(), axis), z.dtype());
+    return (*this)(z, target, seeds, {axis, Reduction::none}, where);
   }
   std::vector<Sample> samples() const override;
 
  private:
+  Tensor exact_residual(const Application& r, int axis) const {
+    return unscaled(r.in(0), r.in(1), axis, r.where());
+  }
   static std::int64_t samples_of(const Application& r) {
     return samples_in(r.node().shape(), r.parameters<CrossEntropyParameters>());
   }
@@ -359,7 +366,7 @@ class CrossEntropy final : public Op {
     const Tensor z = r.in(0), target = r.in(1);
     Tensor lines;
     if (r.has(0)) {
-      const Tensor slope = residual(softmax(z, p.axis, where), target, p.axis, where);
+      const Tensor slope = slope_op.unscaled(z, target, p.axis, where);
       lines = sum_along(slope * r.tangent(0), p.axis, where);
     }
     if (r.has(1)) {

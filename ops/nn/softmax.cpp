@@ -5,6 +5,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/kernels/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduced.hpp>
@@ -192,6 +193,12 @@ inline MatrixXd softmax_rows(const MatrixXd& z) {
 };
 const Softmax the_softmax;
 
+// t − Σ p⊗t. Where p is near 1 nearly all of it cancels; p ⊗ (t − Σ p⊗t) is exact there.
+Tensor less_mean(const Tensor& t, const Tensor& p, int axis, const Where& where) {
+  const Tensor plain = t - sum_along(p * t, axis, where);
+  return chainrule::where(gt(p, 0.75, where), slope_op(t, p, axis, where) / p, plain, where);
+}
+
 // g − exp(l) Σ g, where l is a log_softmax.
 class LogSoftmaxSlope final : public Op {
  public:
@@ -213,9 +220,9 @@ class LogSoftmaxSlope final : public Op {
   void vjp(Vjp& r) const override {
     const int axis = axis_of(r);
     const Where& where = r.where();
-    const Tensor h = r.g(), hp = h * exp(r.in(1));
-    if (r.needs(0)) r.give(0, h - sum_along(hp, axis, where));
-    if (r.needs(1)) r.give(1, -(hp * sum_along(r.in(0), axis, where)));
+    const Tensor h = r.g(), p = exp(r.in(1));
+    if (r.needs(0)) r.give(0, less_mean(h, p, axis, where));
+    if (r.needs(1)) r.give(1, -(h * p * sum_along(r.in(0), axis, where)));
   }
   Tensor jvp(Jvp& r) const override {
     const int axis = axis_of(r);
@@ -281,8 +288,7 @@ inline MatrixXd log_softmax_rows(const MatrixXd& z) {
   }
   // The tangent t less its mean under softmax: t − Σ p⊗t.
   Tensor jvp(Jvp& r) const override {
-    const Tensor t = r.tangent(0);
-    return t - sum_along(exp(r.out()) * t, axis_of(r), r.where());
+    return less_mean(r.tangent(0), exp(r.out()), axis_of(r), r.where());
   }
   std::vector<Sample> samples() const override {
     const Tensor x = make_sample();

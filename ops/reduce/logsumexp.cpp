@@ -40,22 +40,26 @@ Ref<Value> maxima(const Value& x, std::uint32_t mask) {
   return m;
 }
 
+// x with the reduced axes behind the others.
+Ref<Value> reduced_last(const Ref<Value>& x, std::uint32_t mask) {
+  Shape dims, strides;
+  for (const bool reduced : {false, true})
+    for (int axis = 0; axis < x->rank(); ++axis)
+      if ((mask >> axis & 1) == (reduced ? 1 : 0)) {
+        dims.push_back(x->dims()[axis]);
+        strides.push_back(x->strides()[axis]);
+      }
+  return Value::view(x, dims, strides, 0);
+}
+
 template <class T>
 void logsumexp_as(Value& out, const Ref<Value>& x, std::uint32_t mask) {
-  if (const Range range(mask); range.found()) {
-    const Ref<Value> adjacent = kernels::contiguous(x);
-    const kernels::Lines lines = kernels::lines_along(*x, range.first, range.last);
-    if (out.numel() != 0) kernels::logsumexp(out.data<T>(), adjacent->data<T>(), lines);
-    return;
-  }
-  const Ref<Value> m = maxima(*x, mask);
-  const Ref<Value> e = Value::make_like(x->dtype(), *x);
-  kernels::map<T, T, T>(*e, *x, *m, [](T a, T shift) { return kernels::exp(a - shift); });
-  kernels::reduce(kernels::Fold::sum, out, *e, mask);
-  T* to = out.data<T>();
-  const T* shift = m->data<T>();
-  for (std::int64_t i = 0; i < out.numel(); ++i)
-    to[i] = std::isinf(shift[i]) ? shift[i] : shift[i] + kernels::log(to[i]);
+  if (out.numel() == 0) return;
+  const Range range(mask);
+  const Ref<Value> in = kernels::contiguous(range.found() ? x : reduced_last(x, mask));
+  kernels::Lines lines{out.numel(), x->numel() / out.numel(), 1};
+  if (range.found()) lines = kernels::lines_along(*x, range.first, range.last);
+  kernels::logsumexp(out.data<T>(), in->data<T>(), lines);
 }
 
 // softmax over several axes. A shift does not change it, so that max x counts as a constant.

@@ -1,6 +1,8 @@
 #include <chainrule/ops/kernels/nn/cross_entropy.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
@@ -51,9 +53,33 @@ void column_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s,
   }
 }
 
+// Where p is near 1, and log s so near 0, p − 1 is computed as exp(log p) − 1, which has all
+// digits: p Σq − q there is (p − 1) Σq + Σ of the other q.
+template <class T>
+bool near_one(T log_s) {
+  return log_s < static_cast<T>(0.3);
+}
+template <class T>
+T slope_near_one(T log_s, T sum, T others, T factor) {
+  return (kernels::expm1(-log_s) * sum + others) * factor;
+}
+
+// This slope in a column, where that has its largest logit, m.
+template <class T>
+void correct_column(T* out, const T* x, const T* q, T m, T log_s, T sum, T factor, std::int64_t n,
+                    std::int64_t inner) {
+  std::int64_t at = 0;
+  while (at + 1 < n && x[at * inner] != m) ++at;
+  double others = 0;
+  for (std::int64_t k = 0; k < n; ++k)
+    if (k != at) others += static_cast<double>(q[k * inner]);
+  out[at * inner] = slope_near_one(log_s, sum, static_cast<T>(others), factor);
+}
+
 template <class T>
 void row_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s, const T* g,
                 std::int64_t g_step, T scale, std::int64_t rows, std::int64_t n) {
+  constexpr T infinity = std::numeric_limits<T>::infinity();
   const std::int64_t step =
       std::clamp(block / std::max(n, std::int64_t{1}), std::int64_t{1}, block);
   for (std::int64_t first = 0; first < rows; first += step) {
@@ -68,12 +94,19 @@ void row_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s
       const T factor = g[r * g_step] * scale;
       T* row = out + r * n;
       if (target.labels) {
-        row[target.labels[r]] -= T{1};
+        const std::int64_t label = target.labels[r];
+        const T p_label = row[label];
+        row[label] = p_label > T{0.5} ? kernels::expm1((x[r * n + label] - m[r]) - log_s[r])
+                                      : p_label - T{1};
         for (std::int64_t i = 0; i < n; ++i) row[i] *= factor;
       } else {
         const T* q = target.probabilities + r * n;
         const T sum = sum_run(q, n);
         for (std::int64_t i = 0; i < n; ++i) row[i] = (row[i] * sum - q[i]) * factor;
+        if (near_one(log_s[r])) {
+          const std::int64_t at = first_above(x + r * n, n, std::nextafter(m[r], -infinity));
+          row[at] = slope_near_one(log_s[r], sum, sum_but(q, n, at), factor);
+        }
       }
     }
   }
@@ -108,10 +141,15 @@ void column_slopes(T* out, const T* x, Target<T> target, const T* m, const T* lo
           to[j] = (kernels::exp((row[j] - shift[j]) - rest[j]) * sum[j] - q[j]) * factor[j];
       }
     }
-    if (!target.labels) continue;
-    for (std::int64_t j = 0; j < count; ++j) {  // again, as p − 1 must not be rounded twice
-      const std::int64_t at = target.labels[first + j] * inner + first + j;
-      out[at] = (kernels::exp((x[at] - shift[j]) - rest[j]) - T{1}) * factor[j];
+    for (std::int64_t j = 0; j < count; ++j) {
+      const std::int64_t column = first + j;
+      if (target.labels) {
+        const std::int64_t at = target.labels[column] * inner + column;
+        out[at] = kernels::expm1((x[at] - shift[j]) - rest[j]) * factor[j];
+      } else if (near_one(rest[j])) {
+        correct_column(out + column, x + column, target.probabilities + column, shift[j], rest[j],
+                       sum[j], factor[j], n, inner);
+      }
     }
   }
 }

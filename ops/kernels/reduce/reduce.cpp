@@ -350,6 +350,25 @@ T min_run(const T* x, std::int64_t n) {
   return fold_run<Min>(x, n);
 }
 
+template <class T>
+T sum_but(const T* x, std::int64_t n, std::int64_t at) {
+  return sum_run(x, at) + sum_run(x + at + 1, n - at - 1);
+}
+
+// Blocks without a branch inside, which is what vectorises.
+template <class T>
+std::int64_t first_above(const T* x, std::int64_t n, T bound) {
+  constexpr std::int64_t width = 64;
+  std::int64_t i = 0;
+  for (; i + width <= n; i += width) {
+    int found = 0;
+    for (std::int64_t k = 0; k < width; ++k) found |= x[i + k] > bound ? 1 : 0;
+    if (found != 0) break;
+  }
+  while (i < n && !(x[i] > bound)) ++i;
+  return i;
+}
+
 template float sum_run(const float*, std::int64_t);
 template double sum_run(const double*, std::int64_t);
 template float max_run(const float*, std::int64_t);
@@ -358,5 +377,9 @@ template std::int64_t max_run(const std::int64_t*, std::int64_t);
 template float min_run(const float*, std::int64_t);
 template double min_run(const double*, std::int64_t);
 template std::int64_t min_run(const std::int64_t*, std::int64_t);
+template float sum_but(const float*, std::int64_t, std::int64_t);
+template double sum_but(const double*, std::int64_t, std::int64_t);
+template std::int64_t first_above(const float*, std::int64_t, float);
+template std::int64_t first_above(const double*, std::int64_t, double);
 
 }  // namespace chainrule::kernels

@@ -28,5 +28,11 @@ template <class T>
 T max_run(const T* x, std::int64_t n);
 template <class T>
 T min_run(const T* x, std::int64_t n);
+/// The sum of n adjacent numbers but the one at `at`. For float and double.
+template <class T>
+T sum_but(const T* x, std::int64_t n, std::int64_t at);
+/// Where the first of n adjacent numbers stands that is more than this, or n. For float and double.
+template <class T>
+std::int64_t first_above(const T* x, std::int64_t n, T bound);
 
 }  // namespace chainrule::kernels
