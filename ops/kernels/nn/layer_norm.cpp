@@ -137,8 +137,15 @@ void layer_norm_slope(T* to, const T* seeds, const T* all, const T* weight,
       });
       const T mean = static_cast<T>(sums.first / count);
       const T slope = static_cast<T>(sums.second / count);
-      for (std::int64_t i = 0; i < n; ++i)
-        out[i] = row.scale * (g[i] * w(i) - mean - row(x[i]) * slope);
+      // k is rounded in an array of its own: fused with the subtraction of the mean, into which it
+      // went rounded, it would leave a rest where there should be nothing, as in a row of one.
+      T k[block];
+      for (std::int64_t start = 0; start < n; start += block) {
+        const std::int64_t part = std::min(block, n - start);
+        for (std::int64_t i = 0; i < part; ++i) k[i] = g[start + i] * w(start + i);
+        for (std::int64_t i = 0; i < part; ++i)
+          out[start + i] = row.scale * (k[i] - mean - row(x[start + i]) * slope);
+      }
     });
   });
 }

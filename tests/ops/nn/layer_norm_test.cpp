@@ -120,6 +120,18 @@ TEST_CASE("layer_norm: constant rows are zeros, whatever their size") {
   }
 }
 
+TEST_CASE("layer_norm: the gradient of a row of one is 0, whatever the rounding of g ⊗ w") {
+  Generator generator(27);
+  for (const DType dtype : {f32, f64}) {
+    Tensor x = randn({500, 1}, generator, dtype).requires_grad_();
+    const Tensor g = randn({500, 1}, generator, dtype);
+    for (int i = 0; i < 10; ++i) {
+      const Tensor w = randn({1}, generator, dtype);
+      CHECK(largest(array_of(grad(sum(layer_norm(x, {1}, w) * g), x))) == 0);
+    }
+  }
+}
+
 TEST_CASE("layer_norm: rows whose squares overflow or underflow") {
   struct Case {
     DType dtype;
