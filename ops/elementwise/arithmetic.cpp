@@ -130,10 +130,11 @@ struct Div final : BinaryOp<Div> {
     return x / y;
   }
   static Node::SavedMask saved(bool, bool needs_b) { return input(1) | (needs_b ? output : 0); }
+  // Not −(g ⊘ b) ⊗ out for b: g ⊘ b may overflow where this does not.
   void vjp(Vjp& r) const override {
-    const Tensor quotient = r.g() / r.in(1);
-    if (r.needs(0)) r.give(0, quotient);
-    if (r.needs(1)) r.give(1, -(quotient * r.out()));
+    if (r.needs(1))
+      r.give(1, in_place(detail::times_in_place(-r.g(), r.out()), r.in(1), Where::current()));
+    if (r.needs(0)) r.give(0, in_place(r.take_g(), r.in(1), Where::current()));
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(1)) return r.tangent(0) / r.in(1);

@@ -255,7 +255,8 @@ struct Reciprocal final : UnaryOp<Reciprocal> {
     return 1 / x;
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return -detail::times_in_place(std::move(g), square(r.out()));
+    // Not g ⊗ out²: the square may underflow where this does not.
+    return -detail::times_in_place(detail::times_in_place(std::move(g), r.out()), r.out());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());

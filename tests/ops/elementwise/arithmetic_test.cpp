@@ -9,6 +9,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -109,6 +110,34 @@ TEST_CASE("arithmetic: gradients have the shapes of the operands") {
   CHECK(g[1].to_vector<double>() == Doubles{1.5, 1.5, 1.5});
   CHECK(g[2].shape() == Shape{});
   CHECK(g[2].item() == -45);  // −Σ c·r / n²
+}
+
+TEST_CASE("arithmetic: gradients of quotients as far as these are numbers") {
+  const auto slopes = [](double above, double below, double g) {
+    Tensor x = tensor(above).requires_grad_(), y = tensor(below).requires_grad_();
+    const std::vector<Tensor> both = grad(x / y * g, {x, y});
+    return Doubles{both[0].item(), both[1].item()};
+  };
+  // −g x / y² is −0 though g / y overflows.
+  for (const double below : {1e-37, 1e-38, 2e-39, 1e-40, 1e-44}) {
+    const double slope = slopes(0, below, 1)[1];
+    CHECK(slope == 0);
+    CHECK(std::signbit(slope));
+  }
+  // Here y² underflows or overflows, and the result does not.
+  for (const double size : {1e-30, 1e-20, 1e-3, 1.0, 1e15, 1e30})
+    for (const double g : {1e-6, 1.0, 3.0}) {
+      // The numbers as f32 has them.
+      const long double y = static_cast<float>(size), x = static_cast<float>(size * size);
+      const long double seed = static_cast<float>(g);
+      if (!(x >= std::numeric_limits<float>::min() && x <= std::numeric_limits<float>::max()))
+        continue;
+      const Doubles got = slopes(static_cast<double>(x), size, g);
+      CHECK(std::abs(got[0] / static_cast<double>(seed / y) - 1) < 4e-7);
+      CHECK(std::abs(got[1] / static_cast<double>(-seed * x / (y * y)) - 1) < 4e-7);
+    }
+  Tensor far = tensor(1e25).requires_grad_();
+  CHECK(grad(reciprocal(far) * 1e25, far).item() == doctest::Approx(-1e-25).epsilon(1e-6));
 }
 
 TEST_CASE("arithmetic: i64 wraps around, floating numbers overflow to infinity") {
