@@ -183,6 +183,18 @@ class UnaryOp : public Op {
   }
 };
 
+namespace detail {
+
+/// Whether a result from a and b may be computed in the memory of a, which is given away.
+inline bool fits_into(const Tensor& a, const Tensor& b) noexcept {
+  if (mode.recording || mode.observer || !a.defined() || !b.defined() || a.node()) return false;
+  const Value &x = *a.value_ref(), &y = *b.value_ref();
+  return x.exclusive() && y.contiguous() && x.same_shape(y) && x.dtype() == y.dtype() &&
+         is_floating(x.dtype());
+}
+
+}  // namespace detail
+
 /// An elementwise op of two operands that broadcast. `Self` gives `integers`, `value(x, y)`, the
 /// rules vjp() and jvp(), samples(), and
 ///
@@ -200,7 +212,7 @@ class BinaryOp : public Op {
   /// The same in the memory of a, which is given away, where nobody else sees that: for rules,
   /// whose gradients are read for the last time.
   Tensor in_place(Tensor&& a, const Tensor& b, const Where& where) const {
-    if (!fits_into(a, b)) return of_tensors(a, b, where);
+    if (!detail::fits_into(a, b)) return of_tensors(a, b, where);
     Value& out = *a.value_ref();
     visit_floating(out.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -228,13 +240,6 @@ class BinaryOp : public Op {
     Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
     compute(*out, x, y);
     return finish(static_cast<const Self&>(*this), call, std::move(out));
-  }
-  static bool fits_into(const Tensor& a, const Tensor& b) noexcept {
-    if (detail::mode.recording || detail::mode.observer || !a.defined() || !b.defined() || a.node())
-      return false;
-    const Value &x = *a.value_ref(), &y = *b.value_ref();
-    return x.exclusive() && y.contiguous() && x.same_shape(y) && x.dtype() == y.dtype() &&
-           is_floating(x.dtype());
   }
   static void check(const Call& call) {
     call.in(0), call.in(1);  // defined

@@ -28,30 +28,64 @@ std::vector<Sample> unary_samples(Tensor (*apply)(Inputs)) {
           {"empty", {zeros({2, 0}, f64)}, apply}};
 }
 
-// A gradient, and results of the function that it is of.
+// A gradient, and operands of the function that it is of.
 std::vector<Sample> slope_samples(Tensor (*apply)(Inputs)) {
-  const Tensor results = tensor({{0.9, -0.3, 0.5}, {-0.8, 0.2, -0.1}}, f64);
-  return {{"matrix", {real_numbers(), results}, apply},
+  const Tensor at = tensor({{0.9, -0.3, 0.5}, {-0.8, 0.2, -0.1}}, f64);
+  return {{"matrix", {real_numbers(), at}, apply},
           {"scalar", {tensor(0.3, f64), tensor(0.6, f64)}, apply},
           {"empty", {zeros({2, 0}, f64), zeros({2, 0}, f64)}, apply}};
 }
 
-// g ⊗ φ'(z) of g and y = φ(z), linear in g. `Self` gives value(g, y), and by_result(r, h): h times
-// the derivative for y.
+// g ⊗ φ'(z) of g, y = φ(z) and z, linear in g. It takes z, as y has lost its digits where φ is
+// flat; in formulas it is y that stands for both, and the gradient goes through y. `Self` gives
+// value(g, y, z), and by_result(r, h): h times the derivative for y.
 template <class Self>
-struct SlopeOp : BinaryOp<Self> {
-  using BinaryOp<Self>::BinaryOp;
-  static constexpr bool integers = false;
-  // Both operands, g for the gradient of the second one only.
-  static Node::SavedMask saved(bool, bool needs_y) { return input(1) | (needs_y ? input(0) : 0); }
-  void vjp(Vjp& r) const override {
-    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+struct SlopeOp : Op {
+  using Op::Op;
+
+  Tensor operator()(const Tensor& g, const Tensor& y, const Tensor& z, const Where& where) const {
+    return apply(static_cast<const Self&>(*this), {&g, &y, &z}, {}, where);
+  }
+  // The same in the memory of g where nobody else sees that.
+  Tensor in_place(Tensor&& g, const Tensor& y, const Tensor& z, const Where& where) const {
+    if (!detail::fits_into(g, y) || !detail::fits_into(g, z)) return (*this)(g, y, z, where);
+    Value& out = *g.value_ref();
+    visit_floating(out.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::map_in_place<T>(out, *y.value_ref(), *z.value_ref(),
+                               [](T p, T q, T r) { return Self::value(p, q, r); });
+    });
+    return std::move(g);
+  }
+
+  void infer(Inference& call) const final {
+    const Value &g = call.in(0), &y = call.in(1);
+    call.in(2);
+    check_dtypes(call.name(), call.tensor(0), call.tensor(1), false, call.where());
+    check_dtypes(call.name(), call.tensor(1), call.tensor(2), false, call.where());
+    check_shape(call.name(), "operand", call.tensor(2), y, call.where());
+    infer_broadcast(call, g.dtype());
+  }
+  void evaluate(Evaluation& call) const final {
+    visit_floating(call.out().dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::map<T, T, T, T>(call.out(), call.in(0), call.in(1), call.in(2),
+                               [](T p, T q, T r) { return Self::value(p, q, r); });
+    });
+  }
+  // g for the gradient of y only.
+  Node::SavedMask reads(const Call& call) const final {
+    return input(1) | input(2) | (call.needs_grad(1) ? input(0) : 0);
+  }
+  void vjp(Vjp& r) const final {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1), r.in(2), Where::current()));
     if (r.needs(1)) r.give(1, Self::by_result(r, r.g()));
   }
-  Tensor jvp(Jvp& r) const override {
-    if (!r.has(1)) return (*this)(r.tangent(0), r.in(1));
-    const Tensor curved = Self::by_result(r, r.tangent(1));
-    return r.has(0) ? (*this)(r.tangent(0), r.in(1)) + curved : curved;
+  Tensor jvp(Jvp& r) const final {
+    Tensor tangent;
+    if (r.has(0)) add_to(tangent, (*this)(r.tangent(0), r.in(1), r.in(2), Where::current()));
+    if (r.has(1)) add_to(tangent, Self::by_result(r, r.tangent(1)));
+    return tangent.defined() ? tangent : zeros({}, r.node().dtype());
   }
 };
 
@@ -59,8 +93,8 @@ struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
   SigmoidSlope() : SlopeOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
   Role role(const Parameters&) const override;
   template <class T>
-  static T value(T g, T s) {
-    return kernels::sigmoid_slope(g, s);
+  static T value(T g, T y, T z) {
+    return kernels::sigmoid_slope(g, y, z);
   }
   static Tensor by_result(const Application& r, const Tensor& h) {
     return h * r.in(0) * (1 - 2 * r.in(1));
@@ -69,7 +103,8 @@ struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
     return inputs[0] * (inputs[1] * (1 - inputs[1]));
   }
   std::vector<Sample> samples() const override {
-    return slope_samples([](Inputs in) { return detail::sigmoid_slope(in[0], in[1]); });
+    return slope_samples(
+        [](Inputs in) { return detail::sigmoid_slope(in[0], sigmoid(in[1]), in[1]); });
   }
 };
 const SigmoidSlope the_sigmoid_slope;
@@ -86,7 +121,7 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
 )";
   }
   static constexpr bool integers = false;
-  // The rule reads the output; the input is for log().
+  // log() reads the input, too.
   static constexpr Node::SavedMask saved = input(0) | output;
   Tensor remembered(const Call& call) const override { return call.tensor(0); }
   Logarithm logarithm(const Tensor& x) const override;
@@ -95,7 +130,7 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
     return kernels::sigmoid(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return the_sigmoid_slope.in_place(std::move(g), r.out(), r.where());
+    return the_sigmoid_slope.in_place(std::move(g), r.out(), r.in(0), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return sigmoid(in[0]); });
@@ -107,8 +142,8 @@ struct TanhSlope final : SlopeOp<TanhSlope> {
   TanhSlope() : SlopeOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
   Role role(const Parameters&) const override;
   template <class T>
-  static T value(T g, T t) {
-    return kernels::tanh_slope(g, t);
+  static T value(T g, T y, T z) {
+    return kernels::tanh_slope(g, y, z);
   }
   static Tensor by_result(const Application& r, const Tensor& h) {
     return -2 * h * r.in(0) * r.in(1);
@@ -117,7 +152,7 @@ struct TanhSlope final : SlopeOp<TanhSlope> {
     return inputs[0] * (1 - inputs[1] * inputs[1]);
   }
   std::vector<Sample> samples() const override {
-    return slope_samples([](Inputs in) { return detail::tanh_slope(in[0], in[1]); });
+    return slope_samples([](Inputs in) { return detail::tanh_slope(in[0], tanh(in[1]), in[1]); });
   }
 };
 const TanhSlope the_tanh_slope;
@@ -128,13 +163,13 @@ struct Tanh final : UnaryOp<Tanh> {
     return EigenForm::member("tanh()", "std::tanh({0})");
   }
   static constexpr bool integers = false;
-  static constexpr Node::SavedMask saved = output;
+  static constexpr Node::SavedMask saved = input(0) | output;
   template <class T>
   static T value(T x) {
     return kernels::tanh(x);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return the_tanh_slope.in_place(std::move(g), r.out(), r.where());
+    return the_tanh_slope.in_place(std::move(g), r.out(), r.in(0), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return tanh(in[0]); });
@@ -268,11 +303,11 @@ Tensor log_sigmoid(const Tensor& x, Where where) { return the_log_sigmoid(x, whe
 
 namespace detail {
 
-Tensor sigmoid_slope(Tensor g, const Tensor& s, Where where) {
-  return the_sigmoid_slope.in_place(std::move(g), s, where);
+Tensor sigmoid_slope(Tensor g, const Tensor& s, const Tensor& x, Where where) {
+  return the_sigmoid_slope.in_place(std::move(g), s, x, where);
 }
-Tensor tanh_slope(Tensor g, const Tensor& t, Where where) {
-  return the_tanh_slope.in_place(std::move(g), t, where);
+Tensor tanh_slope(Tensor g, const Tensor& t, const Tensor& x, Where where) {
+  return the_tanh_slope.in_place(std::move(g), t, x, where);
 }
 Tensor relu_slope(Tensor g, const Tensor& y, Where where) {
   return the_relu_slope.in_place(std::move(g), y, where);

@@ -30,18 +30,30 @@ using detail::output;
                    where, hint);
 }
 
-// g ⊗ φ'(z), where y = φ(z); in the memory of g where nobody else sees it.
-Tensor slope(Activation activation, Tensor g, const Tensor& y, const Where& where) {
-  switch (activation) {
-    case Activation::sigmoid:
-      return detail::sigmoid_slope(std::move(g), y, where);
-    case Activation::tanh:
-      return detail::tanh_slope(std::move(g), y, where);
-    case Activation::relu:
-      return detail::relu_slope(std::move(g), y, where);
-    default:
-      return g;
-  }
+// Whether a call is to keep what |y| lacks to 1, as its rules read it: y = φ(z) itself has lost
+// these digits where φ is flat.
+bool keeps_rest(const Call& call) noexcept {
+  const Activation activation = call.parameters<Activation>();
+  return (activation == Activation::sigmoid || activation == Activation::tanh) &&
+         detail::mode.recording && detail::any_requires_grad(call.inputs());
+}
+
+// g ⊗ φ'(z) from this rest: σ' = r (1 − r), tanh' = r (2 − r).
+Tensor slope_of_rest(Activation activation, Tensor g, const Tensor& rest, const Where& where) {
+  const bool reuse = detail::fits_into(g, rest);
+  Ref<Value> out =
+      reuse ? g.value_ref()
+            : make_result_like("linear", g.value_ref()->dtype(), *rest.value_ref(), where);
+  visit_floating(out->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto slope = [limit = static_cast<T>(activation == Activation::sigmoid ? 1 : 2)](
+                           T seed, T r) { return seed * (r * (limit - r)); };
+    if (reuse)
+      kernels::map_in_place<T>(*out, *rest.value_ref(), slope);
+    else
+      kernels::map<T, T, T>(*out, *g.value_ref(), *rest.value_ref(), slope);
+  });
+  return Tensor(std::move(out));
 }
 
 // The number of samples in x (…, features).
@@ -73,32 +85,37 @@ class Linear final : public Op {
     const Value& w = *weight.value_ref();
     const std::int64_t dims[] = {x.value_ref()->dims()[0], w.dims()[0]};
     Ref<Value> out = make_result(name(), w.dtype(), dims, 2, where);
-    compute(*out, x.value_ref(), w, bias.value_ref(), activation);
-    return finish(*this, call, std::move(out));
+    if (!keeps_rest(call)) {
+      compute(*out, nullptr, x.value_ref(), w, bias.value_ref(), activation);
+      return finish(*this, call, std::move(out));
+    }
+    const Ref<Value> rest = make_result_like(name(), w.dtype(), *out, where);
+    compute(*out, rest.get(), x.value_ref(), w, bias.value_ref(), activation);
+    return finish(*this, call, std::move(out), std::span(&rest, 1));
   }
 
   void infer(Inference& call) const override {
     check(call.tensor(0), call.tensor(1), call.tensor(2), call.where());
     const Value &x = call.in(0), &w = call.in(1);
     const std::int64_t units = w.dims()[0];
-    if (x.rank() == 2) return call.output(w.dtype(), {x.dims()[0], units});
     Shape shape = x.shape();
     shape[shape.rank() - 1] = units;
     call.output(w.dtype(), shape);
+    if (keeps_rest(call)) call.saves(w.dtype(), shape);
   }
   void evaluate(Evaluation& call) const override {
-    compute(call.out(), call.in_ref(0), call.in(1), call.tensor(2).value_ref(),
+    Value* rest = call.saved_values().empty() ? nullptr : &call.saved(0);
+    compute(call.out(), rest, call.in_ref(0), call.in(1), call.tensor(2).value_ref(),
             call.parameters<Activation>());
   }
   Node::SavedMask reads(const Call& call) const override {
+    if (keeps_rest(call)) return input(0) | input(1) | input(2) | output | detail::intermediate(0);
     return (call.needs_grad(0) ? input(1) : 0) | (call.needs_grad(1) ? input(0) : 0) |
-           (call.parameters<Activation>() != Activation::none ? output : 0);
+           (call.parameters<Activation>() == Activation::relu ? output : 0);
   }
 
   void vjp(Vjp& r) const override {
-    const Activation activation = r.parameters<Activation>();
-    Tensor dz = r.take_g();
-    if (activation != Activation::none) dz = slope(activation, std::move(dz), r.out(), r.where());
+    Tensor dz = slope(r, r.take_g());
     r.drop_out();
     if (r.needs(0)) r.give(0, matmul(dz, r.in(1), r.where()));
     if (r.needs(1)) detail::give_product(r, 1, rows(dz), true, rows(r.in(0)), false);
@@ -110,10 +127,9 @@ class Linear final : public Op {
     if (r.has(0)) add_to(t, linear(r.tangent(0), r.in(1), {}, Activation::none, where));
     if (r.has(1)) add_to(t, linear(r.in(0), r.tangent(1), {}, Activation::none, where));
     if (r.has(2)) add_to(t, r.tangent(2));
-    const Activation activation = r.parameters<Activation>();
-    if (activation == Activation::none) return t;
+    if (r.parameters<Activation>() == Activation::none) return t;
     if (t.shape() != r.node().shape()) t = expand(t, r.node().shape());
-    return slope(activation, t, r.out(), where);
+    return slope(r, std::move(t));
   }
 
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
@@ -177,9 +193,24 @@ class Linear final : public Op {
   }
 
  private:
-  // No bias if it is null.
-  static void compute(Value& out, const Ref<Value>& samples, const Value& w, const Ref<Value>& bias,
-                      Activation activation) {
+  // g ⊗ φ'(z); in the memory of g where nobody else sees it.
+  static Tensor slope(const Application& r, Tensor g) {
+    const Activation activation = r.parameters<Activation>();
+    if (activation == Activation::none) return g;
+    if (activation == Activation::relu) return detail::relu_slope(std::move(g), r.out(), r.where());
+    if (!detail::mode.recording && !detail::mode.observer)
+      return slope_of_rest(activation, std::move(g), r.saved(0), r.where());
+    // The rest is a number without a graph.
+    const Tensor z = linear(r.in(0), r.in(1), r.node().given(2) ? r.in(2) : Tensor(),
+                            Activation::none, r.where());
+    return activation == Activation::sigmoid
+               ? detail::sigmoid_slope(std::move(g), r.out(), z, r.where())
+               : detail::tanh_slope(std::move(g), r.out(), z, r.where());
+  }
+
+  // The rest is filled unless it is null; no bias if that is null.
+  static void compute(Value& out, Value* rest, const Ref<Value>& samples, const Value& w,
+                      const Ref<Value>& bias, Activation activation) {
     const std::int64_t in = w.dims()[1], units = w.dims()[0];
     // Matrices of any strides, or the rows of more axes.
     const bool matrix = samples->rank() == 2;
@@ -193,7 +224,8 @@ class Linear final : public Op {
       T* y = out.data<T>();
       kernels::gemm<T>(count, units, in, {x->template data<T>(), row, column},
                        {w.data<T>(), w.strides()[1], w.strides()[0]}, y);
-      kernels::finish_affine(y, count, units, b ? b->template data<T>() : nullptr, activation);
+      kernels::finish_affine(y, rest ? rest->data<T>() : nullptr, count, units,
+                             b ? b->template data<T>() : nullptr, activation);
     });
   }
   void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Where& where) const {

@@ -188,6 +188,22 @@ void map_in_place(Value& a, const Value& b, F f) {
       a, [=](R* to, std::int64_t i, std::int64_t count) { map_run_in_place(to, y + i, count, f); });
 }
 
+// to[i] = f(to[i], b[i], c[i]).
+template <class R, class F>
+[[gnu::noinline]] void map_run_in_place(R* __restrict to, const R* b, const R* c, std::int64_t n,
+                                        F f) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = f(to[i], b[i], c[i]);
+}
+
+/// a[i] = f(a[i], b[i], c[i]) for three row-major values of one shape and dtype.
+template <class R, class F>
+void map_in_place(Value& a, const Value& b, const Value& c, F f) {
+  const R *x = b.data<R>(), *y = c.data<R>();
+  parallel_runs<R>(a, [=](R* to, std::int64_t i, std::int64_t count) {
+    map_run_in_place(to, x + i, y + i, count, f);
+  });
+}
+
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.
 template <class R, class A, class B, class C, class F>
 void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {

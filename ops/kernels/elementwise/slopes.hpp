@@ -1,6 +1,10 @@
 #pragma once
 
-/// Activations and their slopes for one element: g · φ'(z), from y = φ(z).
+#include <cmath>
+
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+
+/// Activations and their slopes for one element: g · φ'(z).
 namespace chainrule::kernels {
 
 template <class T>
@@ -8,16 +12,20 @@ template <class T>
   return z <= 0 ? T{0} : z;
 }
 template <class T>
-[[gnu::always_inline]] inline T relu_slope(T g, T y) {
-  return y <= 0 ? T{0} : g;
+[[gnu::always_inline]] inline T relu_slope(T g, T z) {  // z or relu(z)
+  return z > 0 ? g : T{0};
 }
 template <class T>
-[[gnu::always_inline]] inline T sigmoid_slope(T g, T y) {
-  return g * (y * (1 - y));
+[[gnu::always_inline]] inline T sigmoid_slope(T g, T y,
+                                              T z) {  // σ(z) σ(−z), where σ(−|z|) = e^−|z| σ(|z|)
+  const T larger = y > T{0.5} ? y : 1 - y;
+  return g * (kernels::exp(-std::abs(z)) * (larger * larger));
 }
 template <class T>
-[[gnu::always_inline]] inline T tanh_slope(T g, T y) {
-  return g * ((1 - y) * (1 + y));
+[[gnu::always_inline]] inline T tanh_slope(
+    T g, T y, T z) {  // sech²(z), where 1 − tanh|z| = e^−2|z| (1 + tanh|z|)
+  const T more = 1 + std::abs(y);
+  return g * (kernels::exp(-2 * std::abs(z)) * (more * more));
 }
 
 }  // namespace chainrule::kernels

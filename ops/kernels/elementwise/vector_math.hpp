@@ -33,7 +33,9 @@ struct Format<float> {
   static constexpr int mantissa = 23;
   static constexpr Bits bias = 127;
   // Beyond these exp() is infinite or rounds to 0, and expm1() to −1.
-  static constexpr float exp_most = 89, exp_least = -104, expm1_least = -20, tanh_most = 10;
+  static constexpr float exp_most = 89, exp_least = -104, expm1_least = -20;
+  // Beyond this 1 − tanh() is less than the smallest normal number.
+  static constexpr float tanh_most = 44;
   static constexpr float log2_e = 0x1.715476p+0f;
   // ln 2 in two parts; multiples of the first by an exponent are exact.
   static constexpr float ln2 = 0x1.62ep-1f, ln2_rest = 0x1.0bfbe8p-15f;
@@ -50,7 +52,8 @@ struct Format<double> {
   using Bits = std::uint64_t;
   static constexpr int mantissa = 52;
   static constexpr Bits bias = 1023;
-  static constexpr double exp_most = 710, exp_least = -746, expm1_least = -40, tanh_most = 20;
+  static constexpr double exp_most = 710, exp_least = -746, expm1_least = -40;
+  static constexpr double tanh_most = 354.5;
   static constexpr double log2_e = 0x1.71547652b82fep+0;
   static constexpr double ln2 = 0x1.62e42fefap-1, ln2_rest = 0x1.cf79abc9e3b3ap-40;
   static constexpr double exp_terms[] = {
@@ -190,27 +193,46 @@ template <class T>
   return x <= -1 ? outside : inside;
 }
 
+/// A function that is flat far from 0, and how far its size still is from 1 there: the digits that
+/// the value has lost.
+template <class T>
+struct Flat {
+  T value, short_of_one;
+};
+
+/// 1 / (1 + e⁻ˣ), and 1 / (1 + e^|x|).
+template <class T>
+[[gnu::always_inline]] inline Flat<T> flat_sigmoid(T x) {
+  const T e = kernels::exp(-std::abs(x)), rest = e / (1 + e);
+  return {x >= 0 ? 1 - rest : rest, rest};
+}
 /// 1 / (1 + e⁻ˣ).
 template <class T>
 [[gnu::always_inline]] inline T sigmoid(T x) {
-  const T e = kernels::exp(-std::abs(x));
-  return (x >= 0 ? T{1} : e) / (1 + e);
+  return flat_sigmoid(x).value;
 }
 
-/// tanh x, from t = e²ˣ − 1: t / (t + 2), or 1 − 2 / (t + 2) where that is the larger half.
+/// tanh x, from t = e²ˣ − 1: t / (t + 2), or 1 − 2 / (t + 2) where that is the larger half; and
+/// 1 − |tanh x|.
 template <class T>
-[[gnu::always_inline]] inline T tanh(T x) {
+[[gnu::always_inline]] inline Flat<T> flat_tanh(T x) {
   using F = detail::Format<T>;
   constexpr T most = F::tanh_most;
   const T size = std::abs(x);
-  // expm1() where neither 2^k nor its inverse leaves the normal numbers.
+  // expm1() where 2^k is a number, and its inverse a normal one or 0.
   const auto parts = detail::exp_parts_within(2 * (size > most ? most : size));
   const T power = std::bit_cast<T>((parts.k - F::bias) << F::mantissa);
   const T inverse = std::bit_cast<T>((3 * F::bias - parts.k) << F::mantissa);
   const T t = ((parts.r + parts.remainder) + (1 - inverse)) * power;
   const bool large = t > 2;
   const T q = (large ? T{2} : t) / (t + 2);
-  return std::copysign(large ? 1 - q : q, x);
+  const T rest = 1 - q;
+  return {std::copysign(large ? rest : q, x), size > most ? T{0} : large ? q : rest};
+}
+/// tanh x.
+template <class T>
+[[gnu::always_inline]] inline T tanh(T x) {
+  return flat_tanh(x).value;
 }
 
 /// ln(1 + eˣ).

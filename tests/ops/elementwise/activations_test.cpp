@@ -12,6 +12,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/nn/linear.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -71,11 +72,57 @@ TEST_CASE("activations: gradients are exact in the tails, and at the kink of rel
   const Numbers falling = slopes([](const Tensor& x) { return log_sigmoid(x); }, far);
   near(falling, {1, 1, tiny, 0});
   CHECK(falling[2] / tiny == doctest::Approx(1).epsilon(1e-14));
-  // 1 − tanh² loses half of the digits where tanh is near 1; (1 − t)(1 + t) does not.
-  const double t = static_cast<double>(std::tanh(R{9}));
-  CHECK(slopes([](const Tensor& x) { return tanh(x); }, tensor({9.0}, f64))[0] /
-            static_cast<double>((1 - R{t}) * (1 + R{t})) ==
-        doctest::Approx(1).epsilon(1e-8));  // of tanh itself, 1 − 6e-8, the last digit is 2e-9 here
+}
+
+namespace {
+
+// σ'(x) = σ(x) σ(−x) and tanh'(x) = sech² x, which long double has where f32 and f64 have 1 − y =
+// 0.
+R sigmoid_slope_of(R x) { return sigmoid_of(x) * sigmoid_of(-x); }
+R tanh_slope_of(R x) { return std::isinf(x) ? 0 : 1 / (std::cosh(x) * std::cosh(x)); }
+
+// The gradient of the elements' sum, as recorded by itself and as not.
+template <class F>
+Tensor slope_of(F f, const Tensor& at, bool recorded) {
+  Tensor x = at.detach().requires_grad_();
+  return grad(sum(f(x)), x, {.create_graph = recorded}).detach();
+}
+
+// linear() with this activation, of z as it is.
+template <Activation activation>
+Tensor fused(const Tensor& z) {
+  return linear(unsqueeze(z, 1), ones({1, 1}, z.dtype()), zeros({1}, z.dtype()), activation);
+}
+
+}  // namespace
+
+// The slopes have the errors of the values, doubled by the square, and of an exponential; numbers
+// below the smallest normal one may be 0, as 1 − |tanh| of linear() is.
+TEST_CASE("activations: slopes within units in the last place, also where the value is flat") {
+  for (const bool recorded : {false, true}) {
+    const auto check = [&](const char* name, auto f, R (*exact)(R), double most) {
+      ulps::check_all(name, [&](const Tensor& x) { return slope_of(f, x, recorded); }, exact, most);
+    };
+    check("sigmoid", [](const Tensor& x) { return sigmoid(x); }, sigmoid_slope_of, 8);
+    check("tanh", [](const Tensor& x) { return tanh(x); }, tanh_slope_of, 8);
+    for (const DType dtype : {f32, f64})
+      for (int i = -200; i <= 200; ++i) {
+        const Tensor x = tensor({i / 5.0}, dtype);
+        const R at = x.item();
+        const double eps = dtype == f32 ? 1.2e-7 : 2.3e-16;
+        const auto off = [&](const Tensor& got, R want) {
+          return std::abs(static_cast<double>(static_cast<R>(got.item()) / want - 1)) / eps;
+        };
+        CHECK(off(slope_of(fused<Activation::sigmoid>, x, recorded), sigmoid_slope_of(at)) < 8);
+        CHECK(off(slope_of(fused<Activation::tanh>, x, recorded), tanh_slope_of(at)) < 8);
+      }
+  }
+}
+
+TEST_CASE("activations: the slope of relu is 0 at NaN, as it is not above 0") {
+  const Numbers nans = {std::numeric_limits<double>::quiet_NaN(), 1};
+  CHECK(slopes([](const Tensor& x) { return relu(x); }, from_vector(nans)) == Numbers{0, 1});
+  CHECK(slopes(fused<Activation::relu>, from_vector(nans)) == Numbers{0, 1});
 }
 
 TEST_CASE("activations: derivatives of relu are recorded, and its second one is 0") {

@@ -46,9 +46,9 @@ constexpr auto sigmoid = [](Real x) { return 1 / (1 + std::exp(-x)); };
 constexpr auto softplus = [](Real x) { return std::log1p(std::exp(x)); };
 constexpr auto log_sigmoid = [](Real x) { return -std::log1p(std::exp(-x)); };
 
-// The cotangent times the derivative, which is written in the result y (of relu: or in x).
-constexpr auto sigmoid_slope = [](Real g, Real y) { return g * y * (1 - y); };
-constexpr auto tanh_slope = [](Real g, Real y) { return g * (1 - y * y); };
+// The cotangent times the derivative at x (of relu: or at its result).
+constexpr auto sigmoid_slope = [](Real g, Real x) { return g * sigmoid(x) * sigmoid(-x); };
+constexpr auto tanh_slope = [](Real g, Real x) { return g / (std::cosh(x) * std::cosh(x)); };
 constexpr auto relu_slope = [](Real g, Real y) { return y > 0 ? g : 0; };
 
 constexpr auto larger = [](Real x, Real y) { return x > y || std::isnan(x) ? x : y; };
