@@ -58,15 +58,18 @@ struct BitsOf<double> {
 
 // Calls f(i, a, b) for each pair of places (an even one and the next) that n numbers from the
 // generator's place touch; i is the index of the even place's number, −1 when it is before the
-// first. Moves the generator behind them.
+// first. Moves the generator behind them. Behind the last block of the stream stands the first.
 template <class Bits, class F>
 void for_pairs(Generator& generator, std::int64_t n, F f) {
   constexpr std::uint64_t width = sizeof(Bits) / 4, in_block = 4 / width;
-  const std::uint64_t place = (generator.offset() + width - 1) / width;
+  constexpr std::uint64_t blocks = std::uint64_t{1} << 62;
+  const std::uint64_t offset = generator.offset();
+  const std::uint64_t place = offset / width + (offset % width == 0 ? 0 : 1);
   const auto count = static_cast<std::uint64_t>(n);
-  for (std::uint64_t at = place / in_block; at * in_block < place + count; ++at) {
-    const auto words = generator.block(at);
-    const auto i = static_cast<std::int64_t>(at * in_block - place);
+  const auto before = static_cast<std::int64_t>(place % in_block);
+  std::uint64_t at = place / in_block;
+  for (std::int64_t i = -before; i < n; i += in_block, ++at) {
+    const auto words = generator.block(at % blocks);
     if constexpr (width == 1) {
       f(i, words[0], words[1]);
       f(i + 2, words[2], words[3]);

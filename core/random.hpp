@@ -20,7 +20,8 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
 /// A position in a stream of 2^64 32-bit words. Word p of a stream is word p mod 4 of
 /// philox4x32(counter = (p div 4, stream), key = seed), low halves first. A 32-bit number takes one
 /// word, a 64-bit number the next two whose first is even, randint() the next four whose first is a
-/// multiple of four. Copies draw the same numbers. One thread at a time.
+/// multiple of four. Behind the last word comes the first again. Copies draw the same numbers. One
+/// thread at a time.
 class Generator {
  public:
   /// Streams of one seed are independent of each other.

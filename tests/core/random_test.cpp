@@ -111,6 +111,37 @@ TEST_CASE("random: a draw does not depend on how it is cut") {
     }
 }
 
+TEST_CASE("random: behind the end of a stream it begins again") {
+  constexpr std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
+  for (const std::uint64_t start : {end, end - 1, end - 3, end - 4, end - 9})
+    for (const DType dtype : {f32, f64}) {
+      CAPTURE(end - start);
+      Generator whole(5), parts(5), one(5);
+      for (Generator* generator : {&whole, &parts, &one}) generator->seek(start);
+      const std::vector<double> numbers = numbers_of(rand({12}, whole, dtype));
+      std::vector<double> by_parts;
+      for (int i = 0; i < 12; ++i) by_parts.push_back(numbers_of(rand({1}, parts, dtype))[0]);
+      CHECK(by_parts == numbers);
+      CHECK(whole.offset() == parts.offset());
+      // As the single numbers are made of the words.
+      for (const double x : numbers)
+        CHECK(x == (dtype == f32 ? static_cast<double>(one.u32() >> 8) * 0x1p-24
+                                 : static_cast<double>(one.u64() >> 11) * 0x1p-53));
+      whole.seek(start), parts.seek(start);
+      const std::vector<double> normals = numbers_of(randn({9}, whole, dtype));
+      std::vector<double> single;
+      for (int i = 0; i < 9; ++i) single.push_back(numbers_of(randn({1}, parts, dtype))[0]);
+      CHECK(single == normals);
+      for (const double x : normals) CHECK(std::abs(x) < 8.58);
+      whole.seek(start), parts.seek(start);
+      const auto integers = randint(0, 1000, {5}, whole).to_vector<std::int64_t>();
+      for (const std::int64_t x : integers) CHECK(parts.integer(0, 1000) == x);
+      std::vector<std::int64_t> order = permutation(6, whole).to_vector<std::int64_t>();
+      std::ranges::sort(order);
+      CHECK(order == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5});
+    }
+}
+
 TEST_CASE("random: single numbers and tensors are the same draws") {
   Generator one(3), other(3);
   const std::vector<double> uniforms = rand({5}, one, f64).to_vector<double>();
