@@ -29,7 +29,7 @@ bool abridged(const Value& value, const PrintOptions& options) {
 // Calls f(index) for the indices of an axis that are shown, with −1 for the gap between the edges.
 template <class F>
 void for_shown(std::int64_t extent, bool abridge, std::int64_t edge, F f) {
-  const bool gap = abridge && 2 * edge < extent;
+  const bool gap = abridge && edge < extent - edge;
   for (std::int64_t i = 0; i < (gap ? edge : extent); ++i) f(i);
   if (!gap) return;
   f(std::int64_t{-1});
@@ -223,7 +223,7 @@ std::string to_string(const Tensor& tensor, const PrintOptions& options) {
   std::string body = "[]";
   if (!empty) {
     const Words words = words_of(value, mine);
-    body = Layout{value, mine, words}.write(0, indent, mine.line_width - 1);
+    body = Layout{value, mine, words}.write(0, indent, std::int64_t{mine.line_width} - 1);
   }
   text += body;
 

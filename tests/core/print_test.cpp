@@ -148,6 +148,35 @@ TEST_CASE("print: large tensors show their edges") {
   CHECK(to_string(arange(4), few) == "tensor([0, 1, 2, 3])");
 }
 
+TEST_CASE("print: every number is an option") {
+  using Limits = std::numeric_limits<std::int64_t>;
+  const std::string whole = "tensor([0, 1, 2], shape=(3,))";
+  for (const std::int64_t edge :
+       {std::int64_t{1} << 40, std::int64_t{1} << 61, std::int64_t{1} << 62, Limits::max()}) {
+    PrintOptions options;
+    options.threshold = Limits::min();
+    options.edge_items = edge;
+    CHECK(to_string(arange(3), options) == whole);
+  }
+  PrintOptions options;
+  options.threshold = 0;
+  for (const std::int64_t edge : {Limits::min(), std::int64_t{0}, std::int64_t{1}}) {
+    options.edge_items = edge;
+    CHECK(to_string(arange(3), options) == "tensor([0, ..., 2], shape=(3,))");
+  }
+  for (const int width : {std::numeric_limits<int>::min(), -1, 0, 1}) {
+    options = {.line_width = width};
+    CHECK(to_string(arange(3), options) == "tensor([0,\n        1,\n        2])");
+  }
+  options = {.line_width = std::numeric_limits<int>::max()};
+  CHECK(to_string(arange(3), options) == "tensor([0, 1, 2])");
+  const Tensor half = tensor({0.5, -2.25});
+  options = {.precision = std::numeric_limits<int>::min(), .notation = Notation::fixed};
+  CHECK(to_string(half, options) == "tensor([ 0., -2.])");
+  options.precision = std::numeric_limits<int>::max();
+  CHECK(to_string(half, options).size() > 2 * 100);
+}
+
 TEST_CASE("print: views are read by their strides") {
   const Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
   const Tensor transposed(Value::view(x.value_ref(), {3, 2}, {1, 3}, 0));
