@@ -28,6 +28,16 @@ void check_type(const Tensor& tensor, const char* member, const Where& where) {
                                  name_of(dtype_of<T>)));
 }
 
+// A row-major value with the same elements, for a floating tensor.
+Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
+  Ref<Value> copy = Value::make(tensor.dtype(), tensor.shape());
+  visit_floating(copy->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::ranges::copy(tensor.to_vector<T>(where), copy->template data<T>());
+  });
+  return copy;
+}
+
 }  // namespace
 
 void Tensor::throw_undefined(const Where& where) {
@@ -163,12 +173,19 @@ void Tensor::set_grad(const Tensor& grad, Where where) {
   if (!node_ || !node_->is_leaf() || !node_->requires_grad())
     throw GradError(fmt::format("set_grad: {} is not a parameter", describe(*this)), where,
                     "call requires_grad_() on it first");
-  if (!grad.value_->same_shape(*value_) || grad.value_->dtype() != value_->dtype())
-    throw ShapeError(
-        fmt::format("set_grad: a gradient {} {} for {} {}", name_of(grad.value_->dtype()),
-                    describe(grad), name_of(value_->dtype()), describe(*this)),
-        where);
-  node_->set_grad(grad.value_, grad.node_);
+  if (grad.value_->dtype() != value_->dtype())
+    throw DTypeError(
+        fmt::format("set_grad: the gradient {} holds {}, but the parameter {} {}", describe(grad),
+                    name_of(grad.value_->dtype()), describe(*this), name_of(value_->dtype())),
+        where, fmt::format("convert it: to(gradient, {})", name_of(value_->dtype())));
+  if (!grad.value_->same_shape(*value_))
+    throw ShapeError(fmt::format("set_grad: the gradient {} has not the shape of the parameter {}",
+                                 describe(grad), describe(*this)),
+                     where, "a gradient has one element for each of the parameter");
+  // No graph: one that leads back to this parameter would keep it, and itself, for ever. And no
+  // memory of the parameter's own, which a step writes to while it reads the gradient.
+  const bool shared = grad.value_->owner() == value_->owner();
+  node_->set_grad(shared ? copy_of(grad, where) : grad.value_, {});
 }
 
 std::string describe(const Tensor& tensor) {

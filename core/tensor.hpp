@@ -93,8 +93,9 @@ class Tensor {
   [[nodiscard]] Tensor detach(Where where = Where::current()) const;
   /// The gradient that backward() left here; undefined when there is none.
   Tensor grad() const { return node_ ? Tensor(node_->grad_value(), node_->grad_node()) : Tensor(); }
-  /// Puts a gradient there, as an optimizer with clipping does. Throws unless this is a parameter
-  /// and shape and dtype agree; an undefined tensor removes it.
+  /// Puts the numbers of a gradient there, without its graph, as clipping does. Throws GradError
+  /// unless this is a parameter, DTypeError and ShapeError unless dtype and shape agree; an
+  /// undefined tensor removes the gradient.
   void set_grad(const Tensor& grad, Where where = Where::current());
   /// Removes the gradient.
   void zero_grad() noexcept {

@@ -7,6 +7,8 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/tensor.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -215,11 +217,35 @@ TEST_CASE("tensor: a parameter's gradient can be put and removed") {
   x.set_grad(ones({2}));
   x.set_grad(Tensor());
   CHECK_FALSE(x.grad().defined());
-  CHECK(error_of<ShapeError>([&] { x.set_grad(ones({3})); }) ==
-        "set_grad: a gradient f32 (3,) for f32 W (2,)\n  at HERE");
-  CHECK_THROWS_AS(x.set_grad(ones({2}, f64)), Error);
+  CHECK(
+      error_of<ShapeError>([&] { x.set_grad(ones({3})); }) ==
+      "set_grad: the gradient (3,) has not the shape of the parameter W (2,)\n  at HERE\n  hint: a "
+      "gradient has one element for each of the parameter");
+  CHECK(error_of<DTypeError>([&] { x.set_grad(ones({2}, f64)); }) ==
+        "set_grad: the gradient (2,) holds f64, but the parameter W (2,) f32\n  at HERE\n  hint: "
+        "convert it: to(gradient, f32)");
   CHECK(error_of<GradError>([] { zeros({2}).set_grad(ones({2})); }) ==
         "set_grad: (2,) is not a parameter\n  at HERE\n  hint: call requires_grad_() on it first");
+}
+
+TEST_CASE("tensor: a gradient that was put there keeps no graph, and no memory of the parameter") {
+  const std::int64_t before = live_nodes();
+  {
+    Tensor w = tensor({1.0, 2.0}).requires_grad_(), v = tensor({3.0, 4.0}).requires_grad_();
+    w.set_grad(w);
+    CHECK(w.grad().to_vector<float>() == std::vector<float>{1, 2});
+    w.mutable_data<float>()[0] = 7;
+    CHECK(w.grad().to_vector<float>() == std::vector<float>{1, 2});
+    // A view of it in another order, made of the parameter; and two that hold each other.
+    Tensor matrix = tensor({{1.0, 2.0}, {3.0, 4.0}}).requires_grad_();
+    matrix.set_grad(transpose(matrix));
+    CHECK(matrix.grad().to_vector<float>() == std::vector<float>{1, 3, 2, 4});
+    v.set_grad(w);
+    w.set_grad(v);
+    v.set_grad(w * w);
+    CHECK(v.grad().to_vector<float>() == std::vector<float>{49, 4});
+  }
+  CHECK(live_nodes() == before);
 }
 
 TEST_SUITE_END();
