@@ -121,10 +121,8 @@ struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
     return dtype == boolean ? i64 : dtype;
   }
   static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {
-    if (x->dtype() != boolean) return kernels::reduce(kernels::Fold::sum, out, *x, p.mask);
-    const Ref<Value> counts = Value::make_like(i64, *x);
-    kernels::map<std::int64_t, bool>(*counts, *x, [](bool b) { return std::int64_t{b}; });
-    kernels::reduce(kernels::Fold::sum, out, *counts, p.mask);
+    if (x->dtype() == boolean) return kernels::count(out, *x, p.mask);
+    kernels::reduce(kernels::Fold::sum, out, *x, p.mask);
   }
   // For log(): what was exponentiated, where no edge to the node of exp will tell.
   Tensor remembered(const Call& call) const override {

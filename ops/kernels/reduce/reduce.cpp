@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include <chainrule/core/threads.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/kernels/reduce/fold.hpp>
 
 namespace chainrule::kernels {
@@ -325,6 +326,33 @@ void reduce_any(Value& out, const Value& x, std::uint32_t mask) {
 }
 
 }  // namespace
+
+void count(Value& out, const Value& x, std::uint32_t mask) {
+  auto* counts = out.data<std::int64_t>();
+  std::fill_n(counts, out.numel(), std::int64_t{0});
+  // The results in the axes of x, so that one place is seen from all elements that it counts.
+  Shape kept = x.shape();
+  for (int axis = 0; axis < kept.rank(); ++axis)
+    if (mask >> axis & 1) kept[axis] = std::min<std::int64_t>(kept[axis], 1);
+  const Ref<Value> results =
+      Value::view(Ref<Value>::share(&out), kept, contiguous_strides(kept), 0);
+  const Space<2> space(x, {&x, results.get()});
+  const std::int64_t step = space.inner_stride(0), result_step = space.inner_stride(1);
+  space.for_each_row([&](std::int64_t n, std::int64_t, const auto& offset) {
+    const auto* from = static_cast<const unsigned char*>(x.bytes()) + offset[0];
+    std::int64_t* to = counts + offset[1];
+    if (result_step == 0 && step == 1) {
+      constexpr std::int64_t most = 1 << 20;  // whose count fits the narrow sum
+      for (std::int64_t i = 0; i < n; i += most) {
+        std::uint32_t some = 0;
+        for (std::int64_t k = i; k < std::min(i + most, n); ++k) some += from[k];
+        *to += some;
+      }
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) to[i * result_step] += from[i * step];
+    }
+  });
+}
 
 void reduce(Fold fold, Value& out, const Value& x, std::uint32_t mask) {
   switch (fold) {

@@ -19,6 +19,9 @@ enum class Fold { sum, max, min };
 /// depends on shape and strides alone.
 void reduce(Fold fold, Value& out, const Value& x, std::uint32_t mask);
 
+/// How many of the booleans along the same axes are true, into i64.
+void count(Value& out, const Value& x, std::uint32_t mask);
+
 /// The sum of n adjacent numbers, pairwise. For float and double.
 template <class T>
 T sum_run(const T* x, std::int64_t n);

@@ -6,13 +6,18 @@
 #include <string>
 #include <vector>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/samples/samples.hpp>
@@ -242,6 +247,31 @@ TEST_CASE("reduction: i64 and boolean") {
   CHECK(error_of<DTypeError>([&] { all(x); }) ==
         "all: (2, 3) holds i64, but boolean is needed\n  at HERE\n  hint: compare first, as in "
         "all(x == y)");
+}
+
+TEST_CASE("reduction: booleans are counted where they stand") {
+  Generator generator(31);
+  const Tensor x = randint(0, 2, {5, 70, 33}, generator) > 0;
+  // Views of every kind; and all choices of axes, against the sums of integers.
+  for (const Tensor& view : {x, transpose(x, 0, 2), slice(x, 1, 3, 60, 4), slice(x, 1, {}, {}, -1),
+                             expand(unsqueeze(x, 1), {5, 3, 70, 33}), x[2]})
+    for (std::uint32_t mask = 0; mask < std::uint32_t{1} << view.rank(); ++mask)
+      for (const bool keepdim : {false, true}) {
+        const Axes axes = Axes::of_mask(mask);
+        const Tensor counts = sum(view, axes, keepdim), want = sum(to(view, i64), axes, keepdim);
+        CHECK(counts.shape() == want.shape());
+        CHECK(counts.to_vector<std::int64_t>() == want.to_vector<std::int64_t>());
+      }
+  CHECK(sum(ones({3'000'000}, boolean)).item<std::int64_t>() == 3'000'000);
+  CHECK(sum(zeros({0, 3}, boolean), 0).to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{0, 0, 0});
+  // Without a copy as integers.
+  const Tensor many = ones({1000, 1000}, boolean);
+  reset_peak_memory();
+  const std::int64_t before = memory_stats().peak_bytes;
+  CHECK(sum(many).item<std::int64_t>() == 1'000'000);
+  CHECK(sum(many, 0)[3].item<std::int64_t>() == 1000);
+  CHECK(memory_stats().peak_bytes - before < 100'000);
 }
 
 TEST_CASE("reduction: no elements") {
