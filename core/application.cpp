@@ -55,7 +55,9 @@ void Application::throw_unreadable(Node::SavedMask which, const Node* named) con
                   "now {}",
                   op, kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()),
                   saved, value->version()),
-      node_.where(), "call backward() before the optimizer's step or any other write");
+      node_.where(),
+      "call backward() before the optimizer's step or any other write; a state that goes on into "
+      "the next step is cut from the graph of the last one by s = s.detach()");
 }
 
 // The saved value that a rule reads, as it was.

@@ -16,7 +16,7 @@ T read(const Value& value, std::int64_t offset) {
 
 template <class T>
 void check_type(const Tensor& tensor, const char* member, const Where& where) {
-  if (tensor.dtype(where) != dtype_of<T>)
+  if (tensor.value(where, member).dtype() != dtype_of<T>)
     throw DTypeError(fmt::format("{}<{}>: {} holds {}", member, name_of(dtype_of<T>),
                                  describe(tensor), name_of(tensor.dtype(where))),
                      where,
@@ -40,13 +40,13 @@ Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
 
 }  // namespace
 
-void Tensor::throw_undefined(const Where& where) {
-  throw ValueError("the tensor is undefined", where,
+void Tensor::throw_undefined(const Where& where, const char* op, const char* operand) {
+  throw ValueError(fmt::format("{}{}the {} is undefined", op, *op ? ": " : "", operand), where,
                    "it was default-constructed, or is the grad() of a tensor that has none");
 }
 
 std::int64_t Tensor::size(int axis, Where where) const {
-  const Value& mine = value(where);
+  const Value& mine = value(where, "size");
   const int at = axis < 0 ? axis + mine.rank() : axis;
   if (at < 0 || at >= mine.rank())
     throw IndexError(
@@ -57,7 +57,7 @@ std::int64_t Tensor::size(int axis, Where where) const {
 
 template <class T>
 T Tensor::item(Where where) const {
-  const Value& mine = value(where);
+  const Value& mine = value(where, "item");
   if (mine.numel() != 1)
     throw ShapeError(
         fmt::format("item: {} has {} elements, not one", describe(*this), mine.numel()), where,
@@ -67,7 +67,7 @@ T Tensor::item(Where where) const {
 
 template <class T>
 T Tensor::at(const Shape& index, Where where) const {
-  const Value& mine = value(where);
+  const Value& mine = value(where, "at");
   if (index.rank() != mine.rank())
     throw IndexError(fmt::format("at: {} indices for {}, which has {} axes", index.rank(),
                                  describe(*this), mine.rank()),
@@ -136,7 +136,7 @@ std::span<T> Tensor::mutable_data(Where where) {
 }
 
 Tensor& Tensor::requires_grad_(bool on, Where where) & {
-  const Value& mine = value(where);
+  const Value& mine = value(where, "requires_grad_");
   if (requires_grad() == on) return *this;
   if (!on && !node_->is_leaf())
     throw GradError(
@@ -158,13 +158,13 @@ Tensor Tensor::requires_grad_(bool on, Where where) && {
 }
 
 Tensor Tensor::named(std::string_view name, Where where) const {
-  Ref<Node> node = node_ ? node_ : Node::make_leaf(value(where), false, where);
+  Ref<Node> node = node_ ? node_ : Node::make_leaf(value(where, "named"), false, where);
   node->set_name(name);
   return Tensor(value_, std::move(node));
 }
 
 Tensor Tensor::detach(Where where) const {
-  value(where);
+  value(where, "detach");
   return Tensor(value_);
 }
 

@@ -40,18 +40,24 @@ class Tensor {
 
   // --- what it holds ---
 
-  DType dtype(Where where = Where::current()) const { return value(where).dtype(); }
-  Shape shape(Where where = Where::current()) const { return value(where).shape(); }
+  DType dtype(Where where = Where::current()) const { return value(where, "dtype").dtype(); }
+  Shape shape(Where where = Where::current()) const { return value(where, "shape").shape(); }
   /// Strides in elements.
-  Shape strides(Where where = Where::current()) const { return value(where).strides_shape(); }
+  Shape strides(Where where = Where::current()) const {
+    return value(where, "strides").strides_shape();
+  }
   /// The number of axes.
-  int rank(Where where = Where::current()) const { return value(where).rank(); }
+  int rank(Where where = Where::current()) const { return value(where, "rank").rank(); }
   /// The extent of an axis; negative axes count from the end. Throws IndexError.
   std::int64_t size(int axis, Where where = Where::current()) const;
-  std::int64_t numel(Where where = Where::current()) const { return value(where).numel(); }
-  bool is_contiguous(Where where = Where::current()) const { return value(where).contiguous(); }
+  std::int64_t numel(Where where = Where::current()) const { return value(where, "numel").numel(); }
+  bool is_contiguous(Where where = Where::current()) const {
+    return value(where, "is_contiguous").contiguous();
+  }
   /// Counts the writes into the elements.
-  std::uint32_t version(Where where = Where::current()) const { return value(where).version(); }
+  std::uint32_t version(Where where = Where::current()) const {
+    return value(where, "version").version();
+  }
 
   /// The only element, converted to T. Throws ShapeError unless there is exactly one.
   template <class T = double>
@@ -125,10 +131,13 @@ class Tensor {
   const Ref<Node>& node_ref() const noexcept { return node_; }
   Node* node() const noexcept { return node_.get(); }
   /// The value; throws ValueError for an undefined tensor.
-  const Value& value(const Where& where) const {
-    if (!value_) throw_undefined(where);
+  const Value& value(const Where& where, const char* op = "",
+                     const char* operand = "tensor") const {
+    if (!value_) throw_undefined(where, op, operand);
     return *value_;
   }
+  /// Throws the ValueError of an operand that is no tensor at all.
+  [[noreturn]] static void throw_undefined(const Where& where, const char* op, const char* operand);
 
  private:
   friend class Application;
@@ -137,8 +146,6 @@ class Tensor {
     value_.release();
     node_.release();
   }
-  [[noreturn]] static void throw_undefined(const Where& where);
-
   Ref<Value> value_;
   Ref<Node> node_;
 };

@@ -90,7 +90,10 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
               "values any more",
               caller, node.op()->name(), to_string(node.shape()), node.where().file_name(),
               node.where().line()),
-          where, "pass {.retain_graph = true} to the first backward() or grad()");
+          where,
+          "pass {.retain_graph = true} to the first backward() or grad(); if the graph grew on "
+          "from "
+          "a state of the last piece of a sequence, cut it there: s = s.detach()");
     }
 }
 
@@ -136,7 +139,7 @@ void run(const Sweep& sweep, AtNode&& at_node) {
 }
 
 void check_output(const Tensor& output, const char* caller, const Where& where) {
-  output.value(where);
+  output.value(where, caller, "output");
   if (output.requires_grad()) return;
   throw GradError(
       fmt::format("{}: {} has no graph: nothing that it was computed from requires gradients, or "
@@ -152,7 +155,7 @@ void check_scalar(const Tensor& output, const char* caller, const Where& where) 
 }
 
 void check_seed(const Tensor& output, const Tensor& seed, const char* caller, const Where& where) {
-  const Value &of = *output.value_ref(), &given = seed.value(where);
+  const Value &of = *output.value_ref(), &given = seed.value(where, caller, "seed");
   if (given.dtype() != of.dtype())
     throw DTypeError(fmt::format("{}: the seed is {}, but {} is {}", caller, name_of(given.dtype()),
                                  describe(output), name_of(of.dtype())),
@@ -281,7 +284,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     check_seed(outputs[i], seeds[i], "grad", where);
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    inputs[i].value(where);
+    inputs[i].value(where, "grad", "input");
     if (!inputs[i].requires_grad() && !options.allow_unused)
       throw GradError(
           fmt::format("grad: input {}, {}, does not require gradients", i, describe(inputs[i])),

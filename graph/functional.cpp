@@ -20,10 +20,10 @@ bool any_requires_grad(std::span<const Tensor> tensors) {
 
 // Places of their own in the graph for the arguments of a function: leaves, or behind the caller's
 // tensors when those require gradients, so that derivatives of derivatives see through.
-std::vector<Tensor> fresh(std::span<const Tensor> inputs, const Where& where) {
+std::vector<Tensor> fresh(std::span<const Tensor> inputs, const char* caller, const Where& where) {
   std::vector<Tensor> places;
   for (const Tensor& input : inputs) {
-    input.value(where);
+    input.value(where, caller, "argument");
     if (!is_floating(input.dtype())) {
       places.push_back(input);
     } else {
@@ -47,12 +47,13 @@ Tensor call(const Function& f, std::span<const Tensor> places, const char* calle
 // A seed of a derivative has the shape and the floating dtype of what it belongs to.
 void check_like(const Tensor& given, const Tensor& of, const char* caller, const char* what,
                 const char* owner, const Where& where) {
-  if (given.value(where).dtype() != of.value(where).dtype() || !is_floating(of.dtype()))
-    throw DTypeError(fmt::format("{}: {} is {}, but {} {} is {}", caller, what,
+  if (given.value(where, caller, what).dtype() != of.value(where, caller, owner).dtype() ||
+      !is_floating(of.dtype()))
+    throw DTypeError(fmt::format("{}: the {} is {}, but the {} {} is {}", caller, what,
                                  name_of(given.dtype()), owner, describe(of), name_of(of.dtype())),
                      where, "both must be f32, or both f64");
   if (!given.value_ref()->same_shape(*of.value_ref()))
-    throw ShapeError(fmt::format("{}: {} {} has not the shape of {} {}", caller, what,
+    throw ShapeError(fmt::format("{}: the {} {} has not the shape of the {} {}", caller, what,
                                  describe(given), owner, describe(of)),
                      where);
 }
@@ -99,14 +100,19 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
                        const char* caller, const Where& where) {
   const bool recorded = is_recording();
   const EnableGrad recording;
-  const std::vector<Tensor> places = fresh(inputs, where);
+  const std::vector<Tensor> places = fresh(inputs, caller, where);
   Tensor output = call(f, places, caller, where);
+  if (!is_floating(output.dtype()))
+    throw DTypeError(
+        fmt::format("{}: the function's result {} holds {}, and only f32 and f64 have gradients",
+                    caller, describe(output), name_of(output.dtype())),
+        where, "compute it in floating numbers: to(x, f32)");
   if (!cotangent && output.numel() != 1)
     throw GradError(
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
   const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
-  check_like(seed, output, caller, "the cotangent", "the result", where);
+  check_like(seed, output, caller, "cotangent", "result", where);
   const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
                                  depends_on_others(output, places));
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
@@ -236,10 +242,10 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
     throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
                      where);
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    check_like(tangents[i], inputs[i], "jvp", "the tangent", "the input", where);
+    check_like(tangents[i], inputs[i], "jvp", "tangent", "input", where);
   const bool recorded = is_recording();
   const EnableGrad recording;
-  const std::vector<Tensor> places = fresh(inputs, where);
+  const std::vector<Tensor> places = fresh(inputs, "jvp", where);
   Tensor output = call(f, places, "jvp", where);
   const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
                                  depends_on_others(output, places));

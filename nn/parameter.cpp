@@ -7,9 +7,9 @@
 namespace chainrule::nn {
 
 void State::set(const Tensor& values, Where where) {
-  value(where);  // throws for no tensor at all
+  value(where, "set");  // throws for no tensor at all
   Value& mine = *value_ref();
-  const Value& from = values.value(where);
+  const Value& from = values.value(where, "set", "operand");
   if (from.dtype() != mine.dtype())
     throw DTypeError(fmt::format("set: {} is {}, but the values are {}", describe(*this),
                                  name_of(mine.dtype()), name_of(from.dtype())),

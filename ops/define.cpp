@@ -8,7 +8,7 @@
 
 namespace chainrule {
 
-Tensor Operand::as_tensor(const char* op, DType dtype) const {
+Tensor Operand::as_tensor(const char* op, DType dtype, const Tensor* beside) const {
   Ref<Value> value = Value::make(dtype, nullptr, 0);
   if (dtype == f32) {
     *value->data<float>() = static_cast<float>(number_);
@@ -17,8 +17,9 @@ Tensor Operand::as_tensor(const char* op, DType dtype) const {
   } else if (dtype == i64) {
     // −2^63 is an i64, 2^63 is one too many.
     if (!integral_ && !(std::trunc(number_) == number_ && number_ >= -0x1p63 && number_ < 0x1p63))
-      throw DTypeError(fmt::format("{}: the number {} with a tensor of i64", op, number_), where_,
-                       "convert the tensor first: to(x, f32)");
+      throw DTypeError(fmt::format("{}: the number {} with {}, which holds i64", op, number_,
+                                   beside ? describe(*beside) : "a tensor"),
+                       where_, "convert the tensor first: to(x, f32)");
     *value->data<std::int64_t>() = integral_ ? integer_ : static_cast<std::int64_t>(number_);
   } else {
     *value->data<bool>() = number_ != 0;
@@ -46,8 +47,7 @@ void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, cons
 }
 
 void detail::throw_undefined(const char* op, const char* which, const Where& where) {
-  throw ValueError(fmt::format("{}: the {} is undefined", op, which), where,
-                   "it was default-constructed, or is the grad() of a tensor that has none");
+  Tensor::throw_undefined(where, op, which);
 }
 
 void detail::throw_shape(const char* op, const char* which, const Tensor& x, const Shape& expected,

@@ -113,8 +113,14 @@ template <class F>
 Tensor with_tensors(const char* op, const Operand& a, const Operand& b, DType otherwise,
                     const Where& where, F f) {
   if (!a.is_number() && !b.is_number()) return f(a.tensor(), b.tensor());
-  if (!a.is_number()) return f(a.tensor(), b.as_tensor(op, a.tensor().dtype(where)));
-  if (!b.is_number()) return f(a.as_tensor(op, b.tensor().dtype(where)), b.tensor());
+  if (!a.is_number()) {
+    const DType dtype = a.tensor().value(where, op, "operand 0").dtype();
+    return f(a.tensor(), b.as_tensor(op, dtype, &a.tensor()));
+  }
+  if (!b.is_number()) {
+    const DType dtype = b.tensor().value(where, op, "operand 1").dtype();
+    return f(a.as_tensor(op, dtype, &b.tensor()), b.tensor());
+  }
   return f(a.as_tensor(op, otherwise), b.as_tensor(op, otherwise));
 }
 

@@ -28,8 +28,9 @@ class Operand {
   bool is_number() const noexcept { return tensor_ == nullptr; }
   const Tensor& tensor() const noexcept { return *tensor_; }
   const Where& where() const noexcept { return where_; }
-  /// The number as a scalar tensor for `op`. Throws DTypeError when the dtype cannot hold it.
-  Tensor as_tensor(const char* op, DType dtype) const;
+  /// The number as a scalar tensor for `op`. Throws DTypeError when the dtype cannot hold it, which
+  /// is that of the tensor beside it.
+  Tensor as_tensor(const char* op, DType dtype, const Tensor* beside = nullptr) const;
 
  private:
   template <std::integral S>

@@ -39,7 +39,7 @@ std::string statement(const Node& node, std::size_t i) {
 }  // namespace
 
 std::string to_dot(std::span<const Tensor> outputs, Where where) {
-  for (const Tensor& output : outputs) output.value(where);
+  for (const Tensor& output : outputs) output.value(where, "to_dot", "output");
   const Traversal traversal(outputs, Traversal::Visit::everything);
   std::string text = "digraph chainrule {\n  rankdir=BT;\n  node [fontname=\"Helvetica\"];\n";
   for (std::size_t i = 0; i < traversal.size(); ++i) {

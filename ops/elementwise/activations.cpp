@@ -61,7 +61,7 @@ struct SlopeOp : Op {
   void infer(Inference& call) const final {
     const Value &g = call.in(0), &y = call.in(1);
     call.in(2);
-    check_dtypes(call.name(), call.tensor(0), call.tensor(1), false, call.where());
+    check_dtypes(call.name(), call.tensor(0), call.tensor(2), false, call.where());
     check_dtypes(call.name(), call.tensor(1), call.tensor(2), false, call.where());
     check_shape(call.name(), "operand", call.tensor(2), y, call.where());
     infer_broadcast(call, g.dtype());

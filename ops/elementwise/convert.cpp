@@ -96,7 +96,7 @@ const To to_op;
 }  // namespace
 
 Tensor to(const Tensor& x, DType dtype, Where where) {
-  return x.dtype(where) == dtype ? x : to_op(x, dtype, where);
+  return x.value(where, "to", "operand x").dtype() == dtype ? x : to_op(x, dtype, where);
 }
 
 }  // namespace chainrule

@@ -246,9 +246,9 @@ class Clamp final : public Op {
 
   Tensor operator()(const Tensor& x, const Operand& low, const Operand& high,
                     const Where& where) const {
-    const DType dtype = x.dtype(where);
+    const DType dtype = x.value(where, name(), "operand x").dtype();
     check_dtype(name(), x, true, where);
-    const Tensor least = low.as_tensor(name(), dtype), most = high.as_tensor(name(), dtype);
+    const Tensor least = low.as_tensor(name(), dtype, &x), most = high.as_tensor(name(), dtype, &x);
     Bounds bounds;
     visit_number(dtype, [&](auto zero) {
       using T = decltype(zero);

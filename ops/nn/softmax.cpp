@@ -33,7 +33,7 @@ Tensor sum_along(const Tensor& x, int axis, const Where& where) {
 }
 
 int checked_axis(const char* op, const Tensor& x, int axis, const Where& where) {
-  const int rank = x.rank(where);
+  const int rank = x.value(where, op, "operand x").rank();
   check_dtype(op, x, false, where);
   return normalize_axis(op, axis, rank, x, where);
 }

@@ -40,7 +40,7 @@ class Axes {
   /// Bit i for every axis i of x that is meant. Throws IndexError for an axis out of range,
   /// ValueError for one that is named twice; messages begin with `op`.
   std::uint32_t resolve(const char* op, const Tensor& x, const Where& where) const {
-    const int rank = x.value(where).rank();
+    const int rank = x.value(where, op, "operand x").rank();
     if (all()) return (std::uint32_t{1} << rank) - 1;
     if (count_ == 1) {
       const std::int64_t axis = axes_[0] < 0 ? axes_[0] + rank : axes_[0];

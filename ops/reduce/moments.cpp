@@ -155,7 +155,7 @@ std::vector<Sample> VarMeanOp::samples() const {
 
 VarMean var_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim, Where where) {
   const std::uint32_t mask = axes.resolve(the_var_mean.name(), x, where);
-  const MomentParameters p{correction, {mask, keepdim, static_cast<std::uint32_t>(x.rank(where))}};
+  const MomentParameters p{correction, {mask, keepdim, static_cast<std::uint32_t>(x.rank())}};
   const std::array operands{&x};
   std::vector<Tensor> results = apply_several(the_var_mean, operands, p, where);
   return {std::move(results[0]), std::move(results[1])};

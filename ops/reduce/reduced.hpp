@@ -79,7 +79,9 @@ class ReductionOp : public Base {
   }
   /// Over the axes of a mask: the same as apply(), without a detour.
   Tensor over(const Tensor& x, std::uint32_t mask, bool keepdim, const Where& where) const {
-    const detail::ReduceParameters p{mask, keepdim, static_cast<std::uint32_t>(x.rank(where))};
+    const detail::ReduceParameters p{
+        mask, keepdim,
+        static_cast<std::uint32_t>(x.value(where, this->name(), "operand x").rank())};
     const Tensor* const inputs[] = {&x};
     const Call call(*this, inputs, p, where);
     const DType dtype = checked(call, p);

@@ -28,10 +28,14 @@ struct Whole {
 };
 
 void check_index_dtype(const char* op, const Tensor& index, const Where& where) {
-  if (index.dtype(where) != i64)
+  if (index.value(where, op, "index").dtype() != i64)
     throw DTypeError(fmt::format("{}: the index {} holds {}, but i64 is needed", op,
                                  describe(index), name_of(index.dtype())),
-                     where, "convert it: to(index, i64)");
+                     where,
+                     index.dtype() == boolean
+                         ? "a mask is no index: where(mask, x, 0) keeps the shape, and positions "
+                           "are i64, 0 … n − 1"
+                         : "convert it: to(index, i64)");
 }
 
 // Throws for the first element of the index that is not in 0 … extent − 1; bound() says of what.
@@ -281,8 +285,9 @@ Tensor IndexAdd::adjoint(const Application& r, const Tensor& g) const {
 template <class By, class Add>
 Tensor plus_added(const Add& op, const Tensor& x, int axis, const Tensor& index,
                   const Tensor& source, const Where& where) {
-  const int at = normalize_axis(op.name(), axis, x.rank(where), x, where);
-  source.value(where);
+  const int at =
+      normalize_axis(op.name(), axis, x.value(where, op.name(), "operand x").rank(), x, where);
+  source.value(where, op.name(), "source");
   check_dtypes(op.name(), x, source, true, where);
   const Whole whole(x);
   check_source(op.name(), whole, source, By::part_shape(op.name(), whole, at, index, where), where);
@@ -338,11 +343,15 @@ const OneHot one_hot_op;
 }  // namespace
 
 Tensor take(const Tensor& x, const Tensor& index, int axis, Where where) {
-  return take_op(x, normalize_axis("take", axis, x.rank(where), x, where), index, where);
+  return take_op(x,
+                 normalize_axis("take", axis, x.value(where, "take", "operand x").rank(), x, where),
+                 index, where);
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index, Where where) {
-  return gather_op(x, normalize_axis("gather", axis, x.rank(where), x, where), index, where);
+  return gather_op(
+      x, normalize_axis("gather", axis, x.value(where, "gather", "operand x").rank(), x, where),
+      index, where);
 }
 
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,

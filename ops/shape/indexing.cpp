@@ -258,14 +258,15 @@ Plan::Axis plan_slice(const char* op, const Tensor& x, int axis, const Slice& sl
 
 Plan plan_axis(const char* op, const Tensor& x, int axis, const Where& where) {
   Plan plan;
-  const int rank = x.rank(where), at = normalize_axis(op, axis, rank, x, where);
+  const int rank = x.value(where, op, "operand x").rank(),
+            at = normalize_axis(op, axis, rank, x, where);
   std::fill_n(plan.axes, rank, whole_axis);
   plan.rank = at;
   return plan;
 }
 
 Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& where) {
-  const int rank = x.rank(where);
+  const int rank = x.value(where, "index", "operand x").rank();
   int used = 0, ellipses = 0;
   for (const Index& index : indices) {
     used += index.kind() == Index::Kind::number || index.kind() == Index::Kind::slice;

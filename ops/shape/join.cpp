@@ -37,10 +37,7 @@ class Pointers {
 };
 
 void check_operands(const Call& call) {
-  for (std::size_t i = 0; i < call.input_count(); ++i)
-    if (!call.given(i))
-      throw ValueError(fmt::format("{}: operand {} is an undefined tensor", call.name(), i),
-                       call.where());
+  for (std::size_t i = 0; i < call.input_count(); ++i) call.in(i);  // which names one without
   const DType dtype = call.in(0).dtype();
   for (std::size_t i = 1; i < call.input_count(); ++i)
     if (call.in(i).dtype() != dtype)
@@ -236,9 +233,9 @@ struct Stack final : Joining<Stack> {
 const Stack stack_op;
 
 const Tensor& first_of(const char* op, Inputs tensors, const Where& where) {
-  if (tensors.empty()) throw ValueError(fmt::format("{}: no tensors", op), where);
-  if (!tensors[0].defined())
-    throw ValueError(fmt::format("{}: operand 0 is an undefined tensor", op), where);
+  if (tensors.empty())
+    throw ValueError(fmt::format("{}: no tensors", op), where, "the shape would be unknown");
+  tensors[0].value(where, op, "operand 0");
   return tensors[0];
 }
 
@@ -268,7 +265,8 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis, Where wh
   if (size <= 0)
     throw ValueError(fmt::format("split: parts of {} positions, but 1 or more are needed", size),
                      where);
-  const int at = normalize_axis("split", axis, x.rank(where), x, where);
+  const int at =
+      normalize_axis("split", axis, x.value(where, "split", "operand x").rank(), x, where);
   const std::int64_t extent = x.size(at);
   std::vector<Tensor> parts;
   std::int64_t start = 0;
@@ -282,7 +280,8 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis, Where wh
 
 std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, int axis,
                           Where where) {
-  const int at = normalize_axis("split", axis, x.rank(where), x, where);
+  const int at =
+      normalize_axis("split", axis, x.value(where, "split", "operand x").rank(), x, where);
   const std::int64_t extent = x.size(at);
   std::int64_t left = extent;
   bool fits = true;

@@ -28,7 +28,7 @@ struct Transpose final : LinearMap<Transpose> {
   Transpose() : LinearMap("transpose", "{0}ᵀ") {}
 
   Tensor operator()(const Tensor& x, int axis0, int axis1, const Where& where) const {
-    const int rank = x.value(where).rank();
+    const int rank = x.value(where, name(), "operand x").rank();
     const int a = normalize_axis(name(), axis0, rank, x, where) - rank;
     const int b = normalize_axis(name(), axis1, rank, x, where) - rank;
     return apply(*this, {&x}, AxisPair{std::min(a, b), std::max(a, b)}, where);
@@ -74,7 +74,7 @@ struct Permute final : LinearMap<Permute> {
   Permute() : LinearMap("permute") {}
 
   Tensor operator()(const Tensor& x, const Shape& axes, const Where& where) const {
-    const int rank = x.value(where).rank();
+    const int rank = x.value(where, name(), "operand x").rank();
     Shape order = axes;
     for (std::int64_t& axis : order) axis = normalize_axis(name(), axis, rank, x, where);
     if (!is_permutation(order, rank)) fail(axes, x, where);
@@ -351,7 +351,7 @@ Tensor reshape(const Tensor& x, const Shape& shape, Where where) {
 }
 
 Tensor flatten(const Tensor& x, int start, int end, Where where) {
-  const Shape shape = x.shape(where);
+  const Shape shape = x.value(where, "flatten", "operand x").shape();
   if (shape.empty()) return reshape_op(x, {1}, where);
   const int first = normalize_axis("flatten", start, shape.rank(), x, where);
   const int last = normalize_axis("flatten", end, shape.rank(), x, where);
@@ -370,13 +370,13 @@ Tensor flatten(const Tensor& x, int start, int end, Where where) {
 
 Tensor squeeze(const Tensor& x, Where where) {
   Shape shape;
-  for (std::int64_t extent : x.shape(where))
+  for (const std::int64_t extent : x.value(where, "squeeze", "operand x").shape())
     if (extent != 1) shape.push_back(extent);
   return reshape_op(x, shape, where);
 }
 
 Tensor squeeze(const Tensor& x, int axis, Where where) {
-  Shape shape = x.shape(where);
+  Shape shape = x.value(where, "squeeze", "operand x").shape();
   const int at = normalize_axis("squeeze", axis, shape.rank(), x, where);
   if (shape[at] != 1)
     throw ShapeError(
@@ -387,7 +387,7 @@ Tensor squeeze(const Tensor& x, int axis, Where where) {
 }
 
 Tensor unsqueeze(const Tensor& x, int axis, Where where) {
-  Shape shape = x.shape(where);
+  Shape shape = x.value(where, "unsqueeze", "operand x").shape();
   check_rank("unsqueeze", shape.rank() + 1, x, where);
   shape.insert(normalize_axis("unsqueeze", axis, shape.rank() + 1, x, where), 1);
   return reshape_op(x, shape, where);
@@ -398,7 +398,7 @@ Tensor expand(const Tensor& x, const Shape& shape, Where where) {
 }
 
 Tensor contiguous(const Tensor& x, Where where) {
-  if (x.value(where).contiguous()) return x;
+  if (x.value(where, "contiguous", "operand x").contiguous()) return x;
   return apply(contiguous_op, {&x}, {}, where);
 }
 

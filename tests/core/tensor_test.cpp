@@ -53,18 +53,19 @@ TEST_CASE("tensor: an undefined one says so, and where") {
   const Tensor none;
   CHECK_FALSE(none.defined());
   const std::string text =
-      "the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() of "
+      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() "
+      "of "
       "a "
       "tensor that has none";
-  CHECK(error_of<ValueError>([&] { none.shape(); }) == text);
-  CHECK(error_of<ValueError>([&] { none.dtype(); }) == text);
-  CHECK(error_of<ValueError>([&] { none.item(); }) == text);
-  CHECK(error_of<ValueError>([&] { none.at({0}); }) == text);
-  CHECK(error_of<ValueError>([&] { none.data<float>(); }) == text);
-  CHECK(error_of<ValueError>([&] { none.to_vector<float>(); }) == text);
-  CHECK(error_of<ValueError>([&] { (void)none.detach(); }) == text);
-  CHECK(error_of<ValueError>([&] { (void)none.named("x"); }) == text);
-  CHECK(error_of<ValueError>([&] { Tensor().requires_grad_(); }) == text);
+  CHECK(error_of<ValueError>([&] { none.shape(); }) == "shape" + text);
+  CHECK(error_of<ValueError>([&] { none.dtype(); }) == "dtype" + text);
+  CHECK(error_of<ValueError>([&] { none.item(); }) == "item" + text);
+  CHECK(error_of<ValueError>([&] { none.at({0}); }) == "at" + text);
+  CHECK(error_of<ValueError>([&] { none.data<float>(); }) == "data" + text);
+  CHECK(error_of<ValueError>([&] { none.to_vector<float>(); }) == "to_vector" + text);
+  CHECK(error_of<ValueError>([&] { (void)none.detach(); }) == "detach" + text);
+  CHECK(error_of<ValueError>([&] { (void)none.named("x"); }) == "named" + text);
+  CHECK(error_of<ValueError>([&] { Tensor().requires_grad_(); }) == "requires_grad_" + text);
   CHECK(describe(none) == "an undefined tensor");
 }
 

@@ -227,9 +227,10 @@ TEST_CASE("module: values are set in place, with checks") {
         "set: weight (2, 3) is f32, but the values are f64\n"
         "  at HERE\n"
         "  hint: convert them: to(values, f32)");
-  CHECK(error_of<ValueError>([&] { layer.weight.set(Tensor()); }).starts_with("the tensor is"));
+  CHECK(
+      error_of<ValueError>([&] { layer.weight.set(Tensor()); }).starts_with("set: the operand is"));
   nn::Parameter none;
-  CHECK(error_of<ValueError>([&] { none.set(zeros({2})); }).starts_with("the tensor is"));
+  CHECK(error_of<ValueError>([&] { none.set(zeros({2})); }).starts_with("set: the tensor is"));
 }
 
 TEST_CASE("module: a graph that saved a parameter sees that it was set") {

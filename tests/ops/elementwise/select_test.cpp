@@ -170,10 +170,10 @@ TEST_CASE("select: errors name the op, the operands and the line of the expressi
   CHECK(error_of<DTypeError>([&] { (void)(x == zeros({3}, f64)); }) ==
         "eq: dtypes differ: x (2, 3) is f32, (3,) is f64\n  at HERE\n  hint: convert one of them: "
         "to(x, f32)");
-  CHECK(
-      error_of<DTypeError>([&] { (void)(tensor({1, 2}) > 0.5); }) ==
-      "gt: the number 0.5 with a tensor of i64\n  at HERE\n  hint: convert the tensor first: to(x, "
-      "f32)");
+  CHECK(error_of<DTypeError>([&] { (void)(tensor({1, 2}) > 0.5); }) ==
+        "gt: the number 0.5 with (2,), which holds i64\n  at HERE\n  hint: convert the tensor "
+        "first: to(x, "
+        "f32)");
   CHECK(error_of<DTypeError>([&] { logical_and(tensor({true}), x); }) ==
         "logical_and: x (2, 3) holds f32, but boolean is needed\n  at HERE\n  hint: compare "
         "first, as in x != 0");

@@ -176,8 +176,9 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
         "select: index 7 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE");
   CHECK(error_of<IndexError>([&] { slice(x, 2, 0, 1); }) ==
         "slice: axis 2 of W1 (3, 4), which has 2 axes\n  at HERE");
-  CHECK(
-      error_of<ValueError>([&] { Tensor()[0]; }).starts_with("the tensor is undefined\n  at HERE"));
+  CHECK(error_of<ValueError>([&] {
+          Tensor()[0];
+        }).starts_with("index: the operand x is undefined\n  at HERE"));
   Tensor deep = tensor(1.0);
   for (int i = 0; i < max_rank; ++i) deep = deep(newaxis);
   CHECK(deep.rank() == max_rank);

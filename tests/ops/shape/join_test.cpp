@@ -124,9 +124,11 @@ TEST_CASE("join: what does not fit is named with the operand") {
   CHECK(error_of<IndexError>([&] { concat({a, a}, 2); }) ==
         "concat: axis 2 of a (2, 3), which has 2 axes\n  at HERE");
   CHECK(error_of<ValueError>([&] { concat(std::vector<Tensor>{}); }) ==
-        "concat: no tensors\n  at HERE");
+        "concat: no tensors\n  at HERE\n  hint: the shape would be unknown");
   CHECK(error_of<ValueError>([&] { concat({a, Tensor()}); }) ==
-        "concat: operand 1 is an undefined tensor\n  at HERE");
+        "concat: operand 1 is an undefined tensor\n  at HERE\n  hint: it was default-constructed, "
+        "or is "
+        "the grad() of a tensor that has none");
   CHECK(error_of<ShapeError>([&] { stack({a, b}); }) ==
         "stack: operand 1 has another shape than operand 0: b (2, 4) and a (2, 3)\n  at HERE\n  "
         "hint: "
