@@ -23,7 +23,8 @@ struct DerivationView {
   /// Instead of all formulas of a module ("encoder" has encoder.0.weight) one line, for modules of
   /// this many names in a row; 0: of none. A negative number is a ValueError.
   int fold_modules = 0;
-  bool limits = true;  ///< a last line that says what it is valid for
+  bool limits = true;              ///< a last line that says what it is valid for
+  Where where = Where::current();  ///< the user's line, for errors
 };
 
 /// The chain rule as it was applied to one recorded program: a formula for the gradient of every

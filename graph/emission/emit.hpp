@@ -22,8 +22,9 @@ struct EmittedCode {
   std::string values;  ///< <name>_values.hpp: the parameters and data that were recorded
   std::string test;    ///< <name>_test.cpp: a doctest against the numbers of this library
 
-  /// Writes the files into a folder, which is made if need be. Throws IoError.
-  void write(const std::filesystem::path& folder) const;
+  /// Writes the files into a folder, which is made if need be. Each is complete, or as it was
+  /// before. Throws IoError with the system's reason.
+  void write(const std::filesystem::path& folder, Where where = Where::current()) const;
 };
 
 /// The program that computed the scalar `loss`, and its derivation, as C++ that a person might have

@@ -231,7 +231,7 @@ TEST_CASE("derive: modules as one line each") {
   CHECK(derivation.text({.fold_modules = 2}).find("formulas in encoder.0: ") != std::string::npos);
   CHECK(error_of<ValueError>([&] {
           derivation.text({.fold_modules = -1});
-        }).starts_with("derive: modules of -1 names"));
+        }).starts_with("derive: modules of -1 names\n  at HERE"));
   for (const Derivation::Step& step : derivation.steps())
     if (step.of == "encoder.0.weight") CHECK(step.module == "encoder.0");
 }

@@ -159,6 +159,13 @@ TEST_CASE("emit_cpp: the files") {
   const std::string message = message_of([&] { code.write(folder / "net.hpp" / "below a file"); });
   CHECK(message.starts_with("emit_cpp: cannot write "));
   CHECK(has(message, "net.hpp"));
+  // The system's reason, and the line; nothing is left half-written, as of a file that is a folder.
+  CHECK(has(message, "Not a directory"));
+  CHECK(has(message, "emit_test.cpp:"));
+  std::filesystem::create_directories(folder / "other" / "net_values.hpp" / "in the way");
+  CHECK(has(message_of([&] { code.write(folder / "other"); }), "net_values.hpp"));
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "other"))
+    CHECK(entry.path().extension() != ".part");
   std::filesystem::remove_all(folder.parent_path());
 }
 
