@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <exception>
+#include <filesystem>
 #include <string_view>
 
 #include <chainrule/core/error.hpp>
@@ -187,12 +188,29 @@ Parsed parse_options(const Program& program, int argc, const char* const* argv) 
   return parsed;
 }
 
+namespace {
+
+// What is written after training is tried before.
+void check_outputs(const Options& options) {
+  if (!options.page.empty()) check_writable(options.page);
+  if (options.emit.empty()) return;
+  const std::filesystem::path folder = options.emit;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    throw chainrule::IoError(fmt::format("{} cannot be made: {}", options.emit, error.message()));
+  check_writable((folder / "writable").string());
+}
+
+}  // namespace
+
 int run(const Program& program, int argc, const char* const* argv,
         const std::function<int(const Options&)>& body, std::FILE* errors) {
   int status = 0;
   try {
     const Parsed parsed = parse_options(program, argc, argv);
     if (parsed.go_on) {
+      check_outputs(parsed.options);
       status = body(parsed.options);
     } else {
       fmt::print(parsed.status == 0 ? stdout : errors, "{}", parsed.text);

@@ -53,8 +53,9 @@ struct Parsed {
 Parsed parse_options(const Program& program, int argc, const char* const* argv);
 
 /// The main function of a program on digits: parses, calls `body`, and returns the exit status,
-/// which is body's; or 2 after one message to `errors` for a wrong command line or an unreadable
-/// file (chainrule::IoError), 1 after one for any other exception and for an output that cannot be
+/// which is body's; or 2 after one message to `errors` for a wrong command line, for a page or
+/// folder that cannot be written, which is tried before, or an unreadable file
+/// (chainrule::IoError), 1 after one for any other exception and for an output that cannot be
 /// written.
 int run(const Program& program, int argc, const char* const* argv,
         const std::function<int(const Options&)>& body, std::FILE* errors = stderr);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -112,6 +113,16 @@ std::string read_text_file(const std::string& path, std::size_t most) {
   else
     for (; !data.empty(); data = bytes.next()) text.append(data);
   return text.take();
+}
+
+void check_writable(const std::string& path) {
+  const bool there = std::filesystem::exists(path);
+  errno = 0;
+  std::FILE* file = std::fopen(path.c_str(), "ab");
+  if (!file)
+    throw chainrule::IoError(fmt::format("{} cannot be written: {}", path, std::strerror(errno)));
+  std::fclose(file);
+  if (!there) std::filesystem::remove(path);
 }
 
 std::string in_quotes(const std::string& text) {

@@ -142,10 +142,12 @@ TEST_CASE("options: exit status and messages of a program") {
   // "status: what it wrote to standard error"
   const auto run = [](std::vector<const char*> arguments, auto body) {
     arguments.insert(arguments.begin(), "prog");
+    examples::Program with_outputs = program;
+    with_outputs.page = with_outputs.emit = true;
     std::FILE* errors = std::tmpfile();
     REQUIRE(errors != nullptr);
-    const int status =
-        examples::run(program, static_cast<int>(arguments.size()), arguments.data(), body, errors);
+    const int status = examples::run(with_outputs, static_cast<int>(arguments.size()),
+                                     arguments.data(), body, errors);
     std::rewind(errors);
     std::string text(1000, '\0');
     text.resize(std::fread(text.data(), 1, text.size(), errors));
@@ -156,6 +158,13 @@ TEST_CASE("options: exit status and messages of a program") {
   bool called = false;
   CHECK(run({"--epochs", "-3"}, [&](const Options&) { return int{called = true}; }) ==
         "2: prog: --epochs: '-3' is not a whole number from 0 to 1000000 (see --help)\n");
+  CHECK_FALSE(called);
+  // Before anything is trained.
+  CHECK(run({"--page", "no/such/folder/page.html"}, [&](const Options&) {
+          return int{called = true};
+        }) == "2: prog: no/such/folder/page.html cannot be written: No such file or directory\n");
+  CHECK(run({"--emit", "/dev/null/folder"}, [&](const Options&) { return int{called = true}; }) ==
+        "2: prog: /dev/null/folder cannot be made: Not a directory\n");
   CHECK_FALSE(called);
   CHECK(run({}, [](const Options&) -> int { throw chainrule::IoError("f:3: bad"); }) ==
         "2: prog: f:3: bad\n");
