@@ -118,6 +118,8 @@ class Tensor {
   /// The part of this tensor that `index` names along the first axis: x[2], x[slice(0, 10)]. A
   /// view.
   Tensor operator[](const Index& index) const;
+  /// Positions in a tensor are what take() takes; what a mask leaves out, where() replaces.
+  Tensor operator[](const Tensor& use_take_for_an_index_and_where_for_a_mask) const = delete;
   /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view. index() in
   /// ops/shape/indexing.hpp takes more of them.
   Tensor operator()(const Index& i) const;

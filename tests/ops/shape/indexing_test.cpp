@@ -186,3 +186,14 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
             .starts_with("index: 17 axes from (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), "
                          "but a tensor has at most 16\n  at HERE"));
 }
+
+namespace {
+
+template <class X>
+constexpr bool takes_tensors = requires(X x) { x[x]; };
+
+}  // namespace
+
+TEST_CASE("indexing: a tensor is no index of [], which the declaration says") {
+  CHECK_FALSE(takes_tensors<Tensor>);
+}
