@@ -470,4 +470,26 @@ TEST_CASE("saved values are freed during the traversal") {
   CHECK(memory_stats().live_bytes < before + 2 * 8192 + 50 * 512);
 }
 
+TEST_CASE("a sequence in pieces: whichever option was tried, the error names detach()") {
+  for (const bool retain : {false, true}) {
+    Tensor w = ones({1}).requires_grad_(), s = ones({1});
+    const std::string message = error_of<GradError>([&] {
+      for (int i = 0; i < 3; ++i) {
+        s = tanh(w * s);
+        sum(s).backward({.retain_graph = retain});
+        w.mutable_data<float>()[0] += 0.1F;
+      }
+    });
+    CHECK(message.find("s = s.detach()") != std::string::npos);
+  }
+  // What the hint says works.
+  Tensor w = ones({1}).requires_grad_(), s = ones({1});
+  for (int i = 0; i < 3; ++i) {
+    s = tanh(w * s.detach());
+    sum(s).backward();
+    w.mutable_data<float>()[0] += 0.1F;
+  }
+  CHECK(w.grad().defined());
+}
+
 TEST_SUITE_END();

@@ -8,6 +8,7 @@
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -225,6 +226,17 @@ TEST_CASE("a function that throws leaves nothing behind") {
   CHECK_THROWS_AS(jvp(f, tensor(1.0), tensor(1.0)), std::runtime_error);
   CHECK(is_recording());
   CHECK(live_nodes() == before);
+}
+
+TEST_CASE("value_and_grad of a function of integers says that it is one") {
+  const Tensor x = tensor({1.0, 2.0});
+  const auto rounded = [](const Tensor& t) { return sum(to(t, i64)); };
+  CHECK(error_of<DTypeError>([&] { value_and_grad(rounded, x); }) ==
+        "value_and_grad: the function's result () holds i64, and only f32 and f64 have "
+        "gradients\n  at HERE\n  hint: compute it in floating numbers: to(x, f32)");
+  CHECK(error_of<ValueError>([&] {
+          value_and_grad(rounded, Tensor());
+        }).starts_with("value_and_grad: the argument is undefined\n  at HERE"));
 }
 
 TEST_SUITE_END();

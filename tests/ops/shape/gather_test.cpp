@@ -151,3 +151,13 @@ TEST_CASE("scatter_add and index_add of an undefined source") {
   CHECK_THROWS_AS(scatter_add(x, 0, zeros({2, 3}, i64), Tensor()), ValueError);
   CHECK_THROWS_AS(index_add(x, 0, zeros({2}, i64), Tensor()), ValueError);
 }
+
+TEST_CASE("gather: a mask is no index, and not to be made one") {
+  const Tensor x = tensor({1.0, 2.0, 3.0});
+  CHECK(error_of<DTypeError>([&] { take(x, tensor({true, false, true})); }) ==
+        "take: the index (3,) holds boolean, but i64 is needed\n  at HERE\n  hint: a mask is no "
+        "index: where(mask, x, 0) keeps the shape, and positions are i64, 0 … n − 1");
+  CHECK(error_of<DTypeError>([&] { take(x, x); }) ==
+        "take: the index (3,) holds f32, but i64 is needed\n  at HERE\n  hint: convert it: "
+        "to(index, i64)");
+}
