@@ -1,21 +1,22 @@
 #include <chainrule/core/allocator.hpp>
 
 #include <fmt/format.h>
-#if __has_include(<sys/mman.h>)
-#include <sys/mman.h>
-#endif
+#include <pthread.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
+#include <limits>
 #include <mutex>
+#include <new>
 #include <utility>
-#include <vector>
 
 #include <chainrule/core/error.hpp>
+#include <chainrule/core/fork.hpp>
+#include <chainrule/core/memory/large_blocks.hpp>
+#include <chainrule/core/memory/slabs.hpp>
+#include <chainrule/core/memory/system.hpp>
 
 namespace chainrule::memory {
 
@@ -23,51 +24,25 @@ thread_local constinit ThreadCache* thread_cache = nullptr;
 
 namespace {
 
-constexpr std::size_t slab_bytes = 1 << 20;
 constexpr std::size_t large_alignment = 64;
 
-// Large sizes are rounded up to steps of a 64th of a power of two: at most 1.6 % is lost, 6 % below
-// 4 KiB, and blocks of nearly the same size can serve for each other.
-constexpr std::size_t steps = 64;
-
-std::size_t round_large(std::size_t bytes) {
-  const std::size_t step = std::max<std::size_t>(std::bit_floor(bytes) / steps, large_alignment);
-  return (bytes + step - 1) / step * step;
+std::size_t round_up(std::size_t bytes) {
+  if (pooled) return round_large(bytes);
+  return std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) *
+         large_alignment;
 }
 
-std::size_t class_of_large(std::size_t rounded) {
-  const auto power = static_cast<std::size_t>(std::bit_width(rounded) - 1);
-  return power * steps + ((rounded >> (power - std::countr_zero(steps))) & (steps - 1));
-}
-
-// Blocks of at least two huge pages are put on them: sweeps over large parameters miss fewer
-// translations.
-constexpr std::size_t huge_page = std::size_t{1} << 21;
-
-void* system_allocate(std::size_t bytes) {
-  if (!pooled || bytes < 2 * huge_page) return std::aligned_alloc(large_alignment, bytes);
-  void* block = nullptr;
-  if (posix_memalign(&block, huge_page, bytes) != 0) return nullptr;
-#ifdef MADV_HUGEPAGE
-  // Only a wish: what it returns does not matter.
-  madvise(block, bytes / huge_page * huge_page, MADV_HUGEPAGE);
-#endif
-  return block;
-}
-
-// What the threads share. Never destroyed: blocks may be freed while the program ends.
+// What the threads share. It needs no construction and is never destroyed: tensors may be made
+// before main() and freed while the program ends. Freeing allocates nothing and cannot fail.
 struct Store {
   std::mutex mutex;
-  std::vector<Magazine> full[small_classes];
-  std::vector<void*> large[64 * steps];
-  std::vector<void*> slabs;
-  char* slab = nullptr;
-  std::size_t slab_left = 0;
-  std::int64_t cached = 0;
+  Slabs slabs;
+  LargeBlocks large;
+  std::uint64_t time = 0;  // counts what was put back: the stamps
   std::int64_t requests = 0;
-  ThreadCache* caches = nullptr;   // of running threads
-  ThreadCache* retired = nullptr;  // of ended threads, to be taken over by new ones
-  std::int64_t nodes_of_ended = 0;
+  ThreadCache* caches = nullptr;                 // of running threads
+  ThreadCache* retired = nullptr;                // of ended threads, to be taken over by new ones
+  std::atomic<std::int64_t> nodes_of_others{0};  // counted by threads that have no cache
   std::atomic<std::int64_t> live{0};
   std::atomic<std::int64_t> peak{0};
 
@@ -77,19 +52,41 @@ struct Store {
     }
   }
 
-  void release_large() noexcept {
-    for (auto& blocks : large) {
-      for (void* block : blocks) std::free(block);
-      blocks.clear();
-    }
-    cached = 0;
+  std::int64_t kept() const noexcept {
+    return large.bytes() + slabs.empty_slabs() * static_cast<std::int64_t>(slab_bytes);
   }
 
-  void* from_system(std::size_t bytes) {
-    void* block = system_allocate(bytes);
+  // Gives back what has not been used for the longest time until so much is kept: a program that
+  // comes to other shapes soon keeps these.
+  void keep_at_most(std::int64_t bytes) noexcept {
+    while (kept() > bytes) {
+      constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+      const std::uint64_t large_since = large.empty() ? never : large.oldest_stamp();
+      const std::uint64_t slab_since = slabs.empty_slabs() == 0 ? never : slabs.oldest_stamp();
+      if (large_since < slab_since) {
+        KeptBlock* block = large.take_oldest();
+        system_free(block, block->bytes);
+      } else {
+        system_free(slabs.take_oldest(), slab_bytes);
+      }
+    }
+  }
+  // No more is kept than was ever in use at once and 64 MiB: the process never holds more than
+  // twice its peak and these.
+  void keep_bounded() noexcept {
+    keep_at_most((std::int64_t{64} << 20) + peak.load(std::memory_order_relaxed));
+  }
+
+  void release_all() noexcept {
+    slabs.dissolve_all(++time);
+    keep_at_most(0);
+  }
+
+  void* from_system(std::size_t bytes, std::size_t alignment) {
+    void* block = system_allocate(bytes, alignment);
     if (!block) {
-      release_large();
-      block = system_allocate(bytes);
+      release_all();
+      block = system_allocate(bytes, alignment);
     }
     if (!block) throw MemoryError(fmt::format("memory: the system does not give {} bytes", bytes));
     ++requests;
@@ -97,57 +94,81 @@ struct Store {
   }
 };
 
-Store& store() {
-  static Store& the_store = *new Store;
-  return the_store;
-}
+constinit Store the_store;
+
+const detail::HeldOverFork held(the_store.mutex);
 
 // Puts the blocks of an ended thread where others find them.
 void retire(ThreadCache& mine) noexcept {
   mine.flush();
-  Store& shared = store();
-  const std::lock_guard lock(shared.mutex);
+  const std::lock_guard lock(the_store.mutex);
+  ++the_store.time;
   for (std::size_t i = 0; i < small_classes; ++i)
     for (Magazine* magazine : {&mine.current[i], &mine.spare[i]})
-      if (magazine->head) shared.full[i].push_back(std::exchange(*magazine, {}));
-  shared.nodes_of_ended += mine.nodes.exchange(0);
-  for (ThreadCache** link = &shared.caches; *link; link = &(*link)->next)
+      the_store.slabs.dissolve(std::exchange(*magazine, {}), i, the_store.time);
+  the_store.nodes_of_others.fetch_add(mine.nodes.exchange(0));
+  for (ThreadCache** link = &the_store.caches; *link; link = &(*link)->next)
     if (*link == &mine) {
       *link = mine.next;
       break;
     }
-  mine.next = std::exchange(shared.retired, &mine);
+  mine.next = std::exchange(the_store.retired, &mine);
+  the_store.keep_bounded();
 }
 
-struct AtThreadEnd {
-  bool armed = false;
-  ~AtThreadEnd() {
-    if (thread_cache) retire(*std::exchange(thread_cache, nullptr));
-  }
-};
-thread_local AtThreadEnd at_thread_end;
+// Called behind the destructors of all thread_local objects, which may free tensors, and again
+// where a later one of a thread's keys made another cache.
+void at_thread_end(void* cache) {
+  thread_cache = nullptr;
+  retire(*static_cast<ThreadCache*>(cache));
+}
+
+// Where a thread cannot be told when it ends, its cache stays.
+void retire_at_end(ThreadCache* cache) noexcept {
+  struct Key {
+    pthread_key_t key;
+    bool usable;
+    Key() noexcept : usable(pthread_key_create(&key, at_thread_end) == 0) {}
+  };
+  static const Key key;
+  if (key.usable) pthread_setspecific(key.key, cache);
+}
+
+// One block that a thread without a cache frees: it has none before its first allocation, and none
+// is made for what it frees.
+void deallocate_shared(void* block, std::size_t size_class) noexcept {
+  auto* free = new (block) FreeBlock{nullptr};
+  const std::lock_guard lock(the_store.mutex);
+  the_store.slabs.dissolve({free, 1}, size_class, ++the_store.time);
+  the_store.keep_bounded();
+}
+
+void count_shared(std::int64_t bytes) noexcept { the_store.live.fetch_add(bytes); }
 
 }  // namespace
 
 ThreadCache& make_thread_cache() {
-  Store& shared = store();
-  const std::lock_guard lock(shared.mutex);
-  ThreadCache* mine = shared.retired;
-  if (mine)
-    shared.retired = mine->next;
-  else
-    mine = new ThreadCache;
-  mine->next = std::exchange(shared.caches, mine);
-  at_thread_end.armed = true;
+  ThreadCache* mine;
+  {
+    const std::lock_guard lock(the_store.mutex);
+    mine = the_store.retired;
+    if (mine) the_store.retired = mine->next;
+  }
+  if (!mine) mine = new (std::nothrow) ThreadCache;
+  if (!mine) throw MemoryError("memory: the system gives none for another thread");
+  {
+    const std::lock_guard lock(the_store.mutex);
+    mine->next = std::exchange(the_store.caches, mine);
+  }
+  retire_at_end(mine);
   return *(thread_cache = mine);
 }
 
 void ThreadCache::flush() noexcept {
-  Store& shared = store();
   const std::int64_t change = live.exchange(0, std::memory_order_relaxed);
   const std::int64_t highest = live_max.exchange(0, std::memory_order_relaxed);
-  const std::int64_t before = shared.live.fetch_add(change, std::memory_order_relaxed);
-  shared.raise_peak(before + std::max<std::int64_t>(highest, 0));
+  const std::int64_t before = the_store.live.fetch_add(change, std::memory_order_relaxed);
+  the_store.raise_peak(before + std::max<std::int64_t>(highest, 0));
 }
 
 void refill(ThreadCache& mine, std::size_t size_class) {
@@ -157,132 +178,119 @@ void refill(ThreadCache& mine, std::size_t size_class) {
     std::swap(current, spare);
     return;
   }
-  Store& shared = store();
-  const std::lock_guard lock(shared.mutex);
-  auto& full = shared.full[size_class];
-  if (!full.empty()) {
-    current = full.back();
-    full.pop_back();
-    return;
-  }
-  const std::size_t block_bytes = std::max<std::size_t>(size_class, 1) * granule;
-  if (shared.slab_left < block_bytes) {
-    shared.slabs.reserve(shared.slabs.size() + 1);
-    shared.slab = static_cast<char*>(shared.from_system(slab_bytes));
-    shared.slabs.push_back(shared.slab);
-    shared.slab_left = slab_bytes;
-  }
-  const std::size_t count = std::min<std::size_t>(magazine_size, shared.slab_left / block_bytes);
-  // Linked so that blocks are handed out in the order of their addresses.
-  for (std::size_t i = count; i-- > 0;) {
-    auto* block = reinterpret_cast<FreeBlock*>(shared.slab + i * block_bytes);
-    block->next = current.head;
-    current.head = block;
-  }
-  current.count = static_cast<std::uint32_t>(count);
-  shared.slab += count * block_bytes;
-  shared.slab_left -= count * block_bytes;
+  const std::lock_guard lock(the_store.mutex);
+  current = the_store.slabs.take(size_class);
+  if (current.head) return;
+  void* slab = the_store.slabs.take_newest();
+  if (!slab) slab = the_store.from_system(slab_bytes, slab_bytes);
+  current = the_store.slabs.take_from(slab, size_class);
 }
 
 void spill(ThreadCache& mine, std::size_t size_class) noexcept {
   Magazine& current = mine.current[size_class];
   Magazine& spare = mine.spare[size_class];
   if (spare.head) {
-    Store& shared = store();
-    const std::lock_guard lock(shared.mutex);
-    shared.full[size_class].push_back(spare);
+    const std::lock_guard lock(the_store.mutex);
+    if (spare.count == magazine_size)
+      the_store.slabs.put(spare, size_class, ++the_store.time);
+    else
+      the_store.slabs.dissolve(spare, size_class, ++the_store.time);
+    the_store.keep_bounded();
   }
   spare = std::exchange(current, {});
+}
+
+void deallocate_without_cache(void* block, std::size_t bytes) noexcept {
+  const std::size_t size_class = (bytes + granule - 1) / granule;
+  count_shared(-static_cast<std::int64_t>(size_class * granule));
+  deallocate_shared(block, size_class);
+}
+
+void count_node_without_cache(std::int64_t change) noexcept {
+  the_store.nodes_of_others.fetch_add(change);
 }
 
 void* allocate_large(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 62))
     throw MemoryError(fmt::format("memory: {} bytes are more than any machine has", bytes));
-  const std::size_t rounded =
-      pooled ? round_large(bytes)
-             : std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) *
-                   large_alignment;
+  const std::size_t rounded = round_up(bytes);
   ThreadCache& mine = cache();
   void* block = nullptr;
   {
-    Store& shared = store();
-    const std::lock_guard lock(shared.mutex);
-    if (pooled) {
-      auto& blocks = shared.large[class_of_large(rounded)];
-      if (!blocks.empty()) {
-        block = blocks.back();
-        blocks.pop_back();
-        shared.cached -= static_cast<std::int64_t>(rounded);
-      }
-    }
-    if (!block) block = shared.from_system(rounded);
+    const std::lock_guard lock(the_store.mutex);
+    if (pooled) block = the_store.large.take(rounded);
+    if (!block) block = the_store.from_system(rounded, large_alignment);
   }
   mine.count_bytes(static_cast<std::int64_t>(rounded));
   return block;
 }
 
 void deallocate_large(void* block, std::size_t bytes) noexcept {
-  ThreadCache& mine = cache();
-  if (!pooled) {
-    const std::size_t rounded =
-        std::max<std::size_t>((bytes + large_alignment - 1) / large_alignment, 1) * large_alignment;
-    std::free(block);
-    mine.count_bytes(-static_cast<std::int64_t>(rounded));
-    return;
-  }
-  const std::size_t rounded = round_large(bytes);
-  mine.count_bytes(-static_cast<std::int64_t>(rounded));
-  Store& shared = store();
-  const std::lock_guard lock(shared.mutex);
-  // No more is kept than was ever in use at once, so the process never holds over twice its peak.
-  constexpr std::int64_t always_kept = 64 << 20;
-  const std::int64_t bound = std::max(always_kept, shared.peak.load(std::memory_order_relaxed));
-  if (shared.cached + static_cast<std::int64_t>(rounded) > bound) {
-    std::free(block);
-    return;
-  }
-  shared.large[class_of_large(rounded)].push_back(block);
-  shared.cached += static_cast<std::int64_t>(rounded);
+  const std::size_t rounded = round_up(bytes);
+  if (thread_cache)
+    thread_cache->count_bytes(-static_cast<std::int64_t>(rounded));
+  else
+    count_shared(-static_cast<std::int64_t>(rounded));
+  if (!pooled) return system_free(block, rounded);
+  const std::lock_guard lock(the_store.mutex);
+  the_store.large.put(block, rounded, ++the_store.time);
+  the_store.keep_bounded();
 }
 
 std::int64_t node_count() {
-  Store& shared = store();
-  const std::lock_guard lock(shared.mutex);
-  std::int64_t count = shared.nodes_of_ended;
-  for (ThreadCache* each = shared.caches; each; each = each->next)
+  const std::lock_guard lock(the_store.mutex);
+  std::int64_t count = the_store.nodes_of_others.load();
+  for (ThreadCache* each = the_store.caches; each; each = each->next)
     count += each->nodes.load(std::memory_order_relaxed);
   return count;
 }
+
+namespace {
+
+MemoryStats stats_now() {
+  const std::lock_guard lock(the_store.mutex);
+  MemoryStats stats;
+  stats.live_bytes = the_store.live.load();
+  for (ThreadCache* each = the_store.caches; each; each = each->next)
+    stats.live_bytes += each->live.load(std::memory_order_relaxed);
+  the_store.raise_peak(stats.live_bytes);
+  stats.peak_bytes = the_store.peak.load();
+  stats.cached_bytes = the_store.kept();
+  stats.system_requests = the_store.requests;
+  return stats;
+}
+
+// The calling thread's free blocks, to their slabs.
+void give_back_magazines() noexcept {
+  if (!thread_cache) return;
+  const std::lock_guard lock(the_store.mutex);
+  for (std::size_t i = 0; i < small_classes; ++i)
+    for (Magazine* magazine : {&thread_cache->current[i], &thread_cache->spare[i]})
+      the_store.slabs.dissolve(std::exchange(*magazine, {}), i, the_store.time);
+}
+
+}  // namespace
 
 }  // namespace chainrule::memory
 
 namespace chainrule {
 
 MemoryStats memory_stats() {
-  memory::cache().flush();
-  memory::Store& shared = memory::store();
-  const std::lock_guard lock(shared.mutex);
-  MemoryStats stats;
-  stats.live_bytes = shared.live.load();
-  for (memory::ThreadCache* each = shared.caches; each; each = each->next)
-    stats.live_bytes += each->live.load(std::memory_order_relaxed);
-  shared.raise_peak(stats.live_bytes);
-  stats.peak_bytes = shared.peak.load();
-  stats.cached_bytes = shared.cached;
-  stats.system_requests = shared.requests;
-  return stats;
+  if (memory::thread_cache) memory::thread_cache->flush();
+  return memory::stats_now();
 }
 
 void reset_peak_memory() {
-  memory::cache().flush();
-  memory::Store& shared = memory::store();
-  shared.peak.store(shared.live.load());
+  if (memory::thread_cache) memory::thread_cache->flush();
+  memory::the_store.peak.store(memory::the_store.live.load());
 }
 
 void trim_memory() {
-  memory::Store& shared = memory::store();
-  const std::lock_guard lock(shared.mutex);
-  shared.release_large();
+  memory::give_back_magazines();
+  {
+    const std::lock_guard lock(memory::the_store.mutex);
+    memory::the_store.release_all();
+  }
 #if defined(__GLIBC__)
   malloc_trim(0);  // free() keeps what is not at the end of its heap
 #endif

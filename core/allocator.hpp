@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <new>
 
+#include <chainrule/core/memory/blocks.hpp>
+
 /// The memory of tensors and nodes. Small blocks come from free lists of the calling thread and
-/// cost a few instructions; large ones are kept by size when freed. A training loop of constant
-/// shapes asks the system for nothing once every size it needs has been seen.
+/// cost a few instructions; large ones are kept by size when freed. Whatever a program did before,
+/// a loop of constant shapes asks the system for nothing after its third step. What is not used is
+/// kept up to a bound, and what has not been used for the longest time goes back first.
 
 namespace chainrule {
 
@@ -16,7 +19,7 @@ struct MemoryStats {
   std::int64_t live_bytes = 0;    ///< in use by tensors, nodes and traversals
   std::int64_t peak_bytes = 0;    ///< the largest live_bytes since reset_peak_memory(); exact when
                                   ///< one thread computes, else within 64 KiB for each thread
-  std::int64_t cached_bytes = 0;  ///< large blocks kept for reuse: at most peak_bytes or 64 MiB
+  std::int64_t cached_bytes = 0;  ///< kept for reuse: at most peak_bytes and 64 MiB
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 
@@ -26,43 +29,13 @@ MemoryStats memory_stats();
 /// Makes the live bytes of now the peak.
 void reset_peak_memory();
 
-/// Gives the large blocks (of more than 1 KiB) that are kept for reuse back to the system, so that
-/// the resident memory of the process falls; small ones stay. The next step of a training loop asks
-/// for its memory anew.
+/// Gives what is kept for reuse back to the system, so that the resident memory of the process
+/// falls: large blocks (of more than 1 KiB), and small ones where a stretch of 256 KiB holds
+/// nothing else, but for up to 128 of a size that each other thread has at hand. The next step of a
+/// training loop asks for its memory anew.
 void trim_memory();
 
 namespace memory {
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CHAINRULE_POOL_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CHAINRULE_POOL_MEMORY 0
-#endif
-#endif
-#ifndef CHAINRULE_POOL_MEMORY
-#define CHAINRULE_POOL_MEMORY 1
-#endif
-
-/// False under AddressSanitizer, where every block comes from the system so that leaks and uses
-/// after freeing are seen.
-inline constexpr bool pooled = CHAINRULE_POOL_MEMORY;
-#undef CHAINRULE_POOL_MEMORY
-
-inline constexpr std::size_t granule = 16;
-inline constexpr std::size_t largest_small = 1024;
-inline constexpr std::size_t small_classes = largest_small / granule + 1;
-inline constexpr std::uint32_t magazine_size = 64;
-
-struct FreeBlock {
-  FreeBlock* next;
-};
-
-/// Free blocks of one size; never more than magazine_size.
-struct Magazine {
-  FreeBlock* head = nullptr;
-  std::uint32_t count = 0;
-};
 
 /// What one thread keeps: two magazines for each size, so that a thread that allocates and frees
 /// around a boundary never touches the shared store, and counters that other threads may read.
@@ -103,6 +76,8 @@ inline ThreadCache& cache() {
 
 void refill(ThreadCache& mine, std::size_t size_class);
 void spill(ThreadCache& mine, std::size_t size_class) noexcept;
+void deallocate_without_cache(void* block, std::size_t bytes) noexcept;
+void count_node_without_cache(std::int64_t change) noexcept;
 void* allocate_large(std::size_t bytes);
 void deallocate_large(void* block, std::size_t bytes) noexcept;
 
@@ -127,7 +102,9 @@ inline void deallocate(void* block, std::size_t bytes) noexcept {
     deallocate_large(block, bytes);
     return;
   }
-  ThreadCache& mine = cache();
+  if (!thread_cache) [[unlikely]]
+    return deallocate_without_cache(block, bytes);
+  ThreadCache& mine = *thread_cache;
   const std::size_t size_class = (bytes + granule - 1) / granule;
   Magazine& magazine = mine.current[size_class];
   if (magazine.count == magazine_size) spill(mine, size_class);
@@ -138,7 +115,14 @@ inline void deallocate(void* block, std::size_t bytes) noexcept {
   mine.count_bytes(-static_cast<std::int64_t>(size_class * granule));
 }
 
-/// The sum of all threads' count_node().
+/// Counts nodes that were made, or, less than 0, that went.
+inline void count_node(std::int64_t change) noexcept {
+  if (thread_cache)
+    thread_cache->count_node(change);
+  else
+    count_node_without_cache(change);
+}
+/// The sum of them over all threads.
 std::int64_t node_count();
 
 /// For standard containers whose memory should be pooled and counted.

@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # that there are no cycles.
 ROOMS = {
     "core/detail": "",
-    "core": "core/detail",
+    "core/memory": "",
+    "core": "core/detail core/memory",
 
     # Loops over memory. They know values and threads, and no tensor.
     "ops/kernels/elementwise": "core",

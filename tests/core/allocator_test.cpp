@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 #include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/error.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -29,6 +32,29 @@ void step() {
   for (const std::int64_t n : {1, 3, 16, 64, 200, 300, 5000, 100'000})
     for (int i = 0; i < 20; ++i) held.push_back(zeros({n}));
 }
+
+// Resident memory of the process; 0 where the system does not say.
+std::int64_t resident() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t all = 0, pages = 0;
+  file >> all >> pages;
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+// Tensors of so many different sizes, one after the other, from 4 bytes to 1 MiB.
+void other_sizes(int count) {
+  std::mt19937 random(5);
+  for (int i = 0; i < count; ++i) zeros({static_cast<std::int64_t>(random() % (1 << 18)) + 1});
+}
+
+// What a thread frees at its very end, when it may have nothing of its own any more.
+struct Late {
+  Tensor tensor;
+  ~Late() {
+    const Tensor other = tensor * 2;
+    tensor = {};
+  }
+};
 
 }  // namespace
 
@@ -135,12 +161,6 @@ TEST_CASE("allocator: large blocks are kept until they are trimmed") {
 #if defined(__GLIBC__)
 TEST_CASE("allocator: what is trimmed is resident no more") {
   if (!memory::pooled) return;
-  const auto resident = [] {
-    std::ifstream file("/proc/self/statm");
-    std::int64_t all = 0, pages = 0;
-    file >> all >> pages;
-    return pages * sysconf(_SC_PAGESIZE);
-  };
   trim_memory();
   {
     std::vector<Tensor> tensors;  // too small for malloc to map each for itself
@@ -152,6 +172,89 @@ TEST_CASE("allocator: what is trimmed is resident no more") {
   CHECK(before - resident() >= 30 * mebibyte);  // pages with a part that is in use stay
 }
 #endif
+
+TEST_CASE("allocator: after any history a loop of constant shapes asks for nothing") {
+  if (!memory::pooled) return;
+  other_sizes(3000);  // some 1.5 GB in all, more than is kept
+  const auto large_graph = [] {
+    Tensor y = tensor(1.0, f64).requires_grad_();
+    for (int i = 0; i < 30'000; ++i) y = y * 1.0;
+    y.backward();
+  };
+  for (const bool graph : {false, true}) {
+    for (int i = 0; i < 3; ++i) graph ? large_graph() : step();
+    const std::int64_t requests = memory_stats().system_requests;
+    for (int i = 0; i < 20; ++i) graph ? large_graph() : step();
+    CHECK(memory_stats().system_requests == requests);
+  }
+}
+
+TEST_CASE("allocator: what is kept is at most the peak and 64 MiB") {
+  if (!memory::pooled) return;
+  trim_memory();
+  reset_peak_memory();
+  const std::int64_t before = resident();
+  std::int64_t kept = 0;
+  std::mt19937 random(6);
+  for (int i = 0; i < 2000; ++i) {
+    zeros({static_cast<std::int64_t>(random() % (1 << 19)) + 1});
+    const MemoryStats now = memory_stats();
+    kept = std::max(kept, now.cached_bytes);
+    REQUIRE(now.cached_bytes <= now.peak_bytes + 64 * mebibyte);
+  }
+  CHECK(kept > 32 * mebibyte);
+  CHECK(resident() - before <= 2 * memory_stats().peak_bytes + 64 * mebibyte);
+}
+
+TEST_CASE("allocator: small blocks that are trimmed are resident no more") {
+  if (!memory::pooled) return;
+  trim_memory();
+  const std::int64_t before = resident();
+  {
+    std::vector<Tensor> tensors;
+    tensors.reserve(400'000);
+    for (int i = 0; i < 400'000; ++i) tensors.push_back(zeros({4}));
+    CHECK(resident() - before >= 30 * mebibyte);
+  }
+  trim_memory();
+  CHECK(resident() - before <= 4 * mebibyte);
+  CHECK(memory_stats().cached_bytes == 0);
+}
+
+TEST_CASE("allocator: small blocks freed in any order come back in that of their addresses") {
+  if (!memory::pooled) return;
+  constexpr std::size_t count = 200'000, size = 96;
+  std::vector<void*> blocks(count);
+  for (void*& block : blocks) block = memory::allocate(size);
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(7));
+  for (void* block : blocks) memory::deallocate(block, size);
+  for (void*& block : blocks) block = memory::allocate(size);
+  std::size_t ascending = 0;
+  for (std::size_t i = 1; i < count; ++i) ascending += blocks[i - 1] < blocks[i];
+  // All but the last ones that were freed, which the processor's caches may still hold.
+  CHECK(ascending >= count * 9 / 10);
+  for (void* block : blocks) memory::deallocate(block, size);
+}
+
+TEST_CASE("allocator: nothing stays behind for a thread that only frees, or frees at its end") {
+  const std::int64_t before = memory_stats().live_bytes;
+  const auto threads = [](int count) {
+    for (int i = 0; i < count; ++i) {
+      std::vector<Tensor> tensors;
+      for (int k = 0; k < 200; ++k) tensors.push_back(zeros({k}));
+      std::thread([&] { tensors.clear(); }).join();
+      std::thread([] {
+        thread_local Late late;
+        late.tensor = ones({3});
+      }).join();
+    }
+  };
+  threads(10);
+  const std::int64_t held = resident();
+  threads(1000);
+  CHECK(memory_stats().live_bytes == before);
+  if (memory::pooled) CHECK(resident() - held <= 2 * mebibyte);
+}
 
 TEST_CASE("allocator: blocks are aligned, apart, and wholly usable") {
   struct Block {

@@ -1,0 +1,177 @@
+#include <chainrule/core/memory/slabs.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <new>
+#include <utility>
+
+namespace chainrule::memory {
+
+struct Slab {
+  Slab* next = nullptr;  // of the same size, with free blocks
+  Slab* previous = nullptr;
+  std::uint32_t size_class;
+  std::uint32_t capacity;
+  std::uint32_t free_blocks;
+  std::uint32_t first_word = 0;  // no block of an earlier word is free
+  std::uint32_t reciprocal;      // of the blocks' size in granules, times 2³²
+
+  // All blocks are free.
+  explicit Slab(std::size_t of_class) noexcept
+      : size_class(static_cast<std::uint32_t>(of_class)),
+        capacity(static_cast<std::uint32_t>((slab_bytes - header) / block_bytes())),
+        free_blocks(capacity),
+        reciprocal(static_cast<std::uint32_t>(((std::uint64_t{1} << 32) - 1) / granules() + 1)) {
+    std::fill(words(), words() + capacity / 64, ~std::uint64_t{0});
+    if (capacity % 64 != 0) words()[capacity / 64] = (std::uint64_t{1} << capacity % 64) - 1;
+  }
+  std::size_t granules() const noexcept { return std::max<std::size_t>(size_class, 1); }
+  std::size_t block_bytes() const noexcept { return granules() * granule; }
+
+  // A bit for each block, 1: free; behind them the blocks.
+  std::uint64_t* words() noexcept { return reinterpret_cast<std::uint64_t*>(this + 1); }
+  char* blocks() noexcept { return reinterpret_cast<char*>(this) + header; }
+  char* block(std::size_t i) noexcept { return blocks() + i * block_bytes(); }
+  std::size_t index_of(const void* block) noexcept {
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(block) - blocks()) / granule;
+    return granules() == 1 ? at : at * reciprocal >> 32;
+  }
+  static Slab* of(void* block) noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(block);
+    return reinterpret_cast<Slab*>(address & ~(std::uintptr_t{slab_bytes} - 1));
+  }
+
+  static constexpr std::size_t header = 64 + slab_bytes / granule / 8;
+};
+static_assert(sizeof(Slab) <= 64 && std::is_trivially_destructible_v<Slab>);
+
+namespace {
+
+// Full magazines of one size that are kept as such: no more than a cache of the processor's holds.
+constexpr std::size_t kept_bytes = std::size_t{1} << 20;
+
+// In a full magazine that is kept, the first block points at the first one of the next magazine.
+FreeBlock*& next_magazine(FreeBlock* first) noexcept {
+  return *reinterpret_cast<FreeBlock**>(reinterpret_cast<char*>(first) + sizeof(FreeBlock*));
+}
+static_assert(granule >= 2 * sizeof(FreeBlock*));
+
+void link(Slab*& list, Slab* slab) noexcept {
+  slab->previous = nullptr;
+  slab->next = list;
+  if (list) list->previous = slab;
+  list = slab;
+}
+
+void unlink(Slab*& list, Slab* slab) noexcept {
+  (slab->previous ? slab->previous->next : list) = slab->next;
+  if (slab->next) slab->next->previous = slab->previous;
+}
+
+// The first free blocks of a slab, in the order of their addresses.
+Magazine first_blocks(Slab& slab) noexcept {
+  Magazine magazine;
+  FreeBlock** end = &magazine.head;
+  std::uint64_t* words = slab.words();
+  std::uint32_t word = slab.first_word;
+  while (magazine.count < magazine_size && magazine.count < slab.free_blocks) {
+    while (words[word] == 0) ++word;
+    const auto i = static_cast<std::size_t>(std::countr_zero(words[word])) + 64 * word;
+    words[word] &= words[word] - 1;
+    *end = reinterpret_cast<FreeBlock*>(slab.block(i));
+    end = &(*end)->next;
+    ++magazine.count;
+  }
+  *end = nullptr;
+  slab.first_word = word;
+  slab.free_blocks -= magazine.count;
+  return magazine;
+}
+
+}  // namespace
+
+Magazine Slabs::take(std::size_t size_class) noexcept {
+  if (FreeBlock* first = magazines_[size_class]) {
+    magazines_[size_class] = next_magazine(first);
+    --magazine_counts_[size_class];
+    return {first, magazine_size};
+  }
+  Slab* slab = open_[size_class];
+  if (!slab) return {};
+  const Magazine magazine = first_blocks(*slab);
+  if (slab->free_blocks == 0) unlink(open_[size_class], slab);
+  return magazine;
+}
+
+Magazine Slabs::take_from(void* memory, std::size_t size_class) noexcept {
+  link(open_[size_class], new (memory) Slab(size_class));
+  return take(size_class);
+}
+
+void Slabs::put(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept {
+  const std::size_t bytes = std::max<std::size_t>(size_class, 1) * granule * magazine_size;
+  if (magazine_counts_[size_class] >= kept_bytes / bytes) {
+    FreeBlock* first = std::exchange(magazines_[size_class], nullptr);
+    magazine_counts_[size_class] = 0;
+    while (first) {
+      FreeBlock* next = next_magazine(first);
+      dissolve({first, magazine_size}, size_class, stamp);
+      first = next;
+    }
+  }
+  next_magazine(magazine.head) = std::exchange(magazines_[size_class], magazine.head);
+  ++magazine_counts_[size_class];
+}
+
+void Slabs::dissolve(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept {
+  for (FreeBlock* block = magazine.head; block;) {
+    FreeBlock* next = block->next;
+    Slab* slab = Slab::of(block);
+    const std::size_t i = slab->index_of(block);
+    const auto word = static_cast<std::uint32_t>(i / 64);
+    slab->words()[word] |= std::uint64_t{1} << i % 64;
+    slab->first_word = std::min(slab->first_word, word);
+    if (slab->free_blocks++ == 0) link(open_[size_class], slab);
+    if (slab->free_blocks == slab->capacity) {
+      unlink(open_[size_class], slab);
+      add_empty(slab, stamp);
+    }
+    block = next;
+  }
+}
+
+void Slabs::dissolve_all(std::uint64_t stamp) noexcept {
+  for (std::size_t size_class = 0; size_class < small_classes; ++size_class)
+    while (FreeBlock* first = magazines_[size_class]) {
+      magazines_[size_class] = next_magazine(first);
+      --magazine_counts_[size_class];
+      dissolve({first, magazine_size}, size_class, stamp);
+    }
+}
+
+void Slabs::add_empty(Slab* slab, std::uint64_t stamp) noexcept {
+  auto* empty = new (slab) EmptySlab{newest_, nullptr, stamp};
+  (newest_ ? newest_->newer : oldest_) = empty;
+  newest_ = empty;
+  ++empty_count_;
+}
+
+void* Slabs::take_newest() noexcept {
+  EmptySlab* slab = newest_;
+  if (!slab) return nullptr;
+  newest_ = slab->older;
+  (newest_ ? newest_->newer : oldest_) = nullptr;
+  --empty_count_;
+  return slab;
+}
+
+void* Slabs::take_oldest() noexcept {
+  EmptySlab* slab = oldest_;
+  if (!slab) return nullptr;
+  oldest_ = slab->newer;
+  (oldest_ ? oldest_->older : newest_) = nullptr;
+  --empty_count_;
+  return slab;
+}
+
+}  // namespace chainrule::memory

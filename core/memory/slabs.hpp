@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <chainrule/core/memory/blocks.hpp>
+
+/// Where the small blocks that no thread keeps are. The caller holds the store's lock; nothing here
+/// fails but for want of memory, and nothing allocates but take().
+
+namespace chainrule::memory {
+
+/// So many bytes, aligned to as many, hold blocks of one size.
+inline constexpr std::size_t slab_bytes = std::size_t{1} << 18;
+
+/// The begin of a slab: which of its blocks are free.
+struct Slab;
+
+/// A slab all of whose blocks are free.
+struct EmptySlab {
+  EmptySlab* older;
+  EmptySlab* newer;
+  std::uint64_t stamp;
+};
+
+/// Free blocks by their size: as magazines, while these are few and the processor's caches may
+/// still hold them, and else by slab, from where they come back in the order of their addresses. A
+/// large graph whose nodes were freed in another order than they were made would else be spread
+/// over all memory the next time.
+class Slabs {
+ public:
+  /// Free blocks of one size, at most magazine_size; none when there are none.
+  Magazine take(std::size_t size_class) noexcept;
+  /// The same from a slab that belongs to no size yet.
+  Magazine take_from(void* memory, std::size_t size_class) noexcept;
+  /// Takes a full magazine back, which take() may hand out as it is.
+  void put(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept;
+  /// Takes any number of blocks back to their slabs.
+  void dissolve(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept;
+  /// The same for all magazines that put() kept.
+  void dissolve_all(std::uint64_t stamp) noexcept;
+
+  std::int64_t empty_slabs() const noexcept { return empty_count_; }
+  /// The stamp of the slab that has been empty for the longest time; there must be one.
+  std::uint64_t oldest_stamp() const noexcept { return oldest_->stamp; }
+  /// The slab that was emptied last, or that has been empty for the longest time; null when there
+  /// is none. It is the caller's now.
+  void* take_newest() noexcept;
+  void* take_oldest() noexcept;
+
+ private:
+  Slab* open_[small_classes] = {};            // of each size, those with some blocks free
+  FreeBlock* magazines_[small_classes] = {};  // full ones
+  std::uint32_t magazine_counts_[small_classes] = {};
+  EmptySlab* oldest_ = nullptr;
+  EmptySlab* newest_ = nullptr;
+  std::int64_t empty_count_ = 0;
+
+  void add_empty(Slab* slab, std::uint64_t stamp) noexcept;
+};
+
+}  // namespace chainrule::memory

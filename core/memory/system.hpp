@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+
+/// Memory from the operating system, for the blocks that the allocator hands out.
+
+namespace chainrule::memory {
+
+/// A block that begins at a multiple of `alignment`, a power of two from 64 on, which divides
+/// `bytes`; null when the system gives none. From map_from bytes on it consists of pages of its
+/// own, so that freeing it really returns them.
+void* system_allocate(std::size_t bytes, std::size_t alignment) noexcept;
+/// The same `bytes` as asked for.
+void system_free(void* block, std::size_t bytes) noexcept;
+
+/// For tests of what happens without memory: asked before the system is; true stands for none.
+extern bool (*system_refuses)() noexcept;
+
+inline constexpr std::size_t map_from = 128 * 1024;
+
+/// Blocks of at least two huge pages are put on them: sweeps over large parameters miss fewer
+/// translations.
+inline constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+}  // namespace chainrule::memory
