@@ -104,7 +104,8 @@ Point measure(const Product& product, std::mt19937& random) {
   };
   const auto with_eigen = [](int rows, int columns, int depth, const MatrixView<T>& a,
                              const MatrixView<T>& b, T* to) {
-    kernels::multiply_with_eigen<T>(rows, columns, depth, a, b, to, kernels::Result::overwritten);
+    kernels::multiply_with_eigen<T>(rows, columns, depth, a, b, to, columns,
+                                    kernels::Result::overwritten);
   };
   constexpr double never = std::numeric_limits<double>::infinity();
   Point point = {{never, never, never},
@@ -120,7 +121,7 @@ Point measure(const Product& product, std::mt19937& random) {
     if (kernels::has_onednn()) {
       const auto with_onednn = [](int rows, int columns, int depth, const MatrixView<T>& a,
                                   const MatrixView<T>& b, T* to) {
-        bench::require(kernels::multiply_with_onednn(rows, columns, depth, a, b, to,
+        bench::require(kernels::multiply_with_onednn(rows, columns, depth, a, b, to, columns,
                                                      kernels::Result::overwritten),
                        "matmul_engines: oneDNN refuses a product");
       };

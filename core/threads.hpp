@@ -5,27 +5,29 @@
 
 #include <chainrule/core/error.hpp>
 
-/// The threads inside of operations: those of OpenMP's pool, which oneDNN uses, too. Small work
-/// stays on the calling thread. (Several threads of a program that compute at the same time have a
-/// pool each.)
+/// The threads inside of operations. Small work stays on the calling thread; large work is cut into
+/// parts, which the calling thread and a pool of workers take one after the other. A worker that
+/// has nothing to do soon sleeps, and nobody waits for a worker that has not begun: on a machine
+/// that is busy with other things the calling thread does the parts itself. Several threads of a
+/// program that compute at the same time share the workers.
 
 namespace chainrule {
 
-/// How many threads an operation may use: what set_num_threads() said, or else OpenMP's own
-/// default (the processors of this machine, or OMP_NUM_THREADS). 1 in a build without OpenMP.
+/// How many threads an operation may use: what set_num_threads() said, or else the environment's
+/// OMP_NUM_THREADS, or else the processors that this process may use.
 int num_threads() noexcept;
 
-/// Sets it, for all threads of the process; no other user of OpenMP notices. Throws ValueError
-/// unless it is from 1 to 1024. Results of different numbers of threads agree within rounding;
-/// elementwise operations and reductions give the same bits.
+/// Sets it, for all threads of the process. Throws ValueError unless it is from 1 to 1024. Results
+/// of different numbers of threads agree within rounding; elementwise operations and reductions
+/// give the same bits.
 void set_num_threads(int count, Where where = Where::current());
 
 namespace detail {
 
-/// num_threads(), or 1 on a thread of an OpenMP team, which is parallel already.
+/// num_threads(), or 1 inside of a part, which is parallel already.
 int team_size() noexcept;
 
-/// Elements that are worth a thread: a team takes some 10 µs to begin and to end.
+/// Elements that are worth a thread: to wake a worker takes some 10 µs.
 inline constexpr std::int64_t elements_for_thread = 1 << 17;
 
 /// In how many parts of at least `grain` units `work` units are worth doing; at most team_size().
@@ -34,24 +36,13 @@ inline int threads_for(std::int64_t work, std::int64_t grain) noexcept {
   return static_cast<int>(std::min<std::int64_t>(team_size(), work / grain));
 }
 
-/// While it lives, libraries that this thread calls use at most `threads` threads of the pool.
-class PoolSize {
- public:
-  explicit PoolSize(int threads) noexcept;
-  PoolSize(const PoolSize&) = delete;
-  PoolSize& operator=(const PoolSize&) = delete;
-  ~PoolSize();
-
- private:
-  int before_;
-};
-
-/// Calls part(context, i) for i in 0 … parts − 1, on the pool's threads. `part` does not throw.
-void run_parts(int parts, void (*part)(const void* context, int i), const void* context) noexcept;
+/// Calls part(context, i) for i in 0 … parts − 1, on the calling thread and on workers. What parts
+/// throw is thrown here, the first of it, once none runs any more.
+void run_parts(int parts, void (*part)(const void* context, int i), const void* context);
 
 /// Calls f(begin, end) for parts of 0 … count − 1 that together are all of it, in parallel where
-/// there are enough of at least `grain`. Parts begin at multiples of `alignment`. f must not throw,
-/// and give results that do not depend on where the parts begin.
+/// there are enough of at least `grain`. Parts begin at multiples of `alignment`. The results of f
+/// must not depend on where the parts begin.
 template <class F>
 void parallel_for(std::int64_t count, std::int64_t grain, const F& f, std::int64_t alignment = 64) {
   const int parts = threads_for(count, grain);

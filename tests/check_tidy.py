@@ -22,10 +22,9 @@ import check_includes
 
 TREE = check_includes.Tree()
 PROGRAM = os.environ.get("CLANG_TIDY") or "clang-tidy-19"
-# The flags are GCC's: some warnings are unknown to Clang, and its OpenMP is another, without which
-# PoolSize has a field that nobody reads. What GCC's library uses of itself counts as deprecated.
-EXTRA = ["-Wno-unknown-warning-option", "-fno-openmp", "-Wno-unused-private-field",
-         "-Wno-deprecated-declarations"]
+# The flags are GCC's: some warnings are unknown to Clang. What GCC's library uses of itself counts as
+# deprecated.
+EXTRA = ["-Wno-unknown-warning-option", "-Wno-deprecated-declarations"]
 # What Clang has another flag for, which clang-tidy does not need.
 UNKNOWN = " -femit-class-debug-always"
 

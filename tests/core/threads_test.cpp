@@ -30,10 +30,6 @@
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 using namespace chainrule;
 
 TEST_SUITE_BEGIN("core");
@@ -64,9 +60,7 @@ void check_same_bits(F f) {
 
 TEST_CASE("threads: a number that is set is what there is; zero and less are refused") {
   const Threads two(2);
-#ifdef _OPENMP
   CHECK(num_threads() == 2);
-#endif
   CHECK(error_of<ValueError>([] { set_num_threads(0); }) ==
         "set_num_threads: 0 threads; there can be from 1 to 1024\n  at HERE");
   CHECK_THROWS_AS(set_num_threads(-3), ValueError);
@@ -88,25 +82,67 @@ TEST_CASE("threads: parts cover everything once") {
   }
 }
 
-#ifdef _OPENMP
-TEST_CASE("threads: other users of OpenMP notice nothing, and a team is not split again") {
-  const int theirs = omp_get_max_threads();
-  {
-    const Threads three(3);
-    const Tensor a = randn({300, 300});
-    matmul(a, a);
-    CHECK(omp_get_max_threads() == theirs);
-    int inside = 0;
-#pragma omp parallel num_threads(2)
-    {
-#pragma omp single
-      inside = detail::team_size();
-    }
-    CHECK(inside == 1);
-  }
-  CHECK(omp_get_max_threads() == theirs);
+TEST_CASE("threads: a part is not split again") {
+  const Threads three(3);
+  struct Seen {
+    std::atomic<int> largest_team{0}, parts{0};
+  } seen;
+  detail::run_parts(
+      6,
+      [](const void* context, int) {
+        Seen& all = *static_cast<Seen*>(const_cast<void*>(context));
+        ++all.parts;
+        if (const int team = detail::team_size(); team > all.largest_team) all.largest_team = team;
+        // Also not by an operation of a part.
+        CHECK(sum(ones({1 << 19})).item() == 1 << 19);
+      },
+      &seen);
+  CHECK(seen.parts == 6);
+  CHECK(seen.largest_team == 1);
+  CHECK(detail::team_size() == 3);
 }
-#endif
+
+TEST_CASE("threads: what a part throws comes out, and the next work is done as ever") {
+  for (const int threads : {1, 2, 4}) {
+    const Threads some(threads);
+    for (const std::int64_t bad : {0, 5, 9}) {
+      std::atomic<int> inside{0};
+      const auto throwing = [&] {
+        detail::parallel_for(
+            10, 1,
+            [&](std::int64_t begin, std::int64_t end) {
+              ++inside;
+              for (std::int64_t i = begin; i < end; ++i)
+                if (i == bad) {
+                  --inside;
+                  throw ValueError("no number");
+                }
+              --inside;
+            },
+            1);
+      };
+      CHECK_THROWS_WITH_AS(throwing(), "no number", ValueError);
+      CHECK(inside == 0);  // nobody is at work any more
+      std::atomic<std::int64_t> total{0};
+      detail::parallel_for(
+          10, 1, [&](std::int64_t begin, std::int64_t end) { total += end - begin; }, 1);
+      CHECK(total == 10);
+    }
+  }
+}
+
+TEST_CASE("threads: several threads share the workers") {
+  const Threads two(2);
+  const Tensor x = ones({1 << 20});
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t)
+    callers.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) wrong += sum(x * static_cast<float>(t)).item() != t << 20;
+    });
+  for (std::thread& each : callers) each.join();
+  CHECK(wrong == 0);
+}
 
 TEST_CASE("threads: rows are shared out evenly, and to no more threads than were set") {
   const Threads three(3);
@@ -121,17 +157,20 @@ TEST_CASE("threads: rows are shared out evenly, and to no more threads than were
     });
     CHECK(covered == rows);
     CHECK(parts <= 3);
-#ifdef _OPENMP
     CHECK(largest == (rows + 2) / 3);
     CHECK(parts == std::min<std::int64_t>(rows, 3));
-#endif
   }
-#ifdef _OPENMP
-  static std::atomic<int> team{0};
-  detail::run_parts(
-      8, [](const void*, int) { team = std::max(team.load(), omp_get_num_threads()); }, nullptr);
-  CHECK(team <= 3);
-#endif
+  std::atomic<int> at_once{0}, most{0};
+  detail::parallel_for(
+      12, 1,
+      [&](std::int64_t, std::int64_t) {
+        const int now = ++at_once;
+        for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+        }
+        --at_once;
+      },
+      1);
+  CHECK(most <= 3);
 }
 
 TEST_CASE("threads: fused operations and optimizers give the same bits") {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 
 namespace chainrule::kernels {
@@ -33,6 +34,72 @@ Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixVi
   return in_registers ? Engine::registers : Engine::eigen;
 }
 
+namespace {
+
+// c += a·b by a kernel that overwrites: so many rows at a time that their product is still in the
+// cache when it is added.
+template <class T>
+void add_in_registers(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+                      const MatrixView<T>& b, T* c) {
+  if (m * n <= 256) {
+    T product[256];
+    multiply_in_registers(m, n, k, a, b, product);
+    for (std::int64_t i = 0; i < m * n; ++i) c[i] += product[i];
+    return;
+  }
+  const std::int64_t panel = std::max<std::int64_t>((1 << 13) / n, 8);
+  std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(std::min(panel, m) * n));
+  for (std::int64_t i = 0; i < m; i += panel) {
+    const std::int64_t rows = std::min(panel, m - i);
+    multiply_in_registers(rows, n, k, {a.data + i * a.row, a.row, a.column}, b, product.data());
+    for (std::int64_t j = 0; j < rows * n; ++j)
+      c[i * n + j] += product[static_cast<std::size_t>(j)];
+  }
+}
+
+// One piece of a product, by the calling thread.
+template <class T>
+void multiply_by(Engine engine, std::int64_t m, std::int64_t n, std::int64_t k,
+                 const MatrixView<T>& a, const MatrixView<T>& b, T* c, std::int64_t c_row,
+                 Result result) {
+  switch (engine) {
+    case Engine::registers:
+      return result == Result::overwritten ? multiply_in_registers(m, n, k, a, b, c)
+                                           : add_in_registers(m, n, k, a, b, c);
+    case Engine::onednn:
+      if constexpr (sizeof(T) == sizeof(float))
+        if (multiply_with_onednn(m, n, k, a, b, c, c_row, result)) return;
+      [[fallthrough]];
+    case Engine::eigen:
+      return multiply_with_eigen(m, n, k, a, b, c, c_row, result);
+  }
+}
+
+// The whole product, of more than one piece where that is worth more threads: of some rows each, or
+// of some columns where these are more.
+template <class T>
+void multiply_in_pieces(Engine engine, std::int64_t m, std::int64_t n, std::int64_t k,
+                        const MatrixView<T>& a, const MatrixView<T>& b, T* c, Result result) {
+  constexpr std::int64_t alignment = 16;
+  if (engine == Engine::registers || m >= n)
+    return detail::parallel_for(
+        m, gemm_grain / (n * k) + 1,
+        [&](std::int64_t begin, std::int64_t end) {
+          multiply_by(engine, end - begin, n, k, {a.data + begin * a.row, a.row, a.column}, b,
+                      c + begin * n, n, result);
+        },
+        alignment);
+  detail::parallel_for(
+      n, gemm_grain / (m * k) + 1,
+      [&](std::int64_t begin, std::int64_t end) {
+        multiply_by(engine, m, end - begin, k, a, {b.data + begin * b.column, b.row, b.column},
+                    c + begin, n, result);
+      },
+      alignment);
+}
+
+}  // namespace
+
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
           const MatrixView<T>& b, T* c, Result result) {
@@ -46,33 +113,11 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
     return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c, result);
   // The smallest take less time than to choose.
   const bool tiny = m > 1 && m * n * k <= 1 << 12 && n * k <= 1 << 10;
-  switch (tiny ? Engine::registers : engine_for(m, n, k, b)) {
-    case Engine::registers: {
-      if (result == Result::overwritten) return multiply_in_registers(m, n, k, a, b, c);
-      // So many rows at a time that their product is still in the cache when it is added.
-      if (m * n <= 256) {
-        T product[256];
-        multiply_in_registers(m, n, k, a, b, product);
-        for (std::int64_t i = 0; i < m * n; ++i) c[i] += product[i];
-        return;
-      }
-      const std::int64_t panel = std::max<std::int64_t>((1 << 13) / n, 8);
-      std::vector<T, memory::Pool<T>> product(static_cast<std::size_t>(std::min(panel, m) * n));
-      for (std::int64_t i = 0; i < m; i += panel) {
-        const std::int64_t rows = std::min(panel, m - i);
-        multiply_in_registers(rows, n, k, {a.data + i * a.row, a.row, a.column}, b, product.data());
-        for (std::int64_t j = 0; j < rows * n; ++j)
-          c[i * n + j] += product[static_cast<std::size_t>(j)];
-      }
-      return;
-    }
-    case Engine::onednn:
-      if constexpr (sizeof(T) == sizeof(float))
-        if (multiply_with_onednn(m, n, k, a, b, c, result)) return;
-      [[fallthrough]];
-    case Engine::eigen:
-      return multiply_with_eigen(m, n, k, a, b, c, result);
-  }
+  const Engine engine = tiny ? Engine::registers : engine_for(m, n, k, b);
+  if (m * n * k >= 2 * gemm_grain)
+    multiply_in_pieces(engine, m, n, k, a, b, c, result);
+  else
+    multiply_by(engine, m, n, k, a, b, c, n, result);
 }
 
 #define CHAINRULE_FOR(T)                                                             \

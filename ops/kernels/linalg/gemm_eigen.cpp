@@ -44,14 +44,14 @@ class Blocking final : public Eigen::internal::level3_blocking<T, T> {
 
 template <int LeftOrder, int RightOrder, class T>
 void eigen_gemm(std::int64_t m, std::int64_t n, std::int64_t k, const GemmOperand<T>& a,
-                const GemmOperand<T>& b, T* c) {
+                const GemmOperand<T>& b, T* c, std::int64_t c_row) {
   Blocking<T> blocking(m, n, k);
   Eigen::internal::general_matrix_matrix_product<Eigen::Index, T, LeftOrder, false, T, RightOrder,
                                                  false, Eigen::ColMajor, 1>::run(m, n, k, a.data,
                                                                                  a.stride, b.data,
-                                                                                 b.stride, c, 1, m,
-                                                                                 T{1}, blocking,
-                                                                                 nullptr);
+                                                                                 b.stride, c, 1,
+                                                                                 c_row, T{1},
+                                                                                 blocking, nullptr);
 }
 
 template <class T>
@@ -81,8 +81,9 @@ void eigen_gemv(std::int64_t rows, std::int64_t columns, const GemmOperand<T>& a
 
 template <class T>
 void multiply_with_eigen(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
-                         const MatrixView<T>& b, T* c, Result result) {
-  if (result == Result::overwritten) std::fill_n(c, m * n, T{0});
+                         const MatrixView<T>& b, T* c, std::int64_t c_row, Result result) {
+  if (result == Result::overwritten)
+    for (std::int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_row, n, T{0});
   if (n == 1) return eigen_gemv(m, k, GemmOperand<T>(a, m, k), b.data, b.row, c);
   // A row-major c is the column-major cᵀ = bᵀ·aᵀ.
   if (m == 1)
@@ -91,20 +92,20 @@ void multiply_with_eigen(std::int64_t m, std::int64_t n, std::int64_t k, const M
   const GemmOperand<T> right({a.data, a.column, a.row}, k, m);
   constexpr int row_major = Eigen::RowMajor, column_major = Eigen::ColMajor;
   if (left.row_major && right.row_major)
-    eigen_gemm<row_major, row_major>(n, m, k, left, right, c);
+    eigen_gemm<row_major, row_major>(n, m, k, left, right, c, c_row);
   else if (left.row_major)
-    eigen_gemm<row_major, column_major>(n, m, k, left, right, c);
+    eigen_gemm<row_major, column_major>(n, m, k, left, right, c, c_row);
   else if (right.row_major)
-    eigen_gemm<column_major, row_major>(n, m, k, left, right, c);
+    eigen_gemm<column_major, row_major>(n, m, k, left, right, c, c_row);
   else
-    eigen_gemm<column_major, column_major>(n, m, k, left, right, c);
+    eigen_gemm<column_major, column_major>(n, m, k, left, right, c, c_row);
 }
 
 template void multiply_with_eigen(std::int64_t, std::int64_t, std::int64_t,
                                   const MatrixView<float>&, const MatrixView<float>&, float*,
-                                  Result);
+                                  std::int64_t, Result);
 template void multiply_with_eigen(std::int64_t, std::int64_t, std::int64_t,
                                   const MatrixView<double>&, const MatrixView<double>&, double*,
-                                  Result);
+                                  std::int64_t, Result);
 
 }  // namespace chainrule::kernels

@@ -17,8 +17,11 @@ enum class Engine { registers, eigen, onednn };
 template <class T>
 Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept;
 
+/// One piece of a product is computed by the calling thread alone; gemm() shares the pieces out.
+/// The rows of c are `c_row` apart.
+
 /// c in registers over the whole inner dimension, without blocking. Where the rows of b are not
-/// adjacent, n·k is at most largest_packed. Overwrites c.
+/// adjacent, n·k is at most largest_packed. Overwrites c, whose rows are adjacent.
 template <class T>
 void multiply_in_registers(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
                            const MatrixView<T>& b, T* c);
@@ -27,7 +30,7 @@ inline constexpr std::int64_t largest_packed = 4096;
 /// Eigen's blocked product, and its matrix times vector.
 template <class T>
 void multiply_with_eigen(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
-                         const MatrixView<T>& b, T* c, Result result);
+                         const MatrixView<T>& b, T* c, std::int64_t c_row, Result result);
 
 /// Multiplications that are worth a thread.
 inline constexpr std::int64_t gemm_grain = 1 << 23;
@@ -37,7 +40,7 @@ bool has_onednn() noexcept;
 /// oneDNN's product; false when it refused, with c undefined unless it is added to.
 bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
                           const MatrixView<float>& a, const MatrixView<float>& b, float* c,
-                          Result result);
+                          std::int64_t c_row, Result result);
 
 /// A matrix whose rows or columns are adjacent, as the engines take it; anything else is copied.
 template <class T>

@@ -86,7 +86,7 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
   }
   SUBCASE("Eigen") {
     check<T>([](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
-                Result result) { kernels::multiply_with_eigen<T>(m, n, k, a, b, c, result); },
+                Result result) { kernels::multiply_with_eigen<T>(m, n, k, a, b, c, n, result); },
              true, true);
   }
   if constexpr (sizeof(T) == sizeof(float)) {
@@ -94,7 +94,7 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
       if (kernels::has_onednn())
         check<T>(
             [](auto m, auto n, auto k, const auto& a, const auto& b, T* c, Result result) {
-              CHECK(kernels::multiply_with_onednn(m, n, k, a, b, c, result));
+              CHECK(kernels::multiply_with_onednn(m, n, k, a, b, c, n, result));
             },
             true, true);
     }
