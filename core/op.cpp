@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mutex>
 
+#include <chainrule/core/fork.hpp>
 #include <chainrule/core/observer.hpp>
 
 namespace chainrule {
@@ -20,6 +21,7 @@ struct Registry {
 
 Registry& registry() {
   static Registry& the_registry = *new Registry;  // ops of other libraries may end after this one
+  static const detail::HeldOverFork held(the_registry.mutex);
   return the_registry;
 }
 
@@ -96,7 +98,7 @@ struct Output final : Op {
   Output() noexcept : Op(Unlisted{}, "output") {}
   std::vector<Sample> samples() const override { return {}; }
 };
-const Output the_output;
+CHAINRULE_EARLY const Output the_output;
 
 const auto nothing = [](std::size_t) { return nullptr; };
 
@@ -157,6 +159,7 @@ void observe(const Call& call, Results outputs) {
 Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads) {
   const Operands inputs = call.inputs();
   check_reads(call, outputs.size(), saved.size(), reads);
+  const Node::SavedMask for_rules = reads;
   bool all_given = true;
   for (std::size_t i = 0; i < inputs.size() && i < Node::most_saved_inputs; ++i) {
     const Tensor& input = *inputs[i];
@@ -175,28 +178,35 @@ Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::Save
              [&](std::size_t i) { return inputs[i]->value_ref().get(); },
              [&](std::size_t k) {
                return (k < outputs.size() ? outputs[k] : saved[k - outputs.size()]).get();
-             });
+             },
+             reads & ~for_rules);
   if (!all_given) mark_left_out(*node, call);
   return node;
 }
 
 Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads) {
-  Ref<Node> node = make_node(call, std::span(&out, 1), saved, reads);
-  return Tensor(std::move(out), std::move(node));
+  return naming_memory(call.name(), line_of(call), [&] {
+    Ref<Node> node = make_node(call, std::span(&out, 1), saved, reads);
+    return Tensor(std::move(out), std::move(node));
+  });
 }
 
 // A node without edges: it keeps the values that log() may want, and no graph.
 Tensor remember(const Call& call, const Tensor& what, Ref<Value> out) {
-  Ref<Node> node = Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()),
-                              Node::input(0), call.parameters(), *out, call.where());
-  node->fill(nothing, [&](std::size_t) { return what.value_ref().get(); }, nothing);
-  return Tensor(std::move(out), std::move(node));
+  return naming_memory(call.name(), call.where(), [&] {
+    Ref<Node> node = Node::make(call.op(), static_cast<std::uint32_t>(call.input_count()),
+                                Node::input(0), call.parameters(), *out, call.where());
+    node->fill(nothing, [&](std::size_t) { return what.value_ref().get(); }, nothing);
+    return Tensor(std::move(out), std::move(node));
+  });
 }
 
 }  // namespace detail
 
-std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
-                                  const Where& where) {
+namespace {
+
+std::vector<Tensor> several_results(const Op& op, Operands inputs, const Parameters& parameters,
+                                    const Where& where) {
   Inference inference(op, inputs, parameters, where);
   op.infer(inference);
   Evaluation evaluation(inference);
@@ -218,6 +228,14 @@ std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameter
                          has_gradient ? Node::output_of(application, k, *results[k]) : Ref<Node>());
   }
   return tensors;
+}
+
+}  // namespace
+
+std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
+                                  const Where& where) {
+  return detail::naming_memory(op.name(), where,
+                               [&] { return several_results(op, inputs, parameters, where); });
 }
 
 namespace {

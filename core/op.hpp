@@ -10,9 +10,15 @@
 #include <chainrule/core/call.hpp>
 #include <chainrule/core/eigen_form.hpp>
 #include <chainrule/core/node.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/core/role.hpp>
 #include <chainrule/core/tensor.hpp>
+
+/// In front of the object of an op: it is made before the globals of programs, whose initialisers
+/// may use it, and ends after them. (An op of a program itself needs it only where that is so,
+/// too.)
+#define CHAINRULE_EARLY [[gnu::init_priority(1000)]]
 
 namespace chainrule {
 
@@ -165,7 +171,8 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
          (op.follows_names() && detail::any_named(call.inputs()))))
       return detail::record_node(call, std::move(out), saved, op.reads(call));
     if (detail::mode.provenance)
-      if (const Tensor what = op.remembered(call); what.defined())
+      // Nobody knows that what was borrowed for an operand is still in use.
+      if (const Tensor what = op.remembered(call); what.defined() && !what.value_ref()->borrowed())
         return detail::remember(call, what, std::move(out));
   }
   return Tensor(std::move(out));
@@ -176,11 +183,13 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
 template <class O>
 Tensor apply(const O& op, Operands inputs, const Parameters& parameters, const Where& where,
              detail::Results known = {}) {
-  Inference inference(op, inputs, parameters, where);
-  op.infer(inference);
-  Evaluation evaluation(inference, known);
-  if (!evaluation.only_views()) op.evaluate(evaluation);
-  return finish(op, inference, evaluation.take_out(), evaluation.saved_values());
+  return detail::naming_memory(op.name(), where, [&] {
+    Inference inference(op, inputs, parameters, where);
+    op.infer(inference);
+    Evaluation evaluation(inference, known);
+    if (!evaluation.only_views()) op.evaluate(evaluation);
+    return finish(op, inference, evaluation.take_out(), evaluation.saved_values());
+  });
 }
 
 template <class O>

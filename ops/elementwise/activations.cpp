@@ -107,7 +107,7 @@ struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
         [](Inputs in) { return detail::sigmoid_slope(in[0], sigmoid(in[1]), in[1]); });
   }
 };
-const SigmoidSlope the_sigmoid_slope;
+CHAINRULE_EARLY const SigmoidSlope the_sigmoid_slope;
 
 struct Sigmoid final : UnaryOp<Sigmoid> {
   Sigmoid() : UnaryOp("sigmoid", "σ({0})") {}
@@ -136,7 +136,7 @@ inline MatrixXd sigmoid(const MatrixXd& z) {
     return unary_samples([](Inputs in) { return sigmoid(in[0]); });
   }
 };
-const Sigmoid the_sigmoid;
+CHAINRULE_EARLY const Sigmoid the_sigmoid;
 
 struct TanhSlope final : SlopeOp<TanhSlope> {
   TanhSlope() : SlopeOp("tanh_slope", "{0} ⊗ (1 − {1}²)") {}
@@ -155,7 +155,7 @@ struct TanhSlope final : SlopeOp<TanhSlope> {
     return slope_samples([](Inputs in) { return detail::tanh_slope(in[0], tanh(in[1]), in[1]); });
   }
 };
-const TanhSlope the_tanh_slope;
+CHAINRULE_EARLY const TanhSlope the_tanh_slope;
 
 struct Tanh final : UnaryOp<Tanh> {
   Tanh() : UnaryOp("tanh") {}
@@ -175,7 +175,7 @@ struct Tanh final : UnaryOp<Tanh> {
     return unary_samples([](Inputs in) { return tanh(in[0]); });
   }
 };
-const Tanh the_tanh;
+CHAINRULE_EARLY const Tanh the_tanh;
 
 // The second operand only switches: its gradient is 0, and not worth a tensor.
 struct ReluSlope final : BinaryOp<ReluSlope> {
@@ -201,7 +201,7 @@ struct ReluSlope final : BinaryOp<ReluSlope> {
     return slope_samples([](Inputs in) { return detail::relu_slope(in[0], in[1]); });
   }
 };
-const ReluSlope the_relu_slope;
+CHAINRULE_EARLY const ReluSlope the_relu_slope;
 
 struct Relu final : UnaryOp<Relu> {
   Relu() : UnaryOp("relu") {}
@@ -221,7 +221,7 @@ struct Relu final : UnaryOp<Relu> {
     return unary_samples([](Inputs in) { return relu(in[0]); });
   }
 };
-const Relu the_relu;
+CHAINRULE_EARLY const Relu the_relu;
 
 struct Softplus final : UnaryOp<Softplus> {
   Softplus() : UnaryOp("softplus") {}
@@ -248,7 +248,7 @@ inline MatrixXd softplus(const MatrixXd& z) {
     return unary_samples([](Inputs in) { return softplus(in[0]); });
   }
 };
-const Softplus the_softplus;
+CHAINRULE_EARLY const Softplus the_softplus;
 
 struct LogSigmoid final : UnaryOp<LogSigmoid> {
   LogSigmoid() : UnaryOp("log_sigmoid", "log σ({0})") {}
@@ -275,7 +275,7 @@ inline MatrixXd log_sigmoid(const MatrixXd& z) {
     return unary_samples([](Inputs in) { return log_sigmoid(in[0]); });
   }
 };
-const LogSigmoid the_log_sigmoid;
+CHAINRULE_EARLY const LogSigmoid the_log_sigmoid;
 
 struct LogOfSigmoid final : StableLog {
   LogOfSigmoid() : StableLog("log_of_sigmoid", the_log_sigmoid) {}
@@ -283,7 +283,7 @@ struct LogOfSigmoid final : StableLog {
     return unary_samples([](Inputs in) { return log(sigmoid(in[0])); });
   }
 };
-const LogOfSigmoid log_of_sigmoid;
+CHAINRULE_EARLY const LogOfSigmoid log_of_sigmoid;
 
 Op::Logarithm Sigmoid::logarithm(const Tensor& x) const {
   return {&log_of_sigmoid, detail::argument_of(x, *this)};

@@ -58,7 +58,7 @@ struct Add final : BinaryOp<Add> {
     return binary_samples([](std::span<const Tensor> in) { return in[0] + in[1]; });
   }
 };
-const Add add_op;
+CHAINRULE_EARLY const Add add_op;
 
 struct Sub final : BinaryOp<Sub> {
   Sub() : BinaryOp("sub", "{0} − {1}") {}
@@ -82,7 +82,7 @@ struct Sub final : BinaryOp<Sub> {
     return binary_samples([](std::span<const Tensor> in) { return in[0] - in[1]; });
   }
 };
-const Sub sub_op;
+CHAINRULE_EARLY const Sub sub_op;
 
 // Adds g ⊗ factor to what has come together for an operand's gradient; false where that cannot be.
 bool add_times(Value* sum, const Tensor& g, const Tensor& factor) {
@@ -119,7 +119,7 @@ struct Mul final : BinaryOp<Mul> {
     return binary_samples([](std::span<const Tensor> in) { return in[0] * in[1]; });
   }
 };
-const Mul mul_op;
+CHAINRULE_EARLY const Mul mul_op;
 
 struct Div final : BinaryOp<Div> {
   Div() : BinaryOp("div", "{0} ⊘ {1}") {}
@@ -145,7 +145,7 @@ struct Div final : BinaryOp<Div> {
     return binary_samples([](std::span<const Tensor> in) { return in[0] / in[1]; });
   }
 };
-const Div div_op;
+CHAINRULE_EARLY const Div div_op;
 
 struct Neg final : UnaryOp<Neg> {
   Neg() : UnaryOp("neg", "−{0}") {}
@@ -167,7 +167,7 @@ struct Neg final : UnaryOp<Neg> {
             {"empty", {zeros({2, 0}, f64)}, apply}};
   }
 };
-const Neg neg_op;
+CHAINRULE_EARLY const Neg neg_op;
 
 }  // namespace
 

@@ -161,16 +161,22 @@ struct Or : OfBooleans<2> {
   static bool holds(bool x, bool y) { return x | y; }
 };
 
-const Predicate<Equal> the_eq("eq", "{0} = {1}", [](Inputs in) { return in[0] == in[1]; });
-const Predicate<Unequal> the_ne("ne", "{0} ≠ {1}", [](Inputs in) { return in[0] != in[1]; });
-const Predicate<Less> the_lt("lt", "{0} < {1}", [](Inputs in) { return in[0] < in[1]; });
-const Predicate<LessEqual> the_le("le", "{0} ≤ {1}", [](Inputs in) { return in[0] <= in[1]; });
-const Predicate<Greater> the_gt("gt", "{0} > {1}", [](Inputs in) { return in[0] > in[1]; });
-const Predicate<GreaterEqual> the_ge("ge", "{0} ≥ {1}", [](Inputs in) { return in[0] >= in[1]; });
-const Predicate<And> the_and("logical_and", "{0} ∧ {1}",
-                             [](Inputs in) { return logical_and(in[0], in[1]); });
-const Predicate<Or> the_or("logical_or", "{0} ∨ {1}",
-                           [](Inputs in) { return logical_or(in[0], in[1]); });
+CHAINRULE_EARLY const Predicate<Equal> the_eq("eq", "{0} = {1}",
+                                              [](Inputs in) { return in[0] == in[1]; });
+CHAINRULE_EARLY const Predicate<Unequal> the_ne("ne", "{0} ≠ {1}",
+                                                [](Inputs in) { return in[0] != in[1]; });
+CHAINRULE_EARLY const Predicate<Less> the_lt("lt", "{0} < {1}",
+                                             [](Inputs in) { return in[0] < in[1]; });
+CHAINRULE_EARLY const Predicate<LessEqual> the_le("le", "{0} ≤ {1}",
+                                                  [](Inputs in) { return in[0] <= in[1]; });
+CHAINRULE_EARLY const Predicate<Greater> the_gt("gt", "{0} > {1}",
+                                                [](Inputs in) { return in[0] > in[1]; });
+CHAINRULE_EARLY const Predicate<GreaterEqual> the_ge("ge", "{0} ≥ {1}",
+                                                     [](Inputs in) { return in[0] >= in[1]; });
+CHAINRULE_EARLY const Predicate<And> the_and("logical_and", "{0} ∧ {1}",
+                                             [](Inputs in) { return logical_and(in[0], in[1]); });
+CHAINRULE_EARLY const Predicate<Or> the_or("logical_or", "{0} ∨ {1}",
+                                           [](Inputs in) { return logical_or(in[0], in[1]); });
 
 struct Not : OfBooleans<1> {
   static EigenForm eigen() { return of_masks("!{0}"); }
@@ -201,10 +207,14 @@ struct IsFinite : Of<1> {
   }
 };
 
-const Predicate<Not> the_not("logical_not", "¬{0}", [](Inputs in) { return logical_not(in[0]); });
-const Predicate<IsNan> the_isnan("isnan", "", [](Inputs in) { return isnan(in[0]); });
-const Predicate<IsInf> the_isinf("isinf", "", [](Inputs in) { return isinf(in[0]); });
-const Predicate<IsFinite> the_isfinite("isfinite", "", [](Inputs in) { return isfinite(in[0]); });
+CHAINRULE_EARLY const Predicate<Not> the_not("logical_not", "¬{0}",
+                                             [](Inputs in) { return logical_not(in[0]); });
+CHAINRULE_EARLY const Predicate<IsNan> the_isnan("isnan", "",
+                                                 [](Inputs in) { return isnan(in[0]); });
+CHAINRULE_EARLY const Predicate<IsInf> the_isinf("isinf", "",
+                                                 [](Inputs in) { return isinf(in[0]); });
+CHAINRULE_EARLY const Predicate<IsFinite> the_isfinite("isfinite", "",
+                                                       [](Inputs in) { return isfinite(in[0]); });
 
 }  // namespace
 

@@ -91,7 +91,7 @@ struct To final : LinearMap<To> {
     }
   }
 };
-const To to_op;
+CHAINRULE_EARLY const To to_op;
 
 }  // namespace
 

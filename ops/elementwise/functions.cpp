@@ -62,7 +62,7 @@ struct Exp final : UnaryOp<Exp> {
     return unary_samples([](Inputs in) { return exp(in[0]); }, real_numbers());
   }
 };
-const Exp the_exp;
+CHAINRULE_EARLY const Exp the_exp;
 
 struct Expm1 final : UnaryOp<Expm1> {
   Expm1() : UnaryOp("expm1") {}
@@ -83,7 +83,7 @@ struct Expm1 final : UnaryOp<Expm1> {
     return unary_samples([](Inputs in) { return expm1(in[0]); }, real_numbers());
   }
 };
-const Expm1 the_expm1;
+CHAINRULE_EARLY const Expm1 the_expm1;
 
 struct Log1p final : UnaryOp<Log1p> {
   Log1p() : UnaryOp("log1p") {}
@@ -102,7 +102,7 @@ struct Log1p final : UnaryOp<Log1p> {
                          tensor({{0.7, -0.8, 2.1}, {-0.4, 19.0, -0.06}}, f64));
   }
 };
-const Log1p the_log1p;
+CHAINRULE_EARLY const Log1p the_log1p;
 
 struct Sqrt final : UnaryOp<Sqrt> {
   Sqrt() : UnaryOp("sqrt", "√{0}") {}
@@ -120,7 +120,7 @@ struct Sqrt final : UnaryOp<Sqrt> {
     return unary_samples([](Inputs in) { return sqrt(in[0]); }, positive_numbers());
   }
 };
-const Sqrt the_sqrt;
+CHAINRULE_EARLY const Sqrt the_sqrt;
 
 struct Square final : UnaryOp<Square> {
   Square() : UnaryOp("square", "{0}²") {}
@@ -141,7 +141,7 @@ struct Square final : UnaryOp<Square> {
     return unary_samples([](Inputs in) { return square(in[0]); }, real_numbers());
   }
 };
-const Square the_square;
+CHAINRULE_EARLY const Square the_square;
 
 struct Sign final : UnaryOp<Sign> {
   Sign() : UnaryOp("sign") {}
@@ -159,7 +159,7 @@ struct Sign final : UnaryOp<Sign> {
     return unary_samples([](Inputs in) { return sign(in[0]); }, real_numbers());
   }
 };
-const Sign the_sign;
+CHAINRULE_EARLY const Sign the_sign;
 
 struct Abs final : UnaryOp<Abs> {
   Abs() : UnaryOp("abs", "|{0}|") {}
@@ -182,7 +182,7 @@ struct Abs final : UnaryOp<Abs> {
     return unary_samples([](Inputs in) { return abs(in[0]); }, real_numbers());
   }
 };
-const Abs the_abs;
+CHAINRULE_EARLY const Abs the_abs;
 
 struct Sin final : UnaryOp<Sin> {
   Sin() : UnaryOp("sin") {}
@@ -202,7 +202,7 @@ struct Sin final : UnaryOp<Sin> {
     return unary_samples([](Inputs in) { return sin(in[0]); }, real_numbers());
   }
 };
-const Sin the_sin;
+CHAINRULE_EARLY const Sin the_sin;
 
 struct Cos final : UnaryOp<Cos> {
   Cos() : UnaryOp("cos") {}
@@ -222,7 +222,7 @@ struct Cos final : UnaryOp<Cos> {
     return unary_samples([](Inputs in) { return cos(in[0]); }, real_numbers());
   }
 };
-const Cos the_cos;
+CHAINRULE_EARLY const Cos the_cos;
 
 struct Erf final : UnaryOp<Erf> {
   Erf() : UnaryOp("erf") {}
@@ -243,7 +243,7 @@ struct Erf final : UnaryOp<Erf> {
     return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());
   }
 };
-const Erf the_erf;
+CHAINRULE_EARLY const Erf the_erf;
 
 struct Reciprocal final : UnaryOp<Reciprocal> {
   Reciprocal() : UnaryOp("reciprocal", "1 ⊘ {0}") {}
@@ -262,7 +262,7 @@ struct Reciprocal final : UnaryOp<Reciprocal> {
     return unary_samples([](Inputs in) { return reciprocal(in[0]); }, real_numbers());
   }
 };
-const Reciprocal the_reciprocal;
+CHAINRULE_EARLY const Reciprocal the_reciprocal;
 
 }  // namespace
 
@@ -282,11 +282,9 @@ namespace {
 
 Tensor argument_of_node(const Node* x, const Op& op) {
   if (!x || x->op() != &op) return {};
-  const auto [z, z_version] = x->saved_as(input(0));
-  if (!z || z->version() != z_version) return {};
-  const auto [out, out_version] = x->saved_as(output);
-  if (out && out->version() != out_version) return {};
-  return Tensor(Ref<Value>::share(z), Ref<Node>::share(x->inputs()[0]));
+  const Node::SavedValue z = x->saved_as(input(0)), out = x->saved_as(output);
+  if (!z.value || !z.unchanged() || (out.value && !out.unchanged())) return {};
+  return Tensor(Ref<Value>::share(z.value), Ref<Node>::share(x->inputs()[0]));
 }
 
 }  // namespace

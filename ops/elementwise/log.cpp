@@ -32,7 +32,7 @@ struct Log final : UnaryOp<Log> {
             {"empty", {zeros({2, 0}, f64)}, apply}};
   }
 };
-const Log the_log;
+CHAINRULE_EARLY const Log the_log;
 
 }  // namespace
 

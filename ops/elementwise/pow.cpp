@@ -120,7 +120,7 @@ class Pow final : public Op {
     return g * (r.out() * log(where(vanishing, 1, x)));
   }
 };
-const Pow the_pow;
+CHAINRULE_EARLY const Pow the_pow;
 
 }  // namespace
 

@@ -89,8 +89,8 @@ struct Smaller {
   static Tensor is_better(const Tensor& a, const Tensor& b) { return a < b; }
   static Tensor apply(Inputs in) { return minimum(in[0], in[1]); }
 };
-const OneOfTwo<Larger> the_maximum;
-const OneOfTwo<Smaller> the_minimum;
+CHAINRULE_EARLY const OneOfTwo<Larger> the_maximum;
+CHAINRULE_EARLY const OneOfTwo<Smaller> the_minimum;
 
 // --- where ---
 
@@ -198,7 +198,7 @@ class Choose final : public Op {
     return broadcast_shape(call.name(), pair, call.tensor(0), call.where());
   }
 };
-const Choose the_where;
+CHAINRULE_EARLY const Choose the_where;
 
 // --- clamp ---
 
@@ -321,7 +321,7 @@ class Clamp final : public Op {
     return Tensor(std::move(out));
   }
 };
-const Clamp the_clamp;
+CHAINRULE_EARLY const Clamp the_clamp;
 
 }  // namespace
 

@@ -291,7 +291,7 @@ class CrossEntropySlope final : public Op {
     return samples_in(r.node().shape(), r.parameters<CrossEntropyParameters>());
   }
 };
-const CrossEntropySlope slope_op;
+CHAINRULE_EARLY const CrossEntropySlope slope_op;
 
 std::vector<Sample> CrossEntropySlope::samples() const {
   const Tensor z = make_logits(), q = make_probabilities();
@@ -414,7 +414,7 @@ class CrossEntropy final : public Op {
             {"no samples, each", {none, none}, each}};
   }
 };
-const CrossEntropy the_cross_entropy;
+CHAINRULE_EARLY const CrossEntropy the_cross_entropy;
 
 }  // namespace
 

@@ -242,7 +242,7 @@ class LayerNormSlope final : public Op {
     return -(y * mean(h * by_k) + mean(k * y) * by_h + mean(h * y) * by_k) * row_scale(x, p, where);
   }
 };
-const LayerNormSlope slope_op;
+CHAINRULE_EARLY const LayerNormSlope slope_op;
 
 // Σ g ⊗ x̂ over the rows: the gradient of layer_norm for its weight. Operands: g, x.
 class LayerNormWeightSlope final : public Op {
@@ -308,7 +308,7 @@ class LayerNormWeightSlope final : public Op {
   }
   std::vector<Sample> samples() const override;
 };
-const LayerNormWeightSlope weight_slope_op;
+CHAINRULE_EARLY const LayerNormWeightSlope weight_slope_op;
 
 // Operands: x, weight, bias; the last two may be left out.
 class LayerNorm final : public Op {
@@ -397,7 +397,7 @@ class LayerNorm final : public Op {
                            : "");
   }
 };
-const LayerNorm the_layer_norm;
+CHAINRULE_EARLY const LayerNorm the_layer_norm;
 
 // --- samples ---
 

@@ -112,7 +112,7 @@ class MseSlope final : public Op {
   }
   std::vector<Sample> samples() const override;
 };
-const MseSlope slope_op;
+CHAINRULE_EARLY const MseSlope slope_op;
 
 std::vector<Sample> MseSlope::samples() const {
   const Tensor y = make_prediction(), t = make_target();
@@ -213,7 +213,7 @@ class MseLoss final : public Op {
             {"each of nothing", {none, none}, each}};
   }
 };
-const MseLoss the_mse_loss;
+CHAINRULE_EARLY const MseLoss the_mse_loss;
 
 }  // namespace
 

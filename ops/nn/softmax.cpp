@@ -131,7 +131,7 @@ class SoftmaxSlope final : public Op {
              }}};
   }
 };
-const SoftmaxSlope slope_op;
+CHAINRULE_EARLY const SoftmaxSlope slope_op;
 
 // In emitted code: a function of the columns, or of the rows.
 EigenForm eigen_lines(const Parameters& parameters) {
@@ -191,7 +191,7 @@ inline MatrixXd softmax_rows(const MatrixXd& z) {
             {"no classes", {zeros({2, 0}, f64)}, last}};
   }
 };
-const Softmax the_softmax;
+CHAINRULE_EARLY const Softmax the_softmax;
 
 // t − Σ p⊗t. Where p is near 1 nearly all of it cancels; p ⊗ (t − Σ p⊗t) is exact there.
 Tensor less_mean(const Tensor& t, const Tensor& p, int axis, const Where& where) {
@@ -240,7 +240,7 @@ class LogSoftmaxSlope final : public Op {
   }
   std::vector<Sample> samples() const override;
 };
-const LogSoftmaxSlope log_slope_op;
+CHAINRULE_EARLY const LogSoftmaxSlope log_slope_op;
 
 std::vector<Sample> LogSoftmaxSlope::samples() const {
   const Tensor g = make_sample(), l = log_softmax(second_sample(), 1).detach();
@@ -303,7 +303,7 @@ inline MatrixXd log_softmax_rows(const MatrixXd& z) {
             {"no classes", {zeros({2, 0}, f64)}, last}};
   }
 };
-const LogSoftmax the_log_softmax;
+CHAINRULE_EARLY const LogSoftmax the_log_softmax;
 
 struct LogOfSoftmax final : StableLog {
   LogOfSoftmax() : StableLog("log_of_softmax", the_log_softmax) {}
@@ -314,7 +314,7 @@ struct LogOfSoftmax final : StableLog {
             {"columns", {x}, [](Inputs in) { return log(softmax(in[0], 0)); }}};
   }
 };
-const LogOfSoftmax log_of_softmax;
+CHAINRULE_EARLY const LogOfSoftmax log_of_softmax;
 
 Op::Logarithm Softmax::logarithm(const Tensor& x) const {
   return {&log_of_softmax, detail::argument_of(x, *this)};

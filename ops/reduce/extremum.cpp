@@ -76,8 +76,8 @@ struct Extremum final : ReductionOp<Extremum<fold, f>> {
 
   std::vector<Sample> samples() const override { return reduction_samples<f>(); }
 };
-const Extremum<kernels::Fold::max, max> the_max("max");
-const Extremum<kernels::Fold::min, min> the_min("min");
+CHAINRULE_EARLY const Extremum<kernels::Fold::max, max> the_max("max");
+CHAINRULE_EARLY const Extremum<kernels::Fold::min, min> the_min("min");
 
 // --- indices ---
 
@@ -212,8 +212,8 @@ class ArgExtremum final : public ReductionOp<ArgExtremum<C, f>> {
     }
   }
 };
-const ArgExtremum<Largest, argmax> the_argmax("argmax");
-const ArgExtremum<Smallest, argmin> the_argmin("argmin");
+CHAINRULE_EARLY const ArgExtremum<Largest, argmax> the_argmax("argmax");
+CHAINRULE_EARLY const ArgExtremum<Smallest, argmin> the_argmin("argmin");
 
 }  // namespace
 

@@ -117,7 +117,7 @@ inline MatrixXd logsumexp_rows(const MatrixXd& z) {
 
   std::vector<Sample> samples() const override { return reduction_samples<logsumexp>(); }
 };
-const LogSumExp the_logsumexp;
+CHAINRULE_EARLY const LogSumExp the_logsumexp;
 
 struct LogOfSumExp final : StableLog {
   LogOfSumExp() : StableLog("log_of_sum_exp", the_logsumexp) {}
@@ -129,7 +129,7 @@ struct LogOfSumExp final : StableLog {
             {"last, kept", {z}, [](Inputs in) { return log(sum(exp(in[0]), -1, true)); }}};
   }
 };
-const LogOfSumExp the_log_of_sum_exp;
+CHAINRULE_EARLY const LogOfSumExp the_log_of_sum_exp;
 
 }  // namespace
 

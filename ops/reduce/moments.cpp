@@ -121,7 +121,7 @@ struct VarMeanOp final : Op {
     return r.in(0) - with_axes(r.out(1), r.shape_of(0), p.axes);
   }
 };
-const VarMeanOp the_var_mean;
+CHAINRULE_EARLY const VarMeanOp the_var_mean;
 
 // --- samples: each result alone, and both in one ---
 

@@ -150,7 +150,7 @@ struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
     return samples;
   }
 };
-const Sum the_sum;
+CHAINRULE_EARLY const Sum the_sum;
 
 struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
   Mean() : ReductionOp("mean") {}
@@ -174,7 +174,7 @@ struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
 
   std::vector<Sample> samples() const override { return reduction_samples<mean>(); }
 };
-const Mean the_mean;
+CHAINRULE_EARLY const Mean the_mean;
 
 // all() is the minimum of booleans, any() the maximum.
 template <kernels::Fold fold, ReductionFunction f>
@@ -203,8 +203,8 @@ struct Logical final : ReductionOp<Logical<fold, f>> {
             {"empty", {zeros({0, 2}, boolean)}, apply}};
   }
 };
-const Logical<kernels::Fold::min, all> the_all("all");
-const Logical<kernels::Fold::max, any> the_any("any");
+CHAINRULE_EARLY const Logical<kernels::Fold::min, all> the_all("all");
+CHAINRULE_EARLY const Logical<kernels::Fold::max, any> the_any("any");
 
 }  // namespace
 

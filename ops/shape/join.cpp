@@ -171,7 +171,7 @@ struct Concat final : Joining<Concat> {
              }}};
   }
 };
-const Concat concat_op;
+CHAINRULE_EARLY const Concat concat_op;
 
 Tensor concatenated(Inputs tensors, int axis, const Where& where) {
   return concat_op(tensors, axis, where);
@@ -230,7 +230,7 @@ struct Stack final : Joining<Stack> {
              }}};
   }
 };
-const Stack stack_op;
+CHAINRULE_EARLY const Stack stack_op;
 
 const Tensor& first_of(const char* op, Inputs tensors, const Where& where) {
   if (tensors.empty())

@@ -68,7 +68,7 @@ struct Transpose final : LinearMap<Transpose> {
              }}};
   }
 };
-const Transpose transpose_op;
+CHAINRULE_EARLY const Transpose transpose_op;
 
 struct Permute final : LinearMap<Permute> {
   Permute() : LinearMap("permute") {}
@@ -126,7 +126,7 @@ struct Permute final : LinearMap<Permute> {
                      where);
   }
 };
-const Permute permute_op;
+CHAINRULE_EARLY const Permute permute_op;
 
 // The strides under which `in` has another shape without moving an element, if there are any.
 std::optional<Shape> reshaped_strides(const Value& in, const Shape& shape) {
@@ -221,7 +221,7 @@ struct Reshape final : LinearMap<Reshape> {
     return shape;
   }
 };
-const Reshape reshape_op;
+CHAINRULE_EARLY const Reshape reshape_op;
 
 // An op that changes no number, at most how often it stands there: gradients and tangents are
 // handed on as they are. The traversal sums over broadcast axes, here as everywhere.
@@ -285,7 +285,7 @@ struct Expand final : Unchanged<Expand> {
                        where);
   }
 };
-const Expand expand_op;
+CHAINRULE_EARLY const Expand expand_op;
 
 struct Contiguous final : Unchanged<Contiguous> {
   Contiguous() : Unchanged("contiguous", "{0}") {}
@@ -307,7 +307,7 @@ struct Contiguous final : Unchanged<Contiguous> {
              }}};
   }
 };
-const Contiguous contiguous_op;
+CHAINRULE_EARLY const Contiguous contiguous_op;
 
 struct Alias final : Unchanged<Alias> {
   Alias() : Unchanged("alias", "{0}") {}
@@ -319,7 +319,7 @@ struct Alias final : Unchanged<Alias> {
              }}};
   }
 };
-const Alias alias_op;
+CHAINRULE_EARLY const Alias alias_op;
 
 }  // namespace
 
