@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <new>
 #include <vector>
 
@@ -37,12 +38,14 @@ const char* kind_of(Node::SavedMask which) {
 
 }  // namespace
 
-// Why a rule cannot read a saved value; `named` is the node of its tensor.
-void Application::throw_unreadable(Node::SavedMask which, const Node* named) const {
-  const auto [value, saved] = node_.saved_as(which);
+// Throws where a rule cannot read a saved value, and says why; `named` is the node of its tensor.
+void Application::check_readable(Node::SavedMask which, const Node* named) const {
+  const Node::SavedValue saved = node_.saved_as(which);
+  const Value* value = saved.value;
+  if (value && saved.for_rules() && saved.unchanged()) return;
   const char* op = node_.op()->name();
-  if (!value) {
-    if (node_.released())
+  if (!value || !saved.for_rules()) {
+    if (!value && node_.released())
       throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
                       node_.where(), "pass {.retain_graph = true} to the first backward");
     throw GradError(
@@ -50,11 +53,13 @@ void Application::throw_unreadable(Node::SavedMask which, const Node* named) con
         node_.where(), "name it in what the op's reads() returns");
   }
   const std::string_view name = named ? named->name() : std::string_view();
+  const std::string how = saved.by_content()
+                              ? "through what mutable_data() or an Eigen map of it gave before"
+                              : fmt::format("saved at version {}, now {}",
+                                            saved.version & Node::version_bits, value->version());
   throw GradError(
-      fmt::format("{}: the saved {} {}{}{} was written to after it was used: saved at version {}, "
-                  "now {}",
-                  op, kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()),
-                  saved, value->version()),
+      fmt::format("{}: the saved {} {}{}{} was written to after it was used: {}", op,
+                  kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()), how),
       node_.where(),
       "call backward() before the optimizer's step or any other write; a state that goes on into "
       "the next step is cut from the graph of the last one by s = s.detach()");
@@ -62,10 +67,10 @@ void Application::throw_unreadable(Node::SavedMask which, const Node* named) con
 
 // The saved value that a rule reads, as it was.
 inline Value* Application::checked(Node::SavedMask which, const Node* named) const {
-  const auto [value, saved] = node_.saved_as(which);
-  if (!value || value->version() != saved) [[unlikely]]
-    throw_unreadable(which, named);
-  return value;
+  const Node::SavedValue saved = node_.saved_as(which);
+  if (!saved.readable()) [[unlikely]]
+    check_readable(which, named);
+  return saved.value;
 }
 
 inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {
@@ -74,7 +79,7 @@ inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& 
 
 const Tensor& Application::in(std::size_t i) const {
   if (!node_.saves_input(i)) [[unlikely]]
-    throw_unreadable(0, nullptr);
+    throw_unsaved();
   Node* node = node_.inputs()[i];
   if (i < quick_loans) return lend(Node::input(i), node, inputs_[i]);
   return lend(Node::input(i), node, rare_input(i));
@@ -84,6 +89,11 @@ Application::Loan& Application::rare_input(std::size_t i) const {
   Rare::Loans& more = rare().inputs;
   if (more.empty()) more = Rare::Loans(input_count());
   return more[i];
+}
+
+void Application::throw_unsaved() const {
+  check_readable(0, nullptr);
+  std::abort();  // not reached: nothing is saved under no bit
 }
 
 void Application::throw_forgotten() const {
@@ -98,12 +108,12 @@ const Tensor& Application::out(std::size_t k) const {
   if (node_.output_count() > 1) [[unlikely]]
     return of_several(k);
   if (k != 0) [[unlikely]]
-    throw_unreadable(0, nullptr);
+    throw_unsaved();
   return lend(Node::output, const_cast<Node*>(&node_), output_);
 }
 
 const Tensor& Application::of_several(std::size_t k) const {
-  if (k >= node_.output_count()) throw_unreadable(0, nullptr);
+  if (k >= node_.output_count()) throw_unsaved();
   auto& outputs = rare().outputs;
   outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
@@ -116,7 +126,7 @@ const Tensor& Application::of_several(std::size_t k) const {
 
 const Tensor& Application::saved(std::size_t k) const {
   if (k == 0) return lend(Node::intermediate(0), nullptr, intermediate_);
-  if (k >= Node::most_intermediates) throw_unreadable(0, nullptr);
+  if (k >= Node::most_intermediates) throw_unsaved();
   Rare::Loans& intermediates = rare().intermediates;
   if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);
   return lend(Node::intermediate(k), nullptr, intermediates[k]);

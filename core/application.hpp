@@ -82,7 +82,8 @@ class Application {
   const Tensor& lend(Node::SavedMask which, Node* node, Loan& loan) const;
   const Tensor& of_several(std::size_t k) const;
   Loan& rare_input(std::size_t i) const;
-  [[noreturn]] void throw_unreadable(Node::SavedMask which, const Node* named) const;
+  void check_readable(Node::SavedMask which, const Node* named) const;
+  [[noreturn]] void throw_unsaved() const;
   [[noreturn]] void throw_forgotten() const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
@@ -125,6 +126,14 @@ class Vjp : public Application {
     const Ref<Value>& sum = sums_[sum_places_[i]].value_ref();
     return sum && sum->exclusive() ? sum.get() : nullptr;
   }
+  /// The same where nothing has come together yet, zeros then: for an op whose gradient is zero but
+  /// for a part, to which it adds. Null where that cannot be.
+  virtual const Ref<Value>* sum_from_zeros(std::size_t i) = 0;
+  /// Gives a gradient of input i that is zero but for rows, positions of the first axis: row
+  /// index[k] of it is the sum of the rows[k], where index is i64 of any shape and rows has its
+  /// axes instead of the input's first. False, and nothing is given, where it is better added to
+  /// sum_from_zeros().
+  virtual bool give_rows(std::size_t i, const Tensor& index, const Tensor& rows) = 0;
   /// True when the gradient of this very node was asked for, so that no rule may step over it.
   virtual bool asked_for(const Node* node) const noexcept = 0;
 
@@ -135,6 +144,7 @@ class Vjp : public Application {
   Vjp(const Node& node, bool recorded, std::span<Tensor> g,
       std::span<const std::uint32_t> sum_places, Tensor* sums) noexcept
       : Application(node, recorded), g_(g), sum_places_(sum_places), sums_(sums) {}
+  std::uint32_t sum_place(std::size_t i) const noexcept { return sum_places_[i]; }
   Tensor& sum_at(std::size_t i) const noexcept { return sums_[sum_places_[i]]; }
 
  private:

@@ -28,15 +28,33 @@ using ArrayMap = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, Eigen::Dynamic
 template <class T>
 using VectorMap = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 1>, 0, Eigen::InnerStride<>>;
 
-/// The same for writing: row-major, without gaps.
+/// An Eigen::Map for writing: row-major, without gaps. It keeps the memory, and is watched as a
+/// WritableSpan is.
+template <class Dense>
+class WritableMap : public Eigen::Map<Dense> {
+ public:
+  WritableMap(const Tensor& tensor, Eigen::Index rows, Eigen::Index columns)
+      : Eigen::Map<Dense>(static_cast<typename Dense::Scalar*>(tensor.value_ref()->bytes()), rows,
+                          columns),
+        writing_(tensor.value_ref()) {}
+  using Eigen::Map<Dense>::operator=;
+  WritableMap(const WritableMap&) = default;
+  WritableMap& operator=(const WritableMap& other) {
+    Eigen::Map<Dense>::operator=(other);  // the elements
+    return *this;
+  }
+
+ private:
+  Writing writing_;
+};
 template <class T>
 using MutableMatrixMap =
-    Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+    WritableMap<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 template <class T>
 using MutableArrayMap =
-    Eigen::Map<Eigen::Array<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+    WritableMap<Eigen::Array<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 template <class T>
-using MutableVectorMap = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>>;
+using MutableVectorMap = WritableMap<Eigen::Matrix<T, Eigen::Dynamic, 1>>;
 
 namespace detail {
 
@@ -93,24 +111,24 @@ VectorMap<T> as_vector(const Tensor& tensor, Where where = Where::current()) {
 template <class T>
 MutableMatrixMap<T> as_mutable_matrix(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_matrix", tensor, 1, 2, where);
-  T* data = tensor.mutable_data<T>(where).data();
-  return MutableMatrixMap<T>(data, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
+  tensor.mutable_data<T>(where);
+  return MutableMatrixMap<T>(tensor, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
 }
 
 /// The same for arithmetic by coefficients.
 template <class T>
 MutableArrayMap<T> as_mutable_array(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_array", tensor, 1, 2, where);
-  T* data = tensor.mutable_data<T>(where).data();
-  return MutableArrayMap<T>(data, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
+  tensor.mutable_data<T>(where);
+  return MutableArrayMap<T>(tensor, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
 }
 
 /// The same for a 1-d tensor as a vector.
 template <class T>
 MutableVectorMap<T> as_mutable_vector(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_vector", tensor, 1, 1, where);
-  T* data = tensor.mutable_data<T>(where).data();
-  return MutableVectorMap<T>(data, tensor.size(0));
+  tensor.mutable_data<T>(where);
+  return MutableVectorMap<T>(tensor, tensor.size(0), 1);
 }
 
 /// A copy of any dense Eigen expression, which is evaluated: (rows, columns), or (n,) when it is a
@@ -123,7 +141,9 @@ Tensor from_eigen(const Eigen::DenseBase<D>& expression, Where where = Where::cu
       std::is_same_v<typename Eigen::internal::traits<D>::XprKind, Eigen::ArrayXpr>;
   constexpr DType dtype = detail::exact_dtype<Scalar>;
   using T = std::conditional_t<dtype == i64, std::int64_t, Scalar>;
-  using Map = std::conditional_t<is_array, MutableArrayMap<T>, MutableMatrixMap<T>>;
+  using Map = Eigen::Map<
+      std::conditional_t<is_array, Eigen::Array<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>,
+                         Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>>;
 
   const Eigen::Index rows = expression.rows(), columns = expression.cols();
   Shape shape{rows, columns};

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <chainrule/core/allocator.hpp>
+#include <chainrule/core/fork.hpp>
 #include <chainrule/core/op.hpp>
 
 namespace chainrule {
@@ -25,10 +26,16 @@ thread_local constinit bool freeing __attribute__((tls_model("initial-exec"))) =
 // An application looks for the nodes of its outputs, and these leave it when they go, perhaps on
 // another thread.
 std::mutex outputs_mutex;
+const detail::HeldOverFork held(outputs_mutex);
 
 // What grad_value() and grad_node() refer to without a gradient.
 const Ref<Value> no_value;
 const Ref<Node> no_node;
+const RowGradientParts no_rows;
+
+// Threads may read the gradient of a shared parameter at the same time.
+std::mutex rows_mutex;
+const detail::HeldOverFork rows_held(rows_mutex);
 
 }  // namespace
 
@@ -38,6 +45,7 @@ struct Node::Extra {
   std::size_t name_size = 0;
   Ref<Value> grad_value;
   Ref<Node> grad_node;
+  RowGradientParts grad_rows;
 
   ~Extra() { drop_name(); }
   void drop_name() noexcept {
@@ -50,6 +58,10 @@ struct Node::Extra {
 void Node::throw_too_many(const Op& op, std::uint32_t output_count, const Where& where) {
   throw ValueError(fmt::format("{}: {} outputs are too many", op.name(), output_count), where,
                    fmt::format("an op has at most {}", most_counted));
+}
+
+std::uint32_t Node::content_of(const Value* value) noexcept {
+  return value->content() | content_saved;
 }
 
 Ref<Node> Node::make_leaf(const Value& value, bool requires_grad, const Where& where) {
@@ -68,8 +80,8 @@ Ref<Node> Node::output_of(const Ref<Node>& application, std::size_t k, const Val
       Ref<Node>::adopt(allocate(&detail::output_op(), 1, 0, {}, value, application->where(), 1));
   node->output_count_ = 0;
   node->index_or_left_out_ = static_cast<std::uint8_t>(k);
-  node->fill([&](std::size_t) { return application.get(); }, [](std::size_t) { return nullptr; },
-             [](std::size_t) { return nullptr; });
+  const auto nothing_saved = [&](std::size_t) { return const_cast<Value*>(&value); };
+  node->fill([&](std::size_t) { return application.get(); }, nothing_saved, nothing_saved);
   const std::lock_guard lock(outputs_mutex);
   if (place && place->refs.retain_if_alive()) return Ref<Node>::adopt(place);  // another was faster
   place = node.get();
@@ -118,6 +130,27 @@ void Node::set_grad(Ref<Value> value, Ref<Node> node) {
   Extra& mine = extra();
   mine.grad_value = std::move(value);
   mine.grad_node = std::move(node);
+  mine.grad_rows.clear();
+}
+
+const RowGradientParts& Node::grad_rows() const noexcept {
+  return extra_ ? extra_->grad_rows : no_rows;
+}
+
+void Node::set_grad_rows(RowGradientParts rows) {
+  set_grad({}, {});
+  extra().grad_rows = std::move(rows);
+}
+
+void Node::make_grad_dense() {
+  if (!extra_) return;
+  const std::lock_guard lock(rows_mutex);
+  if (extra_->grad_rows.empty()) return;
+  const Shape all = shape();
+  Ref<Value> dense = Value::make(dtype(), all);
+  std::memset(dense->bytes(), 0, dense->byte_count());
+  extra_->grad_rows.add_to(*dense);
+  set_grad(std::move(dense), {});
 }
 
 void Node::release_saved() noexcept {
@@ -148,7 +181,7 @@ void Node::free_block(Node* node) noexcept {
     memory::deallocate(extra, sizeof(Extra));
   }
   memory::deallocate(node, bytes);
-  memory::cache().count_node(-1);
+  memory::count_node(-1);
 }
 
 // Freeing a node may free its inputs, and so on for a million levels: what becomes free meanwhile

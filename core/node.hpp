@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/parameters.hpp>
 #include <chainrule/core/ref.hpp>
+#include <chainrule/core/row_gradient.hpp>
 #include <chainrule/core/shape.hpp>
 #include <chainrule/core/value.hpp>
 
@@ -20,6 +22,13 @@ namespace chainrule {
 
 class Op;
 class Tensor;
+
+namespace detail {
+
+extern thread_local constinit std::uint64_t next_sequence
+    __attribute__((tls_model("initial-exec")));
+
+}  // namespace detail
 
 /// One application of an op in the dynamic graph, or a leaf (a parameter, or a named constant). It
 /// owns its inputs' nodes and the values that its gradient rule needs, and nothing above it: the
@@ -71,7 +80,7 @@ class Node {
   /// Which of them; 0 for every other node.
   std::size_t output_index() const noexcept { return is_output() ? index_or_left_out_ : 0; }
   bool requires_grad() const noexcept { return requires_grad_; }
-  /// The order of creation on the thread that made it.
+  /// Larger than that of each of its inputs, and of every node that its thread made before.
   std::uint64_t sequence() const noexcept { return sequence_; }
   const Where& where() const noexcept { return where_; }
   DType dtype() const noexcept { return dtype_; }
@@ -109,11 +118,24 @@ class Node {
     return has_parameters_ ? *reinterpret_cast<const std::size_t*>(parameter_bytes() - 8) : 0;
   }
 
-  /// A saved value, and its version when it was saved.
+  /// A saved value, and whether it was written to since. What is not for rules is kept only so that
+  /// the graph can be computed again.
   struct SavedValue {
     Value* value = nullptr;
-    std::uint32_t version = 0;
+    std::uint32_t version = 0;  // when it was saved; see version_bits
+    bool for_rules() const noexcept { return (version & not_for_rules) == 0; }
+    bool by_content() const noexcept { return (version & content_saved) != 0; }
+    bool unchanged() const noexcept {
+      return (by_content() ? value->content() : value->version() & version_bits) ==
+             (version & version_bits);
+    }
+    /// As a rule may read it; false also where unchanged() has to look at the elements.
+    bool readable() const noexcept { return value && (value->version() & version_bits) == version; }
   };
+  static constexpr std::uint32_t not_for_rules = std::uint32_t{1} << 31;
+  // What was open for writing is saved with its content() in the place of its version.
+  static constexpr std::uint32_t content_saved = std::uint32_t{1} << 30;
+  static constexpr std::uint32_t version_bits = content_saved - 1;
   /// What one bit of a mask names; a null value when it was not saved or is released.
   SavedValue saved_as(SavedMask which) const noexcept {
     if (!(saved_mask_ & which)) return {};
@@ -121,7 +143,9 @@ class Node {
     return {saved_array()[at], version_array()[at]};
   }
   Value* saved(SavedMask which) const noexcept { return saved_as(which).value; }
-  std::uint32_t saved_version(SavedMask which) const noexcept { return saved_as(which).version; }
+  std::uint32_t saved_version(SavedMask which) const noexcept {
+    return saved_as(which).version & version_bits;
+  }
   Value* saved_input(std::size_t i) const noexcept {
     return i < most_saved_inputs ? saved(input(i)) : nullptr;
   }
@@ -142,12 +166,19 @@ class Node {
   void release_saved_output() noexcept;
   bool released() const noexcept { return saved_ != Saved::all; }
 
-  /// The gradient that backward() left at a leaf.
+  /// The gradient that backward() left at a leaf. Where it is rows alone, grad_rows() has them, and
+  /// grad_value() is null until make_grad_dense(). A leaf never has both.
   const Ref<Value>& grad_value() const noexcept;
   const Ref<Node>& grad_node() const noexcept;
   /// Makes room for a gradient, so that set_grad() cannot fail for want of memory.
   void reserve_grad() { extra(); }
   void set_grad(Ref<Value> value, Ref<Node> node);
+  const RowGradientParts& grad_rows() const noexcept;
+  /// Makes rows the gradient; after reserve_grad() it cannot fail.
+  void set_grad_rows(RowGradientParts rows);
+  /// Turns rows into a gradient of the leaf's shape. Several threads may do it at once. Throws
+  /// MemoryError.
+  void make_grad_dense();
 
   static void destroy(Node* node) noexcept;
   /// Says that the node is read soon.
@@ -158,26 +189,37 @@ class Node {
 
   /// Links the inputs and keeps the values that the mask given to make() names; while the node
   /// is not yet shared. `input_node(i)` and `input_value(i)` give the operands,
-  /// `result(k)` the outputs and behind them the intermediates.
+  /// `result(k)` the outputs and behind them the intermediates. The inputs of `not_read` are not
+  /// for rules.
   template <class InputNode, class InputValue, class Result>
-  void fill(InputNode&& input_node, InputValue&& input_value, Result&& result) noexcept {
+  void fill(InputNode&& input_node, InputValue&& input_value, Result&& result,
+            SavedMask not_read = 0) noexcept {
     Node** inputs = input_array();
     Value** saved = saved_array();
     std::uint32_t* versions = version_array();
     bool requires_grad = false;
+    std::uint64_t sequence = sequence_;
     const std::uint32_t count = input_count_;
     SavedMask operands = saved_mask_ & (output - 1);
     SavedMask results = saved_mask_ >> most_saved_inputs;
-    for (std::uint32_t i = 0; i < count; ++i, operands >>= 1) {
+    for (std::uint32_t i = 0; i < count; ++i, operands >>= 1, not_read >>= 1) {
       Node* input = input_node(i);
       if (input) {
         input->refs.retain();
         requires_grad |= input->requires_grad_;
+        sequence = std::max(sequence, input->sequence_ + 1);
       }
       inputs[i] = input;
-      if (operands & 1) keep(input_value(i), saved++, versions++);
+      if (operands & 1) {
+        keep(input_value(i), saved++, versions);
+        *versions++ |= static_cast<std::uint32_t>(not_read) << 31;
+      }
     }
     requires_grad_ = requires_grad;
+    if (sequence != sequence_) [[unlikely]] {  // an input was made by a thread that is ahead
+      sequence_ = sequence;
+      detail::next_sequence = sequence + 1;
+    }
     for (std::size_t k = 0; results != 0; ++k, results >>= 1)
       if (results & 1)
         keep(result(k < most_outputs ? k : output_count_ + (k - most_outputs)), saved++,
@@ -195,10 +237,11 @@ class Node {
 
  private:
   struct Extra;
+  static std::uint32_t content_of(const Value* value) noexcept;
   static void keep(Value* value, Value** saved, std::uint32_t* version) noexcept {
     value->refs.retain();
     *saved = value;
-    *version = value->version();
+    *version = value->is_open() ? content_of(value) : value->version() & version_bits;
   }
   Node(const Op* op, std::uint32_t input_count, SavedMask saved, const Parameters& parameters,
        const Value& out, const Where& where, std::uint32_t output_count,
@@ -272,13 +315,6 @@ class Node {
   static_assert(max_rank < 32 && DType::boolean <= DType{3});  // what the bits above can say
 };
 
-namespace detail {
-
-extern thread_local constinit std::uint64_t next_sequence
-    __attribute__((tls_model("initial-exec")));
-
-}  // namespace detail
-
 // Here, so that record() is one function: nodes are made by the million.
 
 inline std::size_t Node::block_bytes(std::size_t inputs, std::size_t saved, std::size_t rank,
@@ -316,7 +352,7 @@ inline Node* Node::allocate(const Op* op, std::uint32_t input_count, SavedMask s
     else
       std::memcpy(to, parameters.bytes().data(), parameters.size());
   }
-  memory::cache().count_node(1);
+  memory::count_node(1);
   return node;
 }
 

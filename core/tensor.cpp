@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include <chainrule/core/out_of_memory.hpp>
+
 namespace chainrule {
 
 namespace {
@@ -118,7 +120,7 @@ std::span<const T> Tensor::data(Where where) const {
 }
 
 template <class T>
-std::span<T> Tensor::mutable_data(Where where) {
+WritableSpan<T> Tensor::mutable_data(Where where) {
   const std::span<const T> elements = data<T>(where);
   if (node_ && !node_->is_leaf() && node_->requires_grad())
     throw GradError(fmt::format("mutable_data: {} is the result of a recorded operation and cannot "
@@ -132,7 +134,7 @@ std::span<T> Tensor::mutable_data(Where where) {
         fmt::format("mutable_data: {} is borrowed memory that is const", describe(*this)), where,
         "borrow a span of non-const elements, or copy them with from_span");
   value_->bump_version();
-  return {const_cast<T*>(elements.data()), elements.size()};
+  return {std::span(const_cast<T*>(elements.data()), elements.size()), value_};
 }
 
 Tensor& Tensor::requires_grad_(bool on, Where where) & {
@@ -168,6 +170,12 @@ Tensor Tensor::detach(Where where) const {
   return Tensor(value_);
 }
 
+Tensor Tensor::grad(Where where) const {
+  if (!node_) return {};
+  detail::naming_memory("grad", where, [&] { node_->make_grad_dense(); });
+  return Tensor(node_->grad_value(), node_->grad_node());
+}
+
 void Tensor::set_grad(const Tensor& grad, Where where) {
   if (!grad.defined()) return zero_grad();
   if (!node_ || !node_->is_leaf() || !node_->requires_grad())
@@ -199,7 +207,7 @@ std::string describe(const Tensor& tensor) {
   template T Tensor::at<T>(const Shape&, Where) const;       \
   template std::vector<T> Tensor::to_vector<T>(Where) const; \
   template std::span<const T> Tensor::data<T>(Where) const;  \
-  template std::span<T> Tensor::mutable_data<T>(Where);
+  template WritableSpan<T> Tensor::mutable_data<T>(Where);
 CHAINRULE_ELEMENT_TYPE(float)
 CHAINRULE_ELEMENT_TYPE(double)
 CHAINRULE_ELEMENT_TYPE(std::int64_t)

@@ -14,6 +14,7 @@
 #include <chainrule/core/ref.hpp>
 #include <chainrule/core/shape.hpp>
 #include <chainrule/core/value.hpp>
+#include <chainrule/core/writable.hpp>
 
 namespace chainrule {
 
@@ -35,6 +36,15 @@ class Tensor {
   Tensor() noexcept = default;
   explicit Tensor(Ref<Value> value, Ref<Node> node = {}) noexcept
       : value_(std::move(value)), node_(std::move(node)) {}
+
+  Tensor(const Tensor&) noexcept = default;
+  Tensor(Tensor&&) noexcept = default;
+  ~Tensor() = default;
+  Tensor& operator=(const Tensor&) & noexcept = default;
+  Tensor& operator=(Tensor&&) & noexcept = default;
+  /// A temporary, as x[0], is a handle of its own, and what is assigned to it would be lost.
+  void operator=(const Tensor&) && =
+      delete;  // mutable_data() writes; where() and concat() make anew
 
   bool defined() const noexcept { return static_cast<bool>(value_); }
 
@@ -76,9 +86,11 @@ class Tensor {
   std::span<const T> data(Where where = Where::current()) const;
   /// The same for writing: moves the version, so that a backward through a graph that saved the old
   /// elements reports it. Throws GradError for the result of a recorded operation, ValueError for
-  /// memory that was borrowed as const.
+  /// memory that was borrowed as const. What it gives is a std::span that keeps the memory; as long
+  /// as it lives, writes between an operation and its backward are reported, too. Through a copy
+  /// that is a plain std::span, or a pointer, they are not.
   template <class T>
-  std::span<T> mutable_data(Where where = Where::current());
+  WritableSpan<T> mutable_data(Where where = Where::current());
 
   // --- its place in the graph ---
 
@@ -97,8 +109,10 @@ class Tensor {
   std::string_view name() const noexcept { return node_ ? node_->name() : std::string_view(); }
   /// The same value without a graph.
   [[nodiscard]] Tensor detach(Where where = Where::current()) const;
-  /// The gradient that backward() left here; undefined when there is none.
-  Tensor grad() const { return node_ ? Tensor(node_->grad_value(), node_->grad_node()) : Tensor(); }
+  /// The gradient that backward() left here; undefined when there is none. Where a few rows of a
+  /// large table were looked up, backward() keeps these rows alone, which the optimizers know;
+  /// asking for it here makes it as large as the table.
+  Tensor grad(Where where = Where::current()) const;
   /// Puts the numbers of a gradient there, without its graph, as clipping does. Throws GradError
   /// unless this is a parameter, DTypeError and ShapeError unless dtype and shape agree; an
   /// undefined tensor removes the gradient.

@@ -196,6 +196,65 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* elements,
   return Ref<Value>::adopt(value);
 }
 
+namespace {
+
+constexpr std::uint8_t many = 255;
+
+// A multiplication carries differences to higher bits, and the shift brings them down again.
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t word) noexcept {
+  hash = (hash ^ word) * 0x9E3779B97F4A7C15U;
+  return hash ^ hash >> 32;
+}
+
+std::uint64_t hash_of(const unsigned char* bytes, std::size_t count, std::uint64_t hash) noexcept {
+  std::size_t i = 0;
+  for (std::uint64_t word; i + sizeof word <= count; i += sizeof word) {
+    std::memcpy(&word, bytes + i, sizeof word);
+    hash = mixed(hash, word);
+  }
+  for (; i < count; ++i) hash = mixed(hash, bytes[i]);
+  return hash;
+}
+
+}  // namespace
+
+void Value::begin_writing() noexcept {
+  std::atomic<std::uint8_t>& writers = (base_ ? base_ : this)->writers_;
+  std::uint8_t count = writers.load(std::memory_order_relaxed);
+  while (count != many &&
+         !writers.compare_exchange_weak(count, static_cast<std::uint8_t>(count + 1))) {
+  }
+}
+
+void Value::end_writing() noexcept {
+  std::atomic<std::uint8_t>& writers = (base_ ? base_ : this)->writers_;
+  std::uint8_t count = writers.load(std::memory_order_relaxed);
+  while (count != many &&
+         !writers.compare_exchange_weak(count, static_cast<std::uint8_t>(count - 1))) {
+  }
+}
+
+std::uint32_t Value::content() const noexcept {
+  const auto* bytes = static_cast<const unsigned char*>(elements_);
+  const std::size_t size = size_of(dtype_);
+  std::uint64_t hash = 0;
+  if (contiguous_) {
+    hash = hash_of(bytes, byte_count(), hash);
+  } else if (numel_ != 0) {
+    std::int64_t index[max_rank] = {}, offset = 0;
+    for (int axis = 0; axis >= 0;) {
+      hash = hash_of(bytes + offset * static_cast<std::int64_t>(size), size, hash);
+      for (axis = rank_ - 1; axis >= 0; --axis) {
+        offset += strides()[axis];
+        if (++index[axis] < dims()[axis]) break;
+        offset -= strides()[axis] * dims()[axis];
+        index[axis] = 0;
+      }
+    }
+  }
+  return static_cast<std::uint32_t>(mixed(hash, 1) >> 34);
+}
+
 void Value::destroy(Value* value) noexcept {
   if (value->small_block_ != 0) return memory::deallocate(value, value->small_block_);
   const std::size_t header = value->header_bytes();

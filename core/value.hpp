@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -74,9 +75,20 @@ class Value {
   std::uint32_t version() const noexcept { return base_ ? base_->version_ : version_; }
   void bump_version() noexcept { ++(base_ ? base_->version_ : version_); }
 
+  /// Between these the elements may change without a new version; see Writing. They count, and
+  /// views share the count of their base.
+  void begin_writing() noexcept;
+  void end_writing() noexcept;
+  bool is_open() const noexcept { return owner()->writers_.load(std::memory_order_relaxed) != 0; }
+  /// 30 bits that tell one content of the elements from another.
+  std::uint32_t content() const noexcept;
+
   /// True when the elements were borrowed as const and must not be written, not even by an
   /// optimizer.
   bool read_only() const noexcept { return owner()->read_only_; }
+
+  /// True when somebody else keeps the elements; see borrow().
+  bool borrowed() const noexcept { return owner()->borrowed_; }
 
   /// The owner of the elements: the base of a view, or this.
   const Value* owner() const noexcept { return base_ ? base_ : this; }
@@ -101,7 +113,8 @@ class Value {
   bool contiguous_;
   bool borrowed_;
   bool read_only_ = false;
-  std::uint16_t small_block_ = 0;  // bytes of an owner's block, if it is a small one
+  std::atomic<std::uint8_t> writers_{0};  // that may write; 255 stands for more, and stays
+  std::uint16_t small_block_ = 0;         // bytes of an owner's block, if it is a small one
   void* elements_;
   Value* base_;
   std::int64_t numel_;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/accumulate.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
@@ -17,6 +19,9 @@ namespace {
 
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
+using RowGradients = std::map<std::uint32_t, RowGradientParts>;  // by place
+
+Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
 
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
@@ -24,7 +29,8 @@ struct Sweep {
   Gradients& gradients;
   std::span<const Tensor> targets;
   bool recorded;
-  bool release;  // saved values, once a node was passed
+  bool release;                  // saved values, once a node was passed
+  RowGradients* rows = nullptr;  // where leaves may get theirs by rows
 };
 
 class Rule final : public Vjp {
@@ -50,12 +56,34 @@ class Rule final : public Vjp {
     if (!input.same_shape(*given)) gradient = sum_to_shape(gradient, input.shape(), node());
     accumulate(sum_at(i), std::move(gradient), recorded());
   }
+  const Ref<Value>* sum_from_zeros(std::size_t i) override {
+    if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
+    Tensor& sum = sum_at(i);
+    const Node& input = *node().inputs()[i];
+    if (!sum.defined())
+      sum = zeros(input.shape(), input.dtype(), where());
+    else if (!sum.value_ref()->exclusive())
+      sum = copied(sum);
+    return &sum.value_ref();
+  }
+  bool give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
+    if (!sweep_.rows || recorded() || detail::mode.observer || !needs(i)) return false;
+    const Node& input = *node().inputs()[i];
+    if (!input.is_leaf() || sum_at(i).defined()) return false;
+    // Small tables, and those of which much is read, are as fast without.
+    const Shape shape = input.shape();
+    if (shape.numel() < rows_from || index.numel() > shape[0] / 8) return false;
+    (*sweep_.rows)[sum_place(i)].add(kernels::copied(*index.value_ref()),
+                                     kernels::contiguous(rows.value_ref()));
+    return true;
+  }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
   }
 
  private:
   static_assert(not_wanted == Traversal::none);
+  static constexpr std::int64_t rows_from = 1 << 14;  // elements of a table
   void check_place(std::size_t i) const {
     if (i >= input_count())
       throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
@@ -166,8 +194,6 @@ void check_seed(const Tensor& output, const Tensor& seed, const char* caller, co
                      where);
 }
 
-Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
-
 // A parameter's grad() is its own: nobody else sees its elements, and they are row-major. What has
 // a graph cannot be written to anyway.
 Tensor owned(Tensor&& gradient) {
@@ -204,6 +230,37 @@ class LentGradients {
   Leaves lent_;
 };
 
+// Adds rows to a leaf's gradient, which may be undefined, or seen by others.
+void add_rows(Tensor& gradient, const Node& leaf, const RowGradientParts& rows) {
+  if (!gradient.defined())
+    gradient = zeros(leaf.shape(), leaf.dtype(), leaf.where());
+  else if (!gradient.value_ref()->exclusive())
+    gradient = copied(gradient);
+  rows.add_to(*gradient.value_ref());
+}
+
+// Leaves in `rows` a leaf's rows, with those that it has already, where they are all of its
+// gradient and fewer than the leaf's; adds them to its gradient elsewhere.
+void settle_rows(const Traversal& traversal, Gradients& gradients, RowGradients& rows,
+                 Leaves& leaves) {
+  for (auto each = rows.begin(); each != rows.end();) {
+    const auto& [i, parts] = *each;
+    Node& leaf = traversal.node(i);
+    Tensor& sum = gradients[i];
+    RowGradientParts all = leaf.grad_rows();
+    all.add(parts);
+    if (!sum.defined() && !leaf.grad_value() && all.row_count() <= leaf.shape()[0] / 2) {
+      leaf.reserve_grad();
+      each->second = std::move(all);
+      ++each;
+    } else {
+      if (!sum.defined()) leaves.push_back(i);
+      add_rows(sum, leaf, parts);
+      each = rows.erase(each);
+    }
+  }
+}
+
 void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions options,
                    const Where& where) {
   const bool recorded = options.create_graph;
@@ -216,7 +273,8 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   // Leaves get their gradients together at the end. They are parked where they were found, since
   // nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
-  const Sweep sweep{traversal, gradients, {}, recorded, release};
+  RowGradients rows;
+  const Sweep sweep{traversal, gradients, {}, recorded, release, &rows};
   Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
     if (!traversal.node(i).is_leaf()) return;
@@ -224,8 +282,10 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     leaves.push_back(static_cast<std::uint32_t>(i));
   });
   // First what may fail for want of memory, then what cannot.
+  settle_rows(traversal, gradients, rows, leaves);
   for (std::uint32_t i : leaves) {
-    const Node& leaf = traversal.node(i);
+    Node& leaf = traversal.node(i);
+    leaf.make_grad_dense();
     if (leaf.grad_value())
       accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
     traversal.node(i).reserve_grad();
@@ -233,6 +293,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   }
   for (std::uint32_t i : leaves)
     traversal.node(i).set_grad(gradients[i].value_ref(), gradients[i].node_ref());
+  for (auto& [i, parts] : rows) traversal.node(i).set_grad_rows(std::move(parts));
 }
 
 }  // namespace
@@ -251,15 +312,19 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
 }
 
 void backward(const Tensor& output, BackwardOptions options, Where where) {
-  check_output(output, "backward", where);
-  check_scalar(output, "backward", where);
-  backward_from(output, ones(output.shape(), output.dtype()), options, where);
+  detail::naming_memory("backward", where, [&] {
+    check_output(output, "backward", where);
+    check_scalar(output, "backward", where);
+    backward_from(output, ones(output.shape(), output.dtype()), options, where);
+  });
 }
 
 void backward(const Tensor& output, const Tensor& seed, BackwardOptions options, Where where) {
-  check_output(output, "backward", where);
-  check_seed(output, seed, "backward", where);
-  backward_from(output, seed, options, where);
+  detail::naming_memory("backward", where, [&] {
+    check_output(output, "backward", where);
+    check_seed(output, seed, "backward", where);
+    backward_from(output, seed, options, where);
+  });
 }
 
 void Tensor::backward(BackwardOptions options, Where where) const {
@@ -327,18 +392,21 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
 
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
                          std::span<const Tensor> inputs, GradOptions options, Where where) {
-  return grad(outputs, seeds, Seeds::callers, inputs, options, where);
+  return detail::naming_memory(
+      "grad", where, [&] { return grad(outputs, seeds, Seeds::callers, inputs, options, where); });
 }
 
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          GradOptions options, Where where) {
-  std::vector<Tensor> seeds;
-  for (const Tensor& output : outputs) {
-    check_output(output, "grad", where);
-    check_scalar(output, "grad", where);
-    seeds.push_back(ones(output.shape(), output.dtype()));
-  }
-  return grad(outputs, seeds, Seeds::ours, inputs, options, where);
+  return detail::naming_memory("grad", where, [&] {
+    std::vector<Tensor> seeds;
+    for (const Tensor& output : outputs) {
+      check_output(output, "grad", where);
+      check_scalar(output, "grad", where);
+      seeds.push_back(ones(output.shape(), output.dtype()));
+    }
+    return grad(outputs, seeds, Seeds::ours, inputs, options, where);
+  });
 }
 
 std::vector<Tensor> grad(std::initializer_list<Tensor> outputs,
@@ -358,7 +426,9 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, G
 }
 
 Tensor grad(const Tensor& output, const Tensor& input, GradOptions options, Where where) {
-  return grad(std::span(&output, 1), std::span(&input, 1), options, where)[0];
+  return detail::naming_memory("grad", where, [&] {
+    return grad(std::span(&output, 1), std::span(&input, 1), options, where)[0];
+  });
 }
 
 }  // namespace chainrule

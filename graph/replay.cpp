@@ -20,7 +20,7 @@ Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& wh
   Value* value = node.saved_input(k);
   if (!value) return {};
   const Node::SavedMask which = Node::input(k);
-  if (node.saved_version(which) != value->version()) {
+  if (!node.saved_as(which).unchanged()) {
     const Node* input = node.inputs()[k];
     const std::string_view name = input ? input->name() : std::string_view();
     throw GradError(

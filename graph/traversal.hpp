@@ -21,7 +21,8 @@ class Traversal {
   enum class Visit { differentiable, everything };
 
   Traversal(std::span<const Tensor> outputs, Visit visit) : Traversal(outputs, {}, visit) {}
-  /// Only nodes on a path from a target to an output are relevant().
+  /// Only nodes on a path from a target to an output are relevant(). What is older than all targets
+  /// is not even visited.
   Traversal(std::span<const Tensor> outputs, std::span<const Tensor> targets, Visit visit);
 
   std::size_t size() const noexcept { return entries_.size(); }
@@ -72,10 +73,13 @@ class Traversal {
   Vector<std::uint32_t> outputs_;
   Vector<std::uint32_t> targets_;
 
-  void search(std::span<const Tensor> outputs, Visit visit);
-  bool finished(const Node* node) const noexcept {
-    return node->mark < entries_.size() && entries_[node->mark].node == node;
-  }
+  class NodeMarks;
+  class TableMarks;
+  template <class Marks>
+  void search(Marks& marks, std::span<const Tensor> outputs, std::span<const Tensor> targets,
+              Visit visit);
+  void find_relevant() noexcept;
+  void count_places();
 };
 
 namespace detail {

@@ -268,6 +268,10 @@ class BinaryOp : public Op {
 ///
 ///     Tensor adjoint(const Application& r, const Tensor& g) const;  // the transposed map
 ///
+/// and, where that is zero but for a part (a slice's gradient), so that only the part costs,
+///
+///     bool give_part(Vjp& r) const;  // adds it to *r.sum_from_zeros(0); false where that is null
+///
 /// A gradient of the broadcast shape is summed to the operand's by the traversal. The operands
 /// behind the first, of which there are `others` (the index of a look-up), have no gradient: they
 /// say which map it is, and are saved for the rules.
@@ -282,7 +286,11 @@ class LinearMap : public Op {
     return mask;
   }
   void vjp(Vjp& r) const final {
-    if (r.needs(0)) r.give(0, static_cast<const Self&>(*this).adjoint(r, r.g()));
+    if (!r.needs(0)) return;
+    const Self& self = static_cast<const Self&>(*this);
+    if constexpr (requires { self.give_part(r); })
+      if (self.give_part(r)) return;
+    r.give(0, self.adjoint(r, r.g()));
   }
   Tensor jvp(Jvp& r) const override {
     if (!r.has(0)) return zeros(r.node().shape(), r.node().dtype());

@@ -67,9 +67,12 @@ void Optimizer::set_learning_rate(double rate, Where where) {
 }
 
 void Optimizer::check_gradients(const Where& where) const {
+  if (parameters_.empty())
+    throw ValueError(fmt::format("{}: this optimizer was moved from", name_), where,
+                     "use the one that it was moved to");
   std::size_t missing = 0, first = 0;
   for (std::size_t i = parameters_.size(); i-- > 0;)
-    if (!parameters_[i].node()->grad_value()) {
+    if (!parameters_[i].node()->grad_value() && parameters_[i].node()->grad_rows().empty()) {
       ++missing;
       first = i;
     }
@@ -100,7 +103,16 @@ void Optimizer::step(Where where) {
   const NoGrad guard;
   // First what may fail for want of memory, then what cannot.
   std::vector<Ref<Value>> copies;  // of gradients that are not row-major, which few are
+  std::vector<RowGradient> rows;   // of gradients that are rows
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (Node& leaf = *parameters_[i].node(); !leaf.grad_rows().empty()) {
+      if (takes_rows()) {
+        rows.resize(parameters_.size());
+        rows[i] = leaf.grad_rows().combined(*parameters_[i].value_ref());
+        continue;
+      }
+      leaf.make_grad_dense();
+    }
     const Ref<Value>& gradient = parameters_[i].node()->grad_value();
     if (!gradient) continue;
     if (!gradient->contiguous()) {
@@ -117,13 +129,19 @@ void Optimizer::step(Where where) {
   ++step_count_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Ref<Value>& gradient = parameters_[i].node()->grad_value();
-    if (!gradient) continue;
+    const bool by_rows = i < rows.size() && rows[i].index;
+    if (!gradient && !by_rows) continue;
     ++update_counts_[i];
     Value& value = *parameters_[i].value_ref();
-    update(i, value, gradient->contiguous() ? *gradient : *copies[i]);
+    if (by_rows)
+      update_rows(i, value, rows[i]);
+    else
+      update(i, value, gradient->contiguous() ? *gradient : *copies[i]);
     value.bump_version();
   }
 }
+
+void Optimizer::update_rows(std::size_t, Value&, const RowGradient&) {}
 
 void Optimizer::zero_grad() noexcept {
   for (Tensor& parameter : parameters_) parameter.zero_grad();

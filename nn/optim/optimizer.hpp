@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <chainrule/core/row_gradient.hpp>
 #include <chainrule/core/tensor.hpp>
 
 namespace chainrule::nn {
@@ -18,6 +19,10 @@ namespace chainrule::nn {
 ///       optimizer.step();
 ///     }
 ///
+/// Of a parameter of which only a few rows were looked up the gradient is these rows: an optimizer
+/// whose update leaves alone what has no gradient (SGD without momentum and weight decay) costs
+/// what they cost, another one as much as the whole parameter.
+///
 /// An optimizer writes into the parameters, in place and unrecorded, and moves their versions. Its
 /// options hold for all of its parameters: where some are to have others (no weight decay for
 /// biases, say, or a smaller learning rate), give each group an optimizer of its own.
@@ -28,11 +33,12 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   const std::vector<Tensor>& parameters() const noexcept { return parameters_; }
-  /// One update of all parameters. Throws GradError and names the first parameter that has no
-  /// gradient: usually one that the loss does not depend on, and that would silently not be
-  /// trained. When missing gradients are allowed, such parameters stay as they are, and it throws
-  /// only when none has a gradient. Throws MemoryError when there is none for the optimizer's
-  /// state. Whatever it throws, no parameter has changed, and step() can be called again.
+  /// One update of all parameters. Throws ValueError when the optimizer was moved from. Throws
+  /// GradError and names the first parameter that has no gradient: usually one that the loss does
+  /// not depend on, and that would silently not be trained. When missing gradients are allowed,
+  /// such parameters stay as they are, and it throws only when none has a gradient. Throws
+  /// MemoryError when there is none for the optimizer's state. Whatever it throws, no parameter has
+  /// changed, and step() can be called again.
   void step(Where where = Where::current());
   /// Removes the gradients of all parameters.
   void zero_grad() noexcept;
@@ -59,6 +65,11 @@ class Optimizer {
   /// and dtype. Recording is off, and step_count() and update_count(i) count this step already.
   /// Must not fail, or the parameters before this one are a step ahead.
   virtual void update(std::size_t i, Value& parameter, const Value& gradient) = 0;
+  /// Whether update_rows() does the same as update() with a gradient that is zero but for some
+  /// rows.
+  virtual bool takes_rows() const noexcept { return false; }
+  /// Updates parameter i, whose gradient is zero but for some rows; in all else as update().
+  virtual void update_rows(std::size_t i, Value& parameter, const RowGradient& gradient);
   /// How many steps parameter i was updated in; step_count() unless gradients were missing.
   std::int64_t update_count(std::size_t i) const noexcept { return update_counts_[i]; }
 

@@ -84,6 +84,24 @@ void SGD::prepare(std::size_t i, const Value& parameter) {
     momentum_[i] = Tensor(Value::make_like(parameter.dtype(), parameter));
 }
 
+bool SGD::takes_rows() const noexcept {
+  return options_.momentum == 0 && options_.weight_decay == 0;
+}
+
+void SGD::update_rows(std::size_t, Value& parameter, const RowGradient& gradient) {
+  const std::int64_t rows = gradient.index->numel();
+  if (rows == 0) return;
+  const std::int64_t size = gradient.rows->numel() / rows;
+  visit_floating(parameter.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = gradient.rows->data<T>();
+    for (std::int64_t k = 0; k < rows; ++k)
+      sweep_part<Velocity::none, false, false, T>(
+          size, parameter.data<T>() + gradient.index->data<std::int64_t>()[k] * size,
+          from + k * size, nullptr, {static_cast<T>(learning_rate()), 0, 0, 0});
+  });
+}
+
 void SGD::update(std::size_t i, Value& parameter, const Value& gradient) {
   Velocity velocity = Velocity::none;
   Value* v = nullptr;

@@ -36,6 +36,8 @@ class SGD : public Optimizer {
  private:
   void prepare(std::size_t i, const Value& parameter) override;
   void update(std::size_t i, Value& parameter, const Value& gradient) override;
+  bool takes_rows() const noexcept override;
+  void update_rows(std::size_t i, Value& parameter, const RowGradient& gradient) override;
 
   SGDOptions options_;
   std::vector<Tensor> momentum_;  // v of each parameter; undefined before its first step

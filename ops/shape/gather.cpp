@@ -75,6 +75,7 @@ void check_positions(const Evaluation& call, const Whole& whole, int axis) {
 
 // How gather and scatter_add find a part of a whole: one element for each of the index.
 struct ByElement {
+  static constexpr bool whole_rows = false;
   static Shape part_shape(const char* op, const Whole& whole, int axis, const Tensor& index,
                           const Where& where) {
     check_index_dtype(op, index, where);
@@ -97,6 +98,7 @@ struct ByElement {
 
 // How take and index_add do: all that is at a position of the axis for each element of the index.
 struct ByPosition {
+  static constexpr bool whole_rows = true;  // along axis 0
   static Shape part_shape(const char* op, const Whole& whole, int axis, const Tensor& index,
                           const Where& where) {
     check_index_dtype(op, index, where);
@@ -143,6 +145,15 @@ struct Taking : LinearMap<Self, 1> {
     const int axis = call.parameters<int>();
     check_positions(call, Whole(call.tensor(0)), axis);
     kernels::collect(call.out(), By::walk(call.in_ref(0), axis, call.in_ref(1), call.out()));
+  }
+  bool give_part(Vjp& r) const {
+    const int axis = r.parameters<int>();
+    if (By::whole_rows && axis == 0 && r.give_rows(0, r.in(1), r.g())) return true;
+    const Ref<Value>* sum = r.sum_from_zeros(0);
+    if (!sum) return false;
+    const Value& part = *r.g().value_ref();
+    kernels::distribute(part, By::walk(*sum, axis, r.in(1).value_ref(), part));
+    return true;
   }
 };
 
@@ -221,7 +232,7 @@ struct ScatterAdd final : Adding<ScatterAdd, ByElement> {
             {"empty axis 1", {matrix(), zeros({0, 3}, i64), zeros({0, 3}, f64)}, apply1}};
   }
 };
-const ScatterAdd scatter_add_op;
+CHAINRULE_EARLY const ScatterAdd scatter_add_op;
 
 struct Gather final : Taking<Gather, ByElement> {
   Gather() : Taking("gather") {}
@@ -238,7 +249,7 @@ struct Gather final : Taking<Gather, ByElement> {
             {"empty axis 0", {matrix(), zeros({0, 2}, i64)}, apply}};
   }
 };
-const Gather gather_op;
+CHAINRULE_EARLY const Gather gather_op;
 
 Tensor ScatterAdd::adjoint(const Application& r, const Tensor& g) const {
   return taken(gather_op, r, g);
@@ -258,7 +269,7 @@ struct IndexAdd final : Adding<IndexAdd, ByPosition> {
             {"empty axis 0", {matrix(), zeros({0}, i64), zeros({0, 3}, f64)}, apply}};
   }
 };
-const IndexAdd index_add_op;
+CHAINRULE_EARLY const IndexAdd index_add_op;
 
 struct Take final : Taking<Take, ByPosition> {
   Take() : Taking("take") {}
@@ -274,7 +285,7 @@ struct Take final : Taking<Take, ByPosition> {
             {"empty axis 0", {matrix(), zeros({0}, i64)}, apply}};
   }
 };
-const Take take_op;
+CHAINRULE_EARLY const Take take_op;
 
 Tensor IndexAdd::adjoint(const Application& r, const Tensor& g) const {
   return taken(take_op, r, g);
@@ -338,7 +349,7 @@ struct OneHot final : Op {
             {"empty 3 classes", {zeros({0}, i64)}, apply}};
   }
 };
-const OneHot one_hot_op;
+CHAINRULE_EARLY const OneHot one_hot_op;
 
 }  // namespace
 

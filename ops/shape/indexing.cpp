@@ -147,6 +147,13 @@ struct SliceOp final : LinearMap<SliceOp> {
     fix(plan, r.shape_of(0));
     return scatter(g, plan, r.where());
   }
+  bool give_part(Vjp& r) const {
+    const Ref<Value>* sum = r.sum_from_zeros(0);
+    if (!sum) return false;
+    const Part part = part_of((*sum)->dims(), (*sum)->strides(), plan_of(r.node().parameters()));
+    kernels::add(*Value::view(*sum, part.shape, part.strides, part.offset), *r.g().value_ref());
+    return true;
+  }
   Role role(const Parameters&) const override { return Role::Kind::slice; }
   std::string written(const Node& node) const override {
     Plan plan = plan_of(node.parameters());
@@ -161,7 +168,7 @@ struct SliceOp final : LinearMap<SliceOp> {
   }
   std::vector<Sample> samples() const override;
 };
-const SliceOp slice_op;
+CHAINRULE_EARLY const SliceOp slice_op;
 
 // The part in zeros of the whole's shape: the transposed map of slice_op, with a plan for no other
 // shape.
@@ -197,7 +204,7 @@ struct SliceScatter final : LinearMap<SliceScatter> {
   }
   std::vector<Sample> samples() const override;
 };
-const SliceScatter slice_scatter_op;
+CHAINRULE_EARLY const SliceScatter slice_scatter_op;
 
 Tensor scatter(const Tensor& part, const Plan& plan, const Where& where) {
   return apply(slice_scatter_op, {&part}, plan.parameters(), where);

@@ -6,6 +6,9 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/eigen.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -104,6 +107,16 @@ TEST_CASE("eigen: copies of expressions") {
         std::vector<std::int64_t>{7, 7, 7, 7});
   CHECK(from_eigen(Eigen::MatrixXf(0, 4)).shape() == Shape{0, 4});
   CHECK(from_eigen(as_matrix<double>(x)).to_vector<double>() == x.to_vector<double>());
+}
+
+TEST_CASE("eigen: a write through a map made before the forward is reported") {
+  Tensor w = tensor({1.0, 2.0}, f64).requires_grad_();
+  auto map = as_mutable_vector<double>(w);
+  const Tensor unchanged = sum(square(w)), changed = sum(square(w));
+  unchanged.backward();
+  CHECK(w.grad().to_vector<double>() == std::vector<double>{2, 4});
+  map(1) = 50;
+  CHECK_THROWS_AS(changed.backward(), GradError);
 }
 
 TEST_SUITE_END();

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -247,6 +249,25 @@ TEST_CASE("record: leaves a node when an input requires gradients and recording 
   CHECK(y.node()->inputs()[1] == nullptr);
   CHECK(y.node()->saved_input(0) == parameter.value_ref().get());
   CHECK(y.node()->saved_output() == y.value_ref().get());
+}
+
+TEST_CASE("application: a rule reads what reads() names, of a leaf, too") {
+  // In the graph the leaf's value is there all the same, to compute the op again.
+  struct Forgetful final : Op {
+    Forgetful() : Op("forgetful") {}
+    void infer(Inference& call) const override { call.output_like(call.in(0).dtype(), call.in(0)); }
+    void evaluate(Evaluation& call) const override {
+      std::copy_n(call.in(0).data<double>(), call.in(0).numel(), call.out().data<double>());
+    }
+    void vjp(Vjp& r) const override { r.give(0, r.in(0)); }
+    Tensor jvp(Jvp& r) const override { return r.in(0); }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Forgetful forgetful;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  CHECK(error_of<GradError>([&] {
+          backward(apply(forgetful, {&x}, {}, Where::current()), x);
+        }).find("forgetful: the gradient rule reads a value that the op does not save") == 0);
 }
 
 TEST_SUITE_END();

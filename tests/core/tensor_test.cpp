@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -227,6 +228,18 @@ TEST_CASE("tensor: a parameter's gradient can be put and removed") {
         "convert it: to(gradient, f32)");
   CHECK(error_of<GradError>([] { zeros({2}).set_grad(ones({2})); }) ==
         "set_grad: (2,) is not a parameter\n  at HERE\n  hint: call requires_grad_() on it first");
+}
+
+TEST_CASE("tensor: nothing can be assigned to a temporary handle") {
+  // x[0] = y would change the temporary alone.
+  static_assert(!std::is_assignable_v<Tensor, Tensor>);
+  static_assert(!std::is_assignable_v<Tensor, const Tensor&>);
+  static_assert(std::is_assignable_v<Tensor&, Tensor>);
+  static_assert(std::is_nothrow_move_assignable_v<Tensor>);
+  static_assert(std::is_nothrow_move_constructible_v<Tensor>);
+  Tensor x = ones({2});
+  x = {};
+  CHECK_FALSE(x.defined());
 }
 
 TEST_CASE("tensor: a gradient that was put there keeps no graph, and no memory of the parameter") {

@@ -6,22 +6,37 @@
 
 namespace chainrule::kernels {
 
+namespace {
+
+// f(to[i], from[i]) for all elements, whatever the strides.
+template <class T, class F>
+void for_each(Value& to, const Value& from, F f) {
+  T* out = to.data<T>();
+  const T* in = from.data<T>();
+  const Space<2> space(to, {&to, &from});
+  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);
+  space.for_each_row([&](std::int64_t count, std::int64_t, const auto& offset) {
+    T* __restrict y = out + offset[0];
+    const T* x = in + offset[1];
+    if (p == 1 && q == 1)
+      for (std::int64_t i = 0; i < count; ++i) f(y[i], x[i]);
+    else
+      for (std::int64_t i = 0; i < count; ++i) f(y[i * p], x[i * q]);
+  });
+}
+
+}  // namespace
+
 void assign(Value& to, const Value& from) {
   if (to.contiguous()) return copy(to, from);
-  visit(to.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T* out = to.data<T>();
-    const T* in = from.data<T>();
-    const Space<2> space(to, {&to, &from});
-    const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);
-    space.for_each_row([&](std::int64_t count, std::int64_t, const auto& offset) {
-      T* __restrict y = out + offset[0];
-      const T* x = in + offset[1];
-      if (p == 1 && q == 1)
-        for (std::int64_t i = 0; i < count; ++i) y[i] = x[i];
-      else
-        for (std::int64_t i = 0; i < count; ++i) y[i * p] = x[i * q];
-    });
+  visit(to.dtype(),
+        [&](auto zero) { for_each<decltype(zero)>(to, from, [](auto& y, auto x) { y = x; }); });
+}
+
+void add(Value& to, const Value& from) {
+  if (to.contiguous() && from.contiguous()) return add_in_place(to, from);
+  visit_floating(to.dtype(), [&](auto zero) {
+    for_each<decltype(zero)>(to, from, [](auto& y, auto x) { y += x; });
   });
 }
 

@@ -8,6 +8,9 @@ namespace chainrule::kernels {
 /// elements of `to` share a place.
 void assign(Value& to, const Value& from);
 
+/// The same, added to what is there, for floating dtypes.
+void add(Value& to, const Value& from);
+
 /// Makes all elements of a row-major value zero.
 void set_zero(Value& value) noexcept;
 

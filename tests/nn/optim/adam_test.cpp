@@ -14,8 +14,8 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/count_malloc.hpp>
 #include <chainrule/tests/core/error_of.hpp>
-#include <chainrule/tests/nn/count_malloc.hpp>
 
 using namespace chainrule;
 

@@ -314,4 +314,16 @@ TEST_CASE("sgd: a graph that saved a parameter sees that it was trained") {
         std::string::npos);
 }
 
+TEST_CASE("optimizer: one that was moved from says so") {
+  const Tensor w = ones({2}).requires_grad_();
+  nn::SGD first({w}, 0.5);
+  nn::SGD second = std::move(first);
+  sum(w).backward();
+  first.zero_grad();  // of no parameter
+  CHECK(error_of<ValueError>([&] { first.step(); }) ==
+        "SGD: this optimizer was moved from\n  at HERE\n  hint: use the one that it was moved to");
+  second.step();
+  CHECK(w.to_vector<float>() == std::vector<float>{0.5F, 0.5F});
+}
+
 TEST_SUITE_END();

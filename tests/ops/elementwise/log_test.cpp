@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/elementwise/ulps.hpp>
@@ -253,6 +255,25 @@ TEST_CASE("log: what is no softmax, sigmoid or sum of exp any more has a plain l
   const Tensor released = softmax(z);
   grad(sum(released * released), z);
   CHECK(log(released).at({0}) == doctest::Approx(std::log(released.at({0}))));
+}
+
+TEST_CASE("log: memory that an operand borrowed is not read again without recording") {
+  std::vector<double> memory = {1, 2, 3};
+  const auto of = [&](auto f) {
+    memory = {1, 2, 3};
+    const NoGrad guard;
+    const Tensor p = f(borrow(std::span(memory), {3}));
+    const std::vector<double> before = p.to_vector<double>();
+    memory = {9, -50, 0};  // the borrowing tensor is gone
+    const std::vector<double> after = log(p).to_vector<double>();
+    for (std::size_t i = 0; i < before.size(); ++i)
+      CHECK(std::abs(after[i] - std::log(before[i])) < 1e-15);
+  };
+  of([](const Tensor& x) { return softmax(x); });
+  of([](const Tensor& x) { return sigmoid(x); });
+  of([](const Tensor& x) { return exp(x); });
+  of([](const Tensor& x) { return sum(exp(x)); });
+  of([](const Tensor& x) { return softmax(x[slice(0, 2)]); });
 }
 
 TEST_CASE("log: nothing lives on, and views are as good as any") {

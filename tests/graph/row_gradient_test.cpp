@@ -1,0 +1,200 @@
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/nn/optim/adam.hpp>
+#include <chainrule/nn/optim/sgd.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+constexpr std::int64_t rows = 5000, columns = 8;
+
+// A table large enough that its look-ups leave rows, and what is looked up, some of it twice.
+struct Table {
+  Generator generator{11};
+  Tensor w = randn({rows, columns}, generator, f64).requires_grad_();
+  Tensor index = tensor({{7, 4999, 7}, {0, 123, 7}});
+  Tensor factors = randn({2, 3, columns}, generator, f64);
+
+  // Its gradient at row index[i] is factors[i], summed over i.
+  Tensor loss() const { return sum(take(w, index) * factors); }
+  std::vector<double> gradient(double times = 1) const {
+    std::vector<double> dense(rows * columns);
+    const auto at = index.to_vector<std::int64_t>();
+    const auto from = factors.to_vector<double>();
+    for (std::size_t i = 0; i < at.size(); ++i)
+      for (std::size_t j = 0; j < columns; ++j)
+        dense[static_cast<std::size_t>(at[i]) * columns + j] += times * from[i * columns + j];
+    return dense;
+  }
+  bool by_rows() const { return !w.node()->grad_rows().empty(); }
+};
+
+void check_close(const std::vector<double>& got, const std::vector<double>& right) {
+  REQUIRE(got.size() == right.size());
+  double off = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) off = std::max(off, std::abs(got[i] - right[i]));
+  CHECK(off < 1e-14);
+}
+
+}  // namespace
+
+TEST_CASE("rows: a large table's look-ups leave rows, and grad() all of it") {
+  const Table t;
+  t.loss().backward();
+  CHECK(t.by_rows());
+  check_close(t.w.grad().to_vector<double>(), t.gradient());
+  CHECK_FALSE(t.by_rows());
+  CHECK(t.w.grad().value_ref() == t.w.grad().value_ref());  // made once
+}
+
+TEST_CASE("rows: combined, each row comes once, in ascending order") {
+  const Table t;
+  t.loss().backward();
+  const RowGradient combined = t.w.node()->grad_rows().combined(*t.w.value_ref());
+  CHECK(Tensor(combined.index).to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{0, 7, 123, 4999});
+  const std::vector<double> dense = t.gradient(), got = Tensor(combined.rows).to_vector<double>();
+  std::vector<double> right;
+  for (const std::size_t row : {0, 7, 123, 4999})
+    right.insert(right.end(), dense.begin() + static_cast<std::ptrdiff_t>(row * columns),
+                 dense.begin() + static_cast<std::ptrdiff_t>((row + 1) * columns));
+  check_close(got, right);
+}
+
+TEST_CASE("rows: gradients accumulate, whatever they are made of") {
+  SUBCASE("rows and rows") {
+    const Table t;
+    for (int i = 0; i < 3; ++i) t.loss().backward();
+    CHECK(t.by_rows());
+    check_close(t.w.grad().to_vector<double>(), t.gradient(3));
+  }
+  SUBCASE("more rows than half of the table") {
+    const Table t;
+    const Tensor many = randint(0, rows, {rows / 10});
+    for (int i = 0; i < 8; ++i) sum(take(t.w, many)).backward();
+    CHECK_FALSE(t.by_rows());
+    CHECK(sum(t.w.grad()).item() == 8 * (rows / 10) * columns);
+  }
+  for (const bool dense_first : {false, true}) {
+    CAPTURE(dense_first);
+    SUBCASE("rows and all of it, one after the other") {
+      const Table t;
+      if (dense_first) sum(t.w).backward();
+      t.loss().backward();
+      if (!dense_first) sum(t.w).backward();
+      std::vector<double> right = t.gradient();
+      for (double& each : right) each += 1;
+      check_close(t.w.grad().to_vector<double>(), right);
+    }
+    SUBCASE("rows and all of it in one loss") {
+      const Table t;
+      (dense_first ? sum(t.w) + t.loss() : t.loss() + sum(t.w)).backward();
+      std::vector<double> right = t.gradient();
+      for (double& each : right) each += 1;
+      check_close(t.w.grad().to_vector<double>(), right);
+    }
+  }
+  SUBCASE("to a gradient that somebody else holds") {
+    const Table t;
+    sum(t.w).backward();
+    const Tensor held = t.w.grad();
+    t.loss().backward();
+    std::vector<double> right = t.gradient();
+    for (double& each : right) each += 1;
+    check_close(t.w.grad().to_vector<double>(), right);
+    CHECK(sum(held).item() == rows * columns);
+  }
+}
+
+TEST_CASE("rows: removed and replaced as any gradient") {
+  Table t;
+  t.loss().backward();
+  t.w.zero_grad();
+  CHECK_FALSE(t.w.grad().defined());
+  t.loss().backward();
+  t.w.set_grad(ones({rows, columns}, f64));
+  CHECK(sum(t.w.grad()).item() == rows * columns);
+  t.loss().backward();
+  t.w.set_grad({});
+  CHECK_FALSE(t.w.grad().defined());
+}
+
+TEST_CASE("rows: what was looked up may change before the gradient is used") {
+  const Table t;
+  Tensor index = tensor({1, 2});
+  sum(take(t.w, index)).backward();
+  index.mutable_data<std::int64_t>()[0] = 3;
+  const std::vector<double> got = t.w.grad().to_vector<double>();
+  CHECK(got[columns] == 1);
+  CHECK(got[3 * columns] == 0);
+}
+
+TEST_CASE("rows: grad(), create_graph and views of the table are as they were") {
+  const Table t;
+  check_close(grad(t.loss(), t.w).to_vector<double>(), t.gradient());
+  t.loss().backward({.create_graph = true});
+  CHECK_FALSE(t.by_rows());
+  check_close(t.w.grad().to_vector<double>(), t.gradient());
+  t.w.node()->set_grad({}, {});
+  sum(take(t.w * 2.0, t.index) * t.factors).backward();  // of an intermediate
+  check_close(t.w.grad().to_vector<double>(), t.gradient(2));
+}
+
+TEST_CASE("rows: SGD changes these rows as by the whole gradient, and others by all of it") {
+  const auto trained = [](auto make, bool dense) {
+    Table t;
+    auto optimizer = make(std::vector<Tensor>{t.w});
+    for (int i = 0; i < 3; ++i) {
+      optimizer.zero_grad();
+      t.loss().backward();
+      if (dense) t.w.grad();
+      optimizer.step();
+    }
+    return t.w.to_vector<double>();
+  };
+  const auto plain = [](auto p) { return nn::SGD(std::move(p), 0.1); };
+  const Table t;
+  std::vector<double> right = t.w.to_vector<double>();
+  const std::vector<double> gradient = t.gradient();
+  for (std::size_t i = 0; i < right.size(); ++i) right[i] -= 0.3 * gradient[i];
+  check_close(trained(plain, false), right);
+  const auto momentum = [](auto p) { return nn::SGD(std::move(p), 0.1, {.momentum = 0.9}); };
+  CHECK(trained(momentum, false) == trained(momentum, true));
+  const auto decay = [](auto p) { return nn::SGD(std::move(p), 0.1, {.weight_decay = 0.1}); };
+  CHECK(trained(decay, false) == trained(decay, true));
+  const auto adam = [](auto p) { return nn::Adam(std::move(p), 0.1); };
+  CHECK(trained(adam, false) == trained(adam, true));
+}
+
+TEST_CASE("slices: each adds to the place that collects the gradient of the whole") {
+  Tensor w = randn({6, 4}, f64).requires_grad_();
+  // 1·w[0] + 2·w[1] + … + 6·w[5], and the last column, backwards and each second.
+  Tensor total = sum(w(slice({}, {}, -2), -1) * tensor({10.0, 20.0, 30.0}, f64));
+  for (int i = 0; i < 6; ++i) total = total + (i + 1.0) * sum(w[i]);
+  total.backward();
+  std::vector<double> right;
+  for (int i = 0; i < 6; ++i)
+    for (int j = 0; j < 4; ++j)
+      right.push_back(i + 1 + (j == 3 && i % 2 == 1 ? 10.0 * (3 - i / 2) : 0.0));
+  CHECK(w.grad().to_vector<double>() == right);
+  const Tensor held = w.grad();  // not to be written to any more
+  sum(w[2]).backward();
+  CHECK(held.to_vector<double>() == right);
+  for (int j = 0; j < 4; ++j) right[static_cast<std::size_t>(8 + j)] += 1;
+  CHECK(w.grad().to_vector<double>() == right);
+}
+
+TEST_SUITE_END();
