@@ -86,6 +86,12 @@ void Module::locate(Error& error) const noexcept {
   }
 }
 
+void Module::throw_moved(const Where& where) const {
+  throw ValueError(fmt::format("{}: this module was moved from", class_name()), where,
+                   "call the one that it was moved to; std::move(module) leaves nothing to compute "
+                   "with");
+}
+
 bool Module::must_look(const Call& call) const noexcept {
   return !looked_.load(std::memory_order_relaxed) && training_ && !call.outer && is_recording();
 }
@@ -129,6 +135,7 @@ Module::Module(Module&& other) noexcept
       parent_(std::exchange(other.parent_, nullptr)),
       training_(other.training_),
       looked_(other.looked_.load(std::memory_order_relaxed)) {
+  other.moved_from_ = true;
   other.parameters_.clear();
   other.buffers_.clear();
   other.children_.clear();
@@ -218,6 +225,7 @@ void Module::adopt(std::string_view name, Module* module, const Where& where) {
     throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name),
                      where);
   children_.reserve(children_.size() + 1);
+  moved_from_ = false;  // it is filled again
   std::string key(name);
   // A tensor that is named by its path in the child is now named by its path in this module. One
   // with another name has it from another module, with which it is shared.

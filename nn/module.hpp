@@ -62,7 +62,8 @@ struct NamedModule {
 /// with the innermost module and its path from the outermost one.
 ///
 /// Modules can be moved, also into functions, std::vector and std::unique_ptr, and neither copied
-/// nor assigned. Names are not empty, have no '.', and are used once in a module (ValueError).
+/// nor assigned; calling one that was moved from throws ValueError. Names are not empty, have no
+/// '.', and are used once in a module (ValueError).
 class Module {
  public:
   Module(Module&& other) noexcept;
@@ -183,6 +184,7 @@ class Module {
   void leave_parent() noexcept;
   void check_name(std::string_view name, const Where& where) const;
   void changed() noexcept;
+  [[noreturn]] void throw_moved(const Where& where) const;
   bool must_look(const Call& call) const noexcept;
   void look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
             const Where& where);
@@ -194,11 +196,14 @@ class Module {
   std::vector<NamedModule> children_;
   Module* parent_ = nullptr;
   bool training_ = true;
+  bool moved_from_ = false;
   std::atomic<bool> looked_{false};
 };
 
 template <class F>
 auto Module::call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f) {
+  if (moved_from_) [[unlikely]]
+    throw_moved(where);
   const Call call(*this, where);
   auto results = [&] {
     try {

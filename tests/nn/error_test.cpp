@@ -229,7 +229,7 @@ TEST_CASE("error in a module: a layer that was moved from") {
   nn::Linear layer(2, 2);
   const nn::Linear taken(std::move(layer));
   const std::string text = error_of<ValueError>([&] { layer(x); });
-  CHECK(text.starts_with("linear: the weight is undefined\n  in Linear(moved from)\n  at HERE"));
+  CHECK(text.starts_with("Linear: this module was moved from\n  at HERE"));
   CHECK(layer.to_string() == "Linear(moved from)  no parameters");
 }
 

@@ -11,6 +11,8 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/nn/layers/activations.hpp>
+#include <chainrule/nn/layers/layer_norm.hpp>
 #include <chainrule/nn/layers/linear.hpp>
 #include <chainrule/nn/layers/sequential.hpp>
 #include <chainrule/nn/module.hpp>
@@ -344,6 +346,21 @@ TEST_CASE("module: printed as a tree") {
         "    scale: Parameter (3,)   3\n"
         "    fc: Linear(3, 3)       12");
   CHECK(Any().to_string() == "Any  no parameters");
+}
+
+TEST_CASE("module: one that was moved from says so") {
+  nn::LayerNorm norm(2);
+  const nn::LayerNorm kept = std::move(norm);
+  CHECK(error_of<ValueError>([&] { norm(ones({1, 2})); }) ==
+        "LayerNorm: this module was moved from\n  at HERE\n  hint: call the one that it was moved "
+        "to; std::move(module) leaves nothing to compute with");
+  nn::Sequential layers(nn::Linear(2, 2), nn::Tanh());
+  nn::Sequential moved = std::move(layers);
+  CHECK_THROWS_AS(layers(ones({1, 2})), ValueError);
+  CHECK(moved(ones({1, 2})).shape() == Shape{1, 2});
+  nn::Linear linear(2, 2);
+  const nn::Linear taken = std::move(linear);
+  CHECK_THROWS_AS(linear(ones({1, 2})), ValueError);
 }
 
 TEST_SUITE_END();
