@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/core/out_of_memory.hpp>
+
 namespace chainrule {
 
 namespace {
@@ -26,6 +28,10 @@ Error::Error(std::string_view message, const Where& where, std::string_view hint
       message_end_(shown(message).size()),
       context_end_(message_end_),
       place_end_(message_end_ + place(where).size()) {}
+
+void detail::throw_no_memory(const char* function, const Where& where) {
+  throw MemoryError(fmt::format("{}: no memory", function), where);
+}
 
 void Error::set_text(const std::string& text) {
   std::runtime_error::operator=(std::runtime_error(text));

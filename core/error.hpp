@@ -35,6 +35,8 @@ class Error : public std::runtime_error {
   ///     }
   void set_context(std::string_view context);
   bool has_context() const noexcept { return context_end_ > message_end_; }
+  /// Whether it says where.
+  bool has_place() const noexcept { return place_end_ > context_end_; }
   /// Replaces the hint; an empty one leaves none.
   void set_hint(std::string_view hint);
 

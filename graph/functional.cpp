@@ -6,6 +6,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -208,7 +209,9 @@ Function of_one(const UnaryFunction& f) {
 }  // namespace
 
 ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, Where where) {
-  return pull_back(f, inputs, nullptr, "value_and_grad", where);
+  return detail::naming_memory("value_and_grad", where, [&] {
+    return pull_back(f, inputs, nullptr, "value_and_grad", where);
+  });
 }
 
 ValueAndGrad value_and_grad(const Function& f, std::initializer_list<Tensor> inputs, Where where) {
@@ -222,7 +225,8 @@ std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& i
 
 ValueAndGrad vjp(const Function& f, std::span<const Tensor> inputs, const Tensor& cotangent,
                  Where where) {
-  return pull_back(f, inputs, &cotangent, "vjp", where);
+  return detail::naming_memory("vjp", where,
+                               [&] { return pull_back(f, inputs, &cotangent, "vjp", where); });
 }
 
 ValueAndGrad vjp(const Function& f, std::initializer_list<Tensor> inputs, const Tensor& cotangent,
@@ -236,8 +240,10 @@ std::pair<Tensor, Tensor> vjp(const UnaryFunction& f, const Tensor& input, const
   return {both.value, both.grads[0]};
 }
 
-std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
-                              std::span<const Tensor> tangents, Where where) {
+namespace {
+
+std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inputs,
+                                 std::span<const Tensor> tangents, const Where& where) {
   if (inputs.size() != tangents.size())
     throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
                      where);
@@ -251,6 +257,13 @@ std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
                                  depends_on_others(output, places));
   Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep);
   return {result_of(std::move(output), keep), std::move(tangent)};
+}
+
+}  // namespace
+
+std::pair<Tensor, Tensor> jvp(const Function& f, std::span<const Tensor> inputs,
+                              std::span<const Tensor> tangents, Where where) {
+  return detail::naming_memory("jvp", where, [&] { return pushed(f, inputs, tangents, where); });
 }
 
 std::pair<Tensor, Tensor> jvp(const Function& f, std::initializer_list<Tensor> inputs,

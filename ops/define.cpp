@@ -9,7 +9,7 @@
 namespace chainrule {
 
 Tensor Operand::as_tensor(const char* op, DType dtype, const Tensor* beside) const {
-  Ref<Value> value = Value::make(dtype, nullptr, 0);
+  Ref<Value> value = make_result(op, dtype, nullptr, 0, where_);
   if (dtype == f32) {
     *value->data<float>() = static_cast<float>(number_);
   } else if (dtype == f64) {

@@ -9,6 +9,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -243,7 +244,9 @@ const FormulaVerdict* DerivationReport::first_wrong() const noexcept {
 
 DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
                                   CheckOptions options, Where where) {
-  return DerivationChecker(loss, formulas, options, where).run();
+  return detail::naming_memory("check_derivation", where, [&] {
+    return DerivationChecker(loss, formulas, options, where).run();
+  });
 }
 
 DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
@@ -106,11 +107,14 @@ class DerivationBuilder {
 };
 
 Derivation derive(const Tensor& loss, Where where) {
-  return DerivationBuilder(Chain(loss, "derive", where)).build();
+  return detail::naming_memory(
+      "derive", where, [&] { return DerivationBuilder(Chain(loss, "derive", where)).build(); });
 }
 
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
-  return DerivationBuilder(Chain(loss, inputs, "derive", where)).build();
+  return detail::naming_memory("derive", where, [&] {
+    return DerivationBuilder(Chain(loss, inputs, "derive", where)).build();
+  });
 }
 
 Derivation derive(const Tensor& loss, std::initializer_list<Tensor> inputs, Where where) {

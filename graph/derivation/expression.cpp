@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <unordered_set>
+#include <utility>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -64,15 +65,31 @@ Tensor slope_at(const Node& application, const Tensor& x) {
 
 }  // namespace
 
+// Long chains of expressions go without recursion, and without memory, of which there may be none:
+// on the way down the place of an operand that was taken out holds the way up.
 Expression::~Expression() {
-  std::vector<Expr> pending = std::move(operands);
-  while (!pending.empty()) {
-    const Expr part = std::move(pending.back());
-    pending.pop_back();
-    if (!part || part.use_count() > 1) continue;
-    // Nobody else sees it: its operands are taken out before it goes.
-    for (Expr& operand : const_cast<Expression&>(*part).operands)
-      pending.push_back(std::move(operand));
+  Expr current, parent;  // null: this one
+  for (;;) {
+    std::vector<Expr>& rest = current ? const_cast<Expression&>(*current).operands : operands;
+    if (rest.empty()) {
+      if (!current) return;
+      current = std::exchange(parent, nullptr);
+      if (!current) continue;
+      std::vector<Expr>& above = const_cast<Expression&>(*current).operands;
+      parent = std::move(above.back());
+      above.pop_back();
+      continue;
+    }
+    Expr operand = std::move(rest.back());
+    if (!operand || operand.use_count() > 1) {  // somebody else sees it
+      rest.pop_back();
+      continue;
+    }
+    if (current)
+      rest.back() = std::exchange(parent, std::move(current));
+    else
+      rest.pop_back();
+    current = std::move(operand);
   }
 }
 

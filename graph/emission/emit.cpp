@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/emission/files.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
@@ -53,10 +54,13 @@ EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options, Where where
     throw ValueError(
         fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name), where,
         "letters, digits and underscores, beginning with a letter, that mean nothing yet");
-  const derivation::Chain chain(loss, "emit_cpp", where);
-  const emission::Program program(chain, options.predict, where);
-  return {options.name, emission::header_file(program, options.name),
-          emission::values_file(program, options.name), emission::test_file(program, options.name)};
+  return detail::naming_memory("emit_cpp", where, [&] {
+    const derivation::Chain chain(loss, "emit_cpp", where);
+    const emission::Program program(chain, options.predict, where);
+    return EmittedCode{options.name, emission::header_file(program, options.name),
+                       emission::values_file(program, options.name),
+                       emission::test_file(program, options.name)};
+  });
 }
 
 }  // namespace chainrule

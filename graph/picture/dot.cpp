@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/picture/view.hpp>
 #include <chainrule/graph/traversal.hpp>
 
@@ -39,31 +40,33 @@ std::string statement(const Node& node, std::size_t i) {
 }  // namespace
 
 std::string to_dot(std::span<const Tensor> outputs, Where where) {
-  for (const Tensor& output : outputs) output.value(where, "to_dot", "output");
-  const Traversal traversal(outputs, Traversal::Visit::everything);
-  std::string text = "digraph chainrule {\n  rankdir=BT;\n  node [fontname=\"Helvetica\"];\n";
-  for (std::size_t i = 0; i < traversal.size(); ++i) {
-    text += statement(traversal.node(i), i);
-    const auto edges = traversal.edges(i);
-    for (std::size_t k = 0; k < edges.size(); ++k) {
-      const std::string order = edges.size() > 1 ? fmt::format(" [label=\"{}\"]", k) : "";
-      if (edges[k] != Traversal::none) {
-        text += fmt::format("  n{} -> n{}{};\n", edges[k], i, order);
-        continue;
+  return detail::naming_memory("to_dot", where, [&] {
+    for (const Tensor& output : outputs) output.value(where, "to_dot", "output");
+    const Traversal traversal(outputs, Traversal::Visit::everything);
+    std::string text = "digraph chainrule {\n  rankdir=BT;\n  node [fontname=\"Helvetica\"];\n";
+    for (std::size_t i = 0; i < traversal.size(); ++i) {
+      text += statement(traversal.node(i), i);
+      const auto edges = traversal.edges(i);
+      for (std::size_t k = 0; k < edges.size(); ++k) {
+        const std::string order = edges.size() > 1 ? fmt::format(" [label=\"{}\"]", k) : "";
+        if (edges[k] != Traversal::none) {
+          text += fmt::format("  n{} -> n{}{};\n", edges[k], i, order);
+          continue;
+        }
+        // A constant without a name has no node of its own; its value may be saved here.
+        const Value* saved = traversal.node(i).saved_input(k);
+        text += fmt::format(
+            "  n{0}_{1} [label=\"constant{2}\", shape=box, style=\"filled,dashed\", "
+            "fillcolor=\"#f4f4f4\"];\n  n{0}_{1} -> n{0}{3};\n",
+            i, k, saved ? "\\n" + to_string(saved->shape()) : "", order);
       }
-      // A constant without a name has no node of its own; its value may be saved here.
-      const Value* saved = traversal.node(i).saved_input(k);
-      text += fmt::format(
-          "  n{0}_{1} [label=\"constant{2}\", shape=box, style=\"filled,dashed\", "
-          "fillcolor=\"#f4f4f4\"];\n  n{0}_{1} -> n{0}{3};\n",
-          i, k, saved ? "\\n" + to_string(saved->shape()) : "", order);
     }
-  }
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (!outputs[i].node())
-      text += fmt::format("  o{} [label=\"{} {}\", shape=box];\n", i, to_string(outputs[i].shape()),
-                          name_of(outputs[i].dtype()));
-  return text + "}\n";
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      if (!outputs[i].node())
+        text += fmt::format("  o{} [label=\"{} {}\", shape=box];\n", i,
+                            to_string(outputs[i].shape()), name_of(outputs[i].dtype()));
+    return text + "}\n";
+  });
 }
 
 std::string to_dot(const Tensor& output, Where where) {

@@ -10,6 +10,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
@@ -301,30 +302,34 @@ std::string graph_svg(const Tensor& loss, const PictureOptions& options, Where w
   if (options.fold_modules < 0)
     throw ValueError(fmt::format("graph_svg: modules of {} names", options.fold_modules), where,
                      "0 folds none, 1 the outermost");
-  Picture picture(loss, "graph_svg", where);
-  const std::vector<std::string> modules = picture.modules_at(options.fold_modules);
-  return picture.svg(modules,
-                     options.fold_modules > 0 ? names_in(modules) : std::set<std::string>(), false);
+  return detail::naming_memory("graph_svg", where, [&] {
+    Picture picture(loss, "graph_svg", where);
+    const std::vector<std::string> modules = picture.modules_at(options.fold_modules);
+    return picture.svg(
+        modules, options.fold_modules > 0 ? names_in(modules) : std::set<std::string>(), false);
+  });
 }
 
 std::string graph_html(const Tensor& loss, Where where) {
-  Picture picture(loss, "graph_html", where);
-  const std::vector<std::string> modules = picture.modules_at(1);
-  const std::set<std::string> all = names_in(modules);
-  std::vector<picture::Scene> scenes;
-  const auto add = [&](const std::string& id, const std::string& label,
-                       const std::set<std::string>& folded) {
-    scenes.push_back({id, label, picture.svg(modules, folded, true)});
-  };
-  add("", "all operations", {});
-  if (!all.empty()) add("*", "modules folded", all);
-  if (all.size() > 1 && all.size() <= most_choices)
-    for (const std::string& module : all) {
-      std::set<std::string> others = all;
-      others.erase(module);
-      add(module, module + " unfolded", others);
-    }
-  return picture::page_of(scenes, !all.empty() && picture.size() > most_unfolded ? "*" : "");
+  return detail::naming_memory("graph_html", where, [&] {
+    Picture picture(loss, "graph_html", where);
+    const std::vector<std::string> modules = picture.modules_at(1);
+    const std::set<std::string> all = names_in(modules);
+    std::vector<picture::Scene> scenes;
+    const auto add = [&](const std::string& id, const std::string& label,
+                         const std::set<std::string>& folded) {
+      scenes.push_back({id, label, picture.svg(modules, folded, true)});
+    };
+    add("", "all operations", {});
+    if (!all.empty()) add("*", "modules folded", all);
+    if (all.size() > 1 && all.size() <= most_choices)
+      for (const std::string& module : all) {
+        std::set<std::string> others = all;
+        others.erase(module);
+        add(module, module + " unfolded", others);
+      }
+    return picture::page_of(scenes, !all.empty() && picture.size() > most_unfolded ? "*" : "");
+  });
 }
 
 }  // namespace chainrule

@@ -184,7 +184,7 @@ class Matmul final : public Op {
     if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
     const std::int64_t dims[] = {left.rows, right.columns};
     Ref<Value> out = make_result(name(), x.dtype(), dims, 2, where);
-    multiply(left, right, {}, *out);
+    detail::naming_memory(name(), where, [&] { multiply(left, right, {}, *out); });
     return finish(*this, call, std::move(out));
   }
 
@@ -294,7 +294,7 @@ class Matmul final : public Op {
     add("vector batch", v2, cube);
   }
 };
-const Matmul matmul_op;
+CHAINRULE_EARLY const Matmul matmul_op;
 
 Tensor product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed,
                const Where& where) {
@@ -341,7 +341,7 @@ struct Dot final : Op {
             {"empty", {zeros({0}, f64), zeros({0}, f64)}, apply}};
   }
 };
-const Dot dot_op;
+CHAINRULE_EARLY const Dot dot_op;
 
 struct Outer final : Op {
   Outer() : Op("outer", "{0}·{1}ᵀ") {}
@@ -381,7 +381,7 @@ struct Outer final : Op {
             {"empty", {zeros({0}, f64), tensor({1.1, 0.2}, f64)}, apply}};
   }
 };
-const Outer outer_op;
+CHAINRULE_EARLY const Outer outer_op;
 
 }  // namespace
 

@@ -85,13 +85,12 @@ class Linear final : public Op {
     const Value& w = *weight.value_ref();
     const std::int64_t dims[] = {x.value_ref()->dims()[0], w.dims()[0]};
     Ref<Value> out = make_result(name(), w.dtype(), dims, 2, where);
-    if (!keeps_rest(call)) {
-      compute(*out, nullptr, x.value_ref(), w, bias.value_ref(), activation);
-      return finish(*this, call, std::move(out));
-    }
-    const Ref<Value> rest = make_result_like(name(), w.dtype(), *out, where);
-    compute(*out, rest.get(), x.value_ref(), w, bias.value_ref(), activation);
-    return finish(*this, call, std::move(out), std::span(&rest, 1));
+    Ref<Value> rest;
+    if (keeps_rest(call)) rest = make_result_like(name(), w.dtype(), *out, where);
+    detail::naming_memory(name(), where, [&] {
+      compute(*out, rest.get(), x.value_ref(), w, bias.value_ref(), activation);
+    });
+    return finish(*this, call, std::move(out), std::span(&rest, rest ? 1 : 0));
   }
 
   void infer(Inference& call) const override {
@@ -243,7 +242,7 @@ class Linear final : public Op {
                        where, "weights are (out, in), the bias is (out)");
   }
 };
-const Linear linear_op;
+CHAINRULE_EARLY const Linear linear_op;
 
 }  // namespace
 

@@ -18,3 +18,15 @@ class CountMalloc {
  private:
   std::int64_t before_;
 };
+
+/// While it lives, one such call of this thread fails, as it does when there is no memory: the
+/// first, second, … from here on.
+class FailMalloc {
+ public:
+  explicit FailMalloc(std::int64_t call) noexcept;
+  FailMalloc(const FailMalloc&) = delete;
+  FailMalloc& operator=(const FailMalloc&) = delete;
+  ~FailMalloc();
+  /// True when it was reached.
+  bool failed() const noexcept;
+};

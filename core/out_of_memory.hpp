@@ -1,0 +1,27 @@
+#pragma once
+
+#include <new>
+#include <utility>
+
+#include <chainrule/core/error.hpp>
+
+namespace chainrule::detail {
+
+/// Throws a MemoryError "f: no memory" of the user's line; in a handler.
+[[noreturn]] void throw_no_memory(const char* function, const Where& where);
+
+/// Calls f() for a public function: where memory runs out in it, in whatever part, the error names
+/// the function and the user's line.
+template <class F>
+decltype(auto) naming_memory(const char* function, const Where& where, F&& f) {
+  try {
+    return std::forward<F>(f)();
+  } catch (const std::bad_alloc&) {
+    throw_no_memory(function, where);
+  } catch (const MemoryError& error) {
+    if (error.has_place()) throw;
+    throw_no_memory(function, where);
+  }
+}
+
+}  // namespace chainrule::detail

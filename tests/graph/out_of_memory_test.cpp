@@ -1,0 +1,242 @@
+// One allocation fails, each in turn: what was called ends in an exception, nothing is lost or
+// changed, and the next call is right. Memory for tensors and nodes, and that of containers and
+// texts; without pools (in the sanitizers' build) each block for itself.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/memory/system.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/graph/functional.hpp>
+#include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/nn/layers/activations.hpp>
+#include <chainrule/nn/layers/layer_norm.hpp>
+#include <chainrule/nn/layers/linear.hpp>
+#include <chainrule/nn/layers/sequential.hpp>
+#include <chainrule/nn/losses/losses.hpp>
+#include <chainrule/nn/optim/adam.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/count_malloc.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+// Which request for memory of tensors and nodes fails, counted from 1; 0: none.
+std::int64_t failing = 0, requests = 0;
+
+struct FailMemory {
+  explicit FailMemory(std::int64_t request) {
+    failing = request;
+    requests = 0;
+    memory::system_refuses = []() noexcept {
+      ++requests;
+      // What is refused once is asked for again when all that is kept has been given back.
+      return requests == failing || requests == failing + 1;
+    };
+  }
+  FailMemory(const FailMemory&) = delete;
+  FailMemory& operator=(const FailMemory&) = delete;
+  ~FailMemory() { memory::system_refuses = nullptr; }
+  bool failed() const { return requests >= failing; }
+};
+
+struct Outcome {
+  int failures = 0, unnamed = 0;
+  std::map<std::string, int> messages;
+};
+
+// Calls f() with every request failing in turn, at most `most` of them evenly spread; f() returns
+// what it computed, which is right when the failure was survived. `clean` removes what a call that
+// failed may leave by right: gradients.
+template <class Fail, class F, class Clean>
+Outcome fail_each(F f, Clean clean, std::int64_t most) {
+  Outcome outcome;
+  const std::string right = f();
+  clean();
+  const std::int64_t live = memory_stats().live_bytes;
+  std::int64_t count = 1, step = 1;
+  {
+    trim_memory();
+    const Fail counting(std::int64_t{1} << 40);
+    const CountMalloc malloc_calls;
+    f();
+    clean();
+    count = std::is_same_v<Fail, FailMemory> ? requests : malloc_calls.calls();
+    step = std::max<std::int64_t>(1, count / most);
+  }
+  for (std::int64_t request = 1; request <= count; request += request <= 50 ? 1 : step) {
+    CAPTURE(request);
+    trim_memory();
+    bool failed = false;
+    std::string got;
+    {
+      const Fail fail(request);
+      try {
+        got = f();
+      } catch (const MemoryError& error) {
+        failed = true;
+        const std::string text = error.what();
+        ++outcome.messages[text];
+        outcome.unnamed += text.find(": ") == text.npos || text.find("\n  at ") == text.npos;
+      } catch (const std::bad_alloc&) {
+        failed = true;  // of a container of the program's own, or of a text that it asked for
+      }
+    }
+    outcome.failures += failed;
+    if (!failed) CHECK(got == right);
+    clean();
+    CHECK(memory_stats().live_bytes == live);
+    CHECK(f() == right);
+    clean();
+    CHECK(memory_stats().live_bytes == live);
+  }
+  return outcome;
+}
+
+// With the memory of tensors failing, and with malloc, where the test program has it.
+template <class F, class Clean>
+void check_survives(F f, std::int64_t most, Clean clean) {
+  const auto check = [](const Outcome& outcome) {
+    CHECK(outcome.failures > 0);
+    for (const auto& [text, times] : outcome.messages) {
+      CAPTURE(text);
+      CAPTURE(times);
+      CHECK(text.find("\n  at ") != text.npos);  // names the line
+    }
+    CHECK(outcome.unnamed == 0);
+  };
+  check(fail_each<FailMemory>(f, clean, most));
+  if (CountMalloc::available) check(fail_each<FailMalloc>(f, clean, most));
+}
+
+template <class F>
+void check_survives(F f, std::int64_t most) {
+  check_survives(f, most, [] {});
+}
+
+// What stays as it is from call to call.
+struct Model {
+  Generator generator{3};
+  nn::Sequential layers{nn::Linear(6, 5, {.generator = &generator}), nn::Tanh(), nn::LayerNorm(5),
+                        nn::Linear(5, 3, {.generator = &generator})};
+  Tensor x = randn({7, 6}, generator), labels = randint(0, 3, {7}, generator);
+  Tensor loss() { return nn::CrossEntropyLoss()(layers(x), labels); }
+};
+
+std::string text_of(const std::vector<Tensor>& tensors) {
+  double total = 0;
+  for (const Tensor& each : tensors) total += sum(each).item();
+  return std::to_string(total);
+}
+
+}  // namespace
+
+TEST_CASE("out of memory: a step of training") {
+  Model model;
+  const std::vector<Tensor> parameters = model.layers.parameters();
+  std::vector<Tensor> before;
+  for (const Tensor& each : parameters) before.push_back(each * 1.0);
+  check_survives(
+      [&] {
+        nn::Adam optimizer(parameters, 0.01);
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+          std::ranges::copy(before[i].data<float>(),
+                            Tensor(parameters[i]).mutable_data<float>().begin());
+        for (int i = 0; i < 2; ++i) {
+          model.layers.zero_grad();
+          model.loss().backward();
+          optimizer.step();
+        }
+        return text_of(parameters);
+      },
+      400, [&] { model.layers.zero_grad(); });
+}
+
+TEST_CASE("out of memory: a failed backward leaves the gradients that were there") {
+  Model model;
+  const std::vector<Tensor> parameters = model.layers.parameters();
+  for (std::int64_t request = 1; request < 60; ++request) {
+    model.layers.zero_grad();
+    model.loss().backward();
+    std::vector<std::vector<float>> before;
+    for (const Tensor& each : parameters) before.push_back(each.grad().to_vector<float>());
+    const Tensor loss = model.loss();
+    trim_memory();
+    bool failed = false;
+    {
+      const FailMemory fail(request);
+      try {
+        loss.backward({.create_graph = true});  // what adds nothing in place
+      } catch (const MemoryError&) {
+        failed = true;
+      }
+    }
+    for (std::size_t i = 0; failed && i < parameters.size(); ++i)
+      CHECK(parameters[i].grad().to_vector<float>() == before[i]);
+    model.layers.zero_grad();
+  }
+}
+
+TEST_CASE("out of memory: gradients, forward mode, and look-ups in a large table") {
+  const Tensor w = randn({3000, 8}, f64).requires_grad_(), x = randn({40, 8}, f64);
+  const Tensor index = randint(0, 3000, {5});
+  check_survives(
+      [&] {
+        sum(take(w, index) * 2.0).backward();
+        std::string text = text_of({w.grad()});
+        const Tensor g = grad(sum(sigmoid(matmul(x, w.T()))), w, {.create_graph = true});
+        text += text_of({grad(sum(g * g), w)});
+        text += text_of({jvp([](const Tensor& t) { return t * sigmoid(t); }, x, x).second});
+        return text;
+      },
+      300, [&] { Tensor(w).zero_grad(); });
+}
+
+TEST_CASE("out of memory: derivations, their check, emitted code and pictures") {
+  Model model;
+  const Tensor w = randn({4, 3}, f64).named("w").requires_grad_(),
+               x = randn({5, 4}, f64).named("x");
+  const auto loss = [&] { return sum(sigmoid(matmul(x, w))); };
+  SUBCASE("derive") {
+    check_survives([&] { return derive(loss()).text(); }, 150);
+  }
+  SUBCASE("check_derivation") {
+    check_survives(
+        [&] {
+          const Tensor s = sigmoid(matmul(x, w));
+          const DerivationReport check =
+              check_derivation(sum(s), {{"w", w, matmul(x.T(), s * (1.0 - s))}});
+          return std::to_string(check.ok());
+        },
+        150);
+  }
+  SUBCASE("emit_cpp") {
+    check_survives([&] { return emit_cpp(loss(), {.name = "model"}).header; }, 150);
+  }
+  SUBCASE("graph_svg") {
+    check_survives([&] { return graph_svg(loss()); }, 150);
+  }
+}
+
+TEST_SUITE_END();
