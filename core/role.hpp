@@ -22,7 +22,7 @@ struct Role {
     square,       ///< a ⊗ a
     exponential,  ///< eᵃ
     logarithm,    ///< ln a, where a is operand `argument`
-    slope,        ///< g ⊗ φ'(z), of operands g and y = φ(z), where φ is `of`
+    slope,        ///< g ⊗ φ'(z), of operands g and y = φ(z) or z, where φ is `of`
     comparison,   ///< a boolean from two operands
     selection,    ///< b where a holds, else c
     conversion,   ///< a in another dtype
@@ -45,12 +45,20 @@ struct Role {
   bool swaps_axes = false;              ///< a permutation that transposes a matrix
   std::uint8_t argument = 0;            ///< which operand a logarithm is of
   const Op* of = nullptr;               ///< the function that a slope belongs to
+  bool at_operand = false;              ///< a slope whose operand 1 is z, not φ(z)
 
   constexpr Role() noexcept = default;
   constexpr Role(Kind which) noexcept : kind(which) {}
+  /// g ⊗ φ'(z) from g and y = φ(z).
   static Role slope_of(const Op& function) noexcept {
     Role role = Kind::slope;
     role.of = &function;
+    return role;
+  }
+  /// The same from g and z.
+  static Role slope_at(const Op& function) noexcept {
+    Role role = slope_of(function);
+    role.at_operand = true;
     return role;
   }
   constexpr bool is(Kind which) const noexcept { return kind == which; }

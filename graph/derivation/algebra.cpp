@@ -143,16 +143,33 @@ Expr Algebra::without_double_transposes(const Expr& e, std::vector<Expr> operand
       [&] { return detail::product(a, transposed[0], b, transposed[1], e->application->where()); });
 }
 
-// Slopes of activations from their fused form g ⊗ φ'(z), given by y = φ(z).
-Polynomial Algebra::slope_of(const Expr& e) {
-  const Expr& y = e->operands[1];
-  if (!rules_.slopes_written_out && y->kind == Kind::tensor) {
-    const Expr& origin = trace_.forward(y->node);
-    if (origin && origin->op() == e->role().of)
-      return product(polynomial(e->operands[0]),
-                     atom(slope_expression(origin->application, origin->operands[0])));
+// φ(z), to which a fused slope g ⊗ φ'(z) belongs, that is given by y = φ(z) or by z; null where the
+// graph has none.
+Expr Algebra::function_of(const Expr& slope) const {
+  const Expr& given = slope->operands[1];
+  const Role role = slope->role();
+  if (given->kind != Kind::tensor) return nullptr;
+  if (!role.at_operand) {
+    const Expr& function = trace_.forward(given->node);
+    return function && function->op() == role.of ? function : nullptr;
   }
-  return {};
+  for (std::uint32_t i = given->node; i < trace_.size(); ++i) {
+    const Expr& function = trace_.forward(i);
+    if (!function || function->op() != role.of) continue;
+    const Expr& z = function->operands[0];
+    if (z->kind == Kind::tensor && z->node == given->node) return function;
+  }
+  return nullptr;
+}
+
+Polynomial Algebra::slope_of(const Expr& e) {
+  // What has no simpler form would else stand there as the fused operation.
+  const bool written_out =
+      rules_.slopes_written_out && in_simpler_operations(e, trace_.environment());
+  const Expr function = written_out ? nullptr : function_of(e);
+  if (!function) return {};
+  return product(polynomial(e->operands[0]),
+                 atom(slope_expression(function->application, function->operands[0])));
 }
 
 Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {

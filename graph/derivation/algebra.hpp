@@ -45,6 +45,7 @@ class Algebra {
   Polynomial polynomial(const Expr& expression);
   Polynomial operation(const Expr& expression);
   Polynomial sum_of(const Expr& expression, const Polynomial& inside);
+  Expr function_of(const Expr& slope) const;
   Polynomial slope_of(const Expr& expression);
   Polynomial quotient_of(const Polynomial& above, const Expr& below);
   Polynomial matrix_product(const Expr& expression);

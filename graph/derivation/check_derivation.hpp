@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/tensor.hpp>
@@ -47,7 +48,8 @@ struct FormulaVerdict {
 /// The verdicts of check_derivation(), in the order of the formulas.
 class DerivationReport {
  public:
-  const std::vector<FormulaVerdict>& verdicts() const noexcept { return verdicts_; }
+  const std::vector<FormulaVerdict>& verdicts() const& noexcept { return verdicts_; }
+  std::vector<FormulaVerdict> verdicts() && noexcept { return std::move(verdicts_); }
   /// True when every formula agrees with autograd, and autograd with differences.
   bool ok() const noexcept;
   /// The earliest formula in the backward chain that is wrong by itself; null when there is none.

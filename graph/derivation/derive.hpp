@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/tensor.hpp>
@@ -67,8 +68,10 @@ class Derivation {
     bool only_in_full = false;  ///< only forms before the last ones need it
   };
 
-  const std::vector<Step>& steps() const noexcept { return steps_; }
-  const std::vector<Definition>& definitions() const noexcept { return definitions_; }
+  const std::vector<Step>& steps() const& noexcept { return steps_; }
+  std::vector<Step> steps() && noexcept { return std::move(steps_); }
+  const std::vector<Definition>& definitions() const& noexcept { return definitions_; }
+  std::vector<Definition> definitions() && noexcept { return std::move(definitions_); }
   /// All steps, a line each.
   std::string text(const DerivationView& view = {}) const;
   /// An align* environment of amsmath.
