@@ -26,6 +26,7 @@ BENCHMARKS = [
     "threads",
     "optimizers",
     "elementwise",
+    "growth",
     "matmul_engines",
     "three_lines",
 ]
