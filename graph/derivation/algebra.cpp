@@ -149,10 +149,9 @@ Expr Algebra::function_of(const Expr& slope) const {
   const Expr& given = slope->operands[1];
   const Role role = slope->role();
   if (given->kind != Kind::tensor) return nullptr;
-  if (!role.at_operand) {
-    const Expr& function = trace_.forward(given->node);
-    return function && function->op() == role.of ? function : nullptr;
-  }
+  if (!role.at_operand)
+    if (const Expr& function = trace_.forward(given->node); function && function->op() == role.of)
+      return function;
   for (std::uint32_t i = given->node; i < trace_.size(); ++i) {
     const Expr& function = trace_.forward(i);
     if (!function || function->op() != role.of) continue;

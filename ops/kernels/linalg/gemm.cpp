@@ -20,7 +20,7 @@ bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
 }  // namespace
 
 // f64: Eigen. OpenBLAS, the other candidate, is linked by Debian to threads of its own beside the
-// OpenMP pool, and takes a processor that it does not know for an old one.
+// workers, and takes a processor that it does not know for an old one.
 template <class T>
 Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
   const bool in_registers = fits_registers(m, n, k, b);
