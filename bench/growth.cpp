@@ -102,7 +102,8 @@ void history(bench::Report& report) {
 // A large graph in a process that has made and freed others.
 void large_graphs(bench::Report& report) {
   std::mt19937 random(1);
-  const auto graph = [&] {
+  const auto graph = [] {
+    std::mt19937 random(2);  // the same graph each time
     std::vector<Tensor> tensors = {tensor(1.0, f64).requires_grad_()};
     for (int i = 0; i < 200'000; ++i)
       tensors.push_back(tensors[random() % tensors.size()] * tensors[random() % tensors.size()]);

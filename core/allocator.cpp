@@ -71,10 +71,10 @@ struct Store {
       }
     }
   }
-  // No more is kept than was ever in use at once and 64 MiB: the process never holds more than
-  // twice its peak and these.
+  // No more is kept than was ever in use at once and 48 MiB: with what malloc() cannot give back of
+  // blocks in between, the process holds at most twice its peak and 64 MiB.
   void keep_bounded() noexcept {
-    keep_at_most((std::int64_t{64} << 20) + peak.load(std::memory_order_relaxed));
+    keep_at_most((std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed));
   }
 
   void release_all() noexcept {

@@ -19,7 +19,7 @@ struct MemoryStats {
   std::int64_t live_bytes = 0;    ///< in use by tensors, nodes and traversals
   std::int64_t peak_bytes = 0;    ///< the largest live_bytes since reset_peak_memory(); exact when
                                   ///< one thread computes, else within 64 KiB for each thread
-  std::int64_t cached_bytes = 0;  ///< kept for reuse: at most peak_bytes and 64 MiB
+  std::int64_t cached_bytes = 0;  ///< kept for reuse: at most peak_bytes and 48 MiB
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 

@@ -130,7 +130,7 @@ class Linking:
     def cmake(self, who, kind):
         build = self.fresh(f"cmake-{who}-{kind}")
         prefix = next((self.folder / kind).rglob("include")).parent
-        run(["cmake", "-S", HERE, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}",
+        run(["cmake", "-G", "Ninja", "-S", HERE, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}",
              f"-DCMAKE_CXX_COMPILER={self.compilers[who][-1]}", "-DCMAKE_BUILD_TYPE=Release"])
         run(["cmake", "--build", build])
         self.finish(build / "program", kind)
