@@ -7,7 +7,6 @@
 #endif
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -60,12 +59,10 @@ struct Store {
   // comes to other shapes soon keeps these.
   void keep_at_most(std::int64_t bytes) noexcept {
     while (kept() > bytes) {
-      constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
-      const std::uint64_t large_since = large.empty() ? never : large.oldest_stamp();
-      const std::uint64_t slab_since = slabs.empty_slabs() == 0 ? never : slabs.oldest_stamp();
-      if (large_since < slab_since) {
-        KeptBlock* block = large.take_oldest();
-        system_free(block, block->bytes);
+      const Kept *block = large.oldest(), *slab = slabs.oldest();
+      if (block && (!slab || block->stamp < slab->stamp)) {
+        KeptBlock* oldest = large.take_oldest();
+        system_free(oldest, oldest->bytes);
       } else {
         system_free(slabs.take_oldest(), slab_bytes);
       }
@@ -77,6 +74,13 @@ struct Store {
     keep_at_most((std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed));
   }
 
+  // All free blocks that a thread has at hand, to their slabs.
+  void dissolve(ThreadCache& cache) noexcept {
+    ++time;
+    for (std::size_t i = 0; i < small_classes; ++i)
+      for (Magazine* magazine : {&cache.current[i], &cache.spare[i]})
+        slabs.dissolve(std::exchange(*magazine, {}), i, time);
+  }
   void release_all() noexcept {
     slabs.dissolve_all(++time);
     keep_at_most(0);
@@ -102,10 +106,7 @@ const detail::HeldOverFork held(the_store.mutex);
 void retire(ThreadCache& mine) noexcept {
   mine.flush();
   const std::lock_guard lock(the_store.mutex);
-  ++the_store.time;
-  for (std::size_t i = 0; i < small_classes; ++i)
-    for (Magazine* magazine : {&mine.current[i], &mine.spare[i]})
-      the_store.slabs.dissolve(std::exchange(*magazine, {}), i, the_store.time);
+  the_store.dissolve(mine);
   the_store.nodes_of_others.fetch_add(mine.nodes.exchange(0));
   for (ThreadCache** link = &the_store.caches; *link; link = &(*link)->next)
     if (*link == &mine) {
@@ -133,17 +134,6 @@ void retire_at_end(ThreadCache* cache) noexcept {
   static const Key key;
   if (key.usable) pthread_setspecific(key.key, cache);
 }
-
-// One block that a thread without a cache frees: it has none before its first allocation, and none
-// is made for what it frees.
-void deallocate_shared(void* block, std::size_t size_class) noexcept {
-  auto* free = new (block) FreeBlock{nullptr};
-  const std::lock_guard lock(the_store.mutex);
-  the_store.slabs.dissolve({free, 1}, size_class, ++the_store.time);
-  the_store.keep_bounded();
-}
-
-void count_shared(std::int64_t bytes) noexcept { the_store.live.fetch_add(bytes); }
 
 }  // namespace
 
@@ -200,10 +190,14 @@ void spill(ThreadCache& mine, std::size_t size_class) noexcept {
   spare = std::exchange(current, {});
 }
 
+// A thread has no cache before its first allocation, and none is made for what it frees.
 void deallocate_without_cache(void* block, std::size_t bytes) noexcept {
-  const std::size_t size_class = (bytes + granule - 1) / granule;
-  count_shared(-static_cast<std::int64_t>(size_class * granule));
-  deallocate_shared(block, size_class);
+  const std::size_t size_class = class_of_small(bytes);
+  the_store.live.fetch_sub(static_cast<std::int64_t>(size_class * granule));
+  auto* free = new (block) FreeBlock{nullptr};
+  const std::lock_guard lock(the_store.mutex);
+  the_store.slabs.dissolve({free, 1}, size_class, ++the_store.time);
+  the_store.keep_bounded();
 }
 
 void count_node_without_cache(std::int64_t change) noexcept {
@@ -230,7 +224,7 @@ void deallocate_large(void* block, std::size_t bytes) noexcept {
   if (thread_cache)
     thread_cache->count_bytes(-static_cast<std::int64_t>(rounded));
   else
-    count_shared(-static_cast<std::int64_t>(rounded));
+    the_store.live.fetch_sub(static_cast<std::int64_t>(rounded));
   if (!pooled) return system_free(block, rounded);
   const std::lock_guard lock(the_store.mutex);
   the_store.large.put(block, rounded, ++the_store.time);
@@ -260,15 +254,6 @@ MemoryStats stats_now() {
   return stats;
 }
 
-// The calling thread's free blocks, to their slabs.
-void give_back_magazines() noexcept {
-  if (!thread_cache) return;
-  const std::lock_guard lock(the_store.mutex);
-  for (std::size_t i = 0; i < small_classes; ++i)
-    for (Magazine* magazine : {&thread_cache->current[i], &thread_cache->spare[i]})
-      the_store.slabs.dissolve(std::exchange(*magazine, {}), i, the_store.time);
-}
-
 }  // namespace
 
 }  // namespace chainrule::memory
@@ -286,9 +271,9 @@ void reset_peak_memory() {
 }
 
 void trim_memory() {
-  memory::give_back_magazines();
   {
     const std::lock_guard lock(memory::the_store.mutex);
+    if (memory::thread_cache) memory::the_store.dissolve(*memory::thread_cache);
     memory::the_store.release_all();
   }
 #if defined(__GLIBC__)

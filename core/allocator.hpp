@@ -86,7 +86,7 @@ void deallocate_large(void* block, std::size_t bytes) noexcept;
 inline void* allocate(std::size_t bytes) {
   if (!pooled || bytes > largest_small) return allocate_large(bytes);
   ThreadCache& mine = cache();
-  const std::size_t size_class = (bytes + granule - 1) / granule;
+  const std::size_t size_class = class_of_small(bytes);
   Magazine& magazine = mine.current[size_class];
   if (!magazine.head) refill(mine, size_class);
   FreeBlock* block = magazine.head;
@@ -105,7 +105,7 @@ inline void deallocate(void* block, std::size_t bytes) noexcept {
   if (!thread_cache) [[unlikely]]
     return deallocate_without_cache(block, bytes);
   ThreadCache& mine = *thread_cache;
-  const std::size_t size_class = (bytes + granule - 1) / granule;
+  const std::size_t size_class = class_of_small(bytes);
   Magazine& magazine = mine.current[size_class];
   if (magazine.count == magazine_size) spill(mine, size_class);
   auto* free = static_cast<FreeBlock*>(block);

@@ -28,6 +28,14 @@ inline constexpr std::size_t largest_small = 1024;
 inline constexpr std::size_t small_classes = largest_small / granule + 1;
 inline constexpr std::uint32_t magazine_size = 64;
 
+/// The class of small blocks of so many bytes, and what a block of a class has.
+constexpr std::size_t class_of_small(std::size_t bytes) noexcept {
+  return (bytes + granule - 1) / granule;
+}
+constexpr std::size_t block_bytes(std::size_t size_class) noexcept {
+  return (size_class != 0 ? size_class : 1) * granule;
+}
+
 struct FreeBlock {
   FreeBlock* next;
 };

@@ -24,25 +24,23 @@ void* LargeBlocks::take(std::size_t bytes) noexcept {
 
 void LargeBlocks::put(void* memory, std::size_t bytes, std::uint64_t stamp) noexcept {
   KeptBlock*& first = by_size_[class_of(bytes)];
-  auto* block = new (memory) KeptBlock{first, nullptr, newest_, nullptr, bytes, stamp};
+  auto* block = new (memory) KeptBlock{{}, first, nullptr, bytes};
   if (first) first->previous = block;
   first = block;
-  (newest_ ? newest_->newer : oldest_) = block;
-  newest_ = block;
+  ages_.add(block, stamp);
   bytes_ += static_cast<std::int64_t>(bytes);
 }
 
 KeptBlock* LargeBlocks::take_oldest() noexcept {
-  KeptBlock* block = oldest_;
-  if (block) remove(block);
+  auto* block = static_cast<KeptBlock*>(ages_.oldest());
+  remove(block);
   return block;
 }
 
 void LargeBlocks::remove(KeptBlock* block) noexcept {
   (block->previous ? block->previous->next : by_size_[class_of(block->bytes)]) = block->next;
   if (block->next) block->next->previous = block->previous;
-  (block->older ? block->older->newer : oldest_) = block->newer;
-  (block->newer ? block->newer->older : newest_) = block->older;
+  ages_.remove(block);
   bytes_ -= static_cast<std::int64_t>(block->bytes);
 }
 

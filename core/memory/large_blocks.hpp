@@ -3,19 +3,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <chainrule/core/memory/by_age.hpp>
+
 /// The large blocks that are kept for reuse. The caller holds the store's lock; nothing here
 /// allocates or fails.
 
 namespace chainrule::memory {
 
 /// What a block that is kept begins with.
-struct KeptBlock {
+struct KeptBlock : Kept {
   KeptBlock* next;  // of the same size
   KeptBlock* previous;
-  KeptBlock* older;
-  KeptBlock* newer;
   std::size_t bytes;
-  std::uint64_t stamp;
 };
 
 /// `bytes` rounded up to a size that blocks are kept by: steps of a 64th of a power of two, and 64
@@ -26,21 +25,19 @@ std::size_t round_large(std::size_t bytes) noexcept;
 /// Free blocks by their size, and by how long they have been free.
 class LargeBlocks {
  public:
-  bool empty() const noexcept { return oldest_ == nullptr; }
   std::int64_t bytes() const noexcept { return bytes_; }
   /// The block of so many bytes, as round_large() says them, that was freed last; null without one.
   void* take(std::size_t bytes) noexcept;
   void put(void* block, std::size_t bytes, std::uint64_t stamp) noexcept;
-  /// The stamp of the block that has been free for the longest time; there must be one.
-  std::uint64_t oldest_stamp() const noexcept { return oldest_->stamp; }
-  /// That block, which is the caller's now.
+  /// The block that has been free for the longest time; null when there is none.
+  const Kept* oldest() const noexcept { return ages_.oldest(); }
+  /// That block, which is the caller's now; there must be one.
   KeptBlock* take_oldest() noexcept;
 
  private:
   static constexpr std::size_t steps = 64;
   KeptBlock* by_size_[64 * steps] = {};
-  KeptBlock* oldest_ = nullptr;
-  KeptBlock* newest_ = nullptr;
+  ByAge ages_;
   std::int64_t bytes_ = 0;
 
   friend std::size_t round_large(std::size_t bytes) noexcept;

@@ -19,19 +19,18 @@ struct Slab {
   // All blocks are free.
   explicit Slab(std::size_t of_class) noexcept
       : size_class(static_cast<std::uint32_t>(of_class)),
-        capacity(static_cast<std::uint32_t>((slab_bytes - header) / block_bytes())),
+        capacity(static_cast<std::uint32_t>((slab_bytes - header) / block_bytes(of_class))),
         free_blocks(capacity),
         reciprocal(static_cast<std::uint32_t>(((std::uint64_t{1} << 32) - 1) / granules() + 1)) {
     std::fill(words(), words() + capacity / 64, ~std::uint64_t{0});
     if (capacity % 64 != 0) words()[capacity / 64] = (std::uint64_t{1} << capacity % 64) - 1;
   }
-  std::size_t granules() const noexcept { return std::max<std::size_t>(size_class, 1); }
-  std::size_t block_bytes() const noexcept { return granules() * granule; }
+  std::size_t granules() const noexcept { return block_bytes(size_class) / granule; }
 
   // A bit for each block, 1: free; behind them the blocks.
   std::uint64_t* words() noexcept { return reinterpret_cast<std::uint64_t*>(this + 1); }
   char* blocks() noexcept { return reinterpret_cast<char*>(this) + header; }
-  char* block(std::size_t i) noexcept { return blocks() + i * block_bytes(); }
+  char* block(std::size_t i) noexcept { return blocks() + i * block_bytes(size_class); }
   std::size_t index_of(const void* block) noexcept {
     const auto at = static_cast<std::size_t>(static_cast<const char*>(block) - blocks()) / granule;
     return granules() == 1 ? at : at * reciprocal >> 32;
@@ -109,8 +108,7 @@ Magazine Slabs::take_from(void* memory, std::size_t size_class) noexcept {
 }
 
 void Slabs::put(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept {
-  const std::size_t bytes = std::max<std::size_t>(size_class, 1) * granule * magazine_size;
-  if (magazine_counts_[size_class] >= kept_bytes / bytes) {
+  if (magazine_counts_[size_class] >= kept_bytes / (block_bytes(size_class) * magazine_size)) {
     FreeBlock* first = std::exchange(magazines_[size_class], nullptr);
     magazine_counts_[size_class] = 0;
     while (first) {
@@ -134,7 +132,8 @@ void Slabs::dissolve(Magazine magazine, std::size_t size_class, std::uint64_t st
     if (slab->free_blocks++ == 0) link(open_[size_class], slab);
     if (slab->free_blocks == slab->capacity) {
       unlink(open_[size_class], slab);
-      add_empty(slab, stamp);
+      empty_.add(new (slab) Kept, stamp);
+      ++empty_count_;
     }
     block = next;
   }
@@ -149,27 +148,9 @@ void Slabs::dissolve_all(std::uint64_t stamp) noexcept {
     }
 }
 
-void Slabs::add_empty(Slab* slab, std::uint64_t stamp) noexcept {
-  auto* empty = new (slab) EmptySlab{newest_, nullptr, stamp};
-  (newest_ ? newest_->newer : oldest_) = empty;
-  newest_ = empty;
-  ++empty_count_;
-}
-
-void* Slabs::take_newest() noexcept {
-  EmptySlab* slab = newest_;
+void* Slabs::take_empty(Kept* slab) noexcept {
   if (!slab) return nullptr;
-  newest_ = slab->older;
-  (newest_ ? newest_->newer : oldest_) = nullptr;
-  --empty_count_;
-  return slab;
-}
-
-void* Slabs::take_oldest() noexcept {
-  EmptySlab* slab = oldest_;
-  if (!slab) return nullptr;
-  oldest_ = slab->newer;
-  (oldest_ ? oldest_->older : newest_) = nullptr;
+  empty_.remove(slab);
   --empty_count_;
   return slab;
 }

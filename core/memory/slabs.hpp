@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <chainrule/core/memory/blocks.hpp>
+#include <chainrule/core/memory/by_age.hpp>
 
 /// Where the small blocks that no thread keeps are. The caller holds the store's lock; nothing here
 /// fails but for want of memory, and nothing allocates but take().
@@ -15,13 +16,6 @@ inline constexpr std::size_t slab_bytes = std::size_t{1} << 18;
 
 /// The begin of a slab: which of its blocks are free.
 struct Slab;
-
-/// A slab all of whose blocks are free.
-struct EmptySlab {
-  EmptySlab* older;
-  EmptySlab* newer;
-  std::uint64_t stamp;
-};
 
 /// Free blocks by their size: as magazines, while these are few and the processor's caches may
 /// still hold them, and else by slab, from where they come back in the order of their addresses. A
@@ -41,22 +35,20 @@ class Slabs {
   void dissolve_all(std::uint64_t stamp) noexcept;
 
   std::int64_t empty_slabs() const noexcept { return empty_count_; }
-  /// The stamp of the slab that has been empty for the longest time; there must be one.
-  std::uint64_t oldest_stamp() const noexcept { return oldest_->stamp; }
-  /// The slab that was emptied last, or that has been empty for the longest time; null when there
-  /// is none. It is the caller's now.
-  void* take_newest() noexcept;
-  void* take_oldest() noexcept;
+  /// The slab that has been empty for the longest time; null when there is none.
+  const Kept* oldest() const noexcept { return empty_.oldest(); }
+  /// The slab that was emptied last, or that one; null when there is none. It is the caller's now.
+  void* take_newest() noexcept { return take_empty(empty_.newest()); }
+  void* take_oldest() noexcept { return take_empty(empty_.oldest()); }
 
  private:
   Slab* open_[small_classes] = {};            // of each size, those with some blocks free
   FreeBlock* magazines_[small_classes] = {};  // full ones
   std::uint32_t magazine_counts_[small_classes] = {};
-  EmptySlab* oldest_ = nullptr;
-  EmptySlab* newest_ = nullptr;
+  ByAge empty_;
   std::int64_t empty_count_ = 0;
 
-  void add_empty(Slab* slab, std::uint64_t stamp) noexcept;
+  void* take_empty(Kept* slab) noexcept;
 };
 
 }  // namespace chainrule::memory
