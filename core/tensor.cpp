@@ -94,17 +94,7 @@ std::vector<T> Tensor::to_vector(Where where) const {
   const T* data = mine.data<T>();
   std::vector<T> elements;
   elements.reserve(static_cast<std::size_t>(mine.numel()));
-  std::int64_t index[max_rank] = {};
-  std::int64_t offset = 0;
-  for (std::int64_t n = 0; n < mine.numel(); ++n) {
-    elements.push_back(data[offset]);
-    for (int axis = mine.rank() - 1; axis >= 0; --axis) {
-      offset += mine.strides()[axis];
-      if (++index[axis] < mine.dims()[axis]) break;
-      offset -= index[axis] * mine.strides()[axis];
-      index[axis] = 0;
-    }
-  }
+  mine.for_each_offset([&](std::int64_t offset) { elements.push_back(data[offset]); });
   return elements;
 }
 

@@ -218,39 +218,24 @@ std::uint64_t hash_of(const unsigned char* bytes, std::size_t count, std::uint64
 
 }  // namespace
 
-void Value::begin_writing() noexcept {
+void Value::count_writer(int change) noexcept {
   std::atomic<std::uint8_t>& writers = (base_ ? base_ : this)->writers_;
   std::uint8_t count = writers.load(std::memory_order_relaxed);
   while (count != many &&
-         !writers.compare_exchange_weak(count, static_cast<std::uint8_t>(count + 1))) {
-  }
-}
-
-void Value::end_writing() noexcept {
-  std::atomic<std::uint8_t>& writers = (base_ ? base_ : this)->writers_;
-  std::uint8_t count = writers.load(std::memory_order_relaxed);
-  while (count != many &&
-         !writers.compare_exchange_weak(count, static_cast<std::uint8_t>(count - 1))) {
+         !writers.compare_exchange_weak(count, static_cast<std::uint8_t>(count + change))) {
   }
 }
 
 std::uint32_t Value::content() const noexcept {
   const auto* bytes = static_cast<const unsigned char*>(elements_);
-  const std::size_t size = size_of(dtype_);
   std::uint64_t hash = 0;
   if (contiguous_) {
     hash = hash_of(bytes, byte_count(), hash);
-  } else if (numel_ != 0) {
-    std::int64_t index[max_rank] = {}, offset = 0;
-    for (int axis = 0; axis >= 0;) {
+  } else {
+    const std::size_t size = size_of(dtype_);
+    for_each_offset([&](std::int64_t offset) {
       hash = hash_of(bytes + offset * static_cast<std::int64_t>(size), size, hash);
-      for (axis = rank_ - 1; axis >= 0; --axis) {
-        offset += strides()[axis];
-        if (++index[axis] < dims()[axis]) break;
-        offset -= strides()[axis] * dims()[axis];
-        index[axis] = 0;
-      }
-    }
+    });
   }
   return static_cast<std::uint32_t>(mixed(hash, 1) >> 34);
 }

@@ -71,14 +71,29 @@ class Value {
     return static_cast<std::size_t>(numel_) * size_of(dtype_);
   }
 
+  /// Calls f(offset), in elements, for all elements in row-major order, whatever the strides.
+  template <class F>
+  void for_each_offset(F f) const {
+    std::int64_t index[max_rank] = {}, offset = 0;
+    for (std::int64_t i = 0; i < numel_; ++i) {
+      f(offset);
+      for (int axis = rank_ - 1; axis >= 0; --axis) {
+        offset += strides()[axis];
+        if (++index[axis] < dims()[axis]) break;
+        offset -= index[axis] * strides()[axis];
+        index[axis] = 0;
+      }
+    }
+  }
+
   /// Counts the writes into the elements; views share the count of their base.
   std::uint32_t version() const noexcept { return base_ ? base_->version_ : version_; }
   void bump_version() noexcept { ++(base_ ? base_->version_ : version_); }
 
   /// Between these the elements may change without a new version; see Writing. They count, and
   /// views share the count of their base.
-  void begin_writing() noexcept;
-  void end_writing() noexcept;
+  void begin_writing() noexcept { count_writer(1); }
+  void end_writing() noexcept { count_writer(-1); }
   bool is_open() const noexcept { return owner()->writers_.load(std::memory_order_relaxed) != 0; }
   /// 30 bits that tell one content of the elements from another.
   std::uint32_t content() const noexcept;
@@ -102,6 +117,7 @@ class Value {
 
  private:
   Value() = default;
+  void count_writer(int change) noexcept;
   static Value* make_owner(DType dtype, int rank, std::int64_t numel);
   std::size_t header_bytes() const noexcept {
     return sizeof(Value) + 2 * static_cast<std::size_t>(rank_) * sizeof(std::int64_t);
