@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <new>
 #include <vector>
 
@@ -38,28 +37,30 @@ const char* kind_of(Node::SavedMask which) {
 
 }  // namespace
 
+void Application::throw_unsaved(bool released) const {
+  const char* op = node_.op()->name();
+  if (released)
+    throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
+                    node_.where(), "pass {.retain_graph = true} to the first backward");
+  throw GradError(fmt::format("{}: the gradient rule reads a value that the op does not save", op),
+                  node_.where(), "name it in what the op's reads() returns");
+}
+
 // Throws where a rule cannot read a saved value, and says why; `named` is the node of its tensor.
 void Application::check_readable(Node::SavedMask which, const Node* named) const {
   const Node::SavedValue saved = node_.saved_as(which);
   const Value* value = saved.value;
   if (value && saved.for_rules() && saved.unchanged()) return;
-  const char* op = node_.op()->name();
-  if (!value || !saved.for_rules()) {
-    if (!value && node_.released())
-      throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
-                      node_.where(), "pass {.retain_graph = true} to the first backward");
-    throw GradError(
-        fmt::format("{}: the gradient rule reads a value that the op does not save", op),
-        node_.where(), "name it in what the op's reads() returns");
-  }
+  if (!value || !saved.for_rules()) throw_unsaved(!value && node_.released());
   const std::string_view name = named ? named->name() : std::string_view();
   const std::string how = saved.by_content()
                               ? "through what mutable_data() or an Eigen map of it gave before"
                               : fmt::format("saved at version {}, now {}",
                                             saved.version & Node::version_bits, value->version());
   throw GradError(
-      fmt::format("{}: the saved {} {}{}{} was written to after it was used: {}", op,
-                  kind_of(which), name, name.empty() ? "" : " ", to_string(value->shape()), how),
+      fmt::format("{}: the saved {} {}{}{} was written to after it was used: {}",
+                  node_.op()->name(), kind_of(which), name, name.empty() ? "" : " ",
+                  to_string(value->shape()), how),
       node_.where(),
       "call backward() before the optimizer's step or any other write; a state that goes on into "
       "the next step is cut from the graph of the last one by s = s.detach()");
@@ -79,7 +80,7 @@ inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& 
 
 const Tensor& Application::in(std::size_t i) const {
   if (!node_.saves_input(i)) [[unlikely]]
-    throw_unsaved();
+    throw_unsaved(node_.released());
   Node* node = node_.inputs()[i];
   if (i < quick_loans) return lend(Node::input(i), node, inputs_[i]);
   return lend(Node::input(i), node, rare_input(i));
@@ -89,11 +90,6 @@ Application::Loan& Application::rare_input(std::size_t i) const {
   Rare::Loans& more = rare().inputs;
   if (more.empty()) more = Rare::Loans(input_count());
   return more[i];
-}
-
-void Application::throw_unsaved() const {
-  check_readable(0, nullptr);
-  std::abort();  // not reached: nothing is saved under no bit
 }
 
 void Application::throw_forgotten() const {
@@ -108,12 +104,12 @@ const Tensor& Application::out(std::size_t k) const {
   if (node_.output_count() > 1) [[unlikely]]
     return of_several(k);
   if (k != 0) [[unlikely]]
-    throw_unsaved();
+    throw_unsaved(node_.released());
   return lend(Node::output, const_cast<Node*>(&node_), output_);
 }
 
 const Tensor& Application::of_several(std::size_t k) const {
-  if (k >= node_.output_count()) throw_unsaved();
+  if (k >= node_.output_count()) throw_unsaved(node_.released());
   auto& outputs = rare().outputs;
   outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
@@ -126,7 +122,7 @@ const Tensor& Application::of_several(std::size_t k) const {
 
 const Tensor& Application::saved(std::size_t k) const {
   if (k == 0) return lend(Node::intermediate(0), nullptr, intermediate_);
-  if (k >= Node::most_intermediates) throw_unsaved();
+  if (k >= Node::most_intermediates) throw_unsaved(node_.released());
   Rare::Loans& intermediates = rare().intermediates;
   if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);
   return lend(Node::intermediate(k), nullptr, intermediates[k]);

@@ -83,7 +83,7 @@ class Application {
   const Tensor& of_several(std::size_t k) const;
   Loan& rare_input(std::size_t i) const;
   void check_readable(Node::SavedMask which, const Node* named) const;
-  [[noreturn]] void throw_unsaved() const;
+  [[noreturn]] void throw_unsaved(bool released) const;
   [[noreturn]] void throw_forgotten() const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
@@ -123,7 +123,7 @@ class Vjp : public Application {
   /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
   Value* sum_of(std::size_t i) const noexcept {
     if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
-    const Ref<Value>& sum = sums_[sum_places_[i]].value_ref();
+    const Ref<Value>& sum = sum_at(i).value_ref();
     return sum && sum->exclusive() ? sum.get() : nullptr;
   }
   /// The same where nothing has come together yet, zeros then: for an op whose gradient is zero but
