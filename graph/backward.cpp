@@ -23,6 +23,16 @@ using RowGradients = std::map<std::uint32_t, RowGradientParts>;  // by place
 
 Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
 
+// The sum of a node's gradients as a part of it may be added to: zeros where nothing has come
+// together yet, and not seen by others.
+const Ref<Value>& made_writable(Tensor& sum, const Node& of, const Where& where) {
+  if (!sum.defined())
+    sum = zeros(of.shape(), of.dtype(), where);
+  else if (!sum.value_ref()->exclusive())
+    sum = copied(sum);
+  return sum.value_ref();
+}
+
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
@@ -58,13 +68,7 @@ class Rule final : public Vjp {
   }
   const Ref<Value>* sum_from_zeros(std::size_t i) override {
     if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
-    Tensor& sum = sum_at(i);
-    const Node& input = *node().inputs()[i];
-    if (!sum.defined())
-      sum = zeros(input.shape(), input.dtype(), where());
-    else if (!sum.value_ref()->exclusive())
-      sum = copied(sum);
-    return &sum.value_ref();
+    return &made_writable(sum_at(i), *node().inputs()[i], where());
   }
   bool give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
     if (!sweep_.rows || recorded() || detail::mode.observer || !needs(i)) return false;
@@ -120,8 +124,7 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
               node.where().line()),
           where,
           "pass {.retain_graph = true} to the first backward() or grad(); if the graph grew on "
-          "from "
-          "a state of the last piece of a sequence, cut it there: s = s.detach()");
+          "from a state of the last piece of a sequence, cut it there: s = s.detach()");
     }
 }
 
@@ -230,15 +233,6 @@ class LentGradients {
   Leaves lent_;
 };
 
-// Adds rows to a leaf's gradient, which may be undefined, or seen by others.
-void add_rows(Tensor& gradient, const Node& leaf, const RowGradientParts& rows) {
-  if (!gradient.defined())
-    gradient = zeros(leaf.shape(), leaf.dtype(), leaf.where());
-  else if (!gradient.value_ref()->exclusive())
-    gradient = copied(gradient);
-  rows.add_to(*gradient.value_ref());
-}
-
 // Leaves in `rows` a leaf's rows, with those that it has already, where they are all of its
 // gradient and fewer than the leaf's; adds them to its gradient elsewhere.
 void settle_rows(const Traversal& traversal, Gradients& gradients, RowGradients& rows,
@@ -255,7 +249,7 @@ void settle_rows(const Traversal& traversal, Gradients& gradients, RowGradients&
       ++each;
     } else {
       if (!sum.defined()) leaves.push_back(i);
-      add_rows(sum, leaf, parts);
+      parts.add_to(*made_writable(sum, leaf, leaf.where()));
       each = rows.erase(each);
     }
   }
@@ -288,7 +282,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     leaf.make_grad_dense();
     if (leaf.grad_value())
       accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
-    traversal.node(i).reserve_grad();
+    leaf.reserve_grad();
     gradients[i] = owned(std::move(gradients[i]));
   }
   for (std::uint32_t i : leaves)
@@ -426,9 +420,7 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, G
 }
 
 Tensor grad(const Tensor& output, const Tensor& input, GradOptions options, Where where) {
-  return detail::naming_memory("grad", where, [&] {
-    return grad(std::span(&output, 1), std::span(&input, 1), options, where)[0];
-  });
+  return grad(std::span(&output, 1), std::span(&input, 1), options, where)[0];
 }
 
 }  // namespace chainrule
