@@ -49,9 +49,28 @@ void slices(bench::Report& report) {
   }
 }
 
+// Seconds for one size after the other, where the last must take at most `most` times the first.
+class Growth {
+ public:
+  Growth(bench::Report& report, std::string first, double most)
+      : report_(report), first_name_(std::move(first)), most_(most) {}
+  void add(const std::string& what, double seconds) {
+    report_.figure(what, seconds * 1e6, "us");
+    if (first_ == 0)
+      first_ = seconds;
+    else
+      report_.figure(what + ", against " + first_name_, seconds / first_, "x", most_);
+  }
+
+ private:
+  bench::Report& report_;
+  std::string first_name_;
+  double most_, first_ = 0;
+};
+
 // A step of SGD that looks up 64 rows.
 void embeddings(bench::Report& report) {
-  double small = 0;
+  Growth growth(report, "1000 rows", 3);
   for (const std::int64_t rows : {1000, 1'000'000}) {
     const Tensor table = randn({rows, 16}).requires_grad_();
     const Tensor index = randint(0, rows, {64});
@@ -61,28 +80,18 @@ void embeddings(bench::Report& report) {
       sum(square(take(table, index))).backward();
       optimizer.step();
     });
-    const std::string what = "SGD step with 64 look-ups of " + std::to_string(rows) + " rows";
-    report.figure(what, step * 1e6, "us");
-    if (small == 0)
-      small = step;
-    else
-      report.figure(what + ", against 1000 rows", step / small, "x", 3);
+    growth.add("SGD step with 64 look-ups of " + std::to_string(rows) + " rows", step);
   }
 }
 
 // The gradient of the last step with respect to what it began with.
 void history(bench::Report& report) {
-  double small = 0;
+  Growth growth(report, "1", 3);
   for (const int operations : {1, 100'000}) {
     Tensor x = tensor(0.5, f64).requires_grad_();
     for (int i = 0; i < operations; ++i) x = x * 1.0;
     const double step = seconds_of(101, [&] { bench::keep(grad(x * x, x)); });
-    const std::string what = "grad(x*x, x) behind " + std::to_string(operations) + " operations";
-    report.figure(what, step * 1e6, "us");
-    if (small == 0)
-      small = step;
-    else
-      report.figure(what + ", against 1", step / small, "x", 3);
+    growth.add("grad(x*x, x) behind " + std::to_string(operations) + " operations", step);
   }
   std::vector<Tensor> inputs;
   for (int i = 0; i < 16'000; ++i) inputs.push_back(tensor(1.0, f64).requires_grad_());

@@ -139,7 +139,7 @@ struct Pool {
 
 // In memory that is never destroyed; a child of fork() makes it anew.
 alignas(Pool) char pool_memory[sizeof(Pool)];
-Pool* make_pool() {
+Pool& the_pool() {
   static Pool* const made = [] {
     Pool* pool = new (pool_memory) Pool;
     const HeldOverFork held(pool->mutex);
@@ -150,7 +150,7 @@ Pool* make_pool() {
     });
     return pool;
   }();
-  return made;
+  return *made;
 }
 
 bool Pool::start_worker() noexcept {
@@ -203,7 +203,7 @@ void run_parts(int parts, void (*part)(const void*, int), const void* context) {
     return;
   }
   Job job{part, context, parts, helpers, {}, {}, {}, {}, nullptr};
-  Pool& pool = *make_pool();
+  Pool& pool = the_pool();
   pool.add(job);
   job.run();
   pool.finish(job);
