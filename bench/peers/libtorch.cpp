@@ -18,7 +18,7 @@ using torch::Tensor;
 using Variables = std::vector<Tensor>;
 
 std::vector<float> numbers(const Tensor& tensor) {
-  const Tensor flat = tensor.detach().contiguous().view(-1);
+  const Tensor flat = tensor.detach().to(torch::kFloat32).contiguous().view(-1);
   return {flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel()};
 }
 
@@ -243,8 +243,9 @@ Program fan_out(int width, float x, float factor) {
   });
 }
 
-Program function(const std::string& name, int rows, int columns,
-                 const std::vector<std::vector<float>>& inputs, const std::vector<float>& seed) {
+Program function(const std::string& name, const std::vector<std::vector<std::int64_t>>& shapes,
+                 bool wide, const std::vector<std::vector<float>>& inputs,
+                 const std::vector<float>& seed) {
   using Function = Tensor (*)(const Variables&);
   static const std::map<std::string, Function> functions = {
       {"exp", [](const Variables& v) { return v[0].exp(); }},
@@ -264,17 +265,39 @@ Program function(const std::string& name, int rows, int columns,
       {"mean over columns", [](const Variables& v) { return v[0].mean(0); }},
       {"max over rows", [](const Variables& v) { return v[0].amax(1); }},
       {"max over columns", [](const Variables& v) { return v[0].amax(0); }},
+      {"mul (p, 3) (p, 3)", [](const Variables& v) { return v[0] * v[1]; }},
+      {"mul (p, 3) (p, 1)", [](const Variables& v) { return v[0] * v[1]; }},
+      {"mul (p, 1) (5)", [](const Variables& v) { return v[0] * v[1]; }},
+      {"sub (300, 1, 3) (300, 3)", [](const Variables& v) { return v[0] - v[1]; }},
+      {"sum (p, 3) over 1", [](const Variables& v) { return v[0].sum(1); }},
+      {"sum (p, 3) over 0", [](const Variables& v) { return v[0].sum(0); }},
+      {"max (p, 3) over 1", [](const Variables& v) { return v[0].amax(1); }},
+      {"stack 3 at the last axis",
+       [](const Variables& v) { return torch::stack({v[0], v[1], v[2]}, -1); }},
+      {"concat (p, 1) (p, 3) at the last axis",
+       [](const Variables& v) { return torch::cat({v[0], v[1]}, -1); }},
+      {"sin", [](const Variables& v) { return v[0].sin(); }},
+      {"cos", [](const Variables& v) { return v[0].cos(); }},
+      {"erf", [](const Variables& v) { return v[0].erf(); }},
+      {"pow", [](const Variables& v) { return v[0].pow(v[1]); }},
+      {"pow 1.7", [](const Variables& v) { return v[0].pow(1.7); }},
+      {"max (1000, 1000) over 1", [](const Variables& v) { return v[0].amax(1); }},
+      {"min (1000, 1000) over 0", [](const Variables& v) { return v[0].amin(0); }},
+      {"sum (100, 100, 100) over 2", [](const Variables& v) { return v[0].sum(2); }},
+      {"max (100, 100, 100) over 2", [](const Variables& v) { return v[0].amax(2); }},
+      {"sum (100, 100, 100) over 1", [](const Variables& v) { return v[0].sum(1); }},
+      {"sum (1000, 10000) over 1", [](const Variables& v) { return v[0].sum(1); }},
+      {"mean (1000, 10000) over 1", [](const Variables& v) { return v[0].mean(1); }},
+      {"matmul 64", [](const Variables& v) { return v[0].matmul(v[1]); }},
+      {"matmul 512", [](const Variables& v) { return v[0].matmul(v[1]); }},
   };
+  const auto dtype = wide ? torch::kFloat64 : torch::kFloat32;
   Variables tensors;
-  for (const std::vector<float>& each : inputs) {
-    const bool matrix =
-        each.size() == static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-    tensors.push_back(matrix ? tensor_of(each, {rows, columns})
-                             : tensor_of(each, {static_cast<std::int64_t>(each.size())}));
-  }
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    tensors.push_back(tensor_of(inputs[i], shapes[i]).to(dtype));
   const Function f = functions.at(name);
   const Tensor shaped = f(tensors);
-  return program(tensors, [=] { return f(tensors); }, tensor_of(seed, shaped.sizes()));
+  return program(tensors, [=] { return f(tensors); }, tensor_of(seed, shaped.sizes()).to(dtype));
 }
 
 struct Perceptron::State {

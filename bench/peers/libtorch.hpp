@@ -55,9 +55,11 @@ Program scalar_chain(int length, float start, float factor);
 /// x·factor + x·factor + …, `width` summands; the inputs are both. forward is not set.
 Program fan_out(int width, float x, float factor);
 
-/// The function of this name in workloads/functions.hpp; inputs as it has them.
-Program function(const std::string& name, int rows, int columns,
-                 const std::vector<std::vector<float>>& inputs, const std::vector<float>& seed);
+/// The function of this name in workloads/functions.hpp, of inputs of these shapes, in f64 if
+/// `wide`.
+Program function(const std::string& name, const std::vector<std::vector<std::int64_t>>& shapes,
+                 bool wide, const std::vector<std::vector<float>>& inputs,
+                 const std::vector<float>& seed);
 
 /// A perceptron: torch::nn::Sequential, cross_entropy, and torch::optim.
 class Perceptron {
