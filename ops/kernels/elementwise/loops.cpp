@@ -63,7 +63,7 @@ void copy(Value& out, const Value& a) {
   visit(a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const std::int64_t* strides = a.strides();
-    if (a.rank() == 2 && strides[0] == 1)
+    if (a.rank() == 2 && strides[0] == 1 && strides[1] > 1)
       return copy_columns(out.data<T>(), a.data<T>(), a.dims()[0], a.dims()[1], strides[1]);
     map<T, T>(out, a, [](T x) { return x; });
   });
@@ -72,6 +72,15 @@ void copy(Value& out, const Value& a) {
 Ref<Value> copied(const Value& a) {
   Ref<Value> out = Value::make(a.dtype(), a.dims(), a.rank());
   copy(*out, a);
+  return out;
+}
+
+Ref<Value> broadcast_copy(const Value& a, const Value& like) {
+  Ref<Value> out = Value::make_like(a.dtype(), like);
+  visit_floating(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map_strided<T, T>(*out, a, [](T x) { return x; });
+  });
   return out;
 }
 

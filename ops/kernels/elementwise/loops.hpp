@@ -1,71 +1,21 @@
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
 
 #include <chainrule/core/threads.hpp>
 #include <chainrule/core/value.hpp>
+#include <chainrule/ops/kernels/elementwise/blocks.hpp>
+#include <chainrule/ops/kernels/elementwise/space.hpp>
 #include <chainrule/ops/kernels/elementwise/stream.hpp>
 
 /// Loops of elementwise kernels over operands of any strides.
 namespace chainrule::kernels {
 
-/// The common iteration space of a row-major result and N operands that broadcast to it, with
-/// neighbouring axes merged wherever all operands allow it.
-template <std::size_t N>
-struct Space {
-  int rank = 0;
-  std::int64_t dims[max_rank];
-  std::int64_t strides[N][max_rank];
-
-  Space(const Value& out, const std::array<const Value*, N>& operands) {
-    const int out_rank = out.rank();
-    for (int axis = 0; axis < out_rank; ++axis) {
-      const std::int64_t extent = out.dims()[axis];
-      if (extent == 1) continue;
-      std::int64_t step[N];
-      for (std::size_t k = 0; k < N; ++k) {
-        const int at = axis - (out_rank - operands[k]->rank());
-        step[k] = at < 0 || operands[k]->dims()[at] == 1 ? 0 : operands[k]->strides()[at];
-      }
-      bool merge = rank > 0;
-      for (std::size_t k = 0; k < N && merge; ++k) merge = strides[k][rank - 1] == step[k] * extent;
-      if (merge) {
-        dims[rank - 1] *= extent;
-      } else {
-        dims[rank++] = extent;
-      }
-      for (std::size_t k = 0; k < N; ++k) strides[k][rank - 1] = step[k];
-    }
-    if (rank == 0) {
-      rank = 1;
-      dims[0] = 1;
-      for (std::size_t k = 0; k < N; ++k) strides[k][0] = 1;
-    }
-  }
-
-  /// Calls row(count, position in the result, offsets of the operands) for every innermost run.
-  template <class Row>
-  void for_each_row(Row&& row) const {
-    for (int axis = 0; axis < rank; ++axis)
-      if (dims[axis] == 0) return;
-    const std::int64_t inner = dims[rank - 1];
-    std::int64_t index[max_rank] = {};
-    std::array<std::int64_t, N> offset{};
-    for (std::int64_t position = 0;; position += inner) {
-      row(inner, position, offset);
-      int axis = rank - 2;
-      for (; axis >= 0; --axis) {
-        for (std::size_t k = 0; k < N; ++k) offset[k] += strides[k][axis];
-        if (++index[axis] < dims[axis]) break;
-        for (std::size_t k = 0; k < N; ++k) offset[k] -= index[axis] * strides[k][axis];
-        index[axis] = 0;
-      }
-      if (axis < 0) return;
-    }
-  }
-  std::int64_t inner_stride(std::size_t k) const noexcept { return strides[k][rank - 1]; }
-};
+/// A row-major copy of `a` with elements of its own.
+Ref<Value> copied(const Value& a);
+/// The same, broadcast to the shape of `like`. For float and double.
+Ref<Value> broadcast_copy(const Value& a, const Value& like);
 
 // The loops stand in functions of their own: all in one, GCC 12 runs out of registers in them.
 
@@ -77,13 +27,23 @@ template <class R, class A, class F>
 
 template <class R, class A, class F>
 [[gnu::noinline]] void map_strided(Value& out, const Value& a, F f) {
+  if (out.numel() == 0) return;
   const Space<1> space(out, {&a});
+  if (space.short_runs())
+    return in_blocks(
+        space,
+        [&](std::int64_t position, std::int64_t n, const A* x) {
+          map_run(out.data<R>() + position, x, n, f);
+        },
+        a.data<A>());
   const std::int64_t step = space.inner_stride(0);
-  space.for_each_row([&](std::int64_t n, std::int64_t position, const auto& offset) {
+  space.in_parallel([&](std::int64_t n, std::int64_t position, const auto& offset) {
     const A* x = a.data<A>() + offset[0];
     R* to = out.data<R>() + position;
     if (step == 1)
       map_run(to, x, n, f);
+    else if (step == 0)
+      std::fill_n(to, n, f(*x));
     else
       for (std::int64_t i = 0; i < n; ++i) to[i] = f(x[i * step]);
   });
@@ -94,15 +54,9 @@ template <class R, class Run>
 [[gnu::noinline]] void large_runs(Value& out, Run run) {
   chainrule::detail::parallel_for(
       out.numel(), chainrule::detail::elements_for_thread,
-      [run, to = out.data<R>(), past_caches = out.byte_count() >= streamed_bytes](
-          std::int64_t begin, std::int64_t end) {
-        const auto from_begin = [&](R* at, std::int64_t i, std::int64_t count) {
-          run(at, begin + i, count);
-        };
-        if (past_caches)
-          streamed(to + begin, end - begin, from_begin);
-        else
-          from_begin(to + begin, 0, end - begin);
+      [run, to = out.data<R>(), bytes = out.byte_count()](std::int64_t begin, std::int64_t end) {
+        written(to + begin, end - begin, bytes,
+                [&](R* at, std::int64_t i, std::int64_t count) { run(at, begin + i, count); });
       });
 }
 
@@ -133,9 +87,17 @@ template <int p, int q, class R, class A, class B, class F>
 
 template <class R, class A, class B, class F>
 [[gnu::noinline]] void map_strided(Value& out, const Value& a, const Value& b, F f) {
+  if (out.numel() == 0) return;
   const Space<2> space(out, {&a, &b});
+  if (space.short_runs())
+    return in_blocks(
+        space,
+        [&](std::int64_t position, std::int64_t count, const A* x, const B* y) {
+          map_run<1, 1>(out.data<R>() + position, x, y, count, f);
+        },
+        a.data<A>(), b.data<B>());
   const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1);
-  space.for_each_row([&](std::int64_t count, std::int64_t position, const auto& offset) {
+  space.in_parallel([&](std::int64_t count, std::int64_t position, const auto& offset) {
     const A* x = a.data<A>() + offset[0];
     const B* y = b.data<B>() + offset[1];
     R* z = out.data<R>() + position;
@@ -180,11 +142,20 @@ template <class R, class F>
   for (std::int64_t i = 0; i < n; ++i) to[i] = f(to[i], b[i]);
 }
 
+// Never past the caches: what is written there was read before.
+template <class R, class Run>
+void parallel_in_place(Value& a, Run run) {
+  chainrule::detail::parallel_for(a.numel(), chainrule::detail::elements_for_thread,
+                                  [run, to = a.data<R>()](std::int64_t begin, std::int64_t end) {
+                                    run(to + begin, begin, end - begin);
+                                  });
+}
+
 /// a[i] = f(a[i], b[i]) for two row-major values of one shape and dtype.
 template <class R, class F>
 void map_in_place(Value& a, const Value& b, F f) {
   const R* y = b.data<R>();
-  parallel_runs<R>(
+  parallel_in_place<R>(
       a, [=](R* to, std::int64_t i, std::int64_t count) { map_run_in_place(to, y + i, count, f); });
 }
 
@@ -199,31 +170,84 @@ template <class R, class F>
 template <class R, class F>
 void map_in_place(Value& a, const Value& b, const Value& c, F f) {
   const R *x = b.data<R>(), *y = c.data<R>();
-  parallel_runs<R>(a, [=](R* to, std::int64_t i, std::int64_t count) {
+  parallel_in_place<R>(a, [=](R* to, std::int64_t i, std::int64_t count) {
     map_run_in_place(to, x + i, y + i, count, f);
   });
+}
+
+// out[i] = f(a[i], b[i], c[i]).
+template <class R, class A, class B, class C, class F>
+[[gnu::noinline]] void map_run(R* __restrict out, const A* a, const B* b, const C* c,
+                               std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i], c[i]);
 }
 
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.
 template <class R, class A, class B, class C, class F>
 void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
-  R* __restrict to = out.data<R>();
+  R* const to = out.data<R>();
   const A* first = a.data<A>();
   const B* second = b.data<B>();
   const C* third = c.data<C>();
+  if (out.numel() == 0) return;
   const Space<3> space(out, {&a, &b, &c});
+  if (space.short_runs())
+    return in_blocks(
+        space,
+        [&](std::int64_t position, std::int64_t count, const A* x, const B* y, const C* w) {
+          map_run(to + position, x, y, w, count, f);
+        },
+        first, second, third);
   const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1),
                      r = space.inner_stride(2);
-  space.for_each_row([&](std::int64_t count, std::int64_t position, const auto& offset) {
+  if (p == 1 && q == 1 && r == 1 && space.rank == 1)
+    return parallel_runs<R>(out, [=](R* z, std::int64_t i, std::int64_t count) {
+      map_run(z, first + i, second + i, third + i, count, f);
+    });
+  space.in_parallel([&](std::int64_t count, std::int64_t position, const auto& offset) {
     const A* x = first + offset[0];
     const B* y = second + offset[1];
     const C* w = third + offset[2];
     R* __restrict z = to + position;
     if (p == 1 && q == 1 && r == 1)
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i], y[i], w[i]);
+      map_run(z, x, y, w, count, f);
     else
       for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i * p], y[i * q], w[i * r]);
   });
+}
+
+/// The same as map() where f computes n elements at once, f(to, a, n).
+template <class T, class F>
+void map_runs(Value& out, const Value& a, F f) {
+  if (!a.contiguous()) return map_runs<T>(out, *copied(a), f);
+  parallel_runs<T>(out, [f, x = a.data<T>()](T* to, std::int64_t i, std::int64_t count) {
+    f(to, x + i, count);
+  });
+}
+
+/// The same for f(to, a, b, n).
+template <class T, class F>
+void map_runs(Value& out, const Value& a, const Value& b, F f) {
+  // A number takes a short run of itself, anything else that is not like the result a copy.
+  constexpr std::int64_t block = 256;
+  const auto fits = [&](const Value& x) { return x.contiguous() && x.numel() == out.numel(); };
+  if (!fits(a) && a.numel() != 1) return map_runs<T>(out, *broadcast_copy(a, out), b, f);
+  if (!fits(b) && b.numel() != 1) return map_runs<T>(out, a, *broadcast_copy(b, out), f);
+  if (fits(a) && fits(b))
+    return parallel_runs<T>(
+        out, [=, x = a.data<T>(), y = b.data<T>()](T* to, std::int64_t i, std::int64_t count) {
+          f(to, x + i, y + i, count);
+        });
+  const bool whole_a = fits(a), whole_b = fits(b);
+  parallel_runs<T>(
+      out, [=, x = a.data<T>(), y = b.data<T>()](T* to, std::int64_t i, std::int64_t count) {
+        T first[block], second[block];
+        if (!whole_a) std::fill_n(first, block, *x);
+        if (!whole_b) std::fill_n(second, block, *y);
+        for (std::int64_t k = 0; k < count; k += block)
+          f(to + k, whole_a ? x + i + k : first, whole_b ? y + i + k : second,
+            std::min(block, count - k));
+      });
 }
 
 /// a[i] += b[i] for two row-major values of one shape and dtype.
@@ -233,9 +257,6 @@ void add_product_in_place(Value& a, const Value& b, const Value& c);
 
 /// A row-major copy of `a` into `out`, which has its shape and dtype.
 void copy(Value& out, const Value& a);
-
-/// A row-major copy of `a` with elements of its own.
-Ref<Value> copied(const Value& a);
 
 /// A row-major value with the elements of `a`: itself, or a copy.
 Ref<Value> contiguous(const Ref<Value>& a);

@@ -42,4 +42,14 @@ void streamed(R* out, std::int64_t n, Run run) {
 #endif
 }
 
+/// Calls run(to, i, count) for blocks as streamed() does, or once for all n elements where the
+/// `bytes` of the whole result do not go past the caches.
+template <class R, class Run>
+void written(R* out, std::int64_t n, std::size_t bytes, Run run) {
+  if (bytes >= streamed_bytes)
+    streamed(out, n, run);
+  else
+    run(out, std::int64_t{0}, n);
+}
+
 }  // namespace chainrule::kernels

@@ -4,14 +4,19 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/threads.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/samples/samples.hpp>
@@ -98,6 +103,47 @@ TEST_CASE("arithmetic: every pair of shapes, in every layout") {
         for (const samples::Layout& right : samples::layouts())
           CHECK(samples::compare("a ⊗ b", left.apply(a) * right.apply(b), want, 1e-16L) == "");
     }
+}
+
+TEST_CASE("arithmetic: rows of few elements, of more than one block") {
+  const std::pair<Shape, Shape> shapes[] = {
+      {{700, 3}, {700, 1}}, {{1, 5}, {300, 1}},        {{300, 1, 4}, {3, 4}},
+      {{90, 4, 3}, {4, 1}}, {{90, 4, 3}, {90, 1, 1}},  {{11, 10, 9, 2}, {10, 1, 2}},
+      {{40, 31}, {40, 1}},  {{6, 6, 6, 6}, {6, 1, 6}}, {{2000, 2}, {1}}};
+  const reference::Function product = reference::of("mul");
+  for (const auto& [p, q] : shapes) {
+    const samples::Arrays both = {samples::direction(p, 1), samples::direction(q, 2)};
+    const reference::Array want = product(both, "");
+    for (const DType dtype : {f32, f64}) {
+      const Tensor a = samples::tensor_of(both[0], dtype), b = samples::tensor_of(both[1], dtype);
+      for (const samples::Layout& left : samples::layouts())
+        for (const samples::Layout& right : samples::layouts()) {
+          const Tensor x = left.apply(a), y = right.apply(b);
+          CHECK(samples::compare("a ⊗ b", x * y, want, dtype == f32 ? 1e-7L : 1e-16L) == "");
+          // Booleans, and three operands.
+          const Tensor least = min(stack({x + zeros_like(y), y + zeros_like(x)}), 0);
+          CHECK(all(where(x < y, x, y) == least).item<bool>());
+        }
+    }
+  }
+}
+
+TEST_CASE("arithmetic: large results of broadcasting are the same on any number of threads") {
+  const Tensor x = to(arange(300'000), f64) * 0.001 - 7;
+  const auto results = [&] {
+    const Tensor points = reshape(x, {100'000, 3}), column = points(all, slice(0, 1));
+    const Tensor turned = reshape(x, {500, 600}).T();
+    return std::vector{points * column, column - points, sin(turned), turned * turned(0),
+                       where(points < column, points, column)};
+  };
+  const int before = num_threads();
+  set_num_threads(1);
+  const std::vector<Tensor> one = results();
+  set_num_threads(3);
+  const std::vector<Tensor> three = results();
+  set_num_threads(before);
+  for (std::size_t i = 0; i < one.size(); ++i)
+    CHECK(one[i].to_vector<double>() == three[i].to_vector<double>());
 }
 
 TEST_CASE("arithmetic: gradients have the shapes of the operands") {
