@@ -137,7 +137,8 @@ inline void infer_broadcast(Inference& call, DType dtype) {
 ///
 ///     static constexpr bool integers = …;                // whether it takes i64, too
 ///     static constexpr Node::SavedMask saved = …;        // what slope() reads
-///     template <class T> static T value(T x);            // the function
+///     template <class T> static T value(T x);            // the function, or else
+///     template <class T> static void values(T* to, const T* x, std::int64_t n);  // n at once
 ///     static Tensor slope(const Application& r, Tensor g);  // g · f'(x)
 ///     std::vector<Sample> samples() const override;
 ///
@@ -180,7 +181,10 @@ class UnaryOp : public Op {
   static void compute(Value& out, const Value& in) {
     const auto run = [&](auto zero) {
       using T = decltype(zero);
-      kernels::map<T, T>(out, in, [](T e) { return Self::value(e); });
+      if constexpr (requires { &Self::template values<T>; })
+        kernels::map_runs<T>(out, in, &Self::template values<T>);
+      else
+        kernels::map<T, T>(out, in, [](T e) { return Self::value(e); });
     };
     if constexpr (Self::integers) {
       if (in.dtype() == i64) return run(std::int64_t{});

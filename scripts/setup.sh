@@ -24,6 +24,7 @@ build  libfmt-dev       pc:fmt
 build  libcli11-dev     pc:CLI11
 build  zlib1g-dev       pc:zlib
 build  libdnnl-dev      header:dnnl.h
+build  libsleef-dev     pc:sleef
 check  doctest-dev      header:doctest/doctest.h
 check  libbenchmark-dev pc:benchmark
 check  clang-format-19  cmd:clang-format-19

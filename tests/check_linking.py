@@ -58,7 +58,7 @@ class Linking:
             sys.exit(f"{build} is not of the static library")
         # What decides how the library is compiled.
         self.options = [f"-D{name}={str(options[name]).lower()}"
-                        for name in ("buildtype", "native", "onednn")]
+                        for name in ("buildtype", "native", "onednn", "sleef")]
         command = json.loads((build / "compile_commands.json").read_text())[0]["command"].split()
         self.compilers = {"own": [word for word in command[:2] if word != "ccache"][:1]}
         for clang in ("clang++-19", "clang++"):

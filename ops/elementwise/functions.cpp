@@ -6,6 +6,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/library_math.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 
 namespace chainrule {
@@ -192,8 +193,8 @@ struct Sin final : UnaryOp<Sin> {
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
-  static T value(T x) {
-    return std::sin(x);
+  static void values(T* to, const T* x, std::int64_t n) {
+    kernels::sin(to, x, n);
   }
   static Tensor slope(const Application& r, Tensor g) {
     return detail::times_in_place(std::move(g), cos(r.in(0)));
@@ -212,8 +213,8 @@ struct Cos final : UnaryOp<Cos> {
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
-  static T value(T x) {
-    return std::cos(x);
+  static void values(T* to, const T* x, std::int64_t n) {
+    kernels::cos(to, x, n);
   }
   static Tensor slope(const Application& r, Tensor g) {
     return -detail::times_in_place(std::move(g), sin(r.in(0)));
@@ -232,8 +233,8 @@ struct Erf final : UnaryOp<Erf> {
   static constexpr bool integers = false;
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
-  static T value(T x) {
-    return std::erf(x);
+  static void values(T* to, const T* x, std::int64_t n) {
+    kernels::erf(to, x, n);
   }
   static Tensor slope(const Application& r, Tensor g) {
     return detail::times_in_place(std::move(g),

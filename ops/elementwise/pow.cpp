@@ -6,6 +6,7 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/kernels/elementwise/library_math.hpp>
 
 namespace chainrule {
 
@@ -94,7 +95,9 @@ class Pow final : public Op {
       if (exponent == 3) return each([](T e) { return e * e * e; });
       if (exponent == -1) return each([](T e) { return 1 / e; });
     }
-    kernels::map<T, T, T>(out, x, y, [](T p, T q) { return std::pow(p, q); });
+    kernels::map_runs<T>(out, x, y, [](T* to, const T* p, const T* q, std::int64_t n) {
+      kernels::pow(to, p, q, n);
+    });
   }
 
   // g ⊗ y ⊗ xʸ⁻¹, with 0 where y is 0.

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -9,10 +10,13 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/gradcheck.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/elementwise/ulps.hpp>
@@ -50,6 +54,7 @@ TEST_CASE("elementwise: values within units in the last place, at all sizes and 
       "sqrt", [](const Tensor& x) { return sqrt(x); }, [](R x) { return std::sqrt(x); }, 0.501);
   check_all("sin", [](const Tensor& x) { return sin(x); }, [](R x) { return std::sin(x); }, 1);
   check_all("cos", [](const Tensor& x) { return cos(x); }, [](R x) { return std::cos(x); }, 1);
+  check_all("erf", [](const Tensor& x) { return erf(x); }, [](R x) { return std::erf(x); }, 1.01);
   check_all("abs", [](const Tensor& x) { return abs(x); }, [](R x) { return std::abs(x); }, 0);
   check_all("square", [](const Tensor& x) { return square(x); }, [](R x) { return x * x; }, 0.501);
   check_all(
@@ -111,6 +116,26 @@ TEST_CASE("elementwise: large results, which are written past the caches") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("elementwise: large gradients, which are multiplied in place") {
+  // Rules that are given the gradient for good: of one operand, of two, and of the slopes' three.
+  const std::int64_t n = (std::int64_t{3} << 22) + 77;
+  const Tensor start = to(arange(n), f32) * 0x1p-22F - 1.5F;
+  const auto gradient = [](const Tensor& at) {
+    const Tensor x = at.detach().requires_grad_();
+    sum(sigmoid(tanh(exp(square(x)) * x))).backward();
+    return x.grad().to_vector<float>();
+  };
+  const std::vector<float> whole = gradient(start);
+  constexpr std::int64_t part = 1 << 20;
+  std::int64_t wrong = 0;
+  for (std::int64_t begin = 0; begin < n; begin += part) {
+    const std::vector<float> alone = gradient(slice(start, 0, begin, std::min(n, begin + part)));
+    for (std::size_t i = 0; i < alone.size(); ++i)
+      wrong += alone[i] != whole[static_cast<std::size_t>(begin) + i];
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("elementwise: gradients at kinks and ends of the domain") {
   const Tensor x = tensor({-2.0, 0.0, 3.0}, f64);
   CHECK(slopes([](const Tensor& e) { return abs(e); }, x) == Numbers{-1, 0, 1});
@@ -145,6 +170,48 @@ TEST_CASE("elementwise: pow as C has it, with the special exponents") {
   CHECK(pow(tensor({{2.0}, {3.0}}, f64), tensor({1.0, 2.0}, f64)).to_vector<double>() ==
         Numbers{2, 4, 3, 9});
   CHECK(pow(tensor({3.0f}), 2).dtype() == f32);
+}
+
+TEST_CASE("elementwise: powers of numbers of all sizes, within a unit in the last place") {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> bases = ulps::arguments<T>(), exponents;
+    for (std::size_t i = 0; i < bases.size(); ++i) {
+      bases[i] = std::abs(bases[i]);
+      // Such that most of the results are numbers.
+      const T size = std::max<T>(1, std::abs(std::log2(bases[i])));
+      exponents.push_back(static_cast<T>(i * 7919 % 2001) / T{1000.5} *
+                          std::numeric_limits<T>::max_exponent / size);
+      if (i % 2 == 1) exponents.back() *= -1;
+    }
+    const auto n = static_cast<std::int64_t>(bases.size());
+    const std::vector<T> got =
+        pow(from_vector(bases, {n}), from_vector(exponents, {n})).template to_vector<T>();
+    double worst = 0;
+    for (std::size_t i = 0; i < got.size(); ++i)
+      worst =
+          std::max(worst, ulps::distance(got[i], std::pow(static_cast<long double>(bases[i]),
+                                                          static_cast<long double>(exponents[i]))));
+    CHECK(worst <= 1);
+  };
+  check(float{});
+  check(double{});
+}
+
+TEST_CASE("elementwise: functions of views and of one number, as of adjacent elements") {
+  const auto copy_of = [](const Tensor& e) {
+    return from_vector(e.to_vector<double>(), e.shape());
+  };
+  const Tensor x = reshape(to(arange(1200), f64) * 0.01 + 0.3, {30, 40});
+  for (const auto f :
+       {+[](const Tensor& e) { return sin(e); }, +[](const Tensor& e) { return cos(e); },
+        +[](const Tensor& e) { return erf(e); }, +[](const Tensor& e) { return pow(e, 1.7); },
+        +[](const Tensor& e) { return pow(1.3, e); }, +[](const Tensor& e) { return pow(e, e); },
+        +[](const Tensor& e) { return pow(e, e(0)); },
+        +[](const Tensor& e) { return pow(e(all, slice(0, 1)), e); }})
+    for (const Tensor& view : {x.T(), x(slice({}, {}, 3)), x(all, slice(1, 4)), x(all, slice(7, 8)),
+                               expand(x(all, slice(0, 1)), {30, 5})})
+      CHECK(f(view).to_vector<double>() == f(copy_of(view)).to_vector<double>());
 }
 
 TEST_CASE("elementwise: the gradients of pow at 0 and with negative bases") {
