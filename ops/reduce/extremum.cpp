@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -11,6 +13,7 @@
 #include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/kernels/reduce/lines.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
+#include <chainrule/ops/kernels/reduce/shares.hpp>
 #include <chainrule/ops/reduce/reduced.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -44,6 +47,24 @@ Tensor shares(const Tensor& x, const Tensor& extremum, const ReduceParameters& p
   return Tensor(std::move(equal)) * Tensor(std::move(count));
 }
 
+// g times the shares in one go, where nothing is recorded and the axes are neighbours.
+Tensor shared(const Tensor& g, const Tensor& x, const Tensor& extremum, const ReduceParameters& p) {
+  const Value& in = *x.value_ref();
+  const int first = std::countr_zero(p.mask), last = 31 - std::countl_zero(p.mask);
+  const bool neighbours = p.mask != 0 && std::popcount(p.mask) == last - first + 1;
+  // Counts are of 32 bits.
+  if (detail::mode.observer || detail::mode.recording || !neighbours || !in.contiguous() ||
+      in.numel() > std::numeric_limits<std::int32_t>::max()) {
+    const Tensor share = shares(x, extremum, p);
+    return with_axes(g, share.shape(), p) * share;
+  }
+  Ref<Value> to = Value::make_like(in.dtype(), in);
+  const Ref<Value> seed = kernels::contiguous(g.value_ref()),
+                   best = kernels::contiguous(extremum.value_ref());
+  kernels::share_among_equals(*to, *seed, in, *best, kernels::lines_along(in, first, last));
+  return Tensor(std::move(to));
+}
+
 template <kernels::Fold fold, ReductionFunction f>
 struct Extremum final : ReductionOp<Extremum<fold, f>> {
   using ReductionOp<Extremum>::ReductionOp;
@@ -64,9 +85,7 @@ struct Extremum final : ReductionOp<Extremum<fold, f>> {
   // The shares are locally constant.
   void vjp(Vjp& r) const override {
     if (!r.needs(0)) return;
-    const auto& p = r.parameters<ReduceParameters>();
-    const Tensor share = shares(r.in(0), r.out(), p);
-    r.give(0, with_axes(r.g(), share.shape(), p) * share);
+    r.give(0, shared(r.g(), r.in(0), r.out(), r.parameters<ReduceParameters>()));
   }
   Tensor jvp(Jvp& r) const override {
     const auto& p = r.parameters<ReduceParameters>();

@@ -21,40 +21,50 @@ struct Sum {
   }
 };
 
-struct Max {
+// max() and min() of numbers, by `Better`. NaN wins; finite<>() is of numbers without it.
+template <class Better>
+struct Extremum {
+  template <class V>
+  static void add(V& to, const V& x) {
+    if constexpr (std::is_arithmetic_v<V>)
+      to = Better::than(x, to) || x != x ? x : to;
+    else
+      to = Better::than(x, to) ? x : to, to = x != x ? x : to;  // two masks are slow to join
+  }
+  struct Finite {
+    template <class V>
+    static void add(V& to, const V& x) {
+      to = Better::than(x, to) ? x : to;
+    }
+  };
+};
+
+struct Larger {
+  static auto than(const auto& x, const auto& y) { return x > y; }
+};
+struct Max : Extremum<Larger> {
   template <class T>
   static constexpr T identity() {
     if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
     return std::numeric_limits<T>::lowest();
   }
-  template <class V>
-  static void add(V& to, const V& x) {
-    if constexpr (std::is_arithmetic_v<V>)
-      to = x > to || x != x ? x : to;
-    else
-      to = ((x > to) | (x != x)) ? x : to;
-  }
 };
 
-struct Min {
+struct Smaller {
+  static auto than(const auto& x, const auto& y) { return x < y; }
+};
+struct Min : Extremum<Smaller> {
   template <class T>
   static constexpr T identity() {
     if constexpr (std::is_floating_point_v<T>) return std::numeric_limits<T>::infinity();
     if constexpr (std::is_same_v<T, unsigned char>) return 1;
     return std::numeric_limits<T>::max();
   }
-  template <class V>
-  static void add(V& to, const V& x) {
-    if constexpr (std::is_arithmetic_v<V>)
-      to = x < to || x != x ? x : to;
-    else
-      to = ((x < to) | (x != x)) ? x : to;
-  }
 };
 
-#if defined(__AVX512F__)
-inline constexpr int register_bytes = 64;
-#elif defined(__AVX__)
+// Not 64, where there is AVX-512: rows begin anywhere, and a load of 64 bytes that is not aligned
+// takes two lines of the cache.
+#if defined(__AVX__)
 inline constexpr int register_bytes = 32;
 #else
 inline constexpr int register_bytes = 16;
@@ -81,9 +91,76 @@ void store(T* to, const Vector<T>& v) {
   std::memcpy(to, &v, sizeof(v));
 }
 
+// The lanes of a vector, folded in halves.
+template <class F, class V>
+auto fold_lanes(const V& v) {
+  constexpr std::size_t bytes = sizeof(V) / 2;
+  using T = std::remove_cvref_t<decltype(v[0])>;
+  if constexpr (bytes >= 16) {
+    typedef T Half __attribute__((vector_size(bytes)));
+    Half low, high;
+    std::memcpy(&low, &v, bytes);
+    std::memcpy(&high, reinterpret_cast<const char*>(&v) + bytes, bytes);
+    F::add(low, high);
+    return fold_lanes<F>(low);
+  } else {
+    constexpr std::size_t n = sizeof(V) / sizeof(T);
+    T lane[n];
+    std::memcpy(lane, &v, sizeof(V));
+    for (std::size_t half = n / 2; half > 0; half /= 2)
+      for (std::size_t k = 0; k < half; ++k) F::add(lane[k], lane[k + half]);
+    return lane[0];
+  }
+}
+
 // Runs of this length are folded lane by lane; longer ones in halves.
 template <class T>
 inline constexpr std::int64_t run_block = 4096 / sizeof(T);
+
+// Whether F is faster on numbers that are watched for NaN.
+template <class F, class T>
+inline constexpr bool watches = std::is_floating_point_v<T> && requires { typename F::Finite; };
+
+// The whole vectors of a run. What stands at `nans`, where it is asked for, becomes NaN if an
+// element is that or infinite, and else 0.
+template <class F, bool watched, class T>
+T fold_vectors(const T* x, std::int64_t n, T* nans = nullptr) {
+  constexpr std::int64_t w = lanes<T>;
+  Vector<T> a = load(x);
+  [[maybe_unused]] Vector<T> zeros[4] = {};
+  const auto add = [&](Vector<T>& to, const Vector<T>& v, int k) {
+    F::add(to, v);
+    if constexpr (watched) zeros[k] += v * T{0};
+  };
+  std::int64_t i = w;
+  if (n >= 4 * w) {  // four at once, or each addition would wait for the one before
+    Vector<T> b = load(x + w), c = load(x + 2 * w), d = load(x + 3 * w);
+    for (i = 4 * w; i + 4 * w <= n; i += 4 * w) {
+      add(a, load(x + i), 0);
+      add(b, load(x + i + w), 1);
+      add(c, load(x + i + 2 * w), 2);
+      add(d, load(x + i + 3 * w), 3);
+    }
+    add(a, b, 0);
+    add(c, d, 1);
+    add(a, c, 2);
+  }
+  for (; i + w <= n; i += w) add(a, load(x + i), 0);
+  // The first vector was not added to another one.
+  if constexpr (watched)
+    *nans = fold_lanes<Sum>((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]) + load(x) * T{0});
+  return fold_lanes<F>(a);
+}
+
+template <class F, class T>
+T fold_whole_vectors(const T* x, std::int64_t n) {
+  if constexpr (watches<F, T>) {
+    T nans;
+    const T result = fold_vectors<typename F::Finite, true>(x, n, &nans);
+    if (nans == 0) return result;
+  }
+  return fold_vectors<F, false>(x, n);
+}
 
 template <class F, class T>
 T fold_block(const T* x, std::int64_t n) {
@@ -91,26 +168,8 @@ T fold_block(const T* x, std::int64_t n) {
   T result = F::template identity<T>();
   std::int64_t i = 0;
   if (n >= w) {
-    Vector<T> a = load(x);
-    i = w;
-    if (n >= 8 * w) {  // four at once, or each addition would wait for the one before
-      Vector<T> b = load(x + w), c = load(x + 2 * w), d = load(x + 3 * w);
-      for (i = 4 * w; i + 4 * w <= n; i += 4 * w) {
-        F::add(a, load(x + i));
-        F::add(b, load(x + i + w));
-        F::add(c, load(x + i + 2 * w));
-        F::add(d, load(x + i + 3 * w));
-      }
-      F::add(a, b);
-      F::add(c, d);
-      F::add(a, c);
-    }
-    for (; i + w <= n; i += w) F::add(a, load(x + i));
-    T lane[w];
-    store(lane, a);
-    for (std::int64_t half = w / 2; half > 0; half /= 2)
-      for (std::int64_t k = 0; k < half; ++k) F::add(lane[k], lane[k + half]);
-    result = lane[0];
+    i = n / w * w;
+    result = fold_whole_vectors<F>(x, n);
   } else if (n >= 8) {
     T lane[4] = {x[0], x[1], x[2], x[3]};
     for (i = 4; i + 4 <= n; i += 4)
@@ -137,6 +196,35 @@ T fold_run(const T* x, std::int64_t n) {
   T result = fold_run<F>(x, half);
   F::add(result, fold_run<F>(x + half, n - half));
   return result;
+}
+
+// `count` runs of n numbers, one after the other; n is known to the compiler.
+template <class F, std::int64_t n, class T>
+void fold_short(T* __restrict out, std::int64_t out_step, const T* x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    T result = x[i * n];
+    for (std::int64_t k = 1; k < n; ++k) F::add(result, x[i * n + k]);
+    out[i * out_step] = result;
+  }
+}
+// The same for any n.
+template <class F, class T>
+void fold_runs(T* out, std::int64_t out_step, const T* x, std::int64_t n, std::int64_t count) {
+  switch (n) {
+    case 2:
+      return fold_short<F, 2>(out, out_step, x, count);
+    case 3:
+      return fold_short<F, 3>(out, out_step, x, count);
+    case 4:
+      return fold_short<F, 4>(out, out_step, x, count);
+    case 5:
+      return fold_short<F, 5>(out, out_step, x, count);
+    case 6:
+      return fold_short<F, 6>(out, out_step, x, count);
+    case 7:
+      return fold_short<F, 7>(out, out_step, x, count);
+  }
+  for (std::int64_t i = 0; i < count; ++i) out[i * out_step] = fold_run<F>(x + i * n, n);
 }
 
 template <class F, class T>

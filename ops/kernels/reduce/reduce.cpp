@@ -126,13 +126,18 @@ class Reducer {
     const auto extent = [&](int axis) { return axis == 0 ? first_dim : plan_.kept_dims[axis]; };
     const int inner = plan_.kept - 1;
     const bool columns = inner >= 0 && std::abs(plan_.kept_steps[inner]) < plan_.steps[last_];
-    const int outer = columns ? inner : plan_.kept;
+    // Runs of adjacent elements, one after the other.
+    const bool runs =
+        inner >= 0 && last_ == 0 && plan_.steps[0] == 1 && plan_.kept_steps[inner] == plan_.dims[0];
+    const int outer = columns || runs ? inner : plan_.kept;
     std::int64_t index[max_rank] = {};
     for (;;) {
       if (columns)
         for (std::int64_t j = 0; j < extent(inner); j += column_block)
           some_columns(out + j * plan_.out_steps[inner], x + j * plan_.kept_steps[inner],
                        std::min(column_block, extent(inner) - j));
+      else if (runs)
+        fold_runs<F>(out, plan_.out_steps[inner], x, plan_.dims[0], extent(inner));
       else
         *out = scalar(0, x, plan_.dims[0]);
       int axis = outer - 1;
@@ -199,7 +204,7 @@ class Reducer {
       block_rows(x + count / 2 * step, step, count - count / 2, n, column, second);
       for (std::int64_t j = 0; j < n; ++j) F::add(to[j], second[j]);
     } else if (column == 1) {
-      adjacent_rows(x, step, count, n, to);
+      all_adjacent_rows(x, step, count, n, to);
     } else {
       std::fill_n(to, n, F::template identity<T>());
       for (std::int64_t i = 0; i < count; ++i)
@@ -207,17 +212,34 @@ class Reducer {
     }
   }
 
-  // Four rows at a time, so that the results are read and written once for four.
+  static void all_adjacent_rows(const T* x, std::int64_t step, std::int64_t count, std::int64_t n,
+                                T* to) {
+    if constexpr (watches<F, T>) {
+      T nans;
+      adjacent_rows<typename F::Finite, true>(x, step, count, n, to, &nans);
+      if (nans == 0) return;
+    }
+    adjacent_rows<F, false>(x, step, count, n, to);
+  }
+
+  // Four rows at a time, so that the results are read and written once for four. `nans` as that of
+  // fold_vectors().
+  template <class G, bool watched>
   static void adjacent_rows(const T* x, std::int64_t step, std::int64_t count, std::int64_t n,
-                            T* __restrict to) {
+                            T* __restrict to, T* nans = nullptr) {
+    [[maybe_unused]] Vector<T> zeros[4] = {};
+    const auto loaded = [&](const T* at, [[maybe_unused]] int k) {
+      const Vector<T> v = load(at);
+      if constexpr (watched) zeros[k] += v * T{0};
+      return v;
+    };
     std::int64_t i = count % 4;
-    if (i == 0) std::fill_n(to, n, F::template identity<T>());
-    if (i > 0) std::copy_n(x, n, to);
-    for (std::int64_t k = 1; k < i; ++k) {
+    std::fill_n(to, n, F::template identity<T>());
+    for (std::int64_t k = 0; k < i; ++k) {
       std::int64_t j = 0;
       for (; j + lanes<T> <= n; j += lanes<T>) {
         Vector<T> y = load<T>(to + j);
-        F::add(y, load(x + k * step + j));
+        G::add(y, loaded(x + k * step + j, 0));
         store(to + j, y);
       }
       for (; j < n; ++j) F::add(to[j], x[k * step + j]);
@@ -227,11 +249,11 @@ class Reducer {
       const T *b = a + step, *c = b + step, *d = c + step;
       std::int64_t j = 0;
       for (; j + lanes<T> <= n; j += lanes<T>) {
-        Vector<T> p = load(a + j), q = load(c + j), y = load<T>(to + j);
-        F::add(p, load(b + j));
-        F::add(q, load(d + j));
-        F::add(p, q);
-        F::add(y, p);
+        Vector<T> p = loaded(a + j, 0), q = loaded(c + j, 1), y = load<T>(to + j);
+        G::add(p, loaded(b + j, 2));
+        G::add(q, loaded(d + j, 3));
+        G::add(p, q);
+        G::add(y, p);
         store(to + j, y);
       }
       for (; j < n; ++j) {
@@ -242,6 +264,7 @@ class Reducer {
         F::add(to[j], p);
       }
     }
+    if constexpr (watched) *nans = fold_lanes<Sum>((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]));
   }
 
   const Plan& plan_;
