@@ -5,6 +5,7 @@
 #include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -29,10 +30,10 @@ struct Product {
 
 // Seconds for each engine, infinite where it does not apply, and which of them gemm() takes.
 struct Point {
-  double seconds[3];
+  double seconds[4];
   int chosen;
 
-  double best() const { return std::min({seconds[0], seconds[1], seconds[2]}); }
+  double best() const { return *std::ranges::min_element(seconds); }
   // How much longer the choice takes than the best engine.
   double loss() const { return seconds[chosen] / best(); }
 };
@@ -108,15 +109,23 @@ Point measure(const Product& product, std::mt19937& random) {
                                     kernels::Result::overwritten);
   };
   constexpr double never = std::numeric_limits<double>::infinity();
-  Point point = {{never, never, never},
+  Point point = {{never, never, never, never},
                  static_cast<int>(kernels::engine_for(m, n, k, operands.right(0)))};
   // In turn with Eigen, whose time is taken as that of its first pairing.
   if (form != Form::nt || n * k <= kernels::largest_packed) {
     const auto both =
         bench::compare(11, 4e-4, by(kernels::multiply_in_registers<T>), by(with_eigen));
     point.seconds[0] = both.ratio.median * both.b.median;
-    point.seconds[1] = both.b.median;
+    point.seconds[2] = both.b.median;
   }
+  const auto in_blocks = [](int rows, int columns, int depth, const MatrixView<T>& a,
+                            const MatrixView<T>& b, T* to) {
+    kernels::multiply_in_blocks<T>(rows, columns, depth, a, b, to, columns,
+                                   kernels::Result::overwritten);
+  };
+  const auto blocks = bench::compare(11, 4e-4, by(in_blocks), by(with_eigen));
+  if (point.seconds[2] == never) point.seconds[2] = blocks.b.median;
+  point.seconds[1] = blocks.ratio.median * point.seconds[2];
   if constexpr (sizeof(T) == sizeof(float)) {
     if (kernels::has_onednn()) {
       const auto with_onednn = [](int rows, int columns, int depth, const MatrixView<T>& a,
@@ -126,13 +135,8 @@ Point measure(const Product& product, std::mt19937& random) {
                        "matmul_engines: oneDNN refuses a product");
       };
       const auto both = bench::compare(11, 4e-4, by(with_onednn), by(with_eigen));
-      if (point.seconds[1] == never) point.seconds[1] = both.b.median;
-      point.seconds[2] = both.ratio.median * point.seconds[1];
+      point.seconds[3] = both.ratio.median * point.seconds[2];
     }
-  }
-  if (point.seconds[1] == never) {
-    auto eigen = by(with_eigen);
-    point.seconds[1] = bench::time_of(bench::calls_for(4e-3, eigen), eigen);
   }
   return point;
 }
@@ -140,7 +144,7 @@ Point measure(const Product& product, std::mt19937& random) {
 // `share` of the peak.
 void print(const Point& p, double share) {
   std::printf(" ");
-  for (int engine = 0; engine < 3; ++engine)
+  for (int engine = 0; engine < 4; ++engine)
     if (std::isinf(p.seconds[engine]))
       std::printf(" %8s ", "-");
     else
@@ -163,7 +167,8 @@ void report_shares(bench::Report& report, const Shares& shares) {
 
 void header() {
   std::printf(
-      ": ns in registers, by Eigen, by oneDNN; * gemm()'s choice, and its share of the peak\n");
+      ": ns in registers, in blocks, by Eigen, by oneDNN; * gemm()'s choice, and its share of "
+      "the peak\n");
 }
 
 void summarize(bench::Report& report, const std::string& name, const std::vector<Point>& points) {
@@ -178,12 +183,12 @@ void summarize(bench::Report& report, const std::string& name, const std::vector
 
 template <class T>
 void squares(bench::Report& report, const std::string& dtype, std::mt19937& random) {
-  const std::vector<int> sizes = {4,  5,  6,  7,  8,  10, 12, 14, 16, 18,  20,
-                                  22, 24, 28, 32, 36, 40, 48, 64, 96, 128, 256};
+  const std::vector<int> sizes = {4,  5,  6,  7,  8,  10, 12, 14, 16,  18,  20, 22,
+                                  24, 28, 32, 36, 40, 48, 64, 96, 128, 256, 512};
   std::printf("\n%s, square", dtype.c_str());
   header();
   std::printf("%5s", "n");
-  for (const char* name : names) std::printf("%35s ", name);
+  for (const char* name : names) std::printf("%45s ", name);
   std::printf("\n");
   std::vector<Point> all;
   Shares shares;
@@ -213,7 +218,7 @@ void layers(bench::Report& report, const std::string& dtype, std::mt19937& rando
   std::printf("\n%s, layers", dtype.c_str());
   header();
   std::printf("%5s %9s", "batch", "layer");
-  for (const char* name : layer_names) std::printf("%35s ", name);
+  for (const char* name : layer_names) std::printf("%45s ", name);
   std::printf("\n");
   std::vector<Point> all;
   Shares shares;

@@ -8,19 +8,27 @@ namespace chainrule::kernels {
 namespace {
 
 template <class T>
+bool has_onednn_for() noexcept {
+  return sizeof(T) == sizeof(float) && has_onednn();
+}
+
+template <class T>
 bool fits_registers(std::int64_t m, std::int64_t n, std::int64_t k,
                     const MatrixView<T>& b) noexcept {
   const bool packed = b.column != 1;
   if (n == 1) return m * k <= 16;
   const std::int64_t size = n * k;
   if (m == 1) return packed ? size <= 256 || (k <= 12 && size <= largest_packed) : size <= 1024;
-  return size <= (packed || m > 8 ? largest_packed : 1 << 17);
+  if (packed) return size <= largest_packed;
+  // What others copy first, and have to make up for: nothing where b is used for few rows.
+  return size <= (m <= 8 ? 1 << 17 : has_onednn_for<T>() ? largest_packed : 1 << 14);
 }
 
 }  // namespace
 
-// f64: Eigen. OpenBLAS, the other candidate, is linked by Debian to threads of its own beside the
-// workers, and takes a processor that it does not know for an old one.
+// f64, and f32 without oneDNN: blocks, and Eigen where there is too little of one. OpenBLAS, the
+// other candidate, is linked by Debian to threads of its own beside the workers, and takes a
+// processor that it does not know for an old one.
 template <class T>
 Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& b) noexcept {
   const bool in_registers = fits_registers(m, n, k, b);
@@ -28,10 +36,11 @@ Engine engine_for(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixVi
     // oneDNN spends some 500 ns on a call before it multiplies; vectors are not its strength.
     const std::int64_t most = n < 16 ? 1 << 15 : 1 << 19;
     const bool large = n * k > 4096 || m * n * k > most;
-    if (has_onednn() && m != 1 && n != 1 && (in_registers ? large && k > 2 : true))
+    if (has_onednn_for<T>() && m != 1 && n != 1 && (in_registers ? large && k > 2 : true))
       return Engine::onednn;
   }
-  return in_registers ? Engine::registers : Engine::eigen;
+  if (in_registers) return Engine::registers;
+  return m >= 32 && n >= 16 ? Engine::blocked : Engine::eigen;
 }
 
 namespace {
@@ -66,6 +75,8 @@ void multiply_by(Engine engine, std::int64_t m, std::int64_t n, std::int64_t k,
     case Engine::registers:
       return result == Result::overwritten ? multiply_in_registers(m, n, k, a, b, c)
                                            : add_in_registers(m, n, k, a, b, c);
+    case Engine::blocked:
+      return multiply_in_blocks(m, n, k, a, b, c, c_row, result);
     case Engine::onednn:
       if constexpr (sizeof(T) == sizeof(float))
         if (multiply_with_onednn(m, n, k, a, b, c, c_row, result)) return;

@@ -10,7 +10,7 @@
 /// The engines that gemm() chooses from, for m, n, k > 0; bench/matmul_engines compares them.
 namespace chainrule::kernels {
 
-enum class Engine { registers, eigen, onednn };
+enum class Engine { registers, blocked, eigen, onednn };
 
 /// The engine that gemm() takes: the only place where this is decided, from what
 /// bench/matmul_engines measured.
@@ -26,6 +26,11 @@ template <class T>
 void multiply_in_registers(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
                            const MatrixView<T>& b, T* c);
 inline constexpr std::int64_t largest_packed = 4096;
+
+/// c tile by tile, from copies of blocks of a and b that stay in the caches.
+template <class T>
+void multiply_in_blocks(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
+                        const MatrixView<T>& b, T* c, std::int64_t c_row, Result result);
 
 /// Eigen's blocked product, and its matrix times vector.
 template <class T>

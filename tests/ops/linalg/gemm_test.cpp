@@ -84,6 +84,23 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
                 Result) { kernels::multiply_in_registers<T>(m, n, k, a, b, c); },
              true, false);
   }
+  SUBCASE("in blocks") {
+    const auto multiply = [](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
+                             Result result) {
+      kernels::multiply_in_blocks<T>(m, n, k, a, b, c, n, result);
+    };
+    check<T>(multiply, true, true);
+    // More than one block along each axis.
+    constexpr std::int64_t sizes[][3] = {{970, 9, 3}, {9, 400, 3}, {3, 17, 530}, {13, 390, 515}};
+    for (const auto& [m, n, k] : sizes)
+      for (const bool turn_a : {false, true})
+        for (const bool turn_b : {false, true})
+          for (const Result result : {Result::overwritten, Result::added_to})
+            CHECK(problem<T>(m, n, k, turn_a, turn_b, result,
+                             [&](const MatrixView<T>& a, const MatrixView<T>& b, T* c) {
+                               multiply(m, n, k, a, b, c, result);
+                             }) == "");
+  }
   SUBCASE("Eigen") {
     check<T>([](auto m, auto n, auto k, const auto& a, const auto& b, T* c,
                 Result result) { kernels::multiply_with_eigen<T>(m, n, k, a, b, c, n, result); },
