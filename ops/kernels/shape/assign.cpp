@@ -25,7 +25,34 @@ void for_each(Value& to, const Value& from, F f) {
   });
 }
 
+// The size is known to the compiler: a move or two for each.
+template <std::size_t bytes>
+void copy_small(char* to, std::size_t stride, const char* from, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) std::memcpy(to + i * stride, from + i * bytes, bytes);
+}
+
 }  // namespace
+
+void copy_pieces(char* to, std::size_t stride, const char* from, std::size_t bytes,
+                 std::size_t count) {
+  switch (bytes) {
+    case 1:
+      return copy_small<1>(to, stride, from, count);
+    case 4:
+      return copy_small<4>(to, stride, from, count);
+    case 8:
+      return copy_small<8>(to, stride, from, count);
+    case 12:
+      return copy_small<12>(to, stride, from, count);
+    case 16:
+      return copy_small<16>(to, stride, from, count);
+    case 24:
+      return copy_small<24>(to, stride, from, count);
+    case 32:
+      return copy_small<32>(to, stride, from, count);
+  }
+  for (std::size_t i = 0; i < count; ++i) std::memcpy(to + i * stride, from + i * bytes, bytes);
+}
 
 void assign(Value& to, const Value& from) {
   if (to.contiguous()) return copy(to, from);

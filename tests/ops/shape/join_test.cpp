@@ -8,6 +8,9 @@
 #include <chainrule/core/node.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/join.hpp>
@@ -50,6 +53,21 @@ TEST_CASE("join: stack along a new axis") {
   CHECK(numbers(stack({a, b}, -1)) == numbers(stack({a, b}, 2)));
   CHECK(numbers(stack({tensor(1), tensor(2), tensor(3)})) == Numbers{1, 2, 3});
   CHECK(stack({zeros({0, 2}), zeros({0, 2})}, 1).shape() == Shape{0, 2, 2});
+}
+
+TEST_CASE("join: many rows of few elements, of every size") {
+  constexpr std::int64_t rows = 5000;
+  for (const DType dtype : {boolean, f32, f64})
+    for (const std::int64_t width : {1, 2, 3, 4, 5}) {
+      CAPTURE(width);
+      const Tensor count = reshape(arange(rows * (width + 2)), {rows, width + 2});
+      const Tensor numbers_of = dtype == boolean ? sin(to(count, f64)) > 0.3 : to(count, dtype);
+      const Tensor left = numbers_of(all, slice(0, width));
+      const Tensor right = numbers_of(all, slice(width, width + 2));
+      CHECK(numbers(to(concat({left, right}, 1), i64)) == numbers(to(numbers_of, i64)));
+      const Tensor both = stack({numbers_of, numbers_of}, -1);
+      CHECK(numbers(to(both(all, all, 1), i64)) == numbers(to(numbers_of, i64)));
+    }
 }
 
 TEST_CASE("join: split gives views that concat joins again") {
