@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <chainrule/core/threads.hpp>
+#include <chainrule/ops/kernels/elementwise/stream.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
 
 namespace chainrule::kernels {
@@ -93,9 +94,10 @@ void layer_norm(T* to, RowStatistics<T> statistics, const T* all, const T* weigh
                 double eps, std::int64_t rows, std::int64_t n) {
   if (n == 0) return;
   const auto count = static_cast<double>(n);
+  const std::size_t bytes = static_cast<std::size_t>(rows * n) * sizeof(T);
   for_rows(rows, n, [=](std::int64_t r) {
     const T* x = all + r * n;
-    T* __restrict out = to + r * n;
+    T* out = to + r * n;
     const T shift = sum_run(x, n) / static_cast<T>(n);
     const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& deviation, T& square) {
       deviation = x[i] - shift;
@@ -113,10 +115,12 @@ void layer_norm(T* to, RowStatistics<T> statistics, const T* all, const T* weigh
     statistics.rest[r] = row.rest;
     statistics.scale[r] = row.scale;
     with_weight(weight, [&](auto w) {
-      if (bias)
-        for (std::int64_t i = 0; i < n; ++i) out[i] = row(x[i]) * w(i) + bias[i];
-      else
-        for (std::int64_t i = 0; i < n; ++i) out[i] = row(x[i]) * w(i);
+      written(out, n, bytes, [&](T* __restrict at, std::int64_t i, std::int64_t part) {
+        if (bias)
+          for (std::int64_t j = 0; j < part; ++j) at[j] = row(x[i + j]) * w(i + j) + bias[i + j];
+        else
+          for (std::int64_t j = 0; j < part; ++j) at[j] = row(x[i + j]) * w(i + j);
+      });
     });
   });
 }
@@ -126,9 +130,10 @@ void layer_norm_slope(T* to, const T* seeds, const T* all, const T* weight,
                       RowStatistics<const T> statistics, std::int64_t rows, std::int64_t n) {
   if (n == 0) return;
   const auto count = static_cast<double>(n);
+  const std::size_t bytes = static_cast<std::size_t>(rows * n) * sizeof(T);
   for_rows(rows, n, [=](std::int64_t r) {
     const T *x = all + r * n, *g = seeds + r * n;
-    T* __restrict out = to + r * n;
+    T* out = to + r * n;
     const Row<T> row = row_of(statistics, r);
     with_weight(weight, [&](auto w) {
       const Sums sums = sum_two<T>(n, [&](std::int64_t i, T& k, T& product) {
@@ -140,12 +145,14 @@ void layer_norm_slope(T* to, const T* seeds, const T* all, const T* weight,
       // k is rounded in an array of its own: fused with the subtraction of the mean, into which it
       // went rounded, it would leave a rest where there should be nothing, as in a row of one.
       T k[block];
-      for (std::int64_t start = 0; start < n; start += block) {
-        const std::int64_t part = std::min(block, n - start);
-        for (std::int64_t i = 0; i < part; ++i) k[i] = g[start + i] * w(start + i);
-        for (std::int64_t i = 0; i < part; ++i)
-          out[start + i] = row.scale * (k[i] - mean - row(x[start + i]) * slope);
-      }
+      written(out, n, bytes, [&](T* __restrict at, std::int64_t from, std::int64_t all_of_it) {
+        for (std::int64_t start = 0; start < all_of_it; start += block) {
+          const std::int64_t part = std::min(block, all_of_it - start), first = from + start;
+          for (std::int64_t i = 0; i < part; ++i) k[i] = g[first + i] * w(first + i);
+          for (std::int64_t i = 0; i < part; ++i)
+            at[start + i] = row.scale * (k[i] - mean - row(x[first + i]) * slope);
+        }
+      });
     });
   });
 }
