@@ -100,12 +100,37 @@ struct Store {
 
 constinit Store the_store;
 
+// The store for one thread at a time. It is held for less than it takes to put a thread to sleep
+// and to wake it, so that waiting begins with trying again.
+class Held {
+ public:
+  Held() noexcept {
+    for (int i = 0; i < 256; ++i) {
+      if (the_store.mutex.try_lock()) return;
+      pause();
+    }
+    the_store.mutex.lock();
+  }
+  ~Held() { the_store.mutex.unlock(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+};
+
 const detail::HeldOverFork held(the_store.mutex);
 
 // Puts the blocks of an ended thread where others find them.
 void retire(ThreadCache& mine) noexcept {
   mine.flush();
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   the_store.dissolve(mine);
   the_store.nodes_of_others.fetch_add(mine.nodes.exchange(0));
   for (ThreadCache** link = &the_store.caches; *link; link = &(*link)->next)
@@ -140,14 +165,14 @@ void retire_at_end(ThreadCache* cache) noexcept {
 ThreadCache& make_thread_cache() {
   ThreadCache* mine;
   {
-    const std::lock_guard lock(the_store.mutex);
+    const Held lock;
     mine = the_store.retired;
     if (mine) the_store.retired = mine->next;
   }
   if (!mine) mine = new (std::nothrow) ThreadCache;
   if (!mine) throw MemoryError("memory: the system gives none for another thread");
   {
-    const std::lock_guard lock(the_store.mutex);
+    const Held lock;
     mine->next = std::exchange(the_store.caches, mine);
   }
   retire_at_end(mine);
@@ -168,7 +193,7 @@ void refill(ThreadCache& mine, std::size_t size_class) {
     std::swap(current, spare);
     return;
   }
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   current = the_store.slabs.take(size_class);
   if (current.head) return;
   void* slab = the_store.slabs.take_newest();
@@ -180,7 +205,7 @@ void spill(ThreadCache& mine, std::size_t size_class) noexcept {
   Magazine& current = mine.current[size_class];
   Magazine& spare = mine.spare[size_class];
   if (spare.head) {
-    const std::lock_guard lock(the_store.mutex);
+    const Held lock;
     if (spare.count == magazine_size)
       the_store.slabs.put(spare, size_class, ++the_store.time);
     else
@@ -195,7 +220,7 @@ void deallocate_without_cache(void* block, std::size_t bytes) noexcept {
   const std::size_t size_class = class_of_small(bytes);
   the_store.live.fetch_sub(static_cast<std::int64_t>(size_class * granule));
   auto* free = new (block) FreeBlock{nullptr};
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   the_store.slabs.dissolve({free, 1}, size_class, ++the_store.time);
   the_store.keep_bounded();
 }
@@ -211,7 +236,7 @@ void* allocate_large(std::size_t bytes) {
   ThreadCache& mine = cache();
   void* block = nullptr;
   {
-    const std::lock_guard lock(the_store.mutex);
+    const Held lock;
     if (pooled) block = the_store.large.take(rounded);
     if (!block) block = the_store.from_system(rounded, large_alignment);
   }
@@ -226,13 +251,13 @@ void deallocate_large(void* block, std::size_t bytes) noexcept {
   else
     the_store.live.fetch_sub(static_cast<std::int64_t>(rounded));
   if (!pooled) return system_free(block, rounded);
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   the_store.large.put(block, rounded, ++the_store.time);
   the_store.keep_bounded();
 }
 
 std::int64_t node_count() {
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   std::int64_t count = the_store.nodes_of_others.load();
   for (ThreadCache* each = the_store.caches; each; each = each->next)
     count += each->nodes.load(std::memory_order_relaxed);
@@ -242,7 +267,7 @@ std::int64_t node_count() {
 namespace {
 
 MemoryStats stats_now() {
-  const std::lock_guard lock(the_store.mutex);
+  const Held lock;
   MemoryStats stats;
   stats.live_bytes = the_store.live.load();
   for (ThreadCache* each = the_store.caches; each; each = each->next)
@@ -272,7 +297,7 @@ void reset_peak_memory() {
 
 void trim_memory() {
   {
-    const std::lock_guard lock(memory::the_store.mutex);
+    const memory::Held lock;
     if (memory::thread_cache) memory::the_store.dissolve(*memory::thread_cache);
     memory::the_store.release_all();
   }
