@@ -46,6 +46,16 @@ void Application::throw_unsaved(bool released) const {
                   node_.where(), "name it in what the op's reads() returns");
 }
 
+void Application::throw_no_node(std::size_t i) const {
+  const char* op = node_.op()->name();
+  if (i < input_count())
+    throw GradError(fmt::format("{}: its rule asks for the shape of input {}, a constant", op, i),
+                    node_.where(), fmt::format("save it in reads(), and ask in({}).shape()", i));
+  throw GradError(fmt::format("{}: its rule asks for the shape of input {}, and there are {}", op,
+                              i, input_count()),
+                  node_.where());
+}
+
 // Throws where a rule cannot read a saved value, and says why; `named` is the node of its tensor.
 void Application::check_readable(Node::SavedMask which, const Node* named) const {
   const Node::SavedValue saved = node_.saved_as(which);

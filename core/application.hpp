@@ -41,14 +41,22 @@ class Application {
   const Tensor& saved(std::size_t k) const;
   /// False for an operand that the op was applied without.
   bool given(std::size_t i) const noexcept { return node_.given(i); }
-  /// The shape of input i, saved or not. Only for an input that has a node.
-  Shape shape_of(std::size_t i) const { return node_.inputs()[i]->shape(); }
-  int rank_of(std::size_t i) const noexcept { return node_.inputs()[i]->rank(); }
+  /// The shape of input i, saved or not. Throws GradError unless that has a node.
+  Shape shape_of(std::size_t i) const { return recorded_input(i).shape(); }
+  int rank_of(std::size_t i) const { return recorded_input(i).rank(); }
   const Where& where() const noexcept { return node_.where(); }
   template <class P>
   const P& parameters() const {
     return node_.parameters<P>();
   }
+
+ private:
+  const Node& recorded_input(std::size_t i) const {
+    const Node* input = i < input_count() ? node_.inputs()[i] : nullptr;
+    if (!input) throw_no_node(i);
+    return *input;
+  }
+  [[noreturn]] void throw_no_node(std::size_t i) const;
 
  protected:
   bool recorded() const noexcept { return recorded_; }

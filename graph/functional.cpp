@@ -70,9 +70,17 @@ bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
   });
 }
 
-// A result with its graph, if that is to be kept and there is one; else its elements are its own.
-Tensor result_of(Tensor&& tensor, bool keep) {
-  if (keep && tensor.requires_grad()) return std::move(tensor);
+// A result with its graph, if that is to be kept and there is one. Its elements are its own: with a
+// graph at least neither those of the `given` tensors, which the caller may write to, nor of a
+// parameter that the function captured and returned.
+Tensor result_of(Tensor&& tensor, bool keep, std::span<const Tensor> given, const Where& where) {
+  if (keep && tensor.requires_grad()) {
+    const Value* owner = tensor.value_ref()->owner();
+    const bool shared = tensor.is_leaf() || std::ranges::any_of(given, [&](const Tensor& one) {
+                          return one.value_ref()->owner() == owner;
+                        });
+    return shared ? detail::copy(tensor, where) : std::move(tensor);
+  }
   const Ref<Value> value = tensor.value_ref();
   tensor = {};  // and its graph, which may hold the value, too
   return Tensor(value->exclusive() ? value : kernels::copied(*value));
@@ -117,9 +125,11 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
   const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
                                  depends_on_others(output, places));
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
+  std::vector<Tensor> given(inputs.begin(), inputs.end());
+  given.push_back(seed);
   for (Tensor& gradient : grads)
-    if (gradient.defined()) gradient = result_of(std::move(gradient), keep);
-  return {result_of(std::move(output), keep), std::move(grads)};
+    if (gradient.defined()) gradient = result_of(std::move(gradient), keep, given, where);
+  return {result_of(std::move(output), keep, given, where), std::move(grads)};
 }
 
 class ForwardRule final : public Jvp {
@@ -255,8 +265,10 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
   Tensor output = call(f, places, "jvp", where);
   const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
                                  depends_on_others(output, places));
-  Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep);
-  return {result_of(std::move(output), keep), std::move(tangent)};
+  std::vector<Tensor> given(inputs.begin(), inputs.end());
+  given.insert(given.end(), tangents.begin(), tangents.end());
+  Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep, given, where);
+  return {result_of(std::move(output), keep, given, where), std::move(tangent)};
 }
 
 }  // namespace

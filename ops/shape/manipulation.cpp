@@ -321,11 +321,26 @@ struct Alias final : Unchanged<Alias> {
 };
 CHAINRULE_EARLY const Alias alias_op;
 
+struct Copy final : Unchanged<Copy> {
+  Copy() : Unchanged("copy", "{0}") {}
+
+  void infer(Inference& call) const override { call.output_like(call.in(0).dtype(), call.in(0)); }
+  void evaluate(Evaluation& call) const override { kernels::copy(call.out(), call.in(0)); }
+  std::vector<Sample> samples() const override {
+    return {{"cube", {sample_cube()}, [](std::span<const Tensor> in) {
+               return detail::copy(in[0], Where::current());
+             }}};
+  }
+};
+CHAINRULE_EARLY const Copy copy_op;
+
 }  // namespace
 
 Tensor detail::alias(const Tensor& x, const Where& where) {
   return apply(alias_op, {&x}, {}, where);
 }
+
+Tensor detail::copy(const Tensor& x, const Where& where) { return apply(copy_op, {&x}, {}, where); }
 
 bool detail::is_transpose(const Node& node) noexcept { return node.op() == &transpose_op; }
 
@@ -334,7 +349,7 @@ Tensor transpose(const Tensor& x, int axis0, int axis1, Where where) {
 }
 
 Tensor Tensor::T(Where where) const {
-  const int axes = rank(where);
+  const int axes = value(where, "T").rank();
   if (axes < 2) return *this;
   if (axes == 2) return transpose_op(*this, 0, 1, where);
   Shape reversed;

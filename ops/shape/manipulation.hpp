@@ -40,6 +40,9 @@ namespace detail {
 /// The same value at a new place in the graph, behind x's. Gradient: g.
 Tensor alias(const Tensor& x, const Where& where);
 
+/// The same elements in memory of their own. Gradient: g.
+Tensor copy(const Tensor& x, const Where& where);
+
 /// True when transpose() made this node. A gradient for it is best laid out in memory as its
 /// transpose, which is what becomes of it next.
 bool is_transpose(const Node& node) noexcept;

@@ -175,8 +175,8 @@ void write_operations(const std::filesystem::path& path) {
   Folder folder(path, "operation");
   // Those that go by indices, which Eigen's matrices have no word for; and those whose samples have
   // three axes.
-  const std::set<std::string> not_emitted{"alias",   "contiguous",  "gather", "index_add",
-                                          "reshape", "scatter_add", "take"};
+  const std::set<std::string> not_emitted{"alias",     "copy",    "contiguous",  "gather",
+                                          "index_add", "reshape", "scatter_add", "take"};
   for (const Op* op : all_ops()) {
     if (!op->differentiable()) continue;
     std::map<std::string, int> emitted;  // by form

@@ -2,9 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -12,6 +15,8 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 #include <chainrule/tests/core/error_of.hpp>
 
@@ -191,6 +196,67 @@ TEST_CASE("results share no memory with arguments, seeds, and what the function 
   const auto sum_of_both = [](std::span<const Tensor> in) { return in[0] + in[1]; };
   jvp(sum_of_both, {x, x}, {u, zeros({2})}).second.mutable_data<float>()[0] = 9;
   CHECK(u.to_vector<float>() == std::vector<float>{5, 6});
+}
+
+TEST_CASE("results with a graph share no memory with parameters, which a step of training writes") {
+  const auto step = [](Tensor& w) {
+    for (float& each : w.mutable_data<float>()) each -= 10;
+  };
+  for (const auto part : {+[](const Tensor& x) { return x[1]; },
+                          +[](const Tensor& x) { return reshape(x, {2, 1})[1]; }}) {
+    Tensor w = tensor({1.0, 2.0}).requires_grad_();
+    const Tensor u = tensor({5.0, 6.0}), seed = ones(part(w).shape());
+    const Tensor both[] = {vjp(part, w, seed).first, jvp(part, w, u).first};
+    const Tensor tangent = jvp(part, u, w).second;
+    step(w);
+    for (const Tensor& y : both) {
+      CHECK(sum(y).item() == 2);
+      CHECK(y.requires_grad());
+      CHECK(grad(sum(y), w).to_vector<float>() == std::vector<float>{0, 1});
+    }
+    CHECK(sum(tangent).item() == 2);
+  }
+  Tensor captured = tensor({1.0, 2.0}).requires_grad_();
+  const Tensor y = jvp([&](const Tensor&) { return captured; }, ones({2}), ones({2})).first;
+  step(captured);
+  CHECK(y.to_vector<float>() == std::vector<float>{1, 2});
+  CHECK(grad(sum(y), captured).to_vector<float>() == std::vector<float>{1, 1});
+}
+
+TEST_CASE("rules ask for shapes of inputs that there are not, or that are constants") {
+  struct Curious final : Op {
+    std::size_t asked = 0;
+    Curious() : Op("curious") {}
+    void infer(Inference& call) const override { call.output_like(call.in(0).dtype(), call.in(0)); }
+    void evaluate(Evaluation& call) const override {
+      std::copy_n(call.in(0).data<double>(), call.in(0).numel(), call.out().data<double>());
+    }
+    void vjp(Vjp& r) const override {
+      CHECK(r.rank_of(0) == 1);
+      CHECK(r.shape_of(0) == Shape{2});
+      r.give(0, r.g() * static_cast<double>(r.shape_of(asked).rank()));
+    }
+    Tensor jvp(Jvp& r) const override {
+      return r.tangent(0) * static_cast<double>(r.rank_of(asked));
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  Curious curious;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_(), constant = tensor({3.0}, f64);
+  const auto f = [&](const Tensor& at) {
+    return apply(curious, {&at, &constant}, {}, Where::current());
+  };
+  CHECK(grad(sum(f(x)), x).to_vector<double>() == std::vector<double>{1, 1});
+  curious.asked = 1;
+  for (const bool forward : {false, true})
+    CHECK(error_of<GradError>([&] {
+            forward ? jvp(f, x, x).second : grad(sum(f(x)), x);
+          }).starts_with("curious: its rule asks for the shape of input 1, a constant\n"));
+  curious.asked = 9;
+  for (const bool forward : {false, true})
+    CHECK(error_of<GradError>([&] {
+            forward ? jvp(f, x, x).second : grad(sum(f(x)), x);
+          }).starts_with("curious: its rule asks for the shape of input 9, and there are 2\n"));
 }
 
 TEST_CASE("bad arguments") {

@@ -206,6 +206,7 @@ Array to(In in, Label label) {
 
 constexpr Entry entries[] = {
     {"alias", same},
+    {"copy", same},
     {"concat", concat},
     {"contiguous", contiguous},
     {"expand", expand},
