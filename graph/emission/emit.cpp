@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <vector>
 
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
@@ -15,25 +16,47 @@ namespace chainrule {
 
 namespace {
 
-// A file that gets its name when it is complete.
-void put(const std::filesystem::path& path, const std::string& text, const Where& where) {
-  std::filesystem::path unfinished = path;
-  unfinished += ".part";
-  const auto fail = [&](const std::string& reason) {
+// Files that get their names when all of them are complete; until then those of before stay.
+class Files {
+ public:
+  explicit Files(const Where& where) : where_(where) {}
+  Files(const Files&) = delete;
+  Files& operator=(const Files&) = delete;
+  ~Files() {
     std::error_code ignored;
-    std::filesystem::remove(unfinished, ignored);
-    throw IoError(fmt::format("emit_cpp: cannot write {}: {}", path.string(), reason), where,
+    for (const auto& path : complete_) std::filesystem::remove(unfinished(path), ignored);
+  }
+
+  void write(const std::filesystem::path& path, const std::string& text) {
+    // What could not get its name in the end is found before any file does.
+    if (std::error_code none; std::filesystem::is_directory(path, none))
+      fail(path, "it is a folder");
+    complete_.push_back(path);
+    errno = 0;
+    std::ofstream out(unfinished(path), std::ios::binary);
+    out << text << std::flush;
+    out.close();
+    if (!out) fail(path, std::strerror(errno == 0 ? EIO : errno));
+  }
+  void name_all() {
+    for (const auto& path : complete_) {
+      std::error_code error;
+      std::filesystem::rename(unfinished(path), path, error);
+      if (error) fail(path, error.message());
+    }
+    complete_.clear();
+  }
+
+ private:
+  static std::filesystem::path unfinished(std::filesystem::path path) { return path += ".part"; }
+  [[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) const {
+    throw IoError(fmt::format("emit_cpp: cannot write {}: {}", path.string(), reason), where_,
                   "the folder must exist or be one that can be made, and have room");
-  };
-  errno = 0;
-  std::ofstream out(unfinished, std::ios::binary);
-  out << text << std::flush;
-  out.close();
-  if (!out) fail(std::strerror(errno == 0 ? EIO : errno));
-  std::error_code error;
-  std::filesystem::rename(unfinished, path, error);
-  if (error) fail(error.message());
-}
+  }
+
+  Where where_;
+  std::vector<std::filesystem::path> complete_;
+};
 
 }  // namespace
 
@@ -44,9 +67,11 @@ void EmittedCode::write(const std::filesystem::path& folder, Where where) const 
     throw IoError(fmt::format("emit_cpp: cannot write {}: the folder cannot be made: {}",
                               folder.string(), error.message()),
                   where, "give a folder, or a place where one can be made");
-  put(folder / (name + ".hpp"), header, where);
-  put(folder / (name + "_values.hpp"), values, where);
-  put(folder / (name + "_test.cpp"), test, where);
+  Files files(where);
+  files.write(folder / (name + ".hpp"), header);
+  files.write(folder / (name + "_values.hpp"), values);
+  files.write(folder / (name + "_test.cpp"), test);
+  files.name_all();
 }
 
 EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options, Where where) {

@@ -164,8 +164,16 @@ TEST_CASE("emit_cpp: the files") {
   CHECK(has(message, "emit_test.cpp:"));
   std::filesystem::create_directories(folder / "other" / "net_values.hpp" / "in the way");
   CHECK(has(message_of([&] { code.write(folder / "other"); }), "net_values.hpp"));
+  // None of the files has changed or come, where one cannot.
   for (const auto& entry : std::filesystem::directory_iterator(folder / "other"))
-    CHECK(entry.path().extension() != ".part");
+    CHECK(entry.path().filename() == "net_values.hpp");
+  std::filesystem::remove(folder / "net_test.cpp");
+  std::filesystem::create_directories(folder / "net_test.cpp");
+  const EmittedCode others = emit_cpp(sum(net.loss * 3.0), {.name = "net"});
+  CHECK(has(message_of([&] { others.write(folder); }), "net_test.cpp"));
+  std::ostringstream kept;
+  kept << std::ifstream(folder / "net.hpp").rdbuf();
+  CHECK(kept.str() == code.header);
   std::filesystem::remove_all(folder.parent_path());
 }
 
