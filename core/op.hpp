@@ -18,7 +18,7 @@
 /// In front of the object of an op: it is made before the globals of programs, whose initialisers
 /// may use it, and ends after them. (An op of a program itself needs it only where that is so,
 /// too.)
-#define CHAINRULE_EARLY [[gnu::init_priority(1000)]]
+#define CHAINRULE_EARLY [[gnu::init_priority(101)]]
 
 namespace chainrule {
 

@@ -30,6 +30,19 @@ void check_type(const Tensor& tensor, const char* member, const Where& where) {
                                  name_of(dtype_of<T>)));
 }
 
+// The elements of a row-major tensor, for a member.
+template <class T>
+std::span<const T> adjacent_elements(const Tensor& tensor, const char* member, const Where& where) {
+  check_type<T>(tensor, member, where);
+  const Value& value = *tensor.value_ref();
+  if (!value.contiguous())
+    throw ShapeError(fmt::format("{}: {} is a view with strides {}, not row-major", member,
+                                 describe(tensor), to_string(value.strides_shape())),
+                     where,
+                     "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
+  return {value.data<T>(), static_cast<std::size_t>(value.numel())};
+}
+
 // A row-major value with the same elements, for a floating tensor.
 Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
   Ref<Value> copy = Value::make(tensor.dtype(), tensor.shape());
@@ -100,18 +113,12 @@ std::vector<T> Tensor::to_vector(Where where) const {
 
 template <class T>
 std::span<const T> Tensor::data(Where where) const {
-  check_type<T>(*this, "data", where);
-  if (!value_->contiguous())
-    throw ShapeError(fmt::format("data: {} is a view with strides {}, not row-major",
-                                 describe(*this), to_string(value_->strides_shape())),
-                     where,
-                     "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
-  return {value_->data<T>(), static_cast<std::size_t>(value_->numel())};
+  return adjacent_elements<T>(*this, "data", where);
 }
 
 template <class T>
 WritableSpan<T> Tensor::mutable_data(Where where) {
-  const std::span<const T> elements = data<T>(where);
+  const std::span<const T> elements = adjacent_elements<T>(*this, "mutable_data", where);
   if (node_ && !node_->is_leaf() && node_->requires_grad())
     throw GradError(fmt::format("mutable_data: {} is the result of a recorded operation and cannot "
                                 "be written",
@@ -137,7 +144,7 @@ Tensor& Tensor::requires_grad_(bool on, Where where) & {
   if (on && !is_floating(mine.dtype()))
     throw DTypeError(fmt::format("requires_grad_: {} holds {}, and only f32 and f64 have gradients",
                                  describe(*this), name_of(mine.dtype())),
-                     where);
+                     where, "convert it first: to(x, f32)");
   // A new leaf: graphs that know the old one as it was stay as they are.
   Ref<Node> leaf = Node::make_leaf(mine, on, where);
   if (!name().empty()) leaf->set_name(name());

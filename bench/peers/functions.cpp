@@ -22,7 +22,7 @@ struct Case {
 std::vector<float> draw(std::int64_t count, bool positive, std::mt19937& random) {
   std::normal_distribution<float> normal;
   std::vector<float> numbers(static_cast<std::size_t>(count));
-  for (float& each : numbers) each = positive ? std::exp(normal(random)) : normal(random);
+  for (float& each : numbers) each = positive ? std::exp(normal(random) / 2) : normal(random);
   return numbers;
 }
 

@@ -98,8 +98,9 @@ std::string shapes_and_norms(const Row& row, const DerivationView& view) {
 
 std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view) {
   if (view.fold_modules < 0)
-    throw ValueError(fmt::format("derive: modules of {} names", view.fold_modules), view.where,
-                     "0 folds none, 1 the outermost");
+    throw ValueError(fmt::format("derive: fold_modules = {}: a number of names cannot be negative",
+                                 view.fold_modules),
+                     view.where, "0 folds none, 1 the outermost");
   std::vector<Row> rows;
   std::map<std::string_view, std::vector<const Step*>> in_module;
   if (view.fold_modules > 0)

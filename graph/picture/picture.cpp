@@ -300,8 +300,10 @@ constexpr std::size_t most_choices = 12;
 
 std::string graph_svg(const Tensor& loss, const PictureOptions& options, Where where) {
   if (options.fold_modules < 0)
-    throw ValueError(fmt::format("graph_svg: modules of {} names", options.fold_modules), where,
-                     "0 folds none, 1 the outermost");
+    throw ValueError(
+        fmt::format("graph_svg: fold_modules = {}: a number of names cannot be negative",
+                    options.fold_modules),
+        where, "0 folds none, 1 the outermost");
   return detail::naming_memory("graph_svg", where, [&] {
     Picture picture(loss, "graph_svg", where);
     const std::vector<std::string> modules = picture.modules_at(options.fold_modules);

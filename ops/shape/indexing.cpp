@@ -281,7 +281,10 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
   }
   if (used > rank)
     throw IndexError(
-        fmt::format("index: {} indices for {}, which has {} axes", used, describe(x), rank), where);
+        fmt::format("index: {} {} for {}, which has {} axes", used, used == 1 ? "index" : "indices",
+                    describe(x), rank),
+        where,
+        rank == 0 ? "item() reads the number of a scalar" : "give one for each axis at most");
   if (ellipses > 1)
     throw IndexError(fmt::format("index: {} times ellipsis for {}", ellipses, describe(x)), where,
                      "only one can stand for all other axes");

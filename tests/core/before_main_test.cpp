@@ -29,7 +29,7 @@ using namespace chainrule;
 
 // What follows runs before main(), and before the globals of all files whose initialisers say
 // nothing of their order: the library's own among them, wherever the linker puts these.
-#define BEFORE_OTHERS [[gnu::init_priority(2000)]]
+#define BEFORE_OTHERS [[gnu::init_priority(102)]]
 
 namespace {
 

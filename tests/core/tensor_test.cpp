@@ -172,7 +172,8 @@ TEST_CASE("tensor: requires_grad_ makes parameters of floating leaves") {
   CHECK(after.requires_grad());
   CHECK(zeros({2}, f64).requires_grad_().requires_grad());
   CHECK(error_of<DTypeError>([] { tensor({1, 2}).requires_grad_(); }) ==
-        "requires_grad_: (2,) holds i64, and only f32 and f64 have gradients\n  at HERE");
+        "requires_grad_: (2,) holds i64, and only f32 and f64 have gradients\n  at HERE\n  "
+        "hint: convert it first: to(x, f32)");
   CHECK_FALSE(tensor({1, 2}).requires_grad_(false).requires_grad());
 
   const Dummy op;

@@ -229,9 +229,10 @@ TEST_CASE("derive: modules as one line each") {
   CHECK(text.find("formulas in decoder: ") != std::string::npos);
   CHECK(text.find("d(encoder.0.weight) = ") == std::string::npos);
   CHECK(derivation.text({.fold_modules = 2}).find("formulas in encoder.0: ") != std::string::npos);
-  CHECK(error_of<ValueError>([&] {
-          derivation.text({.fold_modules = -1});
-        }).starts_with("derive: modules of -1 names\n  at HERE"));
+  CHECK(
+      error_of<ValueError>([&] {
+        derivation.text({.fold_modules = -1});
+      }).starts_with("derive: fold_modules = -1: a number of names cannot be negative\n  at HERE"));
   for (const Derivation::Step& step : derivation.steps())
     if (step.of == "encoder.0.weight") CHECK(step.module == "encoder.0");
 }

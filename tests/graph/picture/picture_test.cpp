@@ -129,7 +129,7 @@ TEST_CASE("picture: modules are folded into boxes, and unfolded in the page") {
   CHECK(count(graph_svg(loss, {.fold_modules = 2}), " · module<") == 3);
   CHECK(error_of<ValueError>([&] {
           graph_svg(loss, {.fold_modules = -1});
-        }).starts_with("graph_svg: modules of -1 names"));
+        }).starts_with("graph_svg: fold_modules = -1: a number"));
 
   const std::string page = graph_html(loss);
   CHECK(count(page, "class=\"view\"") == 4);

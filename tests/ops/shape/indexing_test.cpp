@@ -162,7 +162,9 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
   CHECK(error_of<IndexError>([&] { x(ellipsis, 4); }) ==
         "index: index 4 is out of range for axis 1 of W1 (3, 4), whose extent is 4\n  at HERE");
   CHECK(error_of<IndexError>([&] { x(0, 1, 2); }) ==
-        "index: 3 indices for W1 (3, 4), which has 2 axes\n  at HERE");
+        "index: 3 indices for W1 (3, 4), which has 2 axes\n  at HERE\n  hint: give one for each "
+        "axis at "
+        "most");
   CHECK(
       error_of<IndexError>([&] { x(ellipsis, ellipsis); }) ==
       "index: 2 times ellipsis for W1 (3, 4)\n  at HERE\n  hint: only one can stand for all other "
@@ -171,7 +173,8 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
         "index: a step of 0 along axis 0 of W1 (3, 4)\n  at HERE\n  hint: a negative step goes "
         "backwards, a number takes one position");
   CHECK(error_of<IndexError>([&] { tensor(1.0)[0]; }) ==
-        "index: 1 indices for (), which has 0 axes\n  at HERE");
+        "index: 1 index for (), which has 0 axes\n  at HERE\n  hint: item() reads the number of a "
+        "scalar");
   CHECK(error_of<IndexError>([&] { select(x, 0, 7); }) ==
         "select: index 7 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE");
   CHECK(error_of<IndexError>([&] { slice(x, 2, 0, 1); }) ==
