@@ -38,6 +38,10 @@ struct Point {
   double loss() const { return seconds[chosen] / best(); }
 };
 
+constexpr int registers = static_cast<int>(kernels::Engine::registers),
+              blocked = static_cast<int>(kernels::Engine::blocked),
+              eigen = static_cast<int>(kernels::Engine::eigen),
+              onednn = static_cast<int>(kernels::Engine::onednn);
 constexpr int inputs = 4;
 
 template <class T>
@@ -115,8 +119,8 @@ Point measure(const Product& product, std::mt19937& random) {
   if (form != Form::nt || n * k <= kernels::largest_packed) {
     const auto both =
         bench::compare(11, 4e-4, by(kernels::multiply_in_registers<T>), by(with_eigen));
-    point.seconds[0] = both.ratio.median * both.b.median;
-    point.seconds[2] = both.b.median;
+    point.seconds[registers] = both.ratio.median * both.b.median;
+    point.seconds[eigen] = both.b.median;
   }
   const auto in_blocks = [](int rows, int columns, int depth, const MatrixView<T>& a,
                             const MatrixView<T>& b, T* to) {
@@ -124,8 +128,8 @@ Point measure(const Product& product, std::mt19937& random) {
                                    kernels::Result::overwritten);
   };
   const auto blocks = bench::compare(11, 4e-4, by(in_blocks), by(with_eigen));
-  if (point.seconds[2] == never) point.seconds[2] = blocks.b.median;
-  point.seconds[1] = blocks.ratio.median * point.seconds[2];
+  if (point.seconds[eigen] == never) point.seconds[eigen] = blocks.b.median;
+  point.seconds[blocked] = blocks.ratio.median * point.seconds[eigen];
   if constexpr (sizeof(T) == sizeof(float)) {
     if (kernels::has_onednn()) {
       const auto with_onednn = [](int rows, int columns, int depth, const MatrixView<T>& a,
@@ -135,7 +139,7 @@ Point measure(const Product& product, std::mt19937& random) {
                        "matmul_engines: oneDNN refuses a product");
       };
       const auto both = bench::compare(11, 4e-4, by(with_onednn), by(with_eigen));
-      point.seconds[3] = both.ratio.median * point.seconds[2];
+      point.seconds[onednn] = both.ratio.median * point.seconds[eigen];
     }
   }
   return point;

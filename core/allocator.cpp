@@ -16,6 +16,7 @@
 #include <chainrule/core/memory/large_blocks.hpp>
 #include <chainrule/core/memory/slabs.hpp>
 #include <chainrule/core/memory/system.hpp>
+#include <chainrule/core/threads.hpp>
 
 namespace chainrule::memory {
 
@@ -100,29 +101,21 @@ struct Store {
 
 constinit Store the_store;
 
-// The store for one thread at a time. It is held for less than it takes to put a thread to sleep
-// and to wake it, so that waiting begins with trying again.
-class Held {
+// The store for one thread at a time. Unless the system is asked for memory it is held for less
+// than it takes to put a thread to sleep and to wake it, so that who waits tries again before, for
+// some microseconds.
+class StoreLock {
  public:
-  Held() noexcept {
+  StoreLock() noexcept {
     for (int i = 0; i < 256; ++i) {
       if (the_store.mutex.try_lock()) return;
-      pause();
+      detail::pause();
     }
     the_store.mutex.lock();
   }
-  ~Held() { the_store.mutex.unlock(); }
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-
- private:
-  static void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
+  ~StoreLock() { the_store.mutex.unlock(); }
+  StoreLock(const StoreLock&) = delete;
+  StoreLock& operator=(const StoreLock&) = delete;
 };
 
 const detail::HeldOverFork held(the_store.mutex);
@@ -130,7 +123,7 @@ const detail::HeldOverFork held(the_store.mutex);
 // Puts the blocks of an ended thread where others find them.
 void retire(ThreadCache& mine) noexcept {
   mine.flush();
-  const Held lock;
+  const StoreLock lock;
   the_store.dissolve(mine);
   the_store.nodes_of_others.fetch_add(mine.nodes.exchange(0));
   for (ThreadCache** link = &the_store.caches; *link; link = &(*link)->next)
@@ -165,14 +158,14 @@ void retire_at_end(ThreadCache* cache) noexcept {
 ThreadCache& make_thread_cache() {
   ThreadCache* mine;
   {
-    const Held lock;
+    const StoreLock lock;
     mine = the_store.retired;
     if (mine) the_store.retired = mine->next;
   }
   if (!mine) mine = new (std::nothrow) ThreadCache;
   if (!mine) throw MemoryError("memory: the system gives none for another thread");
   {
-    const Held lock;
+    const StoreLock lock;
     mine->next = std::exchange(the_store.caches, mine);
   }
   retire_at_end(mine);
@@ -193,7 +186,7 @@ void refill(ThreadCache& mine, std::size_t size_class) {
     std::swap(current, spare);
     return;
   }
-  const Held lock;
+  const StoreLock lock;
   current = the_store.slabs.take(size_class);
   if (current.head) return;
   void* slab = the_store.slabs.take_newest();
@@ -205,7 +198,7 @@ void spill(ThreadCache& mine, std::size_t size_class) noexcept {
   Magazine& current = mine.current[size_class];
   Magazine& spare = mine.spare[size_class];
   if (spare.head) {
-    const Held lock;
+    const StoreLock lock;
     if (spare.count == magazine_size)
       the_store.slabs.put(spare, size_class, ++the_store.time);
     else
@@ -220,7 +213,7 @@ void deallocate_without_cache(void* block, std::size_t bytes) noexcept {
   const std::size_t size_class = class_of_small(bytes);
   the_store.live.fetch_sub(static_cast<std::int64_t>(size_class * granule));
   auto* free = new (block) FreeBlock{nullptr};
-  const Held lock;
+  const StoreLock lock;
   the_store.slabs.dissolve({free, 1}, size_class, ++the_store.time);
   the_store.keep_bounded();
 }
@@ -236,7 +229,7 @@ void* allocate_large(std::size_t bytes) {
   ThreadCache& mine = cache();
   void* block = nullptr;
   {
-    const Held lock;
+    const StoreLock lock;
     if (pooled) block = the_store.large.take(rounded);
     if (!block) block = the_store.from_system(rounded, large_alignment);
   }
@@ -251,13 +244,13 @@ void deallocate_large(void* block, std::size_t bytes) noexcept {
   else
     the_store.live.fetch_sub(static_cast<std::int64_t>(rounded));
   if (!pooled) return system_free(block, rounded);
-  const Held lock;
+  const StoreLock lock;
   the_store.large.put(block, rounded, ++the_store.time);
   the_store.keep_bounded();
 }
 
 std::int64_t node_count() {
-  const Held lock;
+  const StoreLock lock;
   std::int64_t count = the_store.nodes_of_others.load();
   for (ThreadCache* each = the_store.caches; each; each = each->next)
     count += each->nodes.load(std::memory_order_relaxed);
@@ -267,7 +260,7 @@ std::int64_t node_count() {
 namespace {
 
 MemoryStats stats_now() {
-  const Held lock;
+  const StoreLock lock;
   MemoryStats stats;
   stats.live_bytes = the_store.live.load();
   for (ThreadCache* each = the_store.caches; each; each = each->next)
@@ -297,7 +290,7 @@ void reset_peak_memory() {
 
 void trim_memory() {
   {
-    const memory::Held lock;
+    const memory::StoreLock lock;
     if (memory::thread_cache) memory::the_store.dissolve(*memory::thread_cache);
     memory::the_store.release_all();
   }

@@ -56,12 +56,6 @@ namespace {
 // than a sleeping thread wakes, and on a busy machine no more than that is lost.
 constexpr int looks = 200;
 
-void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#endif
-}
-
 // True inside of a part.
 thread_local constinit bool in_part = false;
 

@@ -24,6 +24,15 @@ void set_num_threads(int count, Where where = Where::current());
 
 namespace detail {
 
+/// Tells the processor that this thread waits for another one by looking again.
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 /// num_threads(), or 1 inside of a part, which is parallel already.
 int team_size() noexcept;
 

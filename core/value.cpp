@@ -30,8 +30,15 @@ struct Borrowed {
   void* context;
 };
 
+constexpr std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Where the elements stand behind a header, and the bytes of both: whole lines of the cache, so
+// that small blocks of this size, which stand side by side, begin with one.
+std::size_t place_of_elements(std::size_t header, std::size_t elements) {
+  return elements < align_from ? header : whole_lines(header);
+}
 std::size_t owner_bytes(std::size_t header, std::size_t elements) {
-  return elements < align_from ? header + elements : (header + 63) / 64 * 64 + elements;
+  return elements < align_from ? header + elements : whole_lines(header) + whole_lines(elements);
 }
 
 [[noreturn]] void bad_extents(const std::int64_t* dims, int rank) {
@@ -82,7 +89,7 @@ Value* Value::make_owner(DType dtype, int rank, std::int64_t numel) {
   value->contiguous_ = true;
   value->borrowed_ = false;
   if (bytes <= memory::largest_small) value->small_block_ = static_cast<std::uint16_t>(bytes);
-  value->elements_ = block + (bytes - elements);
+  value->elements_ = block + place_of_elements(header, elements);
   value->base_ = nullptr;
   value->numel_ = numel;
   return value;

@@ -71,14 +71,16 @@ bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
 }
 
 // A result with its graph, if that is to be kept and there is one. Its elements are its own: with a
-// graph at least neither those of the `given` tensors, which the caller may write to, nor of a
-// parameter that the function captured and returned.
+// graph at least neither those of the `given` tensors, which the caller may write to, nor of
+// parameters that the function captured, of which it may return one or a view.
 Tensor result_of(Tensor&& tensor, bool keep, std::span<const Tensor> given, const Where& where) {
   if (keep && tensor.requires_grad()) {
-    const Value* owner = tensor.value_ref()->owner();
-    const bool shared = tensor.is_leaf() || std::ranges::any_of(given, [&](const Tensor& one) {
-                          return one.value_ref()->owner() == owner;
-                        });
+    const Value* value = tensor.value_ref().get();
+    const Value* owner = value->owner();
+    const bool shared =
+        tensor.is_leaf() || value != owner || std::ranges::any_of(given, [&](const Tensor& one) {
+          return one.value_ref()->owner() == owner;
+        });
     return shared ? detail::copy(tensor, where) : std::move(tensor);
   }
   const Ref<Value> value = tensor.value_ref();

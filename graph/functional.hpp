@@ -10,8 +10,8 @@
 /// Derivatives of functions of tensors. Each makes fresh leaves of its arguments, runs the function
 /// with recording on, and leaves the arguments as they are. Where recording is on outside, too, the
 /// results keep a graph to whatever requires gradients that they depend on: arguments, seeds, and
-/// tensors that the function captured. So all of them nest. Results without a graph share no memory
-/// with anything.
+/// tensors that the function captured. So all of them nest. Results share no memory with arguments,
+/// seeds, or parameters.
 namespace chainrule {
 
 /// A function of several tensors.

@@ -16,7 +16,7 @@ namespace chainrule {
 
 namespace {
 
-// Files that get their names when all of them are complete; until then those of before stay.
+// Files that get their names when all of them are complete; what can go wrong is found before.
 class Files {
  public:
   explicit Files(const Where& where) : where_(where) {}
@@ -24,14 +24,14 @@ class Files {
   Files& operator=(const Files&) = delete;
   ~Files() {
     std::error_code ignored;
-    for (const auto& path : complete_) std::filesystem::remove(unfinished(path), ignored);
+    for (const auto& path : begun_) std::filesystem::remove(unfinished(path), ignored);
   }
 
   void write(const std::filesystem::path& path, const std::string& text) {
     // What could not get its name in the end is found before any file does.
     if (std::error_code none; std::filesystem::is_directory(path, none))
       fail(path, "it is a folder");
-    complete_.push_back(path);
+    begun_.push_back(path);
     errno = 0;
     std::ofstream out(unfinished(path), std::ios::binary);
     out << text << std::flush;
@@ -39,23 +39,24 @@ class Files {
     if (!out) fail(path, std::strerror(errno == 0 ? EIO : errno));
   }
   void name_all() {
-    for (const auto& path : complete_) {
+    for (const auto& path : begun_) {
       std::error_code error;
       std::filesystem::rename(unfinished(path), path, error);
       if (error) fail(path, error.message());
     }
-    complete_.clear();
+    begun_.clear();
   }
 
  private:
   static std::filesystem::path unfinished(std::filesystem::path path) { return path += ".part"; }
   [[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) const {
-    throw IoError(fmt::format("emit_cpp: cannot write {}: {}", path.string(), reason), where_,
-                  "the folder must exist or be one that can be made, and have room");
+    throw IoError(
+        fmt::format("emit_cpp: cannot write {}: {}", path.string(), reason), where_,
+        "name a folder that exists or can be made, where files of these names can be written");
   }
 
   Where where_;
-  std::vector<std::filesystem::path> complete_;
+  std::vector<std::filesystem::path> begun_;
 };
 
 }  // namespace

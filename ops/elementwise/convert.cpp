@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
@@ -79,10 +80,10 @@ struct To final : LinearMap<To> {
     if constexpr (std::is_same_v<To, bool>) {
       kernels::map<To, From>(out, in, [](From e) { return e != From{}; });
     } else if constexpr (std::is_same_v<To, std::int64_t> && std::is_floating_point_v<From>) {
-      bool unfit = false;
+      std::atomic<bool> unfit = false;  // of parts that may run at the same time
       kernels::map<To, From>(out, in, [&](From e) {
         const bool fits = fits_i64(e);
-        unfit |= !fits;
+        if (!fits) unfit.store(true, std::memory_order_relaxed);
         return static_cast<To>(fits ? e : From{});
       });
       if (unfit) throw_unfit<From>(x, where);

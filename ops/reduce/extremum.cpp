@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/threads.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -52,8 +53,12 @@ Tensor shared(const Tensor& g, const Tensor& x, const Tensor& extremum, const Re
   const Value& in = *x.value_ref();
   const int first = std::countr_zero(p.mask), last = 31 - std::countl_zero(p.mask);
   const bool neighbours = p.mask != 0 && std::popcount(p.mask) == last - first + 1;
+  const kernels::Lines lines = kernels::lines_along(in, first, last);
+  // One line after the other is worked on by one thread.
+  const bool alone =
+      lines.outer == 1 && detail::threads_for(in.numel(), detail::elements_for_thread) > 1;
   // Counts are of 32 bits.
-  if (detail::mode.observer || detail::mode.recording || !neighbours || !in.contiguous() ||
+  if (alone || detail::mode.observer || detail::mode.recording || !neighbours || !in.contiguous() ||
       in.numel() > std::numeric_limits<std::int32_t>::max()) {
     const Tensor share = shares(x, extremum, p);
     return with_axes(g, share.shape(), p) * share;
@@ -61,7 +66,7 @@ Tensor shared(const Tensor& g, const Tensor& x, const Tensor& extremum, const Re
   Ref<Value> to = Value::make_like(in.dtype(), in);
   const Ref<Value> seed = kernels::contiguous(g.value_ref()),
                    best = kernels::contiguous(extremum.value_ref());
-  kernels::share_among_equals(*to, *seed, in, *best, kernels::lines_along(in, first, last));
+  kernels::share_among_equals(*to, *seed, in, *best, lines);
   return Tensor(std::move(to));
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include <chainrule/nn/optim/sgd.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/cross_entropy.hpp>
@@ -27,6 +29,7 @@
 #include <chainrule/ops/nn/mse.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
@@ -261,6 +264,30 @@ TEST_CASE("threads: gradients of a network agree within rounding") {
   CHECK(largest > 1e-4);
   // Sums of 400 products in another order, each with the unit roundoff of f32.
   CHECK(off <= 400 * 6e-8 * largest);
+}
+
+TEST_CASE("threads: large results of broadcasting and of views are the same bits") {
+  const Tensor x = to(arange(300'000), f32) * 0.001 - 7;
+  check_same_bits([&] {
+    const Tensor points = reshape(x, {100'000, 3}), column = points(all, slice(0, 1));
+    const Tensor turned = reshape(x, {500, 600}).T();
+    return std::vector{points * column,    column - points, sin(turned),
+                       turned * turned(0), max(points, 1),  sum(turned, 1)};
+  });
+}
+
+TEST_CASE("threads: a number that no integer is, is found whoever meets it") {
+  const Threads three(3);
+  std::vector<float> numbers(1'000'000, 1.0F);
+  for (const std::size_t at : {std::size_t{0}, numbers.size() / 2, numbers.size() - 1}) {
+    numbers[at] = std::numeric_limits<float>::quiet_NaN();
+    const Tensor x = from_vector(numbers, {1000, 1000});
+    for (int i = 0; i < 30; ++i) {
+      CHECK_THROWS_AS(to(x, i64), ValueError);
+      CHECK_THROWS_AS(to(x.T(), i64), ValueError);
+    }
+    numbers[at] = 1;
+  }
 }
 
 TEST_SUITE_END();

@@ -48,9 +48,12 @@ TEST_CASE("value: scalars and empty values") {
 }
 
 TEST_CASE("value: the elements of large values start on a cache line") {
-  for (const std::int64_t n : {64, 100, 1000, 100'000}) {
-    const Ref<Value> value = Value::make(f64, {n});
-    CHECK(reinterpret_cast<std::uintptr_t>(value->bytes()) % 64 == 0);
+  for (const std::int64_t n : {64, 75, 100, 1000, 100'000}) {
+    std::vector<Ref<Value>> several;  // side by side
+    for (int i = 0; i < 9; ++i) {
+      several.push_back(Value::make(f64, {n}));
+      CHECK(reinterpret_cast<std::uintptr_t>(several.back()->bytes()) % 64 == 0);
+    }
   }
 }
 

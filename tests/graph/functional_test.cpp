@@ -218,8 +218,10 @@ TEST_CASE("results with a graph share no memory with parameters, which a step of
   }
   Tensor captured = tensor({1.0, 2.0}).requires_grad_();
   const Tensor y = jvp([&](const Tensor&) { return captured; }, ones({2}), ones({2})).first;
+  const Tensor part = jvp([&](const Tensor&) { return captured[1]; }, ones({2}), ones({2})).first;
   step(captured);
   CHECK(y.to_vector<float>() == std::vector<float>{1, 2});
+  CHECK(part.item() == 2);
   CHECK(grad(sum(y), captured).to_vector<float>() == std::vector<float>{1, 1});
 }
 

@@ -8,8 +8,11 @@ namespace chainrule::kernels::detail {
 
 namespace {
 
-// Of a block. An operand's part of it is at most 4 KB.
-constexpr std::int64_t block_elements = 512;
+// Elements as words of their size, whatever they are.
+template <class T>
+struct Word {
+  typedef T Type __attribute__((may_alias));
+};
 
 // Runs of an operand that stand `row_step` apart, and whose elements stand `step` apart.
 struct Rows {
@@ -31,8 +34,9 @@ void gather(T* __restrict to, const T* from, const Rows& rows) {
     each([&](std::int64_t r, std::int64_t j) { return r * rows.row_step + j * rows.step; });
 }
 
-template <class T>
+template <class Unsigned>
 void gather(void* memory, const void* operand, const Rows& rows) {
+  using T = typename Word<Unsigned>::Type;
   T* __restrict to = static_cast<T*>(memory);
   const T* from = static_cast<const T*>(operand);
   switch (rows.length) {
@@ -69,54 +73,85 @@ void gather(std::int64_t size, void* to, const void* from, const Rows& rows) {
   }
 }
 
-// The steps begin … end of the outermost axis.
+// The steps begin … end of the outermost axis of a space of two axes or more.
 template <std::size_t N>
-void part_in_blocks(const Space<N>& space, const Elements (&operands)[N], Block<N> block,
-                    const void* run, std::int64_t begin, std::int64_t end) {
-  const int axis_of_rows = space.rank - 2;
-  const std::int64_t length = space.inner(), most_rows = block_elements / length;
-  const auto at = [&](std::size_t k, std::int64_t i) {
-    return static_cast<const char*>(operands[k].from) + i * operands[k].size;
-  };
-  alignas(64) char buffers[N][block_elements * 8];
-  bool adjacent[N], same[N];  // as the result, and for all rows
-  std::int64_t offset[N], index[max_rank] = {begin};
-  for (std::size_t k = 0; k < N; ++k) {
-    adjacent[k] = space.adjacent(k);
-    offset[k] = begin * space.strides[k][0];
-    same[k] = std::all_of(space.strides[k], space.strides[k] + axis_of_rows + 1,
-                          [](std::int64_t stride) { return stride == 0; });
-    if (same[k])
-      gather(operands[k].size, buffers[k], operands[k].from,
-             {most_rows, length, 0, space.inner_stride(k)});
+class Part {
+ public:
+  Part(const Space<N>& space, const Elements (&operands)[N], Block<N> block, const void* run,
+       std::int64_t begin, std::int64_t end)
+      : space_(space),
+        operands_(operands),
+        block_(block),
+        run_(run),
+        end_(end),
+        position_(begin * space.elements_each()),
+        index_{begin} {
+    for (std::size_t k = 0; k < N; ++k) offset_[k] = begin * space.strides[k][0];
   }
-  const auto extent = [&](int axis) { return axis == 0 ? end : space.dims[axis]; };
-  const auto advance = [&](int axis, std::int64_t steps) {
-    index[axis] += steps;
-    for (std::size_t k = 0; k < N; ++k) offset[k] += steps * space.strides[k][axis];
-  };
-  std::int64_t position = begin * space.elements_each(), filled = 0;  // rows of the block
-  for (bool done = false; !done;) {
-    const std::int64_t rows =
-        std::min(extent(axis_of_rows) - index[axis_of_rows], most_rows - filled);
-    for (std::size_t k = 0; k < N; ++k)
-      if (!adjacent[k] && !same[k])
-        gather(operands[k].size, buffers[k] + filled * length * operands[k].size, at(k, offset[k]),
-               {rows, length, space.strides[k][axis_of_rows], space.inner_stride(k)});
-    filled += rows;
-    advance(axis_of_rows, rows);
-    for (int axis = axis_of_rows; index[axis] == extent(axis) && !(done = axis == 0);) {
-      advance(axis, -index[axis]);
-      advance(--axis, 1);
+
+  void run_all() {
+    const std::int64_t length = space_.inner(), most_rows = block_elements / length;
+    bool adjacent[N], same[N];  // as the result, and for all rows
+    for (std::size_t k = 0; k < N; ++k) {
+      adjacent[k] = space_.adjacent(k);
+      same[k] = std::all_of(space_.strides[k], space_.strides[k] + rows_axis_ + 1,
+                            [](std::int64_t stride) { return stride == 0; });
+      if (same[k]) copy(k, 0, {most_rows, length, 0, space_.inner_stride(k)});
     }
-    if (!done && filled < most_rows) continue;
-    const void* elements[N];
-    for (std::size_t k = 0; k < N; ++k) elements[k] = adjacent[k] ? at(k, position) : buffers[k];
-    block(run, position, filled * length, elements);
-    position += filled * length;
-    filled = 0;
+    std::int64_t filled = 0;
+    for (bool done = false; !done;) {
+      const std::int64_t rows =
+          std::min(extent(rows_axis_) - index_[rows_axis_], most_rows - filled);
+      for (std::size_t k = 0; k < N; ++k)
+        if (!adjacent[k] && !same[k])
+          copy(k, filled * length,
+               {rows, length, space_.strides[k][rows_axis_], space_.inner_stride(k)});
+      filled += rows;
+      done = !advance(rows);
+      if (!done && filled < most_rows) continue;
+      for (std::size_t k = 0; k < N; ++k)
+        elements_[k] = adjacent[k] ? at(k, position_) : buffers_[k];
+      block_(run_, position_, filled * length, elements_);
+      position_ += filled * length;
+      filled = 0;
+    }
   }
-}
+
+ private:
+  std::int64_t extent(int axis) const { return axis == 0 ? end_ : space_.dims[axis]; }
+  const char* at(std::size_t k, std::int64_t i) const {
+    return static_cast<const char*>(operands_[k].from) + i * operands_[k].size;
+  }
+  void copy(std::size_t k, std::int64_t to, const Rows& rows) {
+    gather(operands_[k].size, buffers_[k] + to * operands_[k].size, at(k, offset_[k]), rows);
+  }
+  void step(int axis, std::int64_t count) {
+    index_[axis] += count;
+    for (std::size_t k = 0; k < N; ++k) offset_[k] += count * space_.strides[k][axis];
+  }
+  // To the row so many further on; false behind the last.
+  bool advance(std::int64_t rows) {
+    step(rows_axis_, rows);
+    for (int axis = rows_axis_; index_[axis] == extent(axis);) {
+      if (axis == 0) return false;
+      step(axis, -index_[axis]);
+      step(--axis, 1);
+    }
+    return true;
+  }
+
+  const Space<N>& space_;
+  const Elements (&operands_)[N];
+  const Block<N> block_;
+  const void* const run_;
+  const int rows_axis_ = space_.rank - 2;
+  const std::int64_t end_;
+  std::int64_t position_;
+  std::int64_t index_[max_rank];
+  std::int64_t offset_[N];
+  const void* elements_[N];
+  alignas(64) char buffers_[N][block_elements * 8];
+};
 
 }  // namespace
 
@@ -125,7 +160,7 @@ void in_blocks(const Space<N>& space, const Elements (&operands)[N], Block<N> bl
                const void* run) {
   chainrule::detail::parallel_rows(space.dims[0], space.elements_each(),
                                    [&](std::int64_t begin, std::int64_t end) {
-                                     part_in_blocks(space, operands, block, run, begin, end);
+                                     Part<N>(space, operands, block, run, begin, end).run_all();
                                    });
 }
 

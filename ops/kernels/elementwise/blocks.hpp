@@ -5,8 +5,9 @@
 
 #include <chainrule/ops/kernels/elementwise/space.hpp>
 
-/// Operands of few elements between two steps of an outer axis, as in (p, 3) times (p, 1), made
-/// adjacent block by block, so that the loops over them are long ones.
+/// Operands of few elements between two steps of an outer axis, as in (p, 3) times (p, 1), and
+/// those whose elements are apart, made adjacent block by block, so that the loops over them are
+/// long ones.
 namespace chainrule::kernels {
 
 namespace detail {
@@ -29,7 +30,7 @@ void in_blocks(const Space<N>& space, const Elements (&operands)[N], Block<N> bl
 }  // namespace detail
 
 /// Calls run(position in the result, count, operands…) for blocks that together are the space,
-/// whose innermost runs are short, with pointers to `count` adjacent elements of each operand; in
+/// which is better_copied(), with pointers to `count` adjacent elements of each operand; in
 /// parallel where there is enough to do. `from` points to the operands' first elements.
 template <std::size_t N, class Run, class... T>
 void in_blocks(const Space<N>& space, const Run& run, const T*... from) {

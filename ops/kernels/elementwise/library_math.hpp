@@ -4,8 +4,8 @@
 
 /// Elementary functions of runs of adjacent numbers by SLEEF (N. Shibata and F. Petrogalli, SLEEF:
 /// A Portable Vectorized Library of C Standard Mathematical Functions, IEEE TPDS 31 (2020)), in the
-/// widest registers that the library is compiled for; by the C library where there is no SLEEF. A
-/// result does not depend on an element's position.
+/// widest registers that the library is compiled for (of AVX2 and FMA together, else of SSE2); by
+/// the C library where there is no SLEEF. A result does not depend on an element's position.
 ///
 /// NaN, zeros, infinities, and numbers outside of the domain give what C says; a power within some
 /// units of the largest number may be infinite. SLEEF's bounds are 1 unit in the last place; the

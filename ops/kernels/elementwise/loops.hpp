@@ -25,11 +25,18 @@ template <class R, class A, class F>
   for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[i]);
 }
 
+// out[i] = f(a[i · p]).
+template <class R, class A, class F>
+[[gnu::noinline]] void map_apart(R* __restrict out, const A* a, std::int64_t p, std::int64_t n,
+                                 F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i]);
+}
+
 template <class R, class A, class F>
 [[gnu::noinline]] void map_strided(Value& out, const Value& a, F f) {
   if (out.numel() == 0) return;
   const Space<1> space(out, {&a});
-  if (space.short_runs())
+  if (space.better_copied())
     return in_blocks(
         space,
         [&](std::int64_t position, std::int64_t n, const A* x) {
@@ -45,7 +52,7 @@ template <class R, class A, class F>
     else if (step == 0)
       std::fill_n(to, n, f(*x));
     else
-      for (std::int64_t i = 0; i < n; ++i) to[i] = f(x[i * step]);
+      map_apart(to, x, step, n, f);
   });
 }
 
@@ -70,7 +77,8 @@ void parallel_runs(Value& out, Run run) {
     large_runs<R>(out, run);
 }
 
-/// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`.
+/// out[i] = f(a[i]), where `out` is row-major and has the shape of `a`. Several threads may call f
+/// at the same time, here and in what follows.
 template <class R, class A, class F>
 void map(Value& out, const Value& a, F f) {
   if (!a.contiguous()) return map_strided<R, A>(out, a, f);
@@ -85,11 +93,18 @@ template <int p, int q, class R, class A, class B, class F>
   for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i]);
 }
 
+// The same for any steps.
+template <class R, class A, class B, class F>
+[[gnu::noinline]] void map_apart(R* __restrict out, const A* a, std::int64_t p, const B* b,
+                                 std::int64_t q, std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i]);
+}
+
 template <class R, class A, class B, class F>
 [[gnu::noinline]] void map_strided(Value& out, const Value& a, const Value& b, F f) {
   if (out.numel() == 0) return;
   const Space<2> space(out, {&a, &b});
-  if (space.short_runs())
+  if (space.better_copied())
     return in_blocks(
         space,
         [&](std::int64_t position, std::int64_t count, const A* x, const B* y) {
@@ -108,7 +123,7 @@ template <class R, class A, class B, class F>
     else if (p == 0 && q == 1)
       map_run<0, 1>(z, x, y, count, f);
     else
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i * p], y[i * q]);
+      map_apart(z, x, p, y, q, count, f);
   });
 }
 
@@ -182,6 +197,12 @@ template <class R, class A, class B, class C, class F>
   for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i], c[i]);
 }
 
+template <class R, class A, class B, class C, class F>
+[[gnu::noinline]] void map_apart(R* __restrict out, const A* a, std::int64_t p, const B* b,
+                                 std::int64_t q, const C* c, std::int64_t r, std::int64_t n, F f) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i], c[r * i]);
+}
+
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.
 template <class R, class A, class B, class C, class F>
 void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
@@ -191,28 +212,28 @@ void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
   const C* third = c.data<C>();
   if (out.numel() == 0) return;
   const Space<3> space(out, {&a, &b, &c});
-  if (space.short_runs())
+  const bool runs =
+      space.inner_stride(0) == 1 && space.inner_stride(1) == 1 && space.inner_stride(2) == 1;
+  if (runs && space.rank == 1)
+    return parallel_runs<R>(out, [=](R* z, std::int64_t i, std::int64_t count) {
+      map_run(z, first + i, second + i, third + i, count, f);
+    });
+  if (space.better_copied())
     return in_blocks(
         space,
         [&](std::int64_t position, std::int64_t count, const A* x, const B* y, const C* w) {
           map_run(to + position, x, y, w, count, f);
         },
         first, second, third);
-  const std::int64_t p = space.inner_stride(0), q = space.inner_stride(1),
-                     r = space.inner_stride(2);
-  if (p == 1 && q == 1 && r == 1 && space.rank == 1)
-    return parallel_runs<R>(out, [=](R* z, std::int64_t i, std::int64_t count) {
-      map_run(z, first + i, second + i, third + i, count, f);
-    });
   space.in_parallel([&](std::int64_t count, std::int64_t position, const auto& offset) {
     const A* x = first + offset[0];
     const B* y = second + offset[1];
     const C* w = third + offset[2];
-    R* __restrict z = to + position;
-    if (p == 1 && q == 1 && r == 1)
-      map_run(z, x, y, w, count, f);
+    if (runs)
+      map_run(to + position, x, y, w, count, f);
     else
-      for (std::int64_t i = 0; i < count; ++i) z[i] = f(x[i * p], y[i * q], w[i * r]);
+      map_apart(to + position, x, space.inner_stride(0), y, space.inner_stride(1), w,
+                space.inner_stride(2), count, f);
   });
 }
 
@@ -242,8 +263,8 @@ void map_runs(Value& out, const Value& a, const Value& b, F f) {
   parallel_runs<T>(
       out, [=, x = a.data<T>(), y = b.data<T>()](T* to, std::int64_t i, std::int64_t count) {
         T first[block], second[block];
-        if (!whole_a) std::fill_n(first, block, *x);
-        if (!whole_b) std::fill_n(second, block, *y);
+        if (!whole_a) std::fill_n(first, std::min(block, count), *x);
+        if (!whole_b) std::fill_n(second, std::min(block, count), *y);
         for (std::int64_t k = 0; k < count; k += block)
           f(to + k, whole_a ? x + i + k : first, whole_b ? y + i + k : second,
             std::min(block, count - k));

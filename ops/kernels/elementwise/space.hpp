@@ -8,6 +8,9 @@
 
 namespace chainrule::kernels {
 
+/// What is copied at a time of operands that are made adjacent: 4 KB or less.
+inline constexpr std::int64_t block_elements = 512;
+
 /// The common iteration space of a row-major result and N operands that broadcast to it, with
 /// neighbouring axes merged wherever all operands allow it.
 template <std::size_t N>
@@ -60,8 +63,13 @@ struct Space {
 
   std::int64_t inner() const noexcept { return dims[rank - 1]; }
   std::int64_t inner_stride(std::size_t k) const noexcept { return strides[k][rank - 1]; }
-  /// Whether the innermost runs are so short that to copy them costs less than to begin them.
-  bool short_runs() const noexcept { return rank > 1 && inner() < 32; }
+  /// Whether it costs less to copy the innermost runs than to go along them as they are: many short
+  /// ones, or ones of a block at most whose elements are apart.
+  bool better_copied() const noexcept {
+    bool copied = inner() < 32;
+    for (std::size_t k = 0; k < N; ++k) copied |= inner_stride(k) != 1 && inner_stride(k) != 0;
+    return copied && rank > 1 && inner() <= block_elements;
+  }
   /// How many elements there are for each step of the outermost axis.
   std::int64_t elements_each() const noexcept {
     std::int64_t count = 1;

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <vector>
+#include <cstddef>
 
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_tile.hpp>
@@ -26,7 +26,7 @@ struct Blocks {
   static constexpr std::int64_t columns = vectors * lanes_each;
   // Of a panel: 16 KB with 8 rows.
   static constexpr std::int64_t depth = 2048 / sizeof(T);
-  // Of a block of b: 384 KB. It is used for so many rows.
+  // Of a block of b: 384 KB of f64, twice as much of f32. It is used for so many rows.
   static constexpr std::int64_t block_columns = 1536 / sizeof(T), block_rows = 960;
   static_assert(block_columns % columns == 0 && block_rows % rows == 0);
 };
@@ -88,31 +88,41 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t depth, const T*
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
+// Uninitialised.
+template <class T>
+struct Memory {
+  std::size_t bytes;
+  T* data;
+  explicit Memory(std::int64_t count)
+      : bytes(static_cast<std::size_t>(count) * sizeof(T)),
+        data(static_cast<T*>(memory::allocate(bytes))) {}
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { memory::deallocate(data, bytes); }
+};
+
 }  // namespace
 
 template <class T>
 void multiply_in_blocks(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a,
                         const MatrixView<T>& b, T* c, std::int64_t c_row, Result result) {
   using B = Blocks<T>;
-  std::vector<T, memory::Pool<T>> packed_a, packed_b;
   const std::int64_t depth = std::min(k, B::depth);
-  packed_a.resize(
-      static_cast<std::size_t>(rounded_up(std::min(m, B::block_rows), B::rows) * depth));
-  packed_b.resize(
-      static_cast<std::size_t>(rounded_up(std::min(n, B::block_columns), B::columns) * depth));
+  const Memory<T> packed_a(rounded_up(std::min(m, B::block_rows), B::rows) * depth);
+  const Memory<T> packed_b(rounded_up(std::min(n, B::block_columns), B::columns) * depth);
   for (std::int64_t p = 0; p < k; p += B::depth) {
     const std::int64_t steps = std::min(B::depth, k - p);
     for (std::int64_t i = 0; i < m; i += B::block_rows) {
       const std::int64_t rows = std::min(B::block_rows, m - i);
       pack<B::rows>(rows, steps, {a.data + i * a.row + p * a.column, a.row, a.column},
-                    packed_a.data());
+                    packed_a.data);
       for (std::int64_t j = 0; j < n; j += B::block_columns) {
         const std::int64_t columns = std::min(B::block_columns, n - j);
         pack<B::columns>(columns, steps,
                          MatrixView<T>{b.data + p * b.row + j * b.column, b.column, b.row},
-                         packed_b.data());
-        multiply_block(rows, columns, steps, packed_a.data(), packed_b.data(), c + i * c_row + j,
-                       c_row, result);
+                         packed_b.data);
+        multiply_block(rows, columns, steps, packed_a.data, packed_b.data, c + i * c_row + j, c_row,
+                       result);
       }
     }
     result = Result::added_to;

@@ -149,6 +149,7 @@ void layer_norm_slope(T* to, const T* seeds, const T* all, const T* weight,
         for (std::int64_t start = 0; start < all_of_it; start += block) {
           const std::int64_t part = std::min(block, all_of_it - start), first = from + start;
           for (std::int64_t i = 0; i < part; ++i) k[i] = g[first + i] * w(first + i);
+          asm volatile("" : : "r"(k) : "memory");  // however few there are
           for (std::int64_t i = 0; i < part; ++i)
             at[start + i] = row.scale * (k[i] - mean - row(x[first + i]) * slope);
         }

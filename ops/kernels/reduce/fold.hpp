@@ -21,7 +21,7 @@ struct Sum {
   }
 };
 
-// max() and min() of numbers, by `Better`. NaN wins; finite<>() is of numbers without it.
+// max() and min() of numbers, by `Better`. NaN wins; `Finite` is of numbers without it.
 template <class Better>
 struct Extremum {
   template <class V>
@@ -167,7 +167,7 @@ T fold_block(const T* x, std::int64_t n) {
   constexpr std::int64_t w = lanes<T>;
   T result = F::template identity<T>();
   std::int64_t i = 0;
-  if (n >= w) {
+  if (n >= std::max<std::int64_t>(w, 8)) {  // shorter ones as fold_short() does
     i = n / w * w;
     result = fold_whole_vectors<F>(x, n);
   } else if (n >= 8) {
@@ -202,8 +202,8 @@ T fold_run(const T* x, std::int64_t n) {
 template <class F, std::int64_t n, class T>
 void fold_short(T* __restrict out, std::int64_t out_step, const T* x, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    T result = x[i * n];
-    for (std::int64_t k = 1; k < n; ++k) F::add(result, x[i * n + k]);
+    T result = F::template identity<T>();
+    for (std::int64_t k = 0; k < n; ++k) F::add(result, x[i * n + k]);
     out[i * out_step] = result;
   }
 }

@@ -17,7 +17,7 @@ constexpr T nan = std::numeric_limits<T>::quiet_NaN();
 // What each of `count` equal elements gets.
 template <class T>
 T share(T g, std::int32_t count) {
-  return count == 0 ? nan<T> : g / static_cast<T>(count);
+  return count == 0 ? nan<T> : g * (1 / static_cast<T>(count));
 }
 
 // A line of adjacent elements.
@@ -26,7 +26,7 @@ template <class T>
                                              std::int64_t n) {
   std::int32_t count = 0;
   for (std::int64_t i = 0; i < n; ++i) count += x[i] == best;
-  const T each = share(g, count), other = count == 0 ? each : T{0};
+  const T each = share(g, count), other = count == 0 ? each : g * T{0};
   for (std::int64_t i = 0; i < n; ++i) to[i] = x[i] == best ? each : other;
 }
 
@@ -60,7 +60,7 @@ void along_columns(T* to, const T* g, const T* x, const T* best, std::int64_t n,
     for (std::int64_t j = 0; j < width; ++j) count[j] += x[i * step + j] == best[j];
   for (std::int64_t j = 0; j < width; ++j) {
     each[j] = share(g[j], count[j]);
-    other[j] = count[j] == 0 ? each[j] : T{0};
+    other[j] = count[j] == 0 ? each[j] : g[j] * T{0};
   }
   for (std::int64_t i = 0; i < n; ++i) {
     T* __restrict row = to + i * step;

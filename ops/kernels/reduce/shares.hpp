@@ -5,9 +5,9 @@
 
 namespace chainrule::kernels {
 
-/// to = g for the elements of x that equal the best one of their line, divided by how many they
-/// are; 0 for the others; NaN along lines whose best is NaN. `to` and x are row-major and of one
-/// floating dtype, g and `best` too, with an element for each line.
+/// to = g · s, where the share s is 1 / k for the k elements of x that equal the best one of their
+/// line, 0 for the others, and NaN along lines whose best is NaN. `to` and x are row-major and of
+/// one floating dtype, g and `best` too, with an element for each line.
 void share_among_equals(Value& to, const Value& g, const Value& x, const Value& best,
                         const Lines& lines);
 

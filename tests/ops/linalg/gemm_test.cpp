@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -90,6 +91,18 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
       kernels::multiply_in_blocks<T>(m, n, k, a, b, c, n, result);
     };
     check<T>(multiply, true, true);
+    // Into some columns of a wider matrix, as a part of a large product is.
+    constexpr std::int64_t m = 21, n = 37, k = 19, wide = n + 3;
+    CHECK(problem<T>(m, n, k, false, true, Result::overwritten,
+                     [&](const MatrixView<T>& a, const MatrixView<T>& b, T* c) {
+                       std::vector<T> whole(m * wide, T{7});
+                       kernels::multiply_in_blocks<T>(m, n, k, a, b, whole.data(), wide,
+                                                      Result::overwritten);
+                       for (std::size_t i = 0; i < m; ++i) {
+                         std::copy_n(whole.data() + i * wide, n, c + i * n);
+                         for (std::size_t j = n; j < wide; ++j) CHECK(whole[i * wide + j] == 7);
+                       }
+                     }) == "");
     // More than one block along each axis.
     constexpr std::int64_t sizes[][3] = {{970, 9, 3}, {9, 400, 3}, {3, 17, 530}, {13, 390, 515}};
     for (const auto& [m, n, k] : sizes)

@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -10,8 +12,10 @@
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/nn/layer_norm.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/ops/samples/samples.hpp>
@@ -235,6 +239,27 @@ TEST_CASE("layer_norm: what is wrong with the arguments") {
         "layer_norm: the eps -1 is negative or not finite\n  at HERE");
   CHECK(layer_norm(zeros({0, 3}), {3}).shape() == Shape{0, 3});
   CHECK(layer_norm(zeros({3, 0}), {0}).shape() == Shape{3, 0});
+}
+
+TEST_CASE("layer_norm: large results, which are written past the caches") {
+  // 36 MiB, in rows that are no whole number of vectors.
+  constexpr std::int64_t rows = 4711, n = 2003;
+  Generator random(5);
+  const Tensor start = randn({rows, n}, random), seed = randn({rows, n}, random);
+  Tensor w = randn({n}, random), b = randn({n}, random);
+  const auto both = [&](const Tensor& part, const Tensor& g) {
+    Tensor x = part.detach().requires_grad_();
+    const Tensor y = layer_norm(x, {n}, w, b);
+    backward(y, g);
+    return std::pair(y.detach(), x.grad());
+  };
+  const auto [y, dx] = both(start, seed);
+  for (std::int64_t i = 0; i < rows; i += 500) {
+    const std::int64_t stop = std::min(rows, i + 500);
+    const auto [part, slope] = both(slice(start, 0, i, stop), slice(seed, 0, i, stop));
+    CHECK(all(slice(y, 0, i, stop) == part).item<bool>());
+    CHECK(all(slice(dx, 0, i, stop) == slope).item<bool>());
+  }
 }
 
 TEST_SUITE_END();
