@@ -130,10 +130,8 @@ struct Div final : BinaryOp<Div> {
     return x / y;
   }
   static Node::SavedMask saved(bool, bool needs_b) { return input(1) | (needs_b ? output : 0); }
-  // Not −(g ⊘ b) ⊗ out for b: g ⊘ b may overflow where this does not.
   void vjp(Vjp& r) const override {
-    if (r.needs(1))
-      r.give(1, in_place(detail::times_in_place(-r.g(), r.out()), r.in(1), Where::current()));
+    if (r.needs(1)) r.give(1, by_divisor(r.g(), r.out(), r.in(1)));
     if (r.needs(0)) r.give(0, in_place(r.take_g(), r.in(1), Where::current()));
   }
   Tensor jvp(Jvp& r) const override {
@@ -143,6 +141,21 @@ struct Div final : BinaryOp<Div> {
   }
   std::vector<Sample> samples() const override {
     return binary_samples([](std::span<const Tensor> in) { return in[0] / in[1]; });
+  }
+
+ private:
+  // −(g ⊗ out) ⊘ b, not −(g ⊘ b) ⊗ out: g ⊘ b may overflow where this does not. In one go where
+  // nobody is to see the operations.
+  Tensor by_divisor(const Tensor& g, const Tensor& out, const Tensor& b) const {
+    if (detail::mode.recording || detail::mode.observer)
+      return (*this)(-g * out, b, Where::current());
+    Ref<Value> to = Value::make_like(g.dtype(), *g.value_ref());
+    visit_floating(g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      kernels::map<T, T, T, T>(*to, *g.value_ref(), *out.value_ref(), *b.value_ref(),
+                               [](T p, T q, T s) { return -(p * q) / s; });
+    });
+    return Tensor(std::move(to));
   }
 };
 CHAINRULE_EARLY const Div div_op;

@@ -255,16 +255,26 @@ void softmax_slope(T* out, const T* g, const T* p, const Lines& lines) {
     for (std::int64_t first = 0; first < inner; first += column_block) {
       const std::int64_t count = std::min(column_block, inner - first);
       std::fill_n(shift, count, T{0});
-      for (std::int64_t k = 0; k < n; ++k) {
-        const T *a = g + k * inner + first, *b = p + k * inner + first;
-        for (std::int64_t j = 0; j < count; ++j)
-          shift[j] = b[j] > static_cast<T>(near_one) ? a[j] : shift[j];
-      }
-      std::fill_n(sum, count, 0.0);
-      for (std::int64_t k = 0; k < n; ++k) {
-        const T *a = g + k * inner + first, *b = p + k * inner + first;
-        for (std::int64_t j = 0; j < count; ++j)
-          sum[j] += static_cast<double>((a[j] - shift[j]) * b[j]);
+      // The sums; whether a probability is near 1.
+      const auto add_up = [&] {
+        std::fill_n(sum, count, 0.0);
+        detail::Bits<T> found = 0;
+        for (std::int64_t k = 0; k < n; ++k) {
+          const T *a = g + k * inner + first, *b = p + k * inner + first;
+          for (std::int64_t j = 0; j < count; ++j) {
+            sum[j] += static_cast<double>((a[j] - shift[j]) * b[j]);
+            found |= b[j] > static_cast<T>(near_one) ? 1 : 0;
+          }
+        }
+        return found != 0;
+      };
+      if (add_up()) {
+        for (std::int64_t k = 0; k < n; ++k) {
+          const T *a = g + k * inner + first, *b = p + k * inner + first;
+          for (std::int64_t j = 0; j < count; ++j)
+            shift[j] = b[j] > static_cast<T>(near_one) ? a[j] : shift[j];
+        }
+        add_up();
       }
       for (std::int64_t j = 0; j < count; ++j) dot[j] = static_cast<T>(sum[j]);
       for (std::int64_t k = 0; k < n; ++k) {
