@@ -178,14 +178,16 @@ class UnaryOp : public Op {
     check_dtype(call.name(), call.tensor(0), Self::integers, call.where());
     return x;
   }
+  template <class Function, class T>
+  static void compute_as(Value& out, const Value& in) {
+    if constexpr (requires(T* to, const T* x, std::int64_t n) { Function::values(to, x, n); })
+      kernels::map_runs<T>(out, in,
+                           [](T* to, const T* x, std::int64_t n) { Function::values(to, x, n); });
+    else
+      kernels::map<T, T>(out, in, [](T e) { return Function::value(e); });
+  }
   static void compute(Value& out, const Value& in) {
-    const auto run = [&](auto zero) {
-      using T = decltype(zero);
-      if constexpr (requires { &Self::template values<T>; })
-        kernels::map_runs<T>(out, in, &Self::template values<T>);
-      else
-        kernels::map<T, T>(out, in, [](T e) { return Self::value(e); });
-    };
+    const auto run = [&](auto zero) { compute_as<Self, decltype(zero)>(out, in); };
     if constexpr (Self::integers) {
       if (in.dtype() == i64) return run(std::int64_t{});
     }
