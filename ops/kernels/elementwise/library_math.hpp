@@ -9,7 +9,7 @@
 ///
 /// NaN, zeros, infinities, and numbers outside of the domain give what C says; a power within some
 /// units of the largest number may be infinite. SLEEF's bounds are 1 unit in the last place; the
-/// smallest normal numbers were seen to be off by 1.004 units.
+/// smallest normal numbers were seen to be off by 1.07 units.
 namespace chainrule::kernels {
 
 void sin(float* to, const float* x, std::int64_t n);
