@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstddef>
 
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_tile.hpp>
@@ -88,19 +87,6 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t depth, const T*
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
-// Uninitialised.
-template <class T>
-struct Memory {
-  std::size_t bytes;
-  T* data;
-  explicit Memory(std::int64_t count)
-      : bytes(static_cast<std::size_t>(count) * sizeof(T)),
-        data(static_cast<T*>(memory::allocate(bytes))) {}
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  ~Memory() { memory::deallocate(data, bytes); }
-};
-
 }  // namespace
 
 template <class T>
@@ -108,8 +94,8 @@ void multiply_in_blocks(std::int64_t m, std::int64_t n, std::int64_t k, const Ma
                         const MatrixView<T>& b, T* c, std::int64_t c_row, Result result) {
   using B = Blocks<T>;
   const std::int64_t depth = std::min(k, B::depth);
-  const Memory<T> packed_a(rounded_up(std::min(m, B::block_rows), B::rows) * depth);
-  const Memory<T> packed_b(rounded_up(std::min(n, B::block_columns), B::columns) * depth);
+  const Scratch<T> packed_a(rounded_up(std::min(m, B::block_rows), B::rows) * depth);
+  const Scratch<T> packed_b(rounded_up(std::min(n, B::block_columns), B::columns) * depth);
   for (std::int64_t p = 0; p < k; p += B::depth) {
     const std::int64_t steps = std::min(B::depth, k - p);
     for (std::int64_t i = 0; i < m; i += B::block_rows) {

@@ -1,5 +1,4 @@
 #include <Eigen/Core>
-#include <memory>
 
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
 
@@ -24,22 +23,7 @@ class Blocking final : public Eigen::internal::level3_blocking<T, T> {
   }
 
  private:
-  struct Block {
-    T* data = nullptr;
-    void* memory = nullptr;
-    std::size_t bytes = 0;
-    void reset(Eigen::Index count) {
-      bytes = static_cast<std::size_t>(count) * sizeof(T) + 64;
-      memory = memory::allocate(bytes);
-      void* start = memory;
-      std::size_t room = bytes;
-      data = static_cast<T*>(std::align(64, bytes - 64, start, room));
-    }
-    ~Block() {
-      if (memory) memory::deallocate(memory, bytes);
-    }
-  };
-  Block a_, b_;
+  Scratch<T> a_, b_;
 };
 
 template <int LeftOrder, int RightOrder, class T>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -46,6 +47,30 @@ bool has_onednn() noexcept;
 bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
                           const MatrixView<float>& a, const MatrixView<float>& b, float* c,
                           std::int64_t c_row, Result result);
+
+/// Uninitialised memory for what an engine packs, from this library's allocator, that begins with a
+/// line of the cache.
+template <class T>
+struct Scratch {
+  T* data = nullptr;
+
+  Scratch() = default;
+  explicit Scratch(std::int64_t count) { reset(count); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (data) memory::deallocate(data, bytes_);
+  }
+  /// So many elements, once.
+  void reset(std::int64_t count) {
+    // Large blocks are aligned so.
+    bytes_ = std::max(static_cast<std::size_t>(count) * sizeof(T), memory::largest_small + 1);
+    data = static_cast<T*>(memory::allocate(bytes_));
+  }
+
+ private:
+  std::size_t bytes_ = 0;
+};
 
 /// A matrix whose rows or columns are adjacent, as the engines take it; anything else is copied.
 template <class T>
