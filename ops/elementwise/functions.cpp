@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <type_traits>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -234,7 +235,10 @@ struct Erf final : UnaryOp<Erf> {
   static constexpr Node::SavedMask saved = input(0);
   template <class T>
   static void values(T* to, const T* x, std::int64_t n) {
-    kernels::erf(to, x, n);
+    if constexpr (std::is_same_v<T, double>)
+      kernels::erf(to, x, n);
+    else
+      for (std::int64_t i = 0; i < n; ++i) to[i] = kernels::erf(x[i]);
   }
   static Tensor slope(const Application& r, Tensor g) {
     return detail::times_in_place(std::move(g),

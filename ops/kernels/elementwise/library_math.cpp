@@ -1,11 +1,12 @@
 #include <chainrule/ops/kernels/elementwise/library_math.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #ifdef CHAINRULE_SLEEF
 #include <sleef.h>
 
-#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #endif
@@ -17,17 +18,21 @@ namespace {
 // SLEEF's functions whose results are the same bits in registers of any width: the others take a
 // shorter way where all of a vector's elements can go it.
 #if defined(CHAINRULE_SLEEF) && defined(__AVX512F__)
-#define CHAINRULE_BY_LIBRARY(f) Sleef_finz_##f##d8_u10avx512f, Sleef_finz_##f##f16_u10avx512f
+#define CHAINRULE_DOUBLE(f) Sleef_finz_##f##d8_u10avx512f
+#define CHAINRULE_FLOAT(f) Sleef_finz_##f##f16_u10avx512f
 #elif defined(CHAINRULE_SLEEF) && defined(__AVX2__) && defined(__FMA__)
-#define CHAINRULE_BY_LIBRARY(f) Sleef_finz_##f##d4_u10avx2, Sleef_finz_##f##f8_u10avx2
+#define CHAINRULE_DOUBLE(f) Sleef_finz_##f##d4_u10avx2
+#define CHAINRULE_FLOAT(f) Sleef_finz_##f##f8_u10avx2
 #elif defined(CHAINRULE_SLEEF) && defined(__SSE2__)
-#define CHAINRULE_BY_LIBRARY(f) Sleef_cinz_##f##d2_u10sse2, Sleef_cinz_##f##f4_u10sse2
+#define CHAINRULE_DOUBLE(f) Sleef_cinz_##f##d2_u10sse2
+#define CHAINRULE_FLOAT(f) Sleef_cinz_##f##f4_u10sse2
 #elif defined(CHAINRULE_SLEEF) && defined(__aarch64__)
-#define CHAINRULE_BY_LIBRARY(f) Sleef_finz_##f##d2_u10advsimd, Sleef_finz_##f##f4_u10advsimd
+#define CHAINRULE_DOUBLE(f) Sleef_finz_##f##d2_u10advsimd
+#define CHAINRULE_FLOAT(f) Sleef_finz_##f##f4_u10advsimd
 #else
 #undef CHAINRULE_SLEEF
-#define CHAINRULE_BY_LIBRARY(f) \
-  [](auto... x) { return std::f(x...); }, [](auto... x) { return std::f(x...); }
+#define CHAINRULE_DOUBLE(f) [](auto... x) { return std::f(x...); }
+#define CHAINRULE_FLOAT(f) CHAINRULE_DOUBLE(f)
 #endif
 
 #ifdef CHAINRULE_SLEEF
@@ -69,32 +74,35 @@ void each(F f, T* to, std::int64_t n, const auto*... from) {
 
 #endif
 
-// By the one of the two functions that is of T.
-template <class D, class F, class T>
-void apply(D wide, F narrow, T* to, std::int64_t n, const auto*... from) {
-  if constexpr (sizeof(T) == sizeof(double))
-    each(wide, to, n, from...);
-  else
-    each(narrow, to, n, from...);
-}
-
 }  // namespace
 
-#define CHAINRULE_RUN(name, T) \
-  void name(T* to, const T* x, std::int64_t n) { apply(CHAINRULE_BY_LIBRARY(name), to, n, x); }
-CHAINRULE_RUN(sin, float)
-CHAINRULE_RUN(sin, double)
-CHAINRULE_RUN(cos, float)
-CHAINRULE_RUN(cos, double)
-CHAINRULE_RUN(erf, float)
-CHAINRULE_RUN(erf, double)
+#define CHAINRULE_RUN(name, T, by) \
+  void name(T* to, const T* x, std::int64_t n) { each(by(name), to, n, x); }
+CHAINRULE_RUN(sin, float, CHAINRULE_FLOAT)
+CHAINRULE_RUN(sin, double, CHAINRULE_DOUBLE)
+CHAINRULE_RUN(cos, float, CHAINRULE_FLOAT)
+CHAINRULE_RUN(cos, double, CHAINRULE_DOUBLE)
 #undef CHAINRULE_RUN
 
+void erf(double* to, const double* x, std::int64_t n) {
+  // Close to the smallest normal number the library's parts of a product are denormal.
+  constexpr double small = 0x1p-900, slope = 2 * std::numbers::inv_sqrtpi;
+  constexpr std::int64_t piece = 64;
+  for (; n > 0; n -= piece, to += piece, x += piece) {
+    const std::int64_t count = std::min(n, piece);
+    double some[piece];
+    std::copy_n(x, count, some);
+    each(CHAINRULE_DOUBLE(erf), to, count, some);
+    for (std::int64_t i = 0; i < count; ++i)
+      to[i] = std::abs(some[i]) < small ? some[i] * slope : to[i];
+  }
+}
+
 void pow(float* to, const float* x, const float* y, std::int64_t n) {
-  apply(CHAINRULE_BY_LIBRARY(pow), to, n, x, y);
+  each(CHAINRULE_FLOAT(pow), to, n, x, y);
 }
 void pow(double* to, const double* x, const double* y, std::int64_t n) {
-  apply(CHAINRULE_BY_LIBRARY(pow), to, n, x, y);
+  each(CHAINRULE_DOUBLE(pow), to, n, x, y);
 }
 
 }  // namespace chainrule::kernels
