@@ -8,7 +8,8 @@ namespace chainrule {
 class Op;
 
 /// What an operation is in algebra. Formulas, their checks, pictures and emitted code ask for this
-/// and know no op by its name, so that a program's own ops take part like the library's.
+/// and know no op by its name, so that a program's own ops take part like the library's. One that
+/// the operands and the shapes rule out is a GradError that names the op, where it is asked for.
 struct Role {
   enum class Kind : std::uint8_t {
     other,

@@ -85,6 +85,17 @@ const Tensor& Replay::operand(std::uint32_t i, std::size_t k) const {
   return edge != Traversal::none ? values_[edge] : constants_[i][k];
 }
 
+// Whether node i is its operand in another dtype, which is f64 here. An op that has the role
+// without being one is computed as what it is, and named where its role is asked for.
+bool Replay::converts(std::uint32_t i) const {
+  const Node& node = traversal_.node(i);
+  if (!node.op()->role(node.parameters()).is(Role::Kind::conversion)) return false;
+  const auto edges = traversal_.edges(i);
+  if (edges.size() != 1 || node.output_count() != 1 || !node.given(0)) return false;
+  return (edges[0] != Traversal::none ? traversal_.node(edges[0]).shape()
+                                      : constants_[i][0].shape()) == node.shape();
+}
+
 // Into values: what node i is computed to, in the memory that its places have.
 void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   const Node& node = traversal_.node(i);
@@ -96,7 +107,7 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   std::vector<Tensor> inputs;
   for (std::size_t k = 0; k < edges.size(); ++k)
     inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
-  if (node.op()->role(node.parameters()).is(Role::Kind::conversion)) {
+  if (converts(i)) {
     values[i] = to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype());
     return;
   }

@@ -41,6 +41,7 @@ class Replay {
   void from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const;
 
  private:
+  bool converts(std::uint32_t i) const;
   void compute(std::uint32_t i, std::vector<Tensor>& values) const;
 
   const Traversal& traversal_;

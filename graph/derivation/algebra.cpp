@@ -149,12 +149,14 @@ Expr Algebra::function_of(const Expr& slope) const {
   const Expr& given = slope->operands[1];
   const Role role = slope->role();
   if (given->kind != Kind::tensor) return nullptr;
+  const auto is_function = [&](const Expr& e) {
+    return e && e->op() == role.of && !e->operands.empty() && e->operands[0];
+  };
   if (!role.at_operand)
-    if (const Expr& function = trace_.forward(given->node); function && function->op() == role.of)
-      return function;
+    if (const Expr& function = trace_.forward(given->node); is_function(function)) return function;
   for (std::uint32_t i = given->node; i < trace_.size(); ++i) {
     const Expr& function = trace_.forward(i);
-    if (!function || function->op() != role.of) continue;
+    if (!is_function(function)) continue;
     const Expr& z = function->operands[0];
     if (z->kind == Kind::tensor && z->node == given->node) return function;
   }

@@ -12,6 +12,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
@@ -97,10 +98,8 @@ Role Expression::role() const {
   const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
   if (!is_one_result) return {};
   const Role role = op()->role(application->parameters());
-  if (operands.size() >= role.operands()) return role;
-  throw GradError(fmt::format("{}: its role() takes {} operands, but it has {}", op()->name(),
-                              role.operands(), operands.size()),
-                  application->where(), "say another role, or none");
+  check_role(*this, role);
+  return role;
 }
 
 std::string Expression::written() const {

@@ -16,13 +16,6 @@ namespace {
 using Strength = Code::Strength;
 using Form = Code::Form;
 
-// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.
-std::optional<std::size_t> operand_at(std::string_view text) {
-  if (text.size() < 3 || text[0] != '{' || text[2] != '}') return {};
-  return text[1] >= '0' && text[1] <= '9' ? std::optional<std::size_t>(text[1] - '0')
-                                          : std::nullopt;
-}
-
 // `text` with the operands in the places {0}, {1} …
 std::string with_operands(std::string_view text, const std::vector<std::string>& operands) {
   std::string result;
@@ -125,24 +118,34 @@ Code as_column_of(Code row, const Shape& shape) {
 
 // A reduction over axes: a member function of matrices, or a function of ours for all elements,
 // columns or rows.
-Code reduced(const EigenForm& form, const char* function, const Code& x, const Shape& from,
-             const Shape& to) {
+Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
+  const Shape &from = e.operands[0]->shape, &to = e.shape;
   const bool has_function = form.array.empty();
+  const Role role = e.role();
+  const bool adds = role.is(Role::Kind::total) || role.is(Role::Kind::mean);
   const Code whole = has_function                         ? x.materialized(from).as_matrix()
                      : x.is_scalar() && from.numel() == 1 ? x
                      : x.form == Form::mask               ? x.as_array().materialized(from)
                      : x.shape == from                    ? x
                                                           : x.materialized(from);
-  if (from.numel() == 1 || form.axes == 0) return made(whole.text, to, whole.strength, whole.form);
   const std::uint32_t every = (std::uint32_t{1} << from.rank()) - 1;
-  const bool all = form.axes == every || to.numel() == 1, over_rows = form.axes == 1;
-  if (all && !has_function) return made(whole.member(form.array), to, Strength::atom, Form::matrix);
+  if (adds && (from.numel() == 1 || (form.axes & every) == 0))
+    return made(whole.text, to, whole.strength, whole.form);
+  const bool all = (form.axes & every) == every || to.numel() == 1, over_rows = form.axes == 1;
+  const std::string matrix =
+      whole.is_scalar() ? fmt::format("MatrixXd::Constant(1, 1, {})", whole.as_matrix().text)
+                        : whole.text;
   if (has_function) {
-    const char* of = all ? "" : over_rows ? "_columns" : "_rows";
-    Code result =
-        made(fmt::format("{}{}({})", function, of, whole.text), to, Strength::atom, Form::matrix);
+    const std::string function = std::string(e.op()->name()) + (all         ? ""
+                                                                : over_rows ? "_columns"
+                                                                            : "_rows");
+    check_defined(e, function);
+    Code result = made(fmt::format("{}({})", function, matrix), to, Strength::atom, Form::matrix);
     return !all && over_rows && !form.keepdim ? as_column_of(std::move(result), to) : result;
   }
+  if (all)
+    return made((whole.is_scalar() ? Code{matrix, from} : whole).member(form.array), to,
+                Strength::atom, Form::matrix);
   Code result =
       made(whole.member(fmt::format("{}().{}", over_rows ? "colwise" : "rowwise", form.array)), to,
            Strength::atom, whole.form);
@@ -153,10 +156,12 @@ Code reduced(const EigenForm& form, const char* function, const Code& x, const S
 }
 
 // softmax and its relatives: a function of ours for columns, and one for rows.
-Code along(const EigenForm& form, const char* function, const Code& x, const Shape& from) {
-  return made(fmt::format("{}_{}({})", function, form.axes == 1 ? "columns" : "rows",
-                          x.materialized(from).as_matrix().text),
-              from, Strength::atom, Form::matrix);
+Code along(const Expression& e, const EigenForm& form, const Code& x) {
+  const std::string function =
+      fmt::format("{}_{}", e.op()->name(), form.axes == 1 ? "columns" : "rows");
+  check_defined(e, function);
+  return made(fmt::format("{}({})", function, x.materialized(e.shape).as_matrix().text), e.shape,
+              Strength::atom, Form::matrix);
 }
 
 // --- products ---
@@ -197,8 +202,6 @@ Code product(const Expression& e, const std::vector<Code>& operands) {
   result.is_vector = b.is_vector;
   return result;
 }
-
-EigenForm form_of(const Expression& e) { return e.op()->eigen(e.application->parameters()); }
 
 bool is_said_by_role(const Expression& e) {
   using enum Role::Kind;
@@ -254,7 +257,6 @@ Code EigenWriter::by_role(const Expression& e, const std::vector<Code>& operands
     case conversion:
       return x.form == Form::mask ? x.as_array() : x;
     case copy:
-      return x;
     case permutation:
     case reshape:
     case slice:
@@ -273,17 +275,18 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   check_axes(e);
   if (is_said_by_role(e)) return by_role(e, operands);
   const EigenForm form = form_of(e);
+  check_form(e, form);
   const char* name = e.op()->name();
   if (*e.op()->eigen_definition()) helpers_.emplace(name, e.op()->eigen_definition());
-  if (operands.empty()) fail(e);
   const Code& x = operands[0];
   switch (form.kind) {
     case EigenForm::Kind::function:
+      check_defined(e, name);
       return called(name, operands);
     case EigenForm::Kind::reduction:
-      return reduced(form, name, x, e.operands[0]->shape, e.shape);
+      return reduced(e, form, x);
     case EigenForm::Kind::lines:
-      return along(form, name, x, e.operands[0]->shape);
+      return along(e, form, x);
     case EigenForm::Kind::comparison:
       return compared(x, form.array, form.scalar, operands[1]);
     default:

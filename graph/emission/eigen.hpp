@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -48,6 +49,16 @@ std::string slope_function(const Expression& slope);
 
 /// Whether an operation has a form of its own in Eigen, and need not be written out.
 bool has_form(const Expression& operation);
+
+/// What an op says of its code by eigen(), or else by its role.
+EigenForm form_of(const Expression& operation);
+/// Throws ValueError, which names the op, its line and the remedy, where the form does not fit the
+/// operands and the result, or names operands that are not there.
+void check_form(const Expression& operation, const EigenForm& form);
+/// The same where the op's eigen_definition() does not have this function.
+void check_defined(const Expression& operation, const std::string& function);
+/// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.
+std::optional<std::size_t> operand_at(std::string_view text);
 
 /// Operations that only move elements: in one tensor (transpose, reshape, slice …), into zeros, and
 /// several behind each other.

@@ -1,0 +1,136 @@
+// An op that says a role which it does not have is named in an error, or is shown as what it said;
+// nothing that reads roles takes harm.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+// A result of a shape that nobody expects of the role: 2, 3, 4 … in every element.
+struct Claims final : Op {
+  Role says;
+  Shape shape;
+  Claims(const Role& role, const Shape& of) : Op("claims"), says(role), shape(of) {}
+  void infer(Inference& call) const override { call.output(f64, shape); }
+  void evaluate(Evaluation& call) const override {
+    for (std::int64_t i = 0; i < call.out().numel(); ++i)
+      call.out().data<double>()[i] = static_cast<double>(2 + i);
+  }
+  void vjp(Vjp& r) const override {
+    for (std::size_t i = 0; i < r.input_count(); ++i)
+      if (r.needs(i)) r.give(i, full(r.shape_of(i), 0.5, f64) * sum(r.g()));
+  }
+  Role role(const Parameters&) const override { return says; }
+  EigenForm eigen(const Parameters&) const override {
+    return {.kind = EigenForm::Kind::elementwise, .array = "{0}", .scalar = "{0}"};
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+std::vector<Role> wrong_roles() {
+  std::vector<Role> roles;
+  for (int k = 0; k <= static_cast<int>(Role::Kind::inner_product); ++k)
+    roles.emplace_back(static_cast<Role::Kind>(k));
+  Role turned = Role::Kind::matrix_product;
+  turned.transposed[0] = turned.transposed[1] = true;
+  Role swapped = Role::Kind::permutation;
+  swapped.swaps_axes = true;
+  Role swapped_other = Role::Kind::other;
+  swapped_other.swaps_axes = true;
+  Role second = Role::Kind::logarithm;
+  second.argument = 2;
+  roles.insert(roles.end(), {turned, swapped, swapped_other, second});
+  return roles;
+}
+
+std::string error_of(const auto& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// The error of the first reader of roles that has one.
+std::string complaint(const Op& op, const std::vector<Tensor>& operands) {
+  std::vector<const Tensor*> inputs;
+  for (const Tensor& operand : operands) inputs.push_back(&operand);
+  const Tensor made = apply(op, inputs, {}, Where::current());
+  const Tensor loss = sum(square(made));
+  std::string all = error_of([&] { derive(loss).text(); });
+  all += error_of([&] { graph_svg(loss); });
+  all += error_of([&] { emit_cpp(loss); });
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("roles: none that an op says wrongly does harm") {
+  const Shape shapes[] = {{}, {3}, {2, 3}, {1, 1}, {0, 2}, {2, 2, 2}};
+  const Shape results[] = {{}, {3}, {7}, {2, 3}, {3, 2}, {2, 0}, {2, 3, 2}};
+  int named = 0;
+  for (const Role& role : wrong_roles())
+    for (const Shape& result : results) {
+      const Claims op(role, result);
+      for (const Shape& shape : shapes)
+        for (std::size_t count = 1; count <= 3; ++count)
+          for (const bool left_out : {false, true}) {
+            std::vector<Tensor> operands(left_out ? 1 : 0);
+            for (std::size_t k = operands.size(); k < count + (left_out ? 1 : 0); ++k)
+              operands.push_back(full(shape, 0.25, f64).requires_grad_());
+            const std::string message = complaint(op, operands);
+            CAPTURE(message);
+            const bool of_three_axes = message.starts_with("emit_cpp: square works on (2, 3, 2)");
+            if (message.empty() || of_three_axes) continue;
+            CHECK(message.find("claims") < message.find('\n'));
+            ++named;
+          }
+    }
+  CHECK(named > 1000);
+}
+
+TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
+  const Tensor x = tensor({{0.5, -1.0, 2.0}, {1.5, 0.1, -0.7}}, f64).requires_grad_();
+  const Tensor v = tensor({0.5, -1.0, 2.0}, f64).requires_grad_();
+  const auto message = [](const Role& role, const Shape& result, const std::vector<Tensor>& of) {
+    return complaint(Claims(role, result), of);
+  };
+  const std::string scattered = message(Role::Kind::scatter, {2}, {v});
+  CAPTURE(scattered);
+  CHECK(scattered.starts_with("claims: its role() says scatter, but it makes (2,) of (3,)\n  at "));
+  CHECK(scattered.find("role_check_test.cpp:") != std::string::npos);
+  CHECK(scattered.find("say another role, or none") != std::string::npos);
+  CHECK(message(Role::Kind::matrix_product, {2, 2}, {x, x})
+            .starts_with("claims: its role() says matrix_product, but it makes (2, 2) of (2, 3), "
+                         "(2, 3)"));
+  CHECK(message(Role::Kind::sum, {3}, {Tensor(), v})
+            .starts_with("claims: its role() says sum, but it was applied without operand 0"));
+  CHECK(message(Role::Kind::sum, {3}, {v})
+            .starts_with("claims: its role() takes 2 operands, but it has 1"));
+  // Of the right shape, and no move: found where code is to be written.
+  using enum Role::Kind;
+  for (const Role::Kind move : {copy, permutation, reshape, slice, scatter, join}) {
+    const std::string moved = message(move, {3}, {v});
+    CAPTURE(moved);
+    CHECK(moved.starts_with("claims: its role() says "));
+    CHECK(moved.find("role_check_test.cpp:") != std::string::npos);
+  }
+}
+
+TEST_SUITE_END();
