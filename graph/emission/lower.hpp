@@ -9,11 +9,12 @@ namespace chainrule::emission {
 /// pass is written out, a logarithm of a softmax is taken of its logits.
 Expr lowered(const Expr& expression, const derivation::Trace& trace);
 
-/// The derivative of an elementwise op as its own gradient rule computes it, at a symbol.
+/// The derivative of an elementwise op as its own gradient rule computes it at `at`, for which the
+/// symbol stands.
 struct Slope {
   Expr symbol;
   Expr formula;
 };
-Slope slope_formula(const Expression& slope, bool scalar);
+Slope slope_formula(const Expression& slope, const Tensor& at);
 
 }  // namespace chainrule::emission

@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/lower.hpp>
@@ -325,23 +326,63 @@ void Program::write_lines(std::uint32_t predicted) {
       variable_of(tensors_[predicted], names_.tensor(predicted), trace_.replay().value(predicted));
 }
 
+// The body of a function of z, as the rule of the op's gradient computes it at `at`; "" where it
+// needs tensors that the function does not have.
+std::string Program::slope_body(const Expr& slope, const Tensor& at) {
+  const Slope formula = slope_formula(*slope, at);
+  // Its names are its own: the same ones another time.
+  const Identifiers names = identifiers_;
+  const int shared_parts = shared_parts_;
+  bool of_z_alone = true;
+  EigenWriter writer(
+      [&](const Expression& symbol) {
+        of_z_alone &= symbol.value.value_ref() == at.value_ref();
+        return "z";
+      },
+      helpers_);
+  std::string body;
+  const std::string type = type_of(at.shape());
+  for (const Line& line : lines_for(writer, {{formula.formula, {}}}))
+    body += line.identifier.empty()
+                ? fmt::format("  return {};\n", line.code)
+                : fmt::format("  const {} {} = {};\n", type, line.identifier, line.code);
+  identifiers_ = names;
+  shared_parts_ = shared_parts;
+  return of_z_alone ? body : "";
+}
+
+std::string Program::slope_function_of_doubles(const std::string& name, const Expr& slope) {
+  const std::string body = slope_body(slope, tensor(0.3, f64));
+  // What is another one at another z has numbers in it that the rule computed from z.
+  if (body.empty() || body != slope_body(slope, tensor(0.45, f64)))
+    throw ValueError(fmt::format("emit_cpp: the gradient rule of {} computes with numbers that no "
+                                 "formula gives, and emitted code would keep",
+                                 slope->op()->name()),
+                     slope->application->where(),
+                     "write the rule in tensor operations on operands, output and gradient");
+  return fmt::format("\ninline double {}(double z) {{\n{}}}\n", name, body);
+}
+
+std::string Program::slope_function_of_matrices(const std::string& name, const Expr& slope) {
+  const Tensor other = tensor({{0.31, 0.62, 0.43, 0.7, 0.55}, {0.2, 0.8, 0.35, 0.66, 0.41}}, f64);
+  std::string body = slope_body(slope, tensor({{0.3, 0.6}, {0.4, 0.7}, {0.5, 0.25}}, f64));
+  // Code that is the same for two shapes is right for all; else each number has its own.
+  if (body.empty() || body != slope_body(slope, other))
+    body = fmt::format("  return z.unaryExpr([](double e) {{ return {}(e); }});\n", name);
+  return fmt::format("\ninline MatrixXd {}(const MatrixXd& z) {{\n{}}}\n", name, body);
+}
+
 // Derivatives of elementwise operations, from the rules of their gradients.
 void Program::define_functions() {
   std::string slopes;
-  for (const auto& [name, slope] : slopes_)
-    for (const bool of_double : slope.second) {
-      const Slope formula = slope_formula(*slope.first, of_double);
-      EigenWriter body([](const Expression&) { return "z"; }, helpers_);
-      const std::vector<Line> lines = lines_for(body, {{formula.formula, {}}});
-      const char* type = of_double ? "double" : "MatrixXd";
-      slopes += fmt::format("\ninline {0} {1}({2}) {{\n", type, name,
-                            of_double ? "double z" : "const MatrixXd& z");
-      for (const Line& line : lines)
-        slopes += line.identifier.empty()
-                      ? fmt::format("  return {};\n", line.code)
-                      : fmt::format("  const {} {} = {};\n", type, line.identifier, line.code);
-      slopes += "}\n";
-    }
+  for (const auto& [name, of] : slopes_) {
+    const auto& [slope, forms] = of;
+    const std::string of_matrices =
+        forms.contains(false) ? slope_function_of_matrices(name, slope) : "";
+    if (forms.contains(true) || of_matrices.find(name + "(e)") != std::string::npos)
+      slopes += slope_function_of_doubles(name, slope);
+    slopes += of_matrices;
+  }
   for (const auto& [name, definition] : helpers_) functions_ += definition;
   functions_ += slopes;
 }

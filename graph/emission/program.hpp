@@ -56,6 +56,9 @@ class Program {
   void name_all();
   void write_lines(std::uint32_t predicted);
   void define_functions();
+  std::string slope_body(const Expr& slope, const Tensor& at);
+  std::string slope_function_of_doubles(const std::string& name, const Expr& slope);
+  std::string slope_function_of_matrices(const std::string& name, const Expr& slope);
   Expr in_terms_of_data(const Expr& expression);
   std::vector<std::uint32_t> behind(std::uint32_t i) const;
   std::vector<Line> lines_for(const std::vector<std::pair<Expr, Line>>& formulas);
