@@ -72,7 +72,10 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
         throw GradError(
             fmt::format("{}: {} at {}:{} does not keep its operand {}", caller, node.op()->name(),
                         node.where().file_name(), node.where().line(), k),
-            where);
+            where,
+            fmt::format("a node keeps what its first {} operands were before the graph: apply the "
+                        "op to fewer at once, and join the results",
+                        Node::most_saved_inputs));
       }
       (has_node ? values_[edges[k]] : constants_[i][k]) = in_f64(value);
     }
@@ -124,6 +127,9 @@ void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values) c
   values.resize(traversal_.places());
   // What shares its memory, as views do, would keep the result that it shows from being written
   // over; it goes first.
+  // The results of an application of several stay with that.
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i)
+    if (traversal_.node(i).is_output()) values[i] = {};
   for (std::size_t i = values.size(); i-- > 0;)
     if (values[i].defined() && !values[i].value_ref()->exclusive()) values[i] = {};
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {

@@ -135,6 +135,26 @@ TEST_CASE("replay: into memory that is handed in, which a second run does not as
   CHECK(values[traversal.output(0)].item() == sum(sigmoid(matmul(leaves[at], x.T()) + 1.0)).item());
 }
 
+TEST_CASE("replay: results of several stay in the memory that is handed in, too") {
+  const Tensor x = tensor({{0.5, -1.0, 3.0}, {2.0, 0.25, 1.0}}, f64).requires_grad_();
+  const auto [var, mean] = var_mean(x, 1);
+  const Tensor loss = sum(var) + sum(mean);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  std::vector<Tensor> values;
+  const auto memory = [&] {
+    std::vector<const void*> places;
+    for (const Tensor& value : values)
+      places.push_back(value.defined() ? value.value_ref()->bytes() : nullptr);
+    return places;
+  };
+  replay.from(std::vector<Tensor>(), values);
+  const auto before = memory();
+  replay.from(std::vector<Tensor>(), values);
+  CHECK(memory() == before);
+  CHECK(values[traversal.output(0)].item<double>() == loss.item<double>());
+}
+
 TEST_CASE("replay: shapes are inferred from what is handed in, and misfits are errors") {
   const Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
   const Tensor x = tensor({0.5, -1.0, 2.0}, f64);
