@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <new>
+#include <string>
 #include <vector>
 
 #include <chainrule/core/allocator.hpp>
@@ -35,15 +37,40 @@ const char* kind_of(Node::SavedMask which) {
   return which >= Node::intermediate(0) ? "value" : which >= Node::output ? "output" : "operand";
 }
 
+// As a rule asks for it: "in(2)".
+std::string asked_for(Node::SavedMask which) {
+  const auto bit = static_cast<std::size_t>(std::countr_zero(which));
+  if (which >= Node::intermediate(0))
+    return fmt::format("saved({})", bit - Node::most_saved_inputs - Node::most_outputs);
+  if (which >= Node::output) return fmt::format("out({})", bit - Node::most_saved_inputs);
+  return fmt::format("in({})", bit);
+}
+
 }  // namespace
 
-void Application::throw_unsaved(bool released) const {
+void Application::throw_unsaved(Node::SavedMask which) const {
   const char* op = node_.op()->name();
-  if (released)
+  if (!node_.saved(which) && node_.released())
     throw GradError(fmt::format("{}: its saved values were released by an earlier backward", op),
                     node_.where(), "pass {.retain_graph = true} to the first backward");
-  throw GradError(fmt::format("{}: the gradient rule reads a value that the op does not save", op),
+  throw GradError(fmt::format("{}: the gradient rule reads {}, which the op does not save", op,
+                              asked_for(which)),
                   node_.where(), "name it in what the op's reads() returns");
+}
+
+void Application::throw_not_there(const char* what, std::size_t i, std::size_t count) const {
+  throw GradError(fmt::format("{}: the gradient rule reads {}({}), and there {} {}, counted from 0",
+                              node_.op()->name(), what, i, count == 1 ? "is" : "are",
+                              count == 0 ? "none" : std::to_string(count)),
+                  node_.where());
+}
+
+void Application::throw_beyond(const char* what, std::size_t i, std::size_t most) const {
+  throw GradError(fmt::format("{}: the gradient rule reads {}({}), and a node keeps the first {} "
+                              "of these",
+                              node_.op()->name(), what, i, most),
+                  node_.where(),
+                  "join what the rule reads into fewer tensors, or compute it again");
 }
 
 void Application::throw_no_node(std::size_t i) const {
@@ -61,7 +88,7 @@ void Application::check_readable(Node::SavedMask which, const Node* named) const
   const Node::SavedValue saved = node_.saved_as(which);
   const Value* value = saved.value;
   if (value && saved.for_rules() && saved.unchanged()) return;
-  if (!value || !saved.for_rules()) throw_unsaved(!value && node_.released());
+  if (!value || !saved.for_rules()) throw_unsaved(which);
   const std::string_view name = named ? named->name() : std::string_view();
   const std::string how = saved.by_content()
                               ? "through what mutable_data() or an Eigen map of it gave before"
@@ -90,10 +117,16 @@ inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& 
 
 const Tensor& Application::in(std::size_t i) const {
   if (!node_.saves_input(i)) [[unlikely]]
-    throw_unsaved(node_.released());
+    throw_unsaved_input(i);
   Node* node = node_.inputs()[i];
   if (i < quick_loans) return lend(Node::input(i), node, inputs_[i]);
   return lend(Node::input(i), node, rare_input(i));
+}
+
+void Application::throw_unsaved_input(std::size_t i) const {
+  if (i >= input_count()) throw_not_there("in", i, input_count());
+  if (i < Node::most_saved_inputs) throw_unsaved(Node::input(i));
+  throw_beyond("in", i, Node::most_saved_inputs);
 }
 
 Application::Loan& Application::rare_input(std::size_t i) const {
@@ -114,12 +147,13 @@ const Tensor& Application::out(std::size_t k) const {
   if (node_.output_count() > 1) [[unlikely]]
     return of_several(k);
   if (k != 0) [[unlikely]]
-    throw_unsaved(node_.released());
+    throw_not_there("out", k, 1);
   return lend(Node::output, const_cast<Node*>(&node_), output_);
 }
 
 const Tensor& Application::of_several(std::size_t k) const {
-  if (k >= node_.output_count()) throw_unsaved(node_.released());
+  if (k >= node_.output_count()) throw_not_there("out", k, node_.output_count());
+  if (k >= Node::most_outputs) throw_beyond("out", k, Node::most_outputs);
   auto& outputs = rare().outputs;
   outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
@@ -132,7 +166,7 @@ const Tensor& Application::of_several(std::size_t k) const {
 
 const Tensor& Application::saved(std::size_t k) const {
   if (k == 0) return lend(Node::intermediate(0), nullptr, intermediate_);
-  if (k >= Node::most_intermediates) throw_unsaved(node_.released());
+  if (k >= Node::most_intermediates) throw_beyond("saved", k, Node::most_intermediates);
   Rare::Loans& intermediates = rare().intermediates;
   if (intermediates.empty()) intermediates = Rare::Loans(Node::most_intermediates);
   return lend(Node::intermediate(k), nullptr, intermediates[k]);

@@ -91,7 +91,10 @@ class Application {
   const Tensor& of_several(std::size_t k) const;
   Loan& rare_input(std::size_t i) const;
   void check_readable(Node::SavedMask which, const Node* named) const;
-  [[noreturn]] void throw_unsaved(bool released) const;
+  [[noreturn]] void throw_unsaved(Node::SavedMask which) const;
+  [[noreturn]] void throw_unsaved_input(std::size_t i) const;
+  [[noreturn]] void throw_beyond(const char* what, std::size_t i, std::size_t most) const;
+  [[noreturn]] void throw_not_there(const char* what, std::size_t i, std::size_t count) const;
   [[noreturn]] void throw_forgotten() const;
   const Node& node_;
   bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes

@@ -3,16 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include <chainrule/core/op.hpp>
 
 namespace chainrule {
 
-void detail::throw_parameter_size(std::size_t asked, std::size_t recorded) {
+void detail::throw_parameter_size(std::size_t asked, std::size_t recorded, const char* op,
+                                  const Where& where) {
   throw GradError(
-      fmt::format("parameters: asked for as a type of {} bytes, but {} bytes were recorded", asked,
-                  recorded),
-      Where(), "ask for them as the type that the op was applied with");
+      recorded == 0
+          ? fmt::format("{}: asks for parameters of {} bytes, but was applied without any", op,
+                        asked)
+          : fmt::format("{}: asks for parameters of {} bytes, but was applied with {} bytes", op,
+                        asked, recorded),
+      where, "hand them to apply(), and ask for them as the type that they have there");
+}
+
+void Call::throw_parameters(std::size_t asked) const {
+  detail::throw_parameter_size(asked, parameters_.size(), name(), where_);
 }
 
 void Call::throw_missing(std::size_t i) const {
@@ -63,9 +72,14 @@ void Inference::throw_out_of_order() const {
                   "call output() for all results first, and then saves()");
 }
 
-void Evaluation::throw_none(const char* what, std::size_t k, std::size_t count) const {
+void Evaluation::throw_none(None what, std::size_t k, std::size_t count) const {
+  const bool result = what == None::result;
   throw GradError(
-      fmt::format("{}: evaluate() asks for {} {}, but infer() said {}", name(), what, k, count),
+      fmt::format("{}: evaluate() asks for {}({}), but infer() says {} {}, counted from 0", name(),
+                  result ? "out" : "saved", k, count == 0 ? "no" : std::to_string(count),
+                  result       ? (count == 1 ? "result" : "results")
+                  : count == 1 ? "saved value"
+                               : "saved values"),
       where(), "call output() in infer() for each result, and saves() for each saved value");
 }
 

@@ -59,11 +59,14 @@ class Call {
   const Parameters& parameters() const noexcept { return parameters_; }
   template <class P>
   const P& parameters() const {
+    if (parameters_.size() != sizeof(P)) [[unlikely]]
+      throw_parameters(sizeof(P));
     return parameters_.as<P>();
   }
 
  private:
   [[noreturn]] void throw_missing(std::size_t i) const;
+  [[noreturn]] void throw_parameters(std::size_t asked) const;
 
   const Op& op_;
   Operands inputs_;
@@ -208,14 +211,14 @@ class Evaluation {
   /// The memory of result k: row-major, uninitialised.
   Value& out(std::size_t k = 0) const {
     if (k >= call_.output_count()) [[unlikely]]
-      throw_none("result", k, call_.output_count());
+      throw_none(None::result, k, call_.output_count());
     return *results_[k];
   }
   const Ref<Value>& out_ref(std::size_t k = 0) const noexcept { return results_[k]; }
   /// The memory of the saved value k.
   Value& saved(std::size_t k) const {
     if (k >= call_.saved_count()) [[unlikely]]
-      throw_none("saved value", k, call_.saved_count());
+      throw_none(None::saved_value, k, call_.saved_count());
     return *saved_ref(k);
   }
   const Ref<Value>& saved_ref(std::size_t k) const noexcept {
@@ -233,7 +236,8 @@ class Evaluation {
   Ref<Value> take_out() noexcept { return std::move(results_[0]); }
 
  private:
-  [[noreturn]] void throw_none(const char* what, std::size_t k, std::size_t count) const;
+  enum class None : std::uint8_t { result, saved_value };
+  [[noreturn]] void throw_none(None what, std::size_t k, std::size_t count) const;
   void make_room(std::size_t results);
   void allocate_more(std::size_t first, std::span<const Ref<Value>> known);
 

@@ -5,8 +5,11 @@
 
 namespace chainrule {
 
-/// How C++ with Eigen alone writes one application of an op whose role does not say it already.
-/// Tensors of one element are doubles there, those of one axis columns, those of two axes matrices.
+/// How C++ with Eigen alone writes one application of an op whose role does not say it already, as
+/// all do but other, slope and comparison. (Where square, exponential, logarithm, total and mean
+/// give a form nevertheless, that is written.) One that does not fit operands, result or
+/// definition is a ValueError of emit_cpp() that names the op. Tensors of one element are doubles
+/// there, those of one axis columns, those of two axes matrices.
 struct EigenForm {
   enum class Kind : std::uint8_t {
     none,         ///< not known: what written_out() gives is written
@@ -14,8 +17,14 @@ struct EigenForm {
     mask,         ///< the same for booleans
     comparison,   ///< of two operands: `array` is the sign, `scalar` that for exchanged operands
     function,     ///< Op::eigen_definition()'s function, of matrices of one shape or of doubles
-    reduction,    ///< over axes: `array`, a member of matrices, or where that is empty the function
-    lines,        ///< along an axis: the function with "_rows" or "_columns" behind its name
+    /// Over `axes`: `array`, a member of matrices as "squaredNorm()"; where that is empty functions
+    /// of Op::eigen_definition(), of those that are needed: name(matrix) gives the number for all
+    /// elements, name_columns(matrix) a row with one for each column (axis 0 is reduced),
+    /// name_rows(matrix) a column with one for each row (axis 1 is).
+    reduction,
+    /// Along one of `axes`, of the operand's shape: name_columns(matrix) where that is axis 0, each
+    /// column by itself, name_rows(matrix) where it is axis 1.
+    lines,
   };
   Kind kind = Kind::none;
   std::string array{};     ///< "{0}.exp()"

@@ -55,6 +55,10 @@ struct Node::Extra {
   }
 };
 
+void Node::throw_parameters(std::size_t asked) const {
+  detail::throw_parameter_size(asked, parameter_size(), op_ ? op_->name() : "a leaf", where_);
+}
+
 void Node::throw_too_many(const Op& op, std::uint32_t output_count, const Where& where) {
   throw ValueError(fmt::format("{}: {} outputs are too many", op.name(), output_count), where,
                    fmt::format("an op has at most {}", most_counted));

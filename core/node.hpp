@@ -47,15 +47,16 @@ class Node {
   static constexpr std::size_t most_saved_inputs = 48, most_outputs = 8, most_intermediates = 8;
   /// Only the first operands may be left out.
   static constexpr std::size_t most_optional = 8;
-  /// Nothing for what is beyond the most.
+  /// What is beyond the most: everything, which no application has, so that it cannot be saved.
+  static constexpr SavedMask beyond = ~SavedMask{0};
   static constexpr SavedMask input(std::size_t i) noexcept {
-    return i < most_saved_inputs ? SavedMask{1} << i : 0;
+    return i < most_saved_inputs ? SavedMask{1} << i : beyond;
   }
   static constexpr SavedMask output_at(std::size_t k) noexcept {
-    return k < most_outputs ? SavedMask{1} << (most_saved_inputs + k) : 0;
+    return k < most_outputs ? SavedMask{1} << (most_saved_inputs + k) : beyond;
   }
   static constexpr SavedMask intermediate(std::size_t k) noexcept {
-    return k < most_intermediates ? SavedMask{1} << (most_saved_inputs + most_outputs + k) : 0;
+    return k < most_intermediates ? SavedMask{1} << (most_saved_inputs + most_outputs + k) : beyond;
   }
   static constexpr SavedMask output = SavedMask{1} << most_saved_inputs;
 
@@ -112,6 +113,8 @@ class Node {
   }
   template <class P>
   const P& parameters() const {
+    if (parameter_size() != sizeof(P)) [[unlikely]]
+      throw_parameters(sizeof(P));
     return parameters().as<P>();
   }
   std::size_t parameter_size() const noexcept {
@@ -259,6 +262,7 @@ class Node {
   static Node* allocate(const Op* op, std::uint32_t input_count, SavedMask saved,
                         const Parameters& parameters, const Value& out, const Where& where,
                         std::uint32_t output_count);
+  [[noreturn]] void throw_parameters(std::size_t asked) const;
   [[noreturn]] static void throw_too_many(const Op& op, std::uint32_t output_count,
                                           const Where& where);
   Extra& extra();

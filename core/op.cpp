@@ -43,8 +43,11 @@ Op::~Op() {
 }
 
 void Op::infer(Inference& call) const {
-  throw GradError(fmt::format("{}: the op cannot be computed again from other operands", name_),
-                  call.where(), "override infer() and evaluate(); see docs/adding_an_op.md");
+  throw GradError(
+      fmt::format("{}: the op has no infer(), which says its results: it can neither be "
+                  "applied nor computed again",
+                  name_),
+      call.where(), "override infer() and evaluate(); see docs/adding_an_op.md");
 }
 
 void Op::evaluate(Evaluation& call) const {
@@ -126,6 +129,15 @@ void check_reads(const Call& call, std::size_t outputs, std::size_t saved, Node:
   const Node::SavedMask there = first_bits(call.input_count(), Node::most_saved_inputs) |
                                 first_bits(outputs, Node::most_outputs) * Node::output_at(0) |
                                 first_bits(saved, Node::most_intermediates) * Node::intermediate(0);
+  // What is beyond is everything; of a call that has as much, too, as it may have more.
+  if (reads == Node::beyond) [[unlikely]]
+    throw GradError(
+        fmt::format(
+            "{}: reads() names more than a node keeps: the first {} operands, {} results and "
+            "{} saved values",
+            call.name(), Node::most_saved_inputs, Node::most_outputs, Node::most_intermediates),
+        call.where(),
+        "join what the rules read into fewer tensors, or compute it again from the operands");
   if ((reads & ~there) == 0) [[likely]]
     return;
   throw GradError(
@@ -182,6 +194,12 @@ Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::Save
              reads & ~for_rules);
   if (!all_given) mark_left_out(*node, call);
   return node;
+}
+
+void throw_several(const Inference& call) {
+  throw GradError(fmt::format("{}: apply() gives one result, but infer() says {}", call.name(),
+                              call.output_count()),
+                  call.where(), "call apply_several(op, inputs, parameters, where)");
 }
 
 Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads) {
@@ -247,6 +265,16 @@ std::vector<const Tensor*> operands_of(std::span<const Tensor> inputs) {
 }
 
 }  // namespace
+
+Tensor saved_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
+  const std::vector<const Tensor*> operands = operands_of(inputs);
+  Inference inference(*node.op(), operands, node.parameters(), node.where());
+  node.op()->infer(inference);
+  Evaluation evaluation(inference);
+  node.op()->evaluate(evaluation);
+  static_cast<void>(evaluation.saved(k));
+  return Tensor(evaluation.saved_ref(k));
+}
 
 Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
   if (node.is_leaf() || k >= node.output_count())

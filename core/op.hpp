@@ -146,6 +146,7 @@ Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::Save
 Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads);
 Tensor remember(const Call& call, const Tensor& what, Ref<Value> out);
 void observe(const Call& call, Results outputs);
+[[noreturn]] void throw_several(const Inference& call);
 
 inline bool any_requires_grad(Operands inputs) noexcept {
   for (const Tensor* input : inputs)
@@ -180,12 +181,15 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
 
 /// The common way of every operation of one result: infers, allocates, evaluates, and ends with
 /// finish(). `known` are the saved values of the call where somebody has computed them before.
+/// Throws GradError where infer() says several results.
 template <class O>
 Tensor apply(const O& op, Operands inputs, const Parameters& parameters, const Where& where,
              detail::Results known = {}) {
   return detail::naming_memory(op.name(), where, [&] {
     Inference inference(op, inputs, parameters, where);
     op.infer(inference);
+    if (inference.output_count() > 1) [[unlikely]]
+      detail::throw_several(inference);
     Evaluation evaluation(inference, known);
     if (!evaluation.only_views()) op.evaluate(evaluation);
     return finish(op, inference, evaluation.take_out(), evaluation.saved_values());
@@ -207,6 +211,9 @@ std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameter
 /// was applied without are undefined: result k. Shapes are inferred anew. This is how a recorded
 /// graph is computed again.
 Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k = 0);
+
+/// What evaluate() saves on the way, instead of a result: value k, without recording.
+Tensor saved_again(const Node& node, std::span<const Tensor> inputs, std::size_t k);
 
 /// The same without recording, all results in memory that is handed in, one for each result: used
 /// where it has the inferred dtype and shape, is row-major and nobody else's, and else replaced by

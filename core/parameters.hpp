@@ -7,6 +7,7 @@
 #include <span>
 #include <type_traits>
 
+#include <chainrule/core/error.hpp>
 #include <chainrule/core/shape.hpp>
 
 namespace chainrule {
@@ -27,7 +28,8 @@ consteval bool every_byte_counts() {
 template <class P>
 concept WithoutPadding = requires { typename std::bool_constant<every_byte_counts<P>()>; };
 
-[[noreturn]] void throw_parameter_size(std::size_t asked, std::size_t recorded);
+[[noreturn]] void throw_parameter_size(std::size_t asked, std::size_t recorded,
+                                       const char* op = "parameters", const Where& where = Where());
 
 }  // namespace detail
 

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -90,8 +91,10 @@ TEST_CASE("node: what it was made of") {
   CHECK(node->parameters<Parameters>().axis == 1);
   CHECK(node->parameters<Parameters>().scale == 2.5);
   CHECK(error_of<GradError>([&] { node->parameters<double>(); }) ==
-        "parameters: asked for as a type of 8 bytes, but 16 bytes were recorded\n"
-        "  hint: ask for them as the type that the op was applied with");
+        fmt::format(
+            "dummy: asks for parameters of 8 bytes, but was applied with 16 bytes\n  at {}:{}\n"
+            "  hint: hand them to apply(), and ask for them as the type that they have there",
+            here.file_name(), here.line()));
   CHECK(node->saved_input(0) == nullptr);
   CHECK(node->saved_input(1) == a.value_ref().get());
   CHECK(node->saved_output() == b.value_ref().get());
@@ -267,7 +270,7 @@ TEST_CASE("application: a rule reads what reads() names, of a leaf, too") {
   const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
   CHECK(error_of<GradError>([&] {
           backward(apply(forgetful, {&x}, {}, Where::current()), x);
-        }).find("forgetful: the gradient rule reads a value that the op does not save") == 0);
+        }).find("forgetful: the gradient rule reads in(0), which the op does not save") == 0);
 }
 
 TEST_SUITE_END();

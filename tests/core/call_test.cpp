@@ -1,0 +1,98 @@
+#include <chainrule/core/call.hpp>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("core");
+
+TEST_CASE("apply: what an op does not have is named, and how much there is") {
+  enum Kind : std::int64_t { fine, in_9, out_3, saved_4, saved_0, many_inputs, many_saved };
+  struct Short final : Op {
+    Short() : Op("short") {}
+    void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+    void evaluate(Evaluation& call) const override { kernels::copy(call.out(), call.in(0)); }
+    Node::SavedMask reads(const Call& call) const override {
+      const auto kind = call.parameters<Kind>();
+      return kind == many_inputs  ? Node::input(48)
+             : kind == many_saved ? Node::intermediate(8)
+                                  : Node::input(0);
+    }
+    void vjp(Vjp& r) const override {
+      switch (r.parameters<Kind>()) {
+        case in_9:
+          return r.give(0, r.in(9));
+        case out_3:
+          return r.give(0, r.out(3));
+        case saved_4:
+          return r.give(0, r.saved(4));
+        case saved_0:
+          return r.give(0, r.saved(0));
+        default:
+          return r.give(0, r.g() * static_cast<double>(r.parameters<std::int32_t>()));
+      }
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  struct Bare final : Op {
+    Bare() : Op("bare") {}
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Short op;
+  const Bare bare;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Where here = Where::current();
+  const auto message = [&](Kind kind) {
+    return error_of<GradError>([&] { grad(sum(apply(op, {&x}, kind, here)), x); });
+  };
+  const std::string place = fmt::format("\n  at {}:{}", here.file_name(), here.line());
+  CHECK(message(in_9).starts_with(
+      "short: the gradient rule reads in(9), and there is 1, counted from 0" + place));
+  CHECK(message(out_3).starts_with(
+      "short: the gradient rule reads out(3), and there is 1, counted from 0" + place));
+  CHECK(message(saved_4).starts_with(
+      "short: the gradient rule reads saved(4), which the op does not save" + place));
+  CHECK(message(saved_0).starts_with(
+      "short: the gradient rule reads saved(0), which the op does not save" + place));
+  CHECK(message(fine).starts_with(
+      "short: asks for parameters of 4 bytes, but was applied with 8 bytes" + place));
+  CHECK(
+      error_of<GradError>([&] {
+        apply(op, {&x}, {}, here);
+      }).starts_with("short: asks for parameters of 8 bytes, but was applied without any" + place));
+  const std::string beyond =
+      "short: reads() names more than a node keeps: the first 48 operands, 8 results and 8 saved "
+      "values" +
+      place;
+  CHECK(message(many_inputs).starts_with(beyond));
+  CHECK(message(many_saved).starts_with(beyond));
+  CHECK(error_of<GradError>([&] { apply(bare, {&x}, {}, here); })
+            .starts_with("bare: the op has no infer(), which says its results: it can neither be "
+                         "applied nor computed again" +
+                         place));
+  struct Two final : Op {
+    Two() : Op("two") {}
+    void infer(Inference& call) const override {
+      for (int k = 0; k < 2; ++k) call.output_like(f64, call.in(0));
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Two two;
+  const std::string several = error_of<GradError>([&] { apply(two, {&x}, {}, here); });
+  CHECK(several.starts_with("two: apply() gives one result, but infer() says 2" + place));
+  CHECK(several.find("apply_several(") != std::string::npos);
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,75 @@
+// What an op says of its code is an error that names it, where it cannot be.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+// Σ x² over the rows, whose code is what a test says.
+struct Squares final : Op {
+  EigenForm form;
+  explicit Squares(EigenForm said) : Op("squares"), form(std::move(said)) {}
+  void infer(Inference& call) const override { call.output(f64, {call.in(0).dims()[1]}); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    const std::vector<double> sums = sum(square(call.tensor(0)), 0).to_vector<double>();
+    for (std::size_t i = 0; i < sums.size(); ++i) call.out().data<double>()[i] = sums[i];
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g() * r.in(0)); }
+  EigenForm eigen(const Parameters&) const override { return form; }
+  const char* eigen_definition() const noexcept override {
+    return "inline double squares(const MatrixXd& x) { return x.squaredNorm(); }\n";
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+std::string refusal(const EigenForm& form) {
+  const Squares op(form);
+  const Tensor x = tensor({{0.5, -1.0, 2.0}, {1.5, 0.1, -0.7}}, f64).requires_grad_().named("x");
+  const Tensor loss = sum(apply(op, {&x}, {}, Where::current()));
+  return error_of<ValueError>([&] { emit_cpp(loss); });
+}
+
+}  // namespace
+
+TEST_CASE("emit_cpp: code that cannot be is an error that names the op, the line and the remedy") {
+  using enum EigenForm::Kind;
+  const std::string undefined = refusal({.kind = reduction, .axes = 1});
+  CAPTURE(undefined);
+  CHECK(
+      undefined.starts_with("emit_cpp: the eigen() of squares needs a function squares_columns, "
+                            "which its eigen_definition() does not define\n  at "));
+  CHECK(undefined.find("form_test.cpp:") != std::string::npos);
+  CHECK(undefined.find("written_out()") != std::string::npos);
+  CHECK(refusal({.kind = reduction, .array = "squaredNorm()", .axes = 2})
+            .starts_with("emit_cpp: the eigen() of squares says a reduction that leaves (2,) of "
+                         "(2, 3), but the result has (3,)\n"));
+  CHECK(refusal({.kind = lines, .axes = 1})
+            .starts_with("emit_cpp: the eigen() of squares says lines of (2, 3), but the result "
+                         "has (3,)\n"));
+  CHECK(refusal({.kind = elementwise, .array = "{0}.square()", .scalar = "{0} * {0}"})
+            .starts_with("emit_cpp: the eigen() of squares is elementwise, but the result (3,) is "
+                         "not what (2, 3) broadcast to\n"));
+  CHECK(
+      refusal({.kind = elementwise, .array = "{0} * {1}", .scalar = "{0}"})
+          .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
+  CHECK(
+      refusal({.kind = comparison, .array = "<", .scalar = ">"})
+          .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
+}
+
+TEST_SUITE_END();
