@@ -154,13 +154,22 @@ Expr Algebra::function_of(const Expr& slope) const {
   };
   if (!role.at_operand)
     if (const Expr& function = trace_.forward(given->node); is_function(function)) return function;
+  // Several with other parameters may be of one z: the slope has those of its own.
+  Expr found;
+  bool alike = true;
+  const auto same = [](const Expr& a, const Expr& b) {
+    return a->application->parameters() == b->application->parameters();
+  };
   for (std::uint32_t i = given->node; i < trace_.size(); ++i) {
     const Expr& function = trace_.forward(i);
     if (!is_function(function)) continue;
     const Expr& z = function->operands[0];
-    if (z->kind == Kind::tensor && z->node == given->node) return function;
+    if (z->kind != Kind::tensor || z->node != given->node) continue;
+    if (same(function, slope)) return function;
+    alike &= !found || same(function, found);
+    found = function;
   }
-  return nullptr;
+  return alike ? found : nullptr;
 }
 
 Polynomial Algebra::slope_of(const Expr& e) {
