@@ -275,6 +275,16 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     gradients[i] = g;
     leaves.push_back(static_cast<std::uint32_t>(i));
   });
+  // What no rule gave anything for has a gradient of zeros.
+  if (leaves.size() + rows.size() < traversal.leaves().size()) [[unlikely]]
+    for (const std::uint32_t i : traversal.leaves()) {
+      const Node& leaf = traversal.node(i);
+      if (gradients[i].defined() || rows.contains(i) || leaf.grad_value() ||
+          leaf.grad_rows().row_count() != 0)
+        continue;
+      gradients[i] = zeros(leaf.shape(), leaf.dtype(), where);
+      leaves.push_back(i);
+    }
   // First what may fail for want of memory, then what cannot.
   settle_rows(traversal, gradients, rows, leaves);
   for (std::uint32_t i : leaves) {
@@ -373,7 +383,8 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
         results[i] = copied(results[i]);
       continue;
     }
-    if (!options.allow_unused)
+    // What no rule gave anything for has a gradient of zeros.
+    if (!options.allow_unused && traversal.target(i) == Traversal::none)
       throw GradError(
           fmt::format("grad: the outputs do not depend on input {}, {}", i, describe(inputs[i])),
           where, "pass {.allow_unused = true} to get zeros for it");

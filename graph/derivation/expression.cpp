@@ -96,18 +96,27 @@ Expression::~Expression() {
 
 Role Expression::role() const {
   const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
-  if (!is_one_result) return {};
+  if (!is_one_result || is_saved()) return {};
   const Role role = op()->role(application->parameters());
   check_role(*this, role);
   return role;
 }
 
 std::string Expression::written() const {
+  if (is_saved()) {
+    const std::size_t k = output - application->output_count();
+    std::string text =
+        fmt::format("saved_by_{}{}(", op()->name(), k == 0 ? "" : fmt::format("[{}]", k));
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      if (operands[i]) text += fmt::format("{}{{{}}}", text.back() == '(' ? "" : ", ", i);
+    return text + ")";
+  }
   return application->output_count() > 1 ? op()->written_output(*application, output)
                                          : op()->written(*application);
 }
 
 Tensor Expression::written_out(std::span<const Tensor> values) const {
+  if (is_saved()) return {};
   return application->output_count() > 1 ? op()->output_written_out(*application, values, output)
                                          : op()->written_out(*application, values);
 }
@@ -231,7 +240,10 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
         std::vector<Tensor> operands;
         for (const Expr& operand : part->operands)
           operands.push_back(operand ? values.at(operand.get()) : Tensor());
-        if (!part->is(Role::Kind::conversion))
+        if (part->is_saved())
+          value = saved_again(*part->application, operands,
+                              part->output - part->application->output_count());
+        else if (!part->is(Role::Kind::conversion))
           value = apply_again(*part->application, operands, part->output);
         else  // everything that is floating is f64
           value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];

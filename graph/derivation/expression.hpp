@@ -35,11 +35,16 @@ struct Expression {
   Tensor value{};           ///< of a constant; floating ones in f64
   Ref<Node> application{};  ///< for the op, its parameters, the output's shape and the line alone
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
-  std::size_t output = 0;        ///< which result of an operation that has several
+  /// Which result of an operation that has several; behind these, which value that it saved.
+  std::size_t output = 0;
 
   /// Iterative: a chain of a million parts is an ordinary expression.
   ~Expression();
   const Op* op() const noexcept { return application ? application->op() : nullptr; }
+  /// Whether it is no result of the operation, but what that computed on the way.
+  bool is_saved() const noexcept {
+    return application && kind == Kind::operation && output >= application->output_count();
+  }
   /// What an operation is in algebra; Role::Kind::other for everything else.
   Role role() const;
   bool is(Role::Kind role) const { return this->role().is(role); }

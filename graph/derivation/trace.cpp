@@ -30,6 +30,16 @@ class Trace::Watcher final : public Observer {
       if (Value* value = node.saved_output(traversal.node(i).output_index()))
         know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
     }
+    // What a rule computes with though no formula gives it; it is what the op makes of its
+    // operands.
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      const Expr& forward = trace.forward_[i];
+      for (std::size_t k = 0; forward && k < Node::most_intermediates; ++k)
+        if (Value* value = forward->application->saved_intermediate(k))
+          know(Ref<Value>::share(value),
+               operation_expression(forward->application, forward->operands, value->shape(),
+                                    forward->application->output_count() + k));
+    }
     // Of several outputs those that the loss was not computed from.
     for (std::uint32_t i = 0; i < traversal.size(); ++i) {
       const Expr& forward = trace.forward_[i];
@@ -127,6 +137,12 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
             watcher.name(g.value_ref(), gradient_expression(i, g.shape()));
         },
         where);
+  }
+  // What no rule gave anything for has a gradient of zeros.
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    if (gradients_[i] || !node(i).is_leaf() || !node(i).requires_grad()) continue;
+    gradients_[i] = number_expression(0, node(i).shape());
+    passed_.push_back(i);
   }
   name_shared();
   std::vector<Tensor> tensors;

@@ -213,6 +213,14 @@ bool is_said_by_role(const Expression& e) {
 }
 
 [[noreturn]] void fail(const Expression& e) {
+  if (e.is_saved())
+    throw ValueError(
+        fmt::format("emit_cpp: the gradient rule of {} computes with what the op saved "
+                    "on the way, value {}, and emitted code does not have it",
+                    e.op()->name(), e.output - e.application->output_count()),
+        e.application->where(),
+        "write the rule with operands and results, or hand the value to an op of its "
+        "own");
   throw ValueError(
       fmt::format("emit_cpp: {} has no form in Eigen that this writes", e.op()->name()),
       e.application->where(),
@@ -231,6 +239,7 @@ void check_axes(const Expression& e) {
 }  // namespace
 
 bool has_form(const Expression& e) {
+  if (e.is_saved()) return false;
   if (is_said_by_role(e)) return true;
   return e.output == 0 && form_of(e).kind != EigenForm::Kind::none;
 }

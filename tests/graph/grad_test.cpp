@@ -5,7 +5,11 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -58,6 +62,39 @@ TEST_CASE("grad() gives results that share no memory with each other") {
   CHECK(grads[0].to_vector<double>() == std::vector<double>{100, 2});
   CHECK(grads[1].to_vector<double>() == std::vector<double>{2, 2});
   CHECK(grads[2].to_vector<double>() == std::vector<double>{2, 2});
+}
+
+TEST_CASE("what no rule gives anything for has a gradient of zeros, whoever asks") {
+  struct Constant final : Op {  // x, as if it were nobody's
+    Constant() : Op("constant_of") {}
+    void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+    void evaluate(Evaluation& call) const override { kernels::copy(call.out(), call.in(0)); }
+    void vjp(Vjp&) const override {}
+    Tensor jvp(Jvp& r) const override { return zeros(r.node().shape(), f64); }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Constant op;
+  const std::vector<double> zero{0, 0};
+  Tensor x = tensor({1.0, 2.0}, f64).named("x").requires_grad_();
+  Tensor y = tensor({3.0, 4.0}, f64).named("y").requires_grad_();
+  const auto loss_of = [&](const Tensor& of) {
+    return sum(apply(op, {&of}, {}, Where::current()) * y);
+  };
+  const auto grads = grad(loss_of(x * 2.0), {x, y});
+  CHECK(grads[0].to_vector<double>() == zero);
+  CHECK(grads[1].to_vector<double>() == std::vector<double>{2, 4});
+  CHECK(grad(loss_of(x), x, {.create_graph = true}).to_vector<double>() == zero);
+  CHECK(value_and_grad(loss_of, x).second.to_vector<double>() == zero);
+  loss_of(x).backward();
+  REQUIRE(x.grad().defined());
+  CHECK(x.grad().to_vector<double>() == zero);
+  CHECK(y.grad().to_vector<double>() == std::vector<double>{1, 2});
+  // What a leaf has already stays, seen by others or not.
+  sum(x * 3.0).backward();
+  const Tensor seen = x.grad();
+  loss_of(x).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{3, 3});
+  CHECK(derive(loss_of(x)).text().find("dx = 0\n") != std::string::npos);
 }
 
 TEST_CASE("grad() of an input that the output does not depend on") {

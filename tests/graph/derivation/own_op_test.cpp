@@ -1,5 +1,6 @@
 // Ops of a program's own take part in formulas, their diagnosis and emitted code as the library's.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <string>
@@ -8,6 +9,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -110,6 +112,111 @@ TEST_CASE("own ops: a slope that was forgotten, or taken at another tensor, is n
   CHECK(check_derivation(network->loss, {{"dz", z, c * 4.0 * z * z * z}}).ok());
   CHECK(diagnosis(c * 1.0).find("κ'") != std::string::npos);
   CHECK(diagnosis(c * 4.0 * h * h * h).find("κ'") != std::string::npos);
+}
+
+namespace {
+
+struct Slant {
+  double alpha = 0;
+};
+struct Leaky final : Op {
+  const Op* slope = nullptr;
+  Leaky() : Op("slanted") {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const double alpha = call.parameters<Slant>().alpha;
+    kernels::map<double, double>(call.out(), call.in(0),
+                                 [alpha](double x) { return x > 0 ? x : alpha * x; });
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  bool elementwise() const noexcept override { return true; }
+  void vjp(Vjp& r) const override {
+    r.give(0, apply(*slope, {&r.g(), &r.in(0)}, r.node().parameters(), r.where()));
+  }
+  std::string written(const Node& node) const override {
+    return fmt::format("slanted_{}({{0}})", node.parameters<Slant>().alpha);
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+struct LeakySlope final : Op {
+  const Leaky& of;
+  explicit LeakySlope(const Leaky& function) : Op("slanted_slope"), of(function) {}
+  void infer(Inference& call) const override { infer_broadcast(call, f64); }
+  void evaluate(Evaluation& call) const override {
+    const double alpha = call.parameters<Slant>().alpha;
+    kernels::map<double, double, double>(
+        call.out(), call.in(0), call.in(1),
+        [alpha](double g, double x) { return x > 0 ? g : alpha * g; });
+  }
+  Role role(const Parameters&) const override { return Role::slope_at(of); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// x / |x|; the rule reads the length, which the op computes on the way.
+struct Unit final : Op {
+  Unit() : Op("unit") {}
+  void infer(Inference& call) const override {
+    call.output_like(f64, call.in(0));
+    call.saves(f64, {});
+  }
+  void evaluate(Evaluation& call) const override {
+    const auto x = kernels::contiguous(call.in_ref(0));
+    double squares = 0;
+    for (std::int64_t i = 0; i < x->numel(); ++i)
+      squares += x->data<double>()[i] * x->data<double>()[i];
+    const double length = call.saved(0).data<double>()[0] = std::sqrt(squares);
+    kernels::map<double, double>(call.out(), *x, [length](double e) { return e / length; });
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::output | Node::intermediate(0); }
+  void vjp(Vjp& r) const override {
+    const Tensor y = r.out();
+    r.give(0, (r.g() - y * sum(y * r.g())) / r.saved(0));
+  }
+  Tensor written_out(const Node&, std::span<const Tensor> in) const override {
+    return in[0] / sqrt(sum(square(in[0])));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: slopes of one tensor with several parameters are told apart") {
+  Leaky leaky;
+  const LeakySlope slope(leaky);
+  leaky.slope = &slope;
+  const Tensor x = tensor({0.5, -1.5, 2.0}, f64).named("x").requires_grad_();
+  const auto slanted = [&](double alpha) {
+    return apply(leaky, {&x}, Slant{alpha}, Where::current());
+  };
+  const std::string text = derive(sum(slanted(0.1)) + 2.0 * sum(slanted(0.2))).text();
+  CAPTURE(text);
+  CHECK(text.find("2 slanted_0.2'(x)") != std::string::npos);
+  CHECK(text.find("slanted_0.1'(x)") != std::string::npos);
+}
+
+TEST_CASE("own ops: what was computed on the way is no number in formulas") {
+  const Unit unit;
+  const Tensor w = tensor({1.0, -2.0, 0.5}, f64).named("w").requires_grad_();
+  const Tensor x = (w * 3.0).named("x"), c = tensor({1.0, 2.0, 0.5}, f64).named("c");
+  const Tensor y = apply(unit, {&x}, {}, Where::current()).named("y");
+  const Tensor loss = sum(y * c);
+  const std::string text = derive(loss).text();
+  CAPTURE(text);
+  CHECK(text.find("saved_by_unit(x)") != std::string::npos);
+  const Tensor length = sqrt(sum(square(x)));
+  CHECK(check_derivation(loss, {{"dx", x, (c - y * sum(y * c)) / length}}).ok());
+  const std::string refused = [&] {
+    try {
+      emit_cpp(loss);
+    } catch (const ValueError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  }();
+  CAPTURE(refused);
+  CHECK(refused.starts_with("emit_cpp: the gradient rule of unit computes with what the op saved"));
+  CHECK(refused.find("own_op_test.cpp:") != std::string::npos);
+  CHECK(refused.find("write the rule with operands and results") != std::string::npos);
 }
 
 TEST_SUITE_END();
