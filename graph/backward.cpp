@@ -364,8 +364,9 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   const Traversal traversal(outputs, inputs, Traversal::Visit::differentiable);
   check_not_released(traversal, "grad", where);
   Gradients gradients(traversal.places());
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    accumulate(gradients[traversal.output(i)], seeds[i], options.create_graph);
+  for (std::size_t i = 0; i < outputs.size(); ++i)  // not those that are older than all inputs
+    if (const std::uint32_t at = traversal.output(i); at != Traversal::none)
+      accumulate(gradients[at], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;
   const Sweep sweep{traversal, gradients, inputs, options.create_graph, release};
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.

@@ -38,7 +38,8 @@ class Traversal {
   std::size_t first_place(std::size_t i) const noexcept {
     return first_places_.empty() ? i : first_places_[i];
   }
-  /// Where the outputs and targets are in the order; `none` for those that were not reached.
+  /// Where the outputs and targets are in the order; `none` for those that were not reached:
+  /// targets that no output depends on, and outputs without a graph or older than all targets.
   std::uint32_t output(std::size_t i) const noexcept { return outputs_[i]; }
   std::uint32_t target(std::size_t i) const noexcept { return targets_[i]; }
   /// True for nodes on a path from a target to an output; for all when there are no targets.

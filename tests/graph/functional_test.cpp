@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -69,6 +70,35 @@ TEST_CASE("a function that does not depend on its input has a gradient of zeros"
   const auto [out, tangent] = jvp([](const Tensor&) { return tensor({4.0, 5.0}, f64); },
                                   tensor(1.0, f64), tensor(1.0, f64));
   CHECK(tangent.to_vector<double>() == Numbers{0.0, 0.0});
+}
+
+TEST_CASE("a function that returns what it captured, which is older than its argument") {
+  const Tensor c = tensor(5.0, f64).requires_grad_();
+  const Tensor result = c * c, x = tensor({1.0, 2.0}, f64), one = tensor(1.0, f64);
+  for (const bool recording : {true, false})
+    for (const Tensor& captured : {c, result, tensor(5.0, f64)}) {
+      const auto scope = recording ? std::nullopt : std::optional<NoGrad>(std::in_place);
+      const double value = captured.item();
+      const bool graph = recording && captured.requires_grad();
+      const auto returns = [&](const Tensor&) { return captured; };
+      const auto several = [&](std::span<const Tensor>) { return captured; };
+      const auto check = [&](const Tensor& y, const Tensor& slope) {
+        CHECK(y.item() == value);
+        CHECK(y.requires_grad() == graph);
+        CHECK(slope.to_vector<double>() == Numbers(slope.numel(), 0.0));
+      };
+      for (const auto& [y, slope] : {value_and_grad(returns, x), vjp(returns, x, one)}) {
+        check(y, slope);
+        CHECK(slope.shape() == Shape{2});
+        if (graph)
+          CHECK(grad(y, c, {.retain_graph = true}).item() == (captured.is_leaf() ? 1 : 10));
+      }
+      for (const ValueAndGrad& both :
+           {value_and_grad(several, {x, one}), vjp(several, {x, one}, one)})
+        for (const Tensor& slope : both.grads) check(both.value, slope);
+      const auto [y, tangent] = jvp(returns, x, x);
+      check(y, tangent);
+    }
 }
 
 TEST_CASE("vjp and jvp of a matrix product, by hand") {

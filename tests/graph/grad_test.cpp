@@ -11,6 +11,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 #include <chainrule/tests/core/error_of.hpp>
@@ -108,6 +109,46 @@ TEST_CASE("grad() of an input that the output does not depend on") {
   CHECK_THROWS_AS(grad(x * x, tensor(1.0)), GradError);
   CHECK_THROWS_AS(grad(tensor(1.0), x), GradError);
   CHECK_THROWS_AS(grad({}, {x}), ValueError);
+}
+
+TEST_CASE("grad() of outputs that are all older than the inputs") {
+  const Tensor a = tensor(5.0, f64).named("a").requires_grad_();
+  const Tensor y = a * a;
+  const Tensor pair = tensor({2.0, 3.0}, f64).requires_grad_();
+  const std::vector<Tensor> parts = split(pair * pair, {1, 1}, 0);
+  const Tensor leaf = tensor(1.0, f64).named("b").requires_grad_();
+  const Tensor other = leaf * leaf, later = y + 1.0, constant = tensor(1.0, f64).named("c");
+  const auto zeros_at = [](const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs) {
+    std::vector<Tensor> seeds;
+    for (const Tensor& output : outputs) seeds.push_back(ones(output.shape(), f64));
+    for (const bool create_graph : {false, true})
+      for (const Tensor& g :
+           grad(outputs, seeds, inputs,
+                {.retain_graph = true, .create_graph = create_graph, .allow_unused = true}))
+        CHECK(g.item() == 0.0);
+  };
+  for (const Tensor& input : {leaf, other, later, constant, tensor(1.0, f64)}) {
+    for (const Tensor& output : {y, a, parts[0], parts[1]}) {
+      zeros_at({output}, {input});
+      zeros_at({output, y, output}, {input, input});
+    }
+    if (!input.requires_grad()) continue;
+    const std::string message = error_of<GradError>([&] { grad(y, input); });
+    CHECK(message.find("grad: the outputs do not depend on input 0") != std::string::npos);
+    CHECK(message.find("at HERE") != std::string::npos);
+    CHECK(message.find(".allow_unused = true") != std::string::npos);
+  }
+
+  // One output is younger.
+  const auto both =
+      grad({y, other, a}, {leaf, later}, {.retain_graph = true, .allow_unused = true});
+  CHECK(both[0].item() == 2.0);
+  CHECK(both[1].item() == 0.0);
+
+  // A graph that is not visited may be released.
+  y.backward();
+  zeros_at({y}, {leaf});
+  CHECK_THROWS_AS(grad(y, a), GradError);
 }
 
 TEST_CASE("grad() at an intermediate leaves what is below it") {
