@@ -60,14 +60,21 @@ void check_like(const Tensor& given, const Tensor& of, const char* caller, const
 }
 
 // True when a tensor follows from parameters other than these places, as those that the function
-// captured.
+// captured: a path to them leaves the nodes that depend on a place, and what lies behind that is
+// not looked at.
 bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
-  if (!output.requires_grad()) return false;
-  const Traversal traversal(std::span(&output, 1), Traversal::Visit::differentiable);
-  return std::ranges::any_of(traversal.leaves(), [&](std::uint32_t i) {
-    return std::ranges::none_of(
-        places, [&](const Tensor& place) { return place.node() == &traversal.node(i); });
-  });
+  if (!output.requires_grad() || places.empty()) return output.requires_grad();
+  const Traversal traversal(std::span(&output, 1), places, Traversal::Visit::differentiable);
+  const std::uint32_t at = traversal.output(0);
+  if (at == Traversal::none || !traversal.relevant(at)) return true;
+  for (std::size_t i = 0; i < traversal.size(); ++i) {
+    if (!traversal.relevant(i)) continue;
+    const auto inputs = traversal.node(i).inputs();
+    for (std::size_t k = 0; k < inputs.size(); ++k)
+      if (inputs[k] && inputs[k]->requires_grad() && traversal.edges(i)[k] == Traversal::none)
+        return true;
+  }
+  return false;
 }
 
 // A result with its graph, if that is to be kept and there is one. Its elements are its own: with a

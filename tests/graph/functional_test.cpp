@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -192,6 +195,53 @@ TEST_CASE("what a function captured is followed, in all nestings of forward and 
   const double expected =
       (loss_of(tensor(0.7 + h, f64)).item() - loss_of(tensor(0.7 - h, f64)).item()) / (2 * h);
   CHECK(w.grad().item() == doctest::Approx(expected).epsilon(1e-8));
+}
+
+TEST_CASE("what lies behind a captured tensor is not visited") {
+  constexpr std::uint32_t untouched = 123'456;  // no position in graphs as small as these
+  const Tensor p = tensor(3.0, f64).requires_grad_();
+  const Tensor history = p * p;
+  const Tensor captured = history * 2.0;
+  const Tensor two = tensor(2.0, f64), one = tensor(1.0, f64);
+  const UnaryFunction f = [&](const Tensor& x) { return x * x * captured; };
+  const UnaryFunction slope = [&](const Tensor& x) { return vjp(f, x, one).second; };
+  const std::function<std::pair<Tensor, Tensor>()> all[] = {
+      [&] { return value_and_grad(f, two); }, [&] { return vjp(f, two, one); },
+      [&] { return jvp(f, two, one); }, [&] { return jvp(slope, two, one); },
+      [&] { return value_and_grad(slope, two); }};
+  for (const auto& call : all) {
+    history.node()->mark = untouched;
+    const auto [value, derivative] = call();
+    CHECK(history.node()->mark == untouched);
+    CHECK(value.requires_grad());
+    CHECK(derivative.requires_grad());
+  }
+  const auto slope_along_p = [&](const auto& call) {
+    return grad(call().second, p, {.retain_graph = true}).item();
+  };
+  // f' = 2 x · 2 p², whose slope along p is 8 x p; f'' = 2 · 2 p², whose slope is 8 p.
+  CHECK(slope_along_p(all[2]) == 48.0);
+  CHECK(slope_along_p(all[0]) == 48.0);
+  CHECK(slope_along_p(all[3]) == 24.0);
+  CHECK(slope_along_p(all[4]) == 24.0);
+}
+
+TEST_CASE("results keep a graph where the function captured or made a parameter, and only there") {
+  const Tensor c = tensor(3.0, f64).requires_grad_(), two = tensor(2.0, f64);
+  Tensor made;
+  const std::pair<UnaryFunction, bool> cases[] = {
+      {[](const Tensor& x) { return x * x + 1.0; }, false},
+      {[](const Tensor& x) { return x * tensor(4.0, f64).named("k"); }, false},
+      {[&](const Tensor& x) { return x * c; }, true},
+      {[&](const Tensor& x) { return x * (c * c); }, true},
+      {[&](const Tensor& x) { return (made = x.detach().requires_grad_()) * x; }, true},
+      {[&](const Tensor& x) { return (made = tensor(5.0, f64).requires_grad_()) * 2.0 + x; }, true},
+      {[&](const Tensor&) { return c * c; }, true}};
+  for (const auto& [f, graph] : cases) {
+    CHECK(value_and_grad(f, two).first.requires_grad() == graph);
+    CHECK(vjp(f, two, two).first.requires_grad() == graph);
+    CHECK(jvp(f, two, two).first.requires_grad() == graph);
+  }
 }
 
 TEST_CASE("a cotangent and a tangent that require gradients are followed") {
