@@ -140,11 +140,12 @@ class Vjp : public Application {
   /// The same where nothing has come together yet, zeros then: for an op whose gradient is zero but
   /// for a part, to which it adds. Null where that cannot be.
   virtual const Ref<Value>* sum_from_zeros(std::size_t i) = 0;
-  /// Gives a gradient of input i that is zero but for rows, positions of the first axis: row
-  /// index[k] of it is the sum of the rows[k], where index is i64 of any shape and rows has its
-  /// axes instead of the input's first. False, and nothing is given, where it is better added to
-  /// sum_from_zeros().
-  virtual bool give_rows(std::size_t i, const Tensor& index, const Tensor& rows) = 0;
+  /// True where a gradient of input i that is zero but for so many rows, positions of the first
+  /// axis, is better given by give_rows() than added to sum_from_zeros().
+  virtual bool takes_rows(std::size_t i, std::int64_t count) const = 0;
+  /// Gives such a gradient, after takes_rows(): row index[k] of it is the sum of the rows[k], where
+  /// index is i64 of any shape and rows has its axes instead of the input's first.
+  virtual void give_rows(std::size_t i, const Tensor& index, const Tensor& rows) = 0;
   /// True when the gradient of this very node was asked for, so that no rule may step over it.
   virtual bool asked_for(const Node* node) const noexcept = 0;
 

@@ -10,6 +10,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/accumulate.hpp>
+#include <chainrule/graph/recorded_rows.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
@@ -20,6 +21,13 @@ namespace {
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 using RowGradients = std::map<std::uint32_t, RowGradientParts>;  // by place
+
+// Gradients that are zero but for some rows, by place.
+struct Rows {
+  RowGradients of_leaves;
+  // Where the sweep is recorded, of all tensors. Each as a tensor of its own would cost the whole.
+  std::map<std::uint32_t, RecordedRows> recorded;
+};
 
 Tensor copied(const Tensor& tensor) { return Tensor(kernels::copied(*tensor.value_ref())); }
 
@@ -39,8 +47,8 @@ struct Sweep {
   Gradients& gradients;
   std::span<const Tensor> targets;
   bool recorded;
-  bool release;                  // saved values, once a node was passed
-  RowGradients* rows = nullptr;  // where leaves may get theirs by rows
+  bool release;          // saved values, once a node was passed
+  Rows* rows = nullptr;  // where gradients may come by rows
 };
 
 class Rule final : public Vjp {
@@ -70,16 +78,24 @@ class Rule final : public Vjp {
     if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
     return &made_writable(sum_at(i), *node().inputs()[i], where());
   }
-  bool give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
-    if (!sweep_.rows || recorded() || detail::mode.observer || !needs(i)) return false;
+  bool takes_rows(std::size_t i, std::int64_t count) const override {
+    if (!sweep_.rows || detail::mode.observer || !needs(i)) return false;
     const Node& input = *node().inputs()[i];
-    if (!input.is_leaf() || sum_at(i).defined()) return false;
+    if (!recorded() && (!input.is_leaf() || sum_at(i).defined())) return false;
     // Small tables, and those of which much is read, are as fast without.
     const Shape shape = input.shape();
-    if (shape.numel() < rows_from || index.numel() > shape[0] / 8) return false;
-    (*sweep_.rows)[sum_place(i)].add(kernels::copied(*index.value_ref()),
-                                     kernels::contiguous(rows.value_ref()));
-    return true;
+    return shape.numel() >= rows_from && count <= shape[0] / 8;
+  }
+  void give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
+    const Node& input = *node().inputs()[i];
+    const Shape shape = input.shape();
+    if (recorded()) return sweep_.rows->recorded[sum_place(i)].add(index, rows, shape, where());
+    RowGradientParts& parts = sweep_.rows->of_leaves[sum_place(i)];
+    parts.add(kernels::copied(*index.value_ref()), kernels::contiguous(rows.value_ref()));
+    if (parts.row_count() <= shape[0] / 2 && parts.part_count() <= shape.numel() / part_cost)
+      return;
+    parts.add_to(*made_writable(sum_at(i), input, where()));
+    sweep_.rows->of_leaves.erase(sum_place(i));
   }
   bool asked_for(const Node* node) const noexcept override {
     return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
@@ -88,6 +104,7 @@ class Rule final : public Vjp {
  private:
   static_assert(not_wanted == Traversal::none);
   static constexpr std::int64_t rows_from = 1 << 14;  // elements of a table
+  static constexpr std::int64_t part_cost = 1024;     // of one more part, in elements of a table
   void check_place(std::size_t i) const {
     if (i >= input_count())
       throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
@@ -145,6 +162,16 @@ void pass_several(const Sweep& sweep, std::size_t i) {
   for (Tensor& g : gradients) g = {};
 }
 
+// The rows that were given to node i while the sweep is recorded.
+void add_recorded_rows(const Sweep& sweep, std::size_t i) {
+  const auto found = sweep.rows->recorded.find(static_cast<std::uint32_t>(i));
+  if (found == sweep.rows->recorded.end()) return;
+  const Node& node = sweep.traversal.node(i);
+  detail::mode.rule_of = &node.where();
+  accumulate(sweep.gradients[i], found->second.sum(node.shape(), node.where()), true);
+  sweep.rows->recorded.erase(found);
+}
+
 // Passes every node once, outputs first. at_node(i, gradient) receives the gradients.
 template <class AtNode>
 void run(const Sweep& sweep, AtNode&& at_node) {
@@ -155,6 +182,8 @@ void run(const Sweep& sweep, AtNode&& at_node) {
     Node& node = traversal.node(i);
     if (node.output_count() > 1 && traversal.applies(i)) [[unlikely]]
       pass_several(sweep, i);
+    if (sweep.rows && !sweep.rows->recorded.empty()) [[unlikely]]
+      add_recorded_rows(sweep, i);
     Tensor g = std::move(sweep.gradients[i]);
     if (g.defined()) {
       at_node(i, g);
@@ -267,7 +296,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   // Leaves get their gradients together at the end. They are parked where they were found, since
   // nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
-  RowGradients rows;
+  Rows rows;
   const Sweep sweep{traversal, gradients, {}, recorded, release, &rows};
   Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
@@ -286,7 +315,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
       leaves.push_back(i);
     }
   // First what may fail for want of memory, then what cannot.
-  settle_rows(traversal, gradients, rows, leaves);
+  settle_rows(traversal, gradients, rows.of_leaves, leaves);
   for (std::uint32_t i : leaves) {
     Node& leaf = traversal.node(i);
     leaf.make_grad_dense();
@@ -297,7 +326,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   }
   for (std::uint32_t i : leaves)
     traversal.node(i).set_grad(gradients[i].value_ref(), gradients[i].node_ref());
-  for (auto& [i, parts] : rows) traversal.node(i).set_grad_rows(std::move(parts));
+  for (auto& [i, parts] : rows.of_leaves) traversal.node(i).set_grad_rows(std::move(parts));
 }
 
 }  // namespace
@@ -368,7 +397,10 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     if (const std::uint32_t at = traversal.output(i); at != Traversal::none)
       accumulate(gradients[at], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;
-  const Sweep sweep{traversal, gradients, inputs, options.create_graph, release};
+  Rows rows;
+  const Sweep sweep{traversal, gradients,
+                    inputs,    options.create_graph,
+                    release,   options.create_graph ? &rows : nullptr};
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.
   run(sweep, [&](std::size_t node, const Tensor& g) {
     if (traversal.is_target(node)) gradients[node] = g;

@@ -148,7 +148,10 @@ struct Taking : LinearMap<Self, 1> {
   }
   bool give_part(Vjp& r) const {
     const int axis = r.parameters<int>();
-    if (By::whole_rows && axis == 0 && r.give_rows(0, r.in(1), r.g())) return true;
+    if (By::whole_rows && axis == 0 && r.takes_rows(0, r.in(1).numel())) {
+      r.give_rows(0, r.in(1), r.g());
+      return true;
+    }
     const Ref<Value>* sum = r.sum_from_zeros(0);
     if (!sum) return false;
     const Value& part = *r.g().value_ref();
@@ -363,6 +366,11 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index, Where where) {
   return gather_op(
       x, normalize_axis("gather", axis, x.value(where, "gather", "operand x").rank(), x, where),
       index, where);
+}
+
+Tensor detail::rows_in_zeros(const Tensor& rows, const Tensor& index, const Shape& shape,
+                             const Where& where) {
+  return index_add_op(rows, Into(0, shape), index, where);
 }
 
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,

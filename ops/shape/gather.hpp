@@ -34,6 +34,14 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
 Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source,
                  Where where = Where::current());
 
+namespace detail {
+
+// The rows added to zeros of this shape at index[…] along axis 0.
+Tensor rows_in_zeros(const Tensor& rows, const Tensor& index, const Shape& shape,
+                     const Where& where);
+
+}  // namespace detail
+
 /// 1 at index[…] and 0 elsewhere, along a new last axis of extent `classes`: (batch) gives
 /// (batch, classes). No gradient. Throws ValueError for negative `classes`.
 Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype = f32,

@@ -99,6 +99,23 @@ Part part_of(const std::int64_t* dims, const std::int64_t* steps, const Plan& pl
   return part;
 }
 
+// How many positions of the first axis the part is, where it is all that stands at them; else 0.
+std::int64_t row_count(const Plan& plan) noexcept {
+  if (plan.rank == 0 || plan.new_axes != 0 || plan.axes[0].extent == Plan::all) return 0;
+  for (int axis = 1; axis < plan.rank; ++axis)
+    if (plan.axes[axis].extent != Plan::all) return 0;
+  return plan.axes[0].extent == Plan::one ? 1 : plan.axes[0].extent;
+}
+
+// These positions: a scalar for a single one, which has no axis in the part.
+Tensor row_index(const Plan& plan) {
+  const auto [start, step, extent, of] = plan.axes[0];
+  Ref<Value> index = Value::make(DType::i64, &extent, extent == Plan::one ? 0 : 1);
+  std::int64_t* to = index->data<std::int64_t>();
+  for (std::int64_t k = 0; k < index->numel(); ++k) to[k] = start + k * step;
+  return Tensor(std::move(index));
+}
+
 // "[2, 0:3, 9::-3, :]": positions, runs from a first one to before another, and all of an axis.
 std::string written_plan(const Plan& plan) {
   std::string text;
@@ -148,9 +165,14 @@ struct SliceOp final : LinearMap<SliceOp> {
     return scatter(g, plan, r.where());
   }
   bool give_part(Vjp& r) const {
+    const Plan plan = plan_of(r.node().parameters());
+    if (const std::int64_t rows = row_count(plan); rows != 0 && r.takes_rows(0, rows)) {
+      r.give_rows(0, row_index(plan), r.g());
+      return true;
+    }
     const Ref<Value>* sum = r.sum_from_zeros(0);
     if (!sum) return false;
-    const Part part = part_of((*sum)->dims(), (*sum)->strides(), plan_of(r.node().parameters()));
+    const Part part = part_of((*sum)->dims(), (*sum)->strides(), plan);
     kernels::add(*Value::view(*sum, part.shape, part.strides, part.offset), *r.g().value_ref());
     return true;
   }

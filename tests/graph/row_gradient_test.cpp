@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 using namespace chainrule;
 
@@ -117,6 +120,117 @@ TEST_CASE("rows: gradients accumulate, whatever they are made of") {
     check_close(t.w.grad().to_vector<double>(), right);
     CHECK(sum(held).item() == rows * columns);
   }
+}
+
+namespace {
+
+// What reads rows of the table in a way of its own, and which rows.
+struct Reading {
+  const char* name;
+  Tensor (*read)(const Tensor& w);
+  std::vector<std::int64_t> index;
+};
+
+const Reading readings[] = {
+    {"single rows", [](const Tensor& w) { return stack({w[7], w[-1], w[7]}); }, {7, 4999, 7}},
+    {"select", [](const Tensor& w) { return unsqueeze(select(w, 0, 3), 0); }, {3}},
+    {"all columns", [](const Tensor& w) { return stack({w(5, all), w(6, ellipsis)}); }, {5, 6}},
+    {"a slice", [](const Tensor& w) { return w[slice(10, 13)]; }, {10, 11, 12}},
+    {"one that steps back", [](const Tensor& w) { return w[slice(9, 2, -3)]; }, {9, 6, 3}},
+    {"slice()", [](const Tensor& w) { return slice(w, 0, -2, {}); }, {4998, 4999}},
+    {"parts", [](const Tensor& w) { return split(w, 500)[2][slice(0, 2)]; }, {}},
+    {"a slice and a look-up",
+     [](const Tensor& w) { return concat({w[slice(4, 6)], take(w, tensor({5, 1}))}); },
+     {4, 5, 5, 1}}};
+
+// Its gradient of sum(read(w) · factors).
+std::vector<double> gradient_of(const Reading& reading, const Tensor& factors) {
+  std::vector<double> dense(rows * columns);
+  const auto from = factors.to_vector<double>();
+  for (std::size_t i = 0; i < reading.index.size(); ++i)
+    for (std::size_t j = 0; j < columns; ++j)
+      dense[static_cast<std::size_t>(reading.index[i]) * columns + j] += from[i * columns + j];
+  return dense;
+}
+
+}  // namespace
+
+TEST_CASE("rows: slices along the first axis leave rows as look-ups do") {
+  for (const Reading& reading : readings) {
+    CAPTURE(reading.name);
+    const Table t;
+    const Tensor read = reading.read(t.w);
+    const Tensor factors = randn(read.shape(), f64);
+    if (reading.index.empty()) {  // of a slice of rows that are rows themselves, and too many
+      sum(read).backward();
+      CHECK(sum(t.w.grad()).item() == 2 * columns);
+      CHECK(sum(t.w.grad()[slice(1000, 1002)]).item() == 2 * columns);
+      continue;
+    }
+    sum(read * factors).backward();
+    CHECK(t.by_rows());
+    check_close(t.w.grad().to_vector<double>(), gradient_of(reading, factors));
+    t.w.node()->set_grad({}, {});
+    check_close(grad(sum(reading.read(t.w) * factors), t.w).to_vector<double>(),
+                gradient_of(reading, factors));
+  }
+}
+
+TEST_CASE("rows: what is no run of whole rows, of the parameter itself, is added to all of it") {
+  const Table t;
+  const auto dense = [&](const Tensor& read) {
+    sum(read).backward();
+    CHECK_FALSE(t.by_rows());
+    t.w.node()->set_grad({}, {});
+  };
+  dense(t.w(3, 4));
+  dense(t.w(3, slice(0, 2)));
+  dense(t.w(newaxis, 3));
+  dense(reshape(t.w, {-1})[slice(0, 8)]);
+  dense(t.w[slice({}, rows / 2)]);
+  sum(t.w[slice(2, 2)]).backward();
+  CHECK(sum(t.w.grad()).item() == 0);
+}
+
+TEST_CASE("rows: so many parts that all of it costs less") {
+  const Table t;
+  Tensor total = tensor(0.0, f64);
+  // A part costs what 1,024 elements do, so that there are no more than 39 of this table.
+  for (int i = 0; i < 400; ++i) total = total + sum(t.w[i % 200]);
+  total.backward();
+  CHECK_FALSE(t.by_rows());
+  for (const int row : {0, 100, 199}) CHECK(sum(t.w.grad()[row]).item() == 2 * columns);
+  CHECK(sum(t.w.grad()).item() == 400 * columns);
+}
+
+TEST_CASE("rows: recorded gradients of slices and look-ups are one operation's") {
+  for (const Reading& reading : readings) {
+    if (reading.index.empty()) continue;
+    CAPTURE(reading.name);
+    const Table t;
+    const Tensor read = reading.read(t.w), factors = randn(read.shape(), f64);
+    // d/dw Σ f read² = 2 f read at these rows.
+    const Tensor g = grad(sum(read * read * factors), t.w, {.create_graph = true});
+    check_close(g.to_vector<double>(), gradient_of(reading, 2.0 * factors * read.detach()));
+    // d/dw Σ h g = 2 f h at these rows.
+    const Tensor h = randn({rows, columns}, f64);
+    check_close(grad(sum(h * g), t.w).to_vector<double>(),
+                gradient_of(reading, 2.0 * factors * take(h, from_vector(reading.index))));
+  }
+  // Of an intermediate, with other gradients beside; as numbers, and no node for each.
+  const Table t;
+  const Tensor v = t.w * 3.0;
+  std::vector<Tensor> read;
+  for (int i = 0; i < 300; ++i) read.push_back(v[2 * i]);
+  const Tensor loss = sum(stack(read)) + sum(v);
+  const std::int64_t before = live_nodes();
+  loss.backward({.create_graph = true});
+  CHECK(live_nodes() - before < 50);
+  std::vector<double> right(rows * columns, 3.0);
+  for (std::size_t i = 0; i < 300 * columns; ++i)
+    right[i / columns * 2 * columns + i % columns] += 3.0;
+  check_close(t.w.grad().to_vector<double>(), right);
+  Tensor(t.w).zero_grad();
 }
 
 TEST_CASE("rows: removed and replaced as any gradient") {
