@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/recording.hpp>
 
 namespace chainrule {
 
@@ -30,7 +31,8 @@ Error::Error(std::string_view message, const Where& where, std::string_view hint
       place_end_(message_end_ + place(where).size()) {}
 
 void detail::throw_no_memory(const char* function, const Where& where) {
-  throw MemoryError(fmt::format("{}: no memory", function), where);
+  // The user's line of what a gradient rule calls is that of the operation it differentiates.
+  throw MemoryError(fmt::format("{}: no memory", function), mode.rule_of ? *mode.rule_of : where);
 }
 
 void Error::set_text(const std::string& text) {

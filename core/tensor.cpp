@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/range_hint.hpp>
 
 namespace chainrule {
 
@@ -66,7 +67,7 @@ std::int64_t Tensor::size(int axis, Where where) const {
   if (at < 0 || at >= mine.rank())
     throw IndexError(
         fmt::format("size: axis {} of {}, which has {} axes", axis, describe(*this), mine.rank()),
-        where);
+        where, detail::range_hint("axes", mine.rank()));
   return mine.dims()[at];
 }
 
@@ -86,7 +87,7 @@ T Tensor::at(const Shape& index, Where where) const {
   if (index.rank() != mine.rank())
     throw IndexError(fmt::format("at: {} indices for {}, which has {} axes", index.rank(),
                                  describe(*this), mine.rank()),
-                     where);
+                     where, "give one for each axis");
   std::int64_t offset = 0;
   for (int i = 0; i < index.rank(); ++i) {
     const std::int64_t extent = mine.dims()[i];
@@ -94,7 +95,7 @@ T Tensor::at(const Shape& index, Where where) const {
     if (at < 0 || at >= extent)
       throw IndexError(fmt::format("at: index {} is out of range for axis {} of {}", index[i], i,
                                    describe(*this)),
-                       where);
+                       where, detail::range_hint("positions", extent));
     offset += at * mine.strides()[i];
   }
   return read<T>(mine, offset);
@@ -106,7 +107,8 @@ std::vector<T> Tensor::to_vector(Where where) const {
   const Value& mine = *value_;
   const T* data = mine.data<T>();
   std::vector<T> elements;
-  elements.reserve(static_cast<std::size_t>(mine.numel()));
+  detail::naming_memory("to_vector", where,
+                        [&] { elements.reserve(static_cast<std::size_t>(mine.numel())); });
   mine.for_each_offset([&](std::int64_t offset) { elements.push_back(data[offset]); });
   return elements;
 }
@@ -168,12 +170,14 @@ Tensor Tensor::detach(Where where) const {
 }
 
 Tensor Tensor::grad(Where where) const {
+  value(where, "grad");
   if (!node_) return {};
   detail::naming_memory("grad", where, [&] { node_->make_grad_dense(); });
   return Tensor(node_->grad_value(), node_->grad_node());
 }
 
 void Tensor::set_grad(const Tensor& grad, Where where) {
+  value(where, "set_grad");
   if (!grad.defined()) return zero_grad();
   if (!node_ || !node_->is_leaf() || !node_->requires_grad())
     throw GradError(fmt::format("set_grad: {} is not a parameter", describe(*this)), where,
@@ -190,7 +194,8 @@ void Tensor::set_grad(const Tensor& grad, Where where) {
   // No graph: one that leads back to this parameter would keep it, and itself, for ever. And no
   // memory of the parameter's own, which a step writes to while it reads the gradient.
   const bool shared = grad.value_->owner() == value_->owner();
-  node_->set_grad(shared ? copy_of(grad, where) : grad.value_, {});
+  detail::naming_memory("set_grad", where,
+                        [&] { node_->set_grad(shared ? copy_of(grad, where) : grad.value_, {}); });
 }
 
 std::string describe(const Tensor& tensor) {

@@ -10,6 +10,7 @@
 #include <typeinfo>
 #include <unordered_set>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
@@ -98,8 +99,14 @@ bool Module::must_look(const Call& call) const noexcept {
 
 void Module::look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
                   const Where& where) {
+  chainrule::detail::naming_memory("Module", where, [&] { find_unknown(results, inputs, where); });
+  looked_.store(true, std::memory_order_relaxed);
+}
+
+void Module::find_unknown(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
+                          const Where& where) const {
   std::unordered_set<const Node*> known;
-  for (const Tensor& parameter : parameters()) known.insert(parameter.node());
+  for (const Tensor& parameter : parameters(where)) known.insert(parameter.node());
   std::vector<Tensor> given;
   for (const Tensor* input : inputs) given.push_back(*input);
   const Traversal before(given, Traversal::Visit::differentiable);
@@ -123,7 +130,6 @@ void Module::look(std::span<const Tensor> results, std::span<const Tensor* const
         "declare it with parameter(\"name\", …), or the module that it belongs to with "
         "child(\"name\", …); detach() what is not to be trained");
   }
-  looked_.store(true, std::memory_order_relaxed);
 }
 
 // --- registration ---
@@ -177,6 +183,11 @@ void Module::changed() noexcept {
 }
 
 Parameter Module::parameter(std::string_view name, Tensor initial, Where where) {
+  return Parameter(chainrule::detail::naming_memory(
+      "parameter", where, [&] { return register_parameter(name, std::move(initial), where); }));
+}
+
+Tensor Module::register_parameter(std::string_view name, Tensor initial, const Where& where) {
   check_name(name, where);
   const auto what = [&] { return fmt::format("{}: parameter \"{}\"", class_name(), name); };
   if (!initial.defined())
@@ -201,10 +212,15 @@ Parameter Module::parameter(std::string_view name, Tensor initial, Where where) 
   }
   parameters_.push_back({std::string(name), initial});
   changed();
-  return Parameter(std::move(initial));
+  return initial;
 }
 
 Buffer Module::buffer(std::string_view name, Tensor initial, Where where) {
+  return Buffer(chainrule::detail::naming_memory(
+      "buffer", where, [&] { return register_buffer(name, std::move(initial), where); }));
+}
+
+Tensor Module::register_buffer(std::string_view name, Tensor initial, const Where& where) {
   check_name(name, where);
   if (!initial.defined())
     throw ValueError(fmt::format("{}: buffer \"{}\": the initial value is an undefined tensor",
@@ -216,10 +232,14 @@ Buffer Module::buffer(std::string_view name, Tensor initial, Where where) {
                     where, "declare it as a parameter, or take its elements alone: detach()");
   initial = Tensor(own(std::move(initial))).named(name, where);
   buffers_.push_back({std::string(name), initial});
-  return Buffer(std::move(initial));
+  return initial;
 }
 
 void Module::adopt(std::string_view name, Module* module, const Where& where) {
+  chainrule::detail::naming_memory("child", where, [&] { register_child(name, module, where); });
+}
+
+void Module::register_child(std::string_view name, Module* module, const Where& where) {
   check_name(name, where);
   if (!module)
     throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name),
@@ -252,43 +272,51 @@ void Module::walk(const std::string& prefix, Visit&& visit) const {
   for (const NamedModule& child : children_) child.module->walk(join(prefix, child.name), visit);
 }
 
-std::vector<NamedTensor> Module::named_parameters() const {
-  std::vector<NamedTensor> all;
-  std::unordered_set<const Node*> seen;
-  walk("", [&](const std::string& path, const Module& module) {
-    for (const NamedTensor& entry : module.parameters_)
-      if (seen.insert(entry.tensor.node()).second)
+std::vector<NamedTensor> Module::named_parameters(Where where) const {
+  return chainrule::detail::naming_memory("named_parameters", where, [&] {
+    std::vector<NamedTensor> all;
+    std::unordered_set<const Node*> seen;
+    walk("", [&](const std::string& path, const Module& module) {
+      for (const NamedTensor& entry : module.parameters_)
+        if (seen.insert(entry.tensor.node()).second)
+          all.push_back({join(path, entry.name), entry.tensor});
+    });
+    return all;
+  });
+}
+
+std::vector<Tensor> Module::parameters(Where where) const {
+  return chainrule::detail::naming_memory("parameters", where, [&] {
+    std::vector<Tensor> all;
+    for (NamedTensor& entry : named_parameters(where)) all.push_back(std::move(entry.tensor));
+    return all;
+  });
+}
+
+std::vector<NamedTensor> Module::named_buffers(Where where) const {
+  return chainrule::detail::naming_memory("named_buffers", where, [&] {
+    std::vector<NamedTensor> all;
+    walk("", [&](const std::string& path, const Module& module) {
+      for (const NamedTensor& entry : module.buffers_)
         all.push_back({join(path, entry.name), entry.tensor});
+    });
+    return all;
   });
-  return all;
 }
 
-std::vector<Tensor> Module::parameters() const {
-  std::vector<Tensor> all;
-  for (NamedTensor& entry : named_parameters()) all.push_back(std::move(entry.tensor));
-  return all;
-}
-
-std::vector<NamedTensor> Module::named_buffers() const {
-  std::vector<NamedTensor> all;
-  walk("", [&](const std::string& path, const Module& module) {
-    for (const NamedTensor& entry : module.buffers_)
-      all.push_back({join(path, entry.name), entry.tensor});
+std::vector<NamedModule> Module::named_modules(Where where) {
+  return chainrule::detail::naming_memory("named_modules", where, [&] {
+    std::vector<NamedModule> all;
+    walk("", [&](const std::string& path, const Module& module) {
+      all.push_back({path, const_cast<Module*>(&module)});
+    });
+    return all;
   });
-  return all;
 }
 
-std::vector<NamedModule> Module::named_modules() {
-  std::vector<NamedModule> all;
-  walk("", [&](const std::string& path, const Module& module) {
-    all.push_back({path, const_cast<Module*>(&module)});
-  });
-  return all;
-}
-
-std::int64_t Module::parameter_count() const {
+std::int64_t Module::parameter_count(Where where) const {
   std::int64_t count = 0;
-  for (const Tensor& parameter : parameters()) count += parameter.numel();
+  for (const Tensor& parameter : parameters(where)) count += parameter.numel();
   return count;
 }
 
@@ -309,8 +337,9 @@ void Module::train(bool on) {
   for (const NamedModule& child : children_) child.module->train(on);
 }
 
-void Module::zero_grad() {
-  for (Tensor& parameter : parameters()) parameter.zero_grad();
+void Module::zero_grad() noexcept {
+  for (NamedTensor& entry : parameters_) entry.tensor.zero_grad();
+  for (const NamedModule& child : children_) child.module->zero_grad();
 }
 
 // --- printing ---
@@ -345,7 +374,11 @@ std::string Module::class_name() const {
 
 std::string Module::description() const { return class_name(); }
 
-std::string Module::to_string() const {
+std::string Module::to_string(Where where) const {
+  return chainrule::detail::naming_memory("to_string", where, [&] { return written(where); });
+}
+
+std::string Module::written(const Where& where) const {
   struct Line {
     std::string text;
     std::int64_t count;
@@ -357,7 +390,7 @@ std::string Module::to_string() const {
     const auto name = [](std::string_view text) { return text.substr(text.rfind('.') + 1); };
     std::string text(2 * depth, ' ');
     if (!path.empty()) text += fmt::format("{}: ", name(path));
-    lines.push_back({text + module.description(), module.parameter_count()});
+    lines.push_back({text + module.description(), module.parameter_count(where)});
     if (!module.lists_parameters()) return;
     const std::string indent(2 * depth + 2, ' ');
     for (const NamedTensor& entry : module.parameters_)
@@ -385,7 +418,7 @@ std::string Module::to_string() const {
 }
 
 std::ostream& operator<<(std::ostream& out, const Module& module) {
-  return out << module.to_string();
+  return out << module.to_string(Where());
 }
 
 }  // namespace chainrule::nn

@@ -79,16 +79,16 @@ class Module {
 
   /// All parameters: those of this module, then those of its children, each in the order of
   /// declaration. One that stands in several places is given once, under its first name.
-  std::vector<Tensor> parameters() const;
-  std::vector<NamedTensor> named_parameters() const;
+  std::vector<Tensor> parameters(Where where = Where::current()) const;
+  std::vector<NamedTensor> named_parameters(Where where = Where::current()) const;
   /// The tensors of the state that are not trained, in the same order.
-  std::vector<NamedTensor> named_buffers() const;
+  std::vector<NamedTensor> named_buffers(Where where = Where::current()) const;
   /// The modules right below this one, with their names in it.
   std::vector<NamedModule> children() const { return children_; }
   /// This module, named "", and all below it, each before its children.
-  std::vector<NamedModule> named_modules();
+  std::vector<NamedModule> named_modules(Where where = Where::current());
   /// How many numbers are trained.
-  std::int64_t parameter_count() const;
+  std::int64_t parameter_count(Where where = Where::current()) const;
   /// Where this module stands below the outermost one: "encoder.fc1", or "".
   std::string path() const;
 
@@ -100,13 +100,13 @@ class Module {
   void eval() { train(false); }
   bool is_training() const noexcept { return training_; }
   /// Removes the gradients of all parameters.
-  void zero_grad();
+  void zero_grad() noexcept;
 
   // --- printing ---
 
   /// The tree of modules, with the shapes of their parameters and how many numbers they hold. Of
   /// ready-made layers the description says the shapes.
-  std::string to_string() const;
+  std::string to_string(Where where = Where::current()) const;
   friend std::ostream& operator<<(std::ostream& out, const Module& module);
   /// What to_string() and errors call this module: the name of its class, or "Module" where that
   /// was compiled with -fno-rtti. Ready-made layers add their sizes: "Linear(64, 32)".
@@ -180,6 +180,9 @@ class Module {
   // For messages of the registration, in which a module may not have the members yet that its
   // description() reads.
   std::string class_name() const;
+  Tensor register_parameter(std::string_view name, Tensor initial, const Where& where);
+  Tensor register_buffer(std::string_view name, Tensor initial, const Where& where);
+  void register_child(std::string_view name, Module* module, const Where& where);
   void adopt(std::string_view name, Module* module, const Where& where);
   void leave_parent() noexcept;
   void check_name(std::string_view name, const Where& where) const;
@@ -188,6 +191,9 @@ class Module {
   bool must_look(const Call& call) const noexcept;
   void look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
             const Where& where);
+  void find_unknown(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
+                    const Where& where) const;
+  std::string written(const Where& where) const;
   template <class Visit>
   void walk(const std::string& prefix, Visit&& visit) const;
 

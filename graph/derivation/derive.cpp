@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
@@ -107,12 +107,12 @@ class DerivationBuilder {
 };
 
 Derivation derive(const Tensor& loss, Where where) {
-  return detail::naming_memory(
+  return detail::naming_all_memory(
       "derive", where, [&] { return DerivationBuilder(Chain(loss, "derive", where)).build(); });
 }
 
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
-  return detail::naming_memory("derive", where, [&] {
+  return detail::naming_all_memory("derive", where, [&] {
     return DerivationBuilder(Chain(loss, inputs, "derive", where)).build();
   });
 }

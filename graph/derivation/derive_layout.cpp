@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/print.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
@@ -175,121 +176,134 @@ constexpr const char* limits =
 }  // namespace
 
 std::string Derivation::text(const DerivationView& view) const {
-  const std::vector<Row> rows = rows_of(steps_, view);
-  std::size_t left = 0, right = 0, remark = 0;
-  for (const Row& row : rows) {
-    left = std::max(left, width_of(row.left.text));
-    if (!row.remark.empty() || !row.numbers.empty())
-      right = std::max(right, width_of(row.right.text));
-    remark = std::max(remark, width_of(row.remark));
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    std::string line = row.is_summary ? "(" + row.right.text + ")"
-                                      : padded(row.left.text, left) + " = " + row.right.text;
-    if (!row.remark.empty() || !row.numbers.empty()) {
-      line = padded(line, left + 3 + right);
-      if (remark > 0)
-        line += "    " + (row.numbers.empty() ? row.remark : padded(row.remark, remark));
+  return detail::naming_all_memory("Derivation::text", view.where, [&] {
+    const std::vector<Row> rows = rows_of(steps_, view);
+    std::size_t left = 0, right = 0, remark = 0;
+    for (const Row& row : rows) {
+      left = std::max(left, width_of(row.left.text));
+      if (!row.remark.empty() || !row.numbers.empty())
+        right = std::max(right, width_of(row.right.text));
+      remark = std::max(remark, width_of(row.remark));
     }
-    if (!row.numbers.empty()) line += "    " + row.numbers;
-    text += line + '\n';
-    if (!view.values) continue;
-    for (const Step* step : row.of) {
-      const std::string value = fmt::format("{} = {}", step->gradient.text,
-                                            to_string(step->value.detach(), {.line_width = 90}));
-      for (std::size_t at = 0; at < value.size();) {
-        const std::size_t end = std::min(value.find('\n', at), value.size());
-        const std::size_t indent = at == 0 ? 4 : 4 + width_of(step->gradient.text) + 3;
-        text += std::string(indent, ' ') + value.substr(at, end - at) + '\n';
-        at = end + 1;
+    std::string text;
+    for (const Row& row : rows) {
+      std::string line = row.is_summary ? "(" + row.right.text + ")"
+                                        : padded(row.left.text, left) + " = " + row.right.text;
+      if (!row.remark.empty() || !row.numbers.empty()) {
+        line = padded(line, left + 3 + right);
+        if (remark > 0)
+          line += "    " + (row.numbers.empty() ? row.remark : padded(row.remark, remark));
+      }
+      if (!row.numbers.empty()) line += "    " + row.numbers;
+      text += line + '\n';
+      if (!view.values) continue;
+      for (const Step* step : row.of) {
+        const std::string value = fmt::format("{} = {}", step->gradient.text,
+                                              to_string(step->value.detach(), {.line_width = 90}));
+        for (std::size_t at = 0; at < value.size();) {
+          const std::size_t end = std::min(value.find('\n', at), value.size());
+          const std::size_t indent = at == 0 ? 4 : 4 + width_of(step->gradient.text) + 3;
+          text += std::string(indent, ' ') + value.substr(at, end - at) + '\n';
+          at = end + 1;
+        }
       }
     }
-  }
-  const char* where = "where";
-  for (const Definition& definition : definitions_) {
-    if (definition.only_in_full && !view.steps) continue;
-    text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.name.text,
-                        definition.formula.text);
-  }
-  return view.limits ? text + limits + '\n' : text;
+    const char* where = "where";
+    for (const Definition& definition : definitions_) {
+      if (definition.only_in_full && !view.steps) continue;
+      text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.name.text,
+                          definition.formula.text);
+    }
+    return view.limits ? text + limits + '\n' : text;
+  });
 }
 
 std::string Derivation::latex(const DerivationView& view) const {
-  std::string text = view.limits ? fmt::format("% {}\n", limits) : "";
-  text += "\\begin{align*}\n";
-  std::string end;
-  const auto line = [&](const std::string& left, const std::string& right,
-                        const std::string& remark) {
-    text += end + fmt::format("  {} &= {}", left, right);
-    if (!remark.empty()) text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
-    end = " \\\\\n";
-  };
-  each_line(*this, view, {&Written::latex, derivation::value_in_latex, ""}, line);
-  return text + "\n\\end{align*}\n";
+  return detail::naming_all_memory("Derivation::latex", view.where, [&] {
+    std::string text = view.limits ? fmt::format("% {}\n", limits) : "";
+    text += "\\begin{align*}\n";
+    std::string end;
+    const auto line = [&](const std::string& left, const std::string& right,
+                          const std::string& remark) {
+      text += end + fmt::format("  {} &= {}", left, right);
+      if (!remark.empty())
+        text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
+      end = " \\\\\n";
+    };
+    each_line(*this, view, {&Written::latex, derivation::value_in_latex, ""}, line);
+    return text + "\n\\end{align*}\n";
+  });
 }
 
 std::string Derivation::markdown(const DerivationView& view) const {
-  const std::vector<Row> rows = rows_of(steps_, view);
-  std::vector<std::string> titles{"gradient", "formula"};
-  if (std::ranges::any_of(rows, [](const Row& row) { return !row.remark.empty(); }))
-    titles.emplace_back("");
-  const bool numbers = view.shapes || view.norms;
-  const bool remarks = titles.size() > 2;
-  if (numbers)
-    titles.emplace_back(view.shapes && view.norms ? "shape, norm" : view.shapes ? "shape" : "norm");
-  if (view.values) titles.emplace_back("value");
-  std::string text = "| " + joined(titles, " | ") + " |\n|";
-  for (std::size_t i = 0; i < titles.size(); ++i) text += "---|";
-  text += '\n';
-  const auto math = [](const std::string& latex) {
-    return latex.empty() ? latex : "$" + latex + "$";
-  };
-  for (const Row& row : rows) {
-    std::vector<std::string> cells{math(row.left.latex), math(row.right.latex)};
-    if (remarks) cells.push_back(row.remark);
-    if (numbers) cells.push_back(row.numbers);
-    if (view.values) {
-      std::vector<std::string> values;
-      for (const Step* step : row.of)
-        values.push_back(math(derivation::value_in_latex(step->value)));
-      cells.push_back(joined(values, ", "));
-    }
-    text += '|';
-    for (const std::string& cell : cells)
-      text += cell.empty() ? " |" : " " + derivation::in_markdown_cell(cell) + " |";
+  return detail::naming_all_memory("Derivation::markdown", view.where, [&] {
+    const std::vector<Row> rows = rows_of(steps_, view);
+    std::vector<std::string> titles{"gradient", "formula"};
+    if (std::ranges::any_of(rows, [](const Row& row) { return !row.remark.empty(); }))
+      titles.emplace_back("");
+    const bool numbers = view.shapes || view.norms;
+    const bool remarks = titles.size() > 2;
+    if (numbers)
+      titles.emplace_back(view.shapes && view.norms ? "shape, norm"
+                          : view.shapes             ? "shape"
+                                                    : "norm");
+    if (view.values) titles.emplace_back("value");
+    std::string text = "| " + joined(titles, " | ") + " |\n|";
+    for (std::size_t i = 0; i < titles.size(); ++i) text += "---|";
     text += '\n';
-  }
-  std::string list;
-  for (const Definition& definition : definitions_)
-    if (view.steps || !definition.only_in_full)
-      list += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
-  if (!list.empty()) text += "\nwhere\n" + list + "\n";
-  return view.limits ? text + "\n" + limits + "\n" : text;
+    const auto math = [](const std::string& latex) {
+      return latex.empty() ? latex : "$" + latex + "$";
+    };
+    for (const Row& row : rows) {
+      std::vector<std::string> cells{math(row.left.latex), math(row.right.latex)};
+      if (remarks) cells.push_back(row.remark);
+      if (numbers) cells.push_back(row.numbers);
+      if (view.values) {
+        std::vector<std::string> values;
+        for (const Step* step : row.of)
+          values.push_back(math(derivation::value_in_latex(step->value)));
+        cells.push_back(joined(values, ", "));
+      }
+      text += '|';
+      for (const std::string& cell : cells)
+        text += cell.empty() ? " |" : " " + derivation::in_markdown_cell(cell) + " |";
+      text += '\n';
+    }
+    std::string list;
+    for (const Definition& definition : definitions_)
+      if (view.steps || !definition.only_in_full)
+        list += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
+    if (!list.empty()) text += "\nwhere\n" + list + "\n";
+    return view.limits ? text + "\n" + limits + "\n" : text;
+  });
 }
 
 std::string Derivation::html(const DerivationView& view) const {
-  return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-         "<title>Derivation</title>\n<style>\n"
-         "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
-         "</style>\n<h1>Derivation</h1>\n" +
-         html_table(view) + "</html>\n";
+  return detail::naming_all_memory("Derivation::html", view.where, [&] {
+    return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+           "<title>Derivation</title>\n<style>\n"
+           "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
+           "</style>\n<h1>Derivation</h1>\n" +
+           html_table(view) + "</html>\n";
+  });
 }
 
 std::string Derivation::html_table(const DerivationView& view) const {
-  std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
-  const auto math = [](const std::string& inside) {
-    return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
-  };
-  const auto line = [&](const std::string& left, const std::string& right,
-                        const std::string& remark) {
-    text +=
-        fmt::format("<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
-                    math(left), math(right), derivation::in_markup(remark));
-  };
-  each_line(*this, view, {&Written::mathml, derivation::value_in_mathml, "abbreviation"}, line);
-  text += "</table>\n";
-  return view.limits ? text + "<p>" + limits + "</p>\n" : text;
+  return detail::naming_all_memory("Derivation::html_table", view.where, [&] {
+    std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
+    const auto math = [](const std::string& inside) {
+      return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
+    };
+    const auto line = [&](const std::string& left, const std::string& right,
+                          const std::string& remark) {
+      text += fmt::format(
+          "<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
+          math(left), math(right), derivation::in_markup(remark));
+    };
+    each_line(*this, view, {&Written::mathml, derivation::value_in_mathml, "abbreviation"}, line);
+    text += "</table>\n";
+    return view.limits ? text + "<p>" + limits + "</p>\n" : text;
+  });
 }
 
 }  // namespace chainrule

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <vector>
 
-#include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/emission/files.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
@@ -62,25 +62,27 @@ class Files {
 }  // namespace
 
 void EmittedCode::write(const std::filesystem::path& folder, Where where) const {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    throw IoError(fmt::format("emit_cpp: cannot write {}: the folder cannot be made: {}",
-                              folder.string(), error.message()),
-                  where, "give a folder, or a place where one can be made");
-  Files files(where);
-  files.write(folder / (name + ".hpp"), header);
-  files.write(folder / (name + "_values.hpp"), values);
-  files.write(folder / (name + "_test.cpp"), test);
-  files.name_all();
+  detail::naming_all_memory("EmittedCode::write", where, [&] {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error)
+      throw IoError(fmt::format("emit_cpp: cannot write {}: the folder cannot be made: {}",
+                                folder.string(), error.message()),
+                    where, "give a folder, or a place where one can be made");
+    Files files(where);
+    files.write(folder / (name + ".hpp"), header);
+    files.write(folder / (name + "_values.hpp"), values);
+    files.write(folder / (name + "_test.cpp"), test);
+    files.name_all();
+  });
 }
 
 EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options, Where where) {
-  if (!emission::Identifiers::is_namespace(options.name))
-    throw ValueError(
-        fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name), where,
-        "letters, digits and underscores, beginning with a letter, that mean nothing yet");
-  return detail::naming_memory("emit_cpp", where, [&] {
+  return detail::naming_all_memory("emit_cpp", where, [&] {
+    if (!emission::Identifiers::is_namespace(options.name))
+      throw ValueError(
+          fmt::format("emit_cpp: \"{}\" cannot name a namespace of C++", options.name), where,
+          "letters, digits and underscores, beginning with a letter, that mean nothing yet");
     const derivation::Chain chain(loss, "emit_cpp", where);
     const emission::Program program(chain, options.predict, where);
     return EmittedCode{options.name, emission::header_file(program, options.name),

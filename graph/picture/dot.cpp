@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/picture/view.hpp>
 #include <chainrule/graph/traversal.hpp>
 
@@ -40,7 +40,7 @@ std::string statement(const Node& node, std::size_t i) {
 }  // namespace
 
 std::string to_dot(std::span<const Tensor> outputs, Where where) {
-  return detail::naming_memory("to_dot", where, [&] {
+  return detail::naming_all_memory("to_dot", where, [&] {
     for (const Tensor& output : outputs) output.value(where, "to_dot", "output");
     const Traversal traversal(outputs, Traversal::Visit::everything);
     std::string text = "digraph chainrule {\n  rankdir=BT;\n  node [fontname=\"Helvetica\"];\n";

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/op.hpp>
-#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
@@ -304,7 +304,7 @@ std::string graph_svg(const Tensor& loss, const PictureOptions& options, Where w
         fmt::format("graph_svg: fold_modules = {}: a number of names cannot be negative",
                     options.fold_modules),
         where, "0 folds none, 1 the outermost");
-  return detail::naming_memory("graph_svg", where, [&] {
+  return detail::naming_all_memory("graph_svg", where, [&] {
     Picture picture(loss, "graph_svg", where);
     const std::vector<std::string> modules = picture.modules_at(options.fold_modules);
     return picture.svg(
@@ -313,7 +313,7 @@ std::string graph_svg(const Tensor& loss, const PictureOptions& options, Where w
 }
 
 std::string graph_html(const Tensor& loss, Where where) {
-  return detail::naming_memory("graph_html", where, [&] {
+  return detail::naming_all_memory("graph_html", where, [&] {
     Picture picture(loss, "graph_html", where);
     const std::vector<std::string> modules = picture.modules_at(1);
     const std::set<std::string> all = names_in(modules);

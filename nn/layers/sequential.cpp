@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 
 namespace chainrule::nn {
@@ -20,9 +21,14 @@ Activation activation_of(const std::type_info& type) {
 }  // namespace
 
 Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
-  modules_.reserve(modules_.size() + 1);
-  modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
-  plan();
+  if (!module)
+    throw ValueError("Sequential: there is no module to append", where,
+                     "the pointer is null: was it moved from?");
+  chainrule::detail::naming_memory("Sequential", where, [&] {
+    modules_.reserve(modules_.size() + 1);
+    modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
+    plan();
+  });
   return *this;
 }
 

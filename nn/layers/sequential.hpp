@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/nn/layers/linear.hpp>
 #include <chainrule/nn/module.hpp>
 
@@ -37,14 +38,18 @@ class Sequential : public Module {
   template <class... Modules>
     requires(std::derived_from<Modules, Module> && ...)
   explicit Sequential(Modules&&... modules) {
-    (append(std::move(modules)), ...);
+    (append(std::move(modules), Where()), ...);  // of which nobody knows the line
   }
 
   /// Adds a module at the end.
   template <class M>
     requires std::derived_from<M, Module>
   Sequential& append(M&& module, Where where = Where::current()) {
-    return append(std::unique_ptr<Module>(std::make_unique<M>(std::move(module))), where);
+    return append(
+        chainrule::detail::naming_memory(
+            "Sequential", where,
+            [&] { return std::unique_ptr<Module>(std::make_unique<M>(std::move(module))); }),
+        where);
   }
   Sequential& append(std::unique_ptr<Module> module, Where where = Where::current());
 

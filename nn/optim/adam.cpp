@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::nn {
@@ -81,14 +82,15 @@ Adam::Adam(const char* name, std::vector<Tensor> parameters, double learning_rat
            AdamOptions options, bool decoupled, const Where& where)
     : Optimizer(name, std::move(parameters), learning_rate, options.allow_missing, where),
       options_(options),
-      decoupled_(decoupled),
-      moments_(this->parameters().size()) {
+      decoupled_(decoupled) {
   const auto [beta1, beta2] = options.betas;
   check_option("first beta", beta1, beta1 >= 0 && beta1 < 1, "not from 0 to below 1", where);
   check_option("second beta", beta2, beta2 >= 0 && beta2 < 1, "not from 0 to below 1", where);
   const char* range = "negative or not finite";
   check_option("eps", options.eps, options.eps >= 0, range, where);
   check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range, where);
+  chainrule::detail::naming_memory(name, where,
+                                   [&] { moments_.resize(this->parameters().size()); });
 }
 
 Adam::Adam(std::vector<Tensor> parameters, double learning_rate, AdamOptions options, Where where)

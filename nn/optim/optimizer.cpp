@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -15,7 +16,6 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
                      bool allow_missing, const Where& where)
     : name_(name),
       parameters_(std::move(parameters)),
-      update_counts_(parameters_.size()),
       learning_rate_(learning_rate),
       allow_missing_(allow_missing) {
   if (!(learning_rate > 0 && std::isfinite(learning_rate)))
@@ -26,6 +26,14 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
     throw ValueError(fmt::format("{}: there are no parameters to train", name), where,
                      "give model.parameters(); a module's members are registered by child() and "
                      "parameter()");
+  chainrule::detail::naming_memory(name, where, [&] {
+    check_parameters(where);
+    update_counts_.resize(parameters_.size());
+  });
+}
+
+void Optimizer::check_parameters(const Where& where) const {
+  const char* name = name_;
   std::unordered_set<const Node*> seen;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& parameter = parameters_[i];

@@ -19,9 +19,10 @@ namespace chainrule::nn {
 ///       optimizer.step();
 ///     }
 ///
-/// Of a parameter of which only a few rows were looked up the gradient is these rows: an optimizer
-/// whose update leaves alone what has no gradient (SGD without momentum and weight decay) costs
-/// what they cost, another one as much as the whole parameter.
+/// Of a parameter of which only a few rows were read, by take(), w[i] or w[slice(i, j)], the
+/// gradient is these rows (Tensor::grad() says where it is not): an optimizer whose update leaves
+/// alone what has no gradient (SGD without momentum and weight decay) costs what they cost, another
+/// one as much as the whole parameter.
 ///
 /// An optimizer writes into the parameters, in place and unrecorded, and moves their versions. Its
 /// options hold for all of its parameters: where some are to have others (no weight decay for
@@ -83,6 +84,7 @@ class Optimizer {
   std::string describe_parameter(std::size_t i) const;
 
  private:
+  void check_parameters(const Where& where) const;
   void check_gradients(const Where& where) const;
 
   const char* name_;

@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::nn {
@@ -76,7 +77,9 @@ SGD::SGD(std::vector<Tensor> parameters, double learning_rate, SGDOptions option
   check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range, where);
   if (options.nesterov && !(options.momentum > 0 && options.dampening == 0))
     throw ValueError("SGD: nesterov needs a momentum, and no dampening", where);
-  momentum_.resize(options.momentum != 0 ? this->parameters().size() : 0);
+  chainrule::detail::naming_memory("SGD", where, [&] {
+    momentum_.resize(options.momentum != 0 ? this->parameters().size() : 0);
+  });
 }
 
 void SGD::prepare(std::size_t i, const Value& parameter) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/shape/assign.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
@@ -268,27 +269,39 @@ Tensor stack(std::initializer_list<Tensor> tensors, int axis, Where where) {
   return stack(Inputs(tensors.begin(), tensors.size()), axis, where);
 }
 
+namespace {
+
+int axis_to_split(const Tensor& x, int axis, const Where& where) {
+  const int rank = x.value(where, "split", "operand x").rank();
+  if (rank == 0)
+    throw ShapeError(fmt::format("split: {} has no axes", describe(x)), where,
+                     "unsqueeze(x, 0) gives it one");
+  return normalize_axis("split", axis, rank, x, where);
+}
+
+}  // namespace
+
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis, Where where) {
   if (size <= 0)
     throw ValueError(fmt::format("split: parts of {} positions, but 1 or more are needed", size),
                      where);
-  const int at =
-      normalize_axis("split", axis, x.value(where, "split", "operand x").rank(), x, where);
+  const int at = axis_to_split(x, axis, where);
   const std::int64_t extent = x.size(at);
-  std::vector<Tensor> parts;
-  std::int64_t start = 0;
-  do {
-    const std::int64_t count = std::min(size, extent - start);
-    parts.push_back(slice(x, at, start, start + count, 1, where));
-    start += count;
-  } while (start < extent);
-  return parts;
+  return detail::naming_memory("split", where, [&] {
+    std::vector<Tensor> parts;
+    std::int64_t start = 0;
+    do {
+      const std::int64_t count = std::min(size, extent - start);
+      parts.push_back(slice(x, at, start, start + count, 1, where));
+      start += count;
+    } while (start < extent);
+    return parts;
+  });
 }
 
 std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, int axis,
                           Where where) {
-  const int at =
-      normalize_axis("split", axis, x.value(where, "split", "operand x").rank(), x, where);
+  const int at = axis_to_split(x, axis, where);
   const std::int64_t extent = x.size(at);
   std::int64_t left = extent;
   bool fits = true;
@@ -299,14 +312,16 @@ std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, 
   if (!fits || left != 0)
     throw ShapeError(fmt::format("split: parts of {} positions do not make up axis {} of {}",
                                  fmt::join(sizes, " + "), at, describe(x)),
-                     where);
-  std::vector<Tensor> parts;
-  std::int64_t start = 0;
-  for (const std::int64_t size : sizes) {
-    parts.push_back(slice(x, at, start, start + size, 1, where));
-    start += size;
-  }
-  return parts;
+                     where, fmt::format("their sum is its extent, {}", extent));
+  return detail::naming_memory("split", where, [&] {
+    std::vector<Tensor> parts;
+    std::int64_t start = 0;
+    for (const std::int64_t size : sizes) {
+      parts.push_back(slice(x, at, start, start + size, 1, where));
+      start += size;
+    }
+    return parts;
+  });
 }
 std::vector<Tensor> split(const Tensor& x, std::initializer_list<std::int64_t> sizes, int axis,
                           Where where) {

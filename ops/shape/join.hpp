@@ -28,7 +28,7 @@ Tensor stack(std::initializer_list<Tensor> tensors, int axis = 0, Where where = 
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis = 0,
                           Where where = Where::current());
 /// Views of sizes[0], sizes[1] … positions along `axis`. Throws ShapeError unless they add up to
-/// its extent.
+/// its extent, and for a scalar.
 std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, int axis = 0,
                           Where where = Where::current());
 std::vector<Tensor> split(const Tensor& x, std::initializer_list<std::int64_t> sizes, int axis = 0,

@@ -46,7 +46,7 @@ TEST_CASE("tensor: what it holds") {
   CHECK(x.name().empty());
   CHECK_FALSE(x.grad().defined());
   CHECK(error_of<IndexError>([&] { x.size(2); }) ==
-        "size: axis 2 of (2, 3), which has 2 axes\n  at HERE");
+        "size: axis 2 of (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK_THROWS_AS(x.size(-3), IndexError);
 }
 
@@ -96,11 +96,13 @@ TEST_CASE("tensor: item and at convert, and check") {
   CHECK(transposed(x).at({0, 1}) == 3.5);
   CHECK(tensor(4.0).at({}) == 4);
   CHECK(error_of<IndexError>([&] { x.at({0, 2}); }) ==
-        "at: index 2 is out of range for axis 1 of x (2, 2)\n  at HERE");
+        "at: index 2 is out of range for axis 1 of x (2, 2)\n  at HERE\n  hint: positions go "
+        "from -2 to 1");
   CHECK(error_of<IndexError>([&] { x.at({-3, 0}); }) ==
-        "at: index -3 is out of range for axis 0 of x (2, 2)\n  at HERE");
+        "at: index -3 is out of range for axis 0 of x (2, 2)\n  at HERE\n  hint: positions go "
+        "from -2 to 1");
   CHECK(error_of<IndexError>([&] { x.at({1}); }) ==
-        "at: 1 indices for x (2, 2), which has 2 axes\n  at HERE");
+        "at: 1 indices for x (2, 2), which has 2 axes\n  at HERE\n  hint: give one for each axis");
   CHECK_THROWS_AS(zeros({0}).at({0}), IndexError);
 }
 
@@ -229,6 +231,24 @@ TEST_CASE("tensor: a parameter's gradient can be put and removed") {
         "convert it: to(gradient, f32)");
   CHECK(error_of<GradError>([] { zeros({2}).set_grad(ones({2})); }) ==
         "set_grad: (2,) is not a parameter\n  at HERE\n  hint: call requires_grad_() on it first");
+}
+
+TEST_CASE("tensor: one that is undefined has no gradient, and gets none") {
+  const std::string rest =
+      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() "
+      "of a tensor that has none";
+  CHECK(error_of<ValueError>([] { Tensor().grad(); }) == "grad" + rest);
+  CHECK(error_of<ValueError>([] { Tensor().set_grad(ones({2})); }) == "set_grad" + rest);
+  CHECK(error_of<ValueError>([] { Tensor().set_grad({}); }) == "set_grad" + rest);
+  CHECK(error_of<ValueError>([] { zeros_like({}); }) == "zeros_like" + rest);
+  CHECK(error_of<ValueError>([] { ones_like({}); }) == "ones_like" + rest);
+}
+
+TEST_CASE("tensor: a gradient that was put shares its memory until a backward adds to it") {
+  Tensor w = zeros({2}).requires_grad_(), g = ones({2});
+  w.set_grad(g);
+  g.mutable_data<float>()[0] = 5;
+  CHECK(w.grad().at({0}) == 5);
 }
 
 TEST_CASE("tensor: nothing can be assigned to a temporary handle") {

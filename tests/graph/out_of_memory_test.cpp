@@ -2,14 +2,19 @@
 // changed, and the next call is right. Memory for tensors and nodes, and that of containers and
 // texts; without pools (in the sanitizers' build) each block for itself.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/allocator.hpp>
@@ -28,11 +33,13 @@
 #include <chainrule/nn/layers/sequential.hpp>
 #include <chainrule/nn/losses/losses.hpp>
 #include <chainrule/nn/optim/adam.hpp>
+#include <chainrule/nn/optim/sgd.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/count_malloc.hpp>
 
@@ -211,6 +218,88 @@ TEST_CASE("out of memory: gradients, forward mode, and look-ups in a large table
         return text;
       },
       300, [&] { Tensor(w).zero_grad(); });
+}
+
+namespace {
+
+// With every request for memory failing in turn, in a call that makes nothing for the caller but
+// its result: an error that names a line of this file, and no other exception.
+template <class Prepare, class F>
+void check_names(const std::string& what, Prepare prepare, F f) {
+  CAPTURE(what);
+  if (!CountMalloc::available) return;
+  int failures = 0;
+  for (std::int64_t request = 1; request < 20'000; request += request < 300 ? 1 : 97) {
+    auto prepared = prepare();
+    std::string text = "nothing failed";
+    bool reached = false;
+    {
+      const FailMalloc fail(request);
+      try {
+        f(prepared);
+      } catch (const Error& error) {  // a file that cannot be written is an IoError, also for this
+        text = error.what();
+        ++failures;
+      } catch (const std::bad_alloc&) {
+        text = "std::bad_alloc";
+      }
+      reached = fail.failed();
+    }
+    if (!reached) break;
+    CAPTURE(request);
+    CAPTURE(text);
+    // What was refused may have been a hint that is only nice to have.
+    const bool named =
+        text.find("\n  at ") != text.npos && text.find("out_of_memory_test.cpp:") != text.npos;
+    CHECK((named || text == "nothing failed"));
+  }
+  CHECK(failures > 0);
+}
+
+}  // namespace
+
+TEST_CASE("out of memory: whatever is called, the error names it and the line") {
+  const auto nothing = [] { return 0; };
+  const auto model = [] { return std::make_unique<Model>(); };
+  check_names("LayerNorm", nothing, [](int) { nn::LayerNorm layer(20); });
+  check_names("Linear", nothing, [](int) { nn::Linear layer(2, 3); });
+  check_names("parameters()", model, [](auto& m) { m->layers.parameters(); });
+  check_names("named_parameters()", model, [](auto& m) { m->layers.named_parameters(); });
+  check_names("to_string()", model, [](auto& m) { m->layers.to_string(); });
+  check_names("first call", model, [](auto& m) { m->layers(m->x); });
+  const auto parameters = [] { return std::vector<Tensor>{ones({30}).requires_grad_()}; };
+  check_names("SGD", parameters, [](auto& p) { nn::SGD(std::move(p), 0.1, {.momentum = 0.9}); });
+  check_names("Adam", parameters, [](auto& p) { nn::Adam(std::move(p), 0.1); });
+  const auto table = [] { return ones({500, 8}).requires_grad_(); };
+  check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
+  check_names("split", table, [](Tensor& t) { split(t, 100); });
+  const auto loss = [] {
+    const Tensor w = ones({2, 3}, f64).named("w").requires_grad_(), x = ones({3}, f64).named("x");
+    return sum(sigmoid(matmul(w, x).named("z")));
+  };
+  check_names("derive", loss, [](Tensor& l) { derive(l); });
+  check_names("emit_cpp", loss, [](Tensor& l) { emit_cpp(l); });
+  check_names("graph_svg", loss, [](Tensor& l) { graph_svg(l); });
+  check_names("graph_html", loss, [](Tensor& l) { graph_html(l); });
+  const auto derivation = [&] { return derive(loss()); };
+  check_names("text", derivation, [](Derivation& d) { d.text(); });
+  check_names("latex", derivation, [](Derivation& d) { d.latex(); });
+  check_names("markdown", derivation, [](Derivation& d) { d.markdown(); });
+  check_names("html", derivation, [](Derivation& d) { d.html(); });
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / fmt::format("chainrule_oom_{}", getpid());
+  check_names(
+      "write", [&] { return emit_cpp(loss()); }, [&](EmittedCode& code) { code.write(folder); });
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("out of memory: Module::zero_grad() asks for none") {
+  Model model;
+  model.loss().backward();
+  const CountMalloc calls;
+  model.layers.zero_grad();
+  CHECK(calls.calls() == 0);
+  for (const Tensor& each : model.layers.parameters()) CHECK_FALSE(each.grad().defined());
 }
 
 TEST_CASE("out of memory: derivations, their check, emitted code and pictures") {

@@ -266,7 +266,8 @@ TEST_CASE("sequential: errors") {
   CHECK(error_of<ValueError>([&] { model.get<nn::Linear>(1); }) ==
         "Sequential: module 1 is Identity, not Linear\n  at HERE");
   CHECK(error_of<ValueError>([&] { model.append(std::unique_ptr<nn::Module>()); }) ==
-        "Sequential: child \"2\": there is no module\n  at HERE");
+        "Sequential: there is no module to append\n  at HERE\n  hint: the pointer is null: was it "
+        "moved from?");
 }
 static_assert(!std::is_constructible_v<nn::Sequential, nn::Linear&>);  // only by std::move
 

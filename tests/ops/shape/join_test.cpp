@@ -86,8 +86,13 @@ TEST_CASE("join: split gives views that concat joins again") {
   CHECK(error_of<ValueError>([&] { split(x, 0); }) ==
         "split: parts of 0 positions, but 1 or more are needed\n  at HERE");
   CHECK(error_of<ShapeError>([&] { split(x.named("x"), {2, 4}, 1); }) ==
-        "split: parts of 2 + 4 positions do not make up axis 1 of x (2, 7)\n  at HERE");
+        "split: parts of 2 + 4 positions do not make up axis 1 of x (2, 7)\n  at HERE\n  hint: "
+        "their sum is its extent, 7");
   CHECK_THROWS_AS(split(x, {8, -1}, 1), ShapeError);
+  const std::string scalar =
+      "split: s () has no axes\n  at HERE\n  hint: unsqueeze(x, 0) gives it one";
+  CHECK(error_of<ShapeError>([] { split(tensor(1.0).named("s"), 1); }) == scalar);
+  CHECK(error_of<ShapeError>([] { split(tensor(1.0).named("s"), {1}); }) == scalar);
   CHECK_THROWS_AS(split(x, 1, 2), IndexError);
 }
 
@@ -140,7 +145,7 @@ TEST_CASE("join: what does not fit is named with the operand") {
   CHECK(error_of<ShapeError>([&] { concat({tensor(1.0), tensor(2.0)}); }) ==
         "concat: operand 0 has no axes: ()\n  at HERE\n  hint: stack() joins scalars");
   CHECK(error_of<IndexError>([&] { concat({a, a}, 2); }) ==
-        "concat: axis 2 of a (2, 3), which has 2 axes\n  at HERE");
+        "concat: axis 2 of a (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] { concat(std::vector<Tensor>{}); }) ==
         "concat: no tensors\n  at HERE\n  hint: the shape would be unknown");
   CHECK(error_of<ValueError>([&] { concat({a, Tensor()}); }) ==
