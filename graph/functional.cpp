@@ -42,6 +42,11 @@ Tensor call(const Function& f, std::span<const Tensor> places, const char* calle
   Tensor output = f(places);
   if (!output.defined())
     throw ValueError(fmt::format("{}: the function returned an undefined tensor", caller), where);
+  if (!is_floating(output.dtype()))
+    throw DTypeError(
+        fmt::format("{}: the function's result {} holds {}, and only f32 and f64 have gradients",
+                    caller, describe(output), name_of(output.dtype())),
+        where, "compute it in floating numbers: to(x, f32)");
   return output;
 }
 
@@ -75,6 +80,14 @@ bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
         return true;
   }
   return false;
+}
+
+std::vector<Tensor> joined(std::span<const Tensor> first, std::span<const Tensor> second) {
+  std::vector<Tensor> all;
+  all.reserve(first.size() + second.size());
+  all.insert(all.end(), first.begin(), first.end());
+  all.insert(all.end(), second.begin(), second.end());
+  return all;
 }
 
 // A result with its graph, if that is to be kept and there is one. Its elements are its own: with a
@@ -120,11 +133,6 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
   const EnableGrad recording;
   const std::vector<Tensor> places = fresh(inputs, caller, where);
   Tensor output = call(f, places, caller, where);
-  if (!is_floating(output.dtype()))
-    throw DTypeError(
-        fmt::format("{}: the function's result {} holds {}, and only f32 and f64 have gradients",
-                    caller, describe(output), name_of(output.dtype())),
-        where, "compute it in floating numbers: to(x, f32)");
   if (!cotangent && output.numel() != 1)
     throw GradError(
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
@@ -134,8 +142,7 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
   const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
                                  depends_on_others(output, places));
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
-  std::vector<Tensor> given(inputs.begin(), inputs.end());
-  given.push_back(seed);
+  const std::vector<Tensor> given = keep ? joined(inputs, {&seed, 1}) : std::vector<Tensor>();
   for (Tensor& gradient : grads)
     if (gradient.defined()) gradient = result_of(std::move(gradient), keep, given, where);
   return {result_of(std::move(output), keep, given, where), std::move(grads)};
@@ -274,8 +281,7 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
   Tensor output = call(f, places, "jvp", where);
   const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
                                  depends_on_others(output, places));
-  std::vector<Tensor> given(inputs.begin(), inputs.end());
-  given.insert(given.end(), tangents.begin(), tangents.end());
+  const std::vector<Tensor> given = keep ? joined(inputs, tangents) : std::vector<Tensor>();
   Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep, given, where);
   return {result_of(std::move(output), keep, given, where), std::move(tangent)};
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/shape/assign.hpp>
 
@@ -166,9 +167,12 @@ struct SliceOp final : LinearMap<SliceOp> {
   }
   bool give_part(Vjp& r) const {
     const Plan plan = plan_of(r.node().parameters());
-    if (const std::int64_t rows = row_count(plan); rows != 0 && r.takes_rows(0, rows)) {
-      r.give_rows(0, row_index(plan), r.g());
-      return true;
+    // Where a sum has begun, this is the quicker question.
+    if (!r.sum_of(0)) {
+      if (const std::int64_t rows = row_count(plan); rows != 0 && r.takes_rows(0, rows)) {
+        r.give_rows(0, row_index(plan), r.g());
+        return true;
+      }
     }
     const Ref<Value>* sum = r.sum_from_zeros(0);
     if (!sum) return false;
@@ -244,7 +248,7 @@ Plan::Axis plan_number(const char* op, const Tensor& x, int axis, std::int64_t p
   if (at < 0 || at >= extent)
     throw IndexError(fmt::format("{}: index {} is out of range for {}, whose extent is {}", op,
                                  position, axis_of(x, axis), extent),
-                     where);
+                     where, detail::range_hint("positions", extent));
   return {at, 1, Plan::one, position < 0 ? extent : Plan::any};
 }
 
