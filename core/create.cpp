@@ -184,7 +184,7 @@ void check_span(const char* op, std::size_t size, const Shape& shape, const Wher
   if (static_cast<std::size_t>(numel) != size)
     throw ShapeError(fmt::format("{}: {} has {} elements, but {} numbers are given", op,
                                  to_string(shape), numel, size),
-                     where);
+                     where, "the product of the extents is how many numbers there are");
 }
 
 void throw_ragged(const Shape& row, std::size_t size, std::int64_t expected, const Where& where) {
@@ -264,11 +264,13 @@ Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Wher
 }
 
 Tensor zeros_like(const Tensor& like, Where where) {
-  return zeros(like.shape(where), like.dtype(where), where);
+  const Value& value = like.value(where, "zeros_like");
+  return zeros(value.shape(), value.dtype(), where);
 }
 
 Tensor ones_like(const Tensor& like, Where where) {
-  return detail::full("ones_like", like.shape(where), 1, like.dtype(where), where);
+  const Value& value = like.value(where, "ones_like");
+  return detail::full("ones_like", value.shape(), 1, value.dtype(), where);
 }
 
 }  // namespace chainrule

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule {
@@ -86,7 +87,8 @@ int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
   const std::int64_t at = axis < 0 ? axis + rank : axis;
   if (at < 0 || at >= rank)
     throw IndexError(
-        fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank), where);
+        fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank), where,
+        detail::range_hint("axes", rank));
   return static_cast<int>(at);
 }
 

@@ -7,6 +7,19 @@
 
 namespace chainrule::derivation {
 
+namespace {
+
+std::span<const Tensor> checked(std::span<const Tensor> asked, const char* caller,
+                                const Where& where) {
+  for (std::size_t i = 0; i < asked.size(); ++i)
+    if (!asked[i].defined())
+      throw ValueError(fmt::format("{}: tensor {} of those asked for is undefined", caller, i),
+                       where);
+  return asked;
+}
+
+}  // namespace
+
 Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
     : trace_(loss, {}, caller, where) {
   if (!trace_.forward(trace_.loss()))
@@ -18,7 +31,7 @@ Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
 
 Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
              const Where& where)
-    : trace_(loss, asked, caller, where) {
+    : trace_(loss, checked(asked, caller, where), caller, where) {
   std::vector<bool> wanted(trace_.size());
   for (const Tensor& tensor : asked) {
     const std::uint32_t i = trace_.find(tensor);

@@ -26,8 +26,11 @@ void check_gain(const char* op, double gain, const Where& where) {
 }
 
 // Numbers uniform in [−a, a) or normal, of this standard deviation.
-Tensor draw(bool normal, double deviation, const Shape& shape, DType dtype, Generator* given,
-            const Where& where) {
+Tensor draw(const char* op, bool normal, double deviation, const Shape& shape, DType dtype,
+            Generator* given, const Where& where) try {
+  if (!is_floating(dtype))
+    throw DTypeError(fmt::format("{}: makes f32 or f64, not {}", op, name_of(dtype)), where,
+                     "randint draws integers");
   Generator& generator = given ? *given : default_generator();
   if (shape.numel() == 0) deviation = 0;  // it may be infinite
   if (!normal) {
@@ -36,6 +39,12 @@ Tensor draw(bool normal, double deviation, const Shape& shape, DType dtype, Gene
   }
   const NoGrad guard;
   return mul(randn(shape, generator, dtype, where), deviation, where);
+} catch (const ShapeError&) {
+  throw ShapeError(fmt::format("{}: {} cannot be the shape of a weight", op, to_string(shape)),
+                   where, "no extent is negative, and the elements can be counted");
+} catch (const MemoryError&) {
+  throw MemoryError(fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
+                    where);
 }
 
 Tensor xavier(const char* op, bool normal, const Shape& weight, const XavierOptions& options,
@@ -43,8 +52,8 @@ Tensor xavier(const char* op, bool normal, const Shape& weight, const XavierOpti
   check_gain(op, options.gain, where);
   const Fans fans = checked_fans(op, weight, where);
   const double sum = static_cast<double>(fans.in) + static_cast<double>(fans.out);
-  return draw(normal, options.gain * std::sqrt(2 / sum), weight, options.dtype, options.generator,
-              where);
+  return draw(op, normal, options.gain * std::sqrt(2 / sum), weight, options.dtype,
+              options.generator, where);
 }
 
 Tensor kaiming(const char* op, bool normal, const Shape& weight, const KaimingOptions& options,
@@ -52,7 +61,7 @@ Tensor kaiming(const char* op, bool normal, const Shape& weight, const KaimingOp
   check_gain(op, options.gain, where);
   const Fans fans = checked_fans(op, weight, where);
   const auto fan = static_cast<double>(options.fan == Fan::in ? fans.in : fans.out);
-  return draw(normal, options.gain / std::sqrt(fan), weight, options.dtype, options.generator,
+  return draw(op, normal, options.gain / std::sqrt(fan), weight, options.dtype, options.generator,
               where);
 }
 

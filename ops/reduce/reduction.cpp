@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -20,7 +21,7 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
     if (axis < 0 || axis >= rank)
       throw IndexError(
           fmt::format("{}: axis {} of {}, which has {} axes", op, axes_[i], describe(x), rank),
-          where);
+          where, detail::range_hint("axes", rank));
     if (mask >> axis & 1)
       throw ValueError(fmt::format("{}: axis {} of {} is named twice", op, axis, describe(x)),
                        where);

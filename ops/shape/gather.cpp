@@ -61,7 +61,9 @@ void check_positions(const char* op, const Tensor& index, std::int64_t extent, F
   throw IndexError(fmt::format("{}: index {} at {} of {} is out of range for {}", op, all[first],
                                to_string(at), describe(index), bound()),
                    where,
-                   all[first] < 0 ? "negative indices in a tensor do not count from the end" : "");
+                   all[first] < 0 ? "negative indices in a tensor do not count from the end"
+                   : extent == 0  ? "there are no positions"
+                                  : fmt::format("positions go from 0 to {}", extent - 1));
 }
 
 // For positions along an axis of the whole, of an op whose operand 1 is the index.

@@ -123,7 +123,7 @@ struct Permute final : LinearMap<Permute> {
   [[noreturn]] static void fail(const Shape& axes, const Tensor& x, const Where& where) {
     throw ShapeError(fmt::format("permute: axes {} are not a permutation of the {} axes of {}",
                                  to_string(axes), x.rank(), describe(x)),
-                     where);
+                     where, "name each axis once, in the order of the result");
   }
 };
 CHAINRULE_EARLY const Permute permute_op;
@@ -396,7 +396,7 @@ Tensor squeeze(const Tensor& x, int axis, Where where) {
   if (shape[at] != 1)
     throw ShapeError(
         fmt::format("squeeze: axis {} of {} has extent {}, not 1", axis, describe(x), shape[at]),
-        where);
+        where, "select(x, axis, i) takes one of its positions, sum(x, axis) adds them up");
   shape.erase(at);
   return reshape_op(x, shape, where);
 }

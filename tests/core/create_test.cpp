@@ -209,7 +209,8 @@ TEST_CASE("create: copies of spans and vectors") {
   CHECK(from_vector(std::vector<bool>{true, false}).to_vector<bool>() == Booleans{true, false});
   CHECK(from_vector(std::vector<double>{}, {0, 3}).shape() == Shape{0, 3});
   CHECK(error_of<ShapeError>([&] { from_vector(numbers, {3}); }) ==
-        "from_vector: (3,) has 3 elements, but 4 numbers are given\n  at HERE");
+        "from_vector: (3,) has 3 elements, but 4 numbers are given\n  at HERE\n  hint: the "
+        "product of the extents is how many numbers there are");
   CHECK(error_of<ShapeError>([&] { from_span(std::span(numbers), {-4}); }) ==
         "from_span: negative extent in (-4,)\n  at HERE");
   CHECK_THROWS_AS(from_vector(std::vector<unsigned long>{~0UL}), ValueError);
@@ -227,7 +228,8 @@ TEST_CASE("create: borrowed memory is shared") {
   }
   CHECK(memory == Doubles{1, 7, 8, 4});
   CHECK(error_of<ShapeError>([&] { borrow(std::span(memory), {5}); }) ==
-        "borrow: (5,) has 5 elements, but 4 numbers are given\n  at HERE");
+        "borrow: (5,) has 5 elements, but 4 numbers are given\n  at HERE\n  hint: the "
+        "product of the extents is how many numbers there are");
 }
 
 TEST_CASE("create: the end of a loan is told once") {

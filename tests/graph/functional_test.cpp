@@ -376,12 +376,17 @@ TEST_CASE("a function that throws leaves nothing behind") {
   CHECK(live_nodes() == before);
 }
 
-TEST_CASE("value_and_grad of a function of integers says that it is one") {
+TEST_CASE("derivatives of a function of integers say that it is one") {
   const Tensor x = tensor({1.0, 2.0});
   const auto rounded = [](const Tensor& t) { return sum(to(t, i64)); };
   CHECK(error_of<DTypeError>([&] { value_and_grad(rounded, x); }) ==
         "value_and_grad: the function's result () holds i64, and only f32 and f64 have "
         "gradients\n  at HERE\n  hint: compute it in floating numbers: to(x, f32)");
+  const std::string rest =
+      ": the function's result () holds i64, and only f32 and f64 have gradients\n  at HERE\n  "
+      "hint: compute it in floating numbers: to(x, f32)";
+  CHECK(error_of<DTypeError>([&] { vjp(rounded, x, tensor(1.0)); }) == "vjp" + rest);
+  CHECK(error_of<DTypeError>([&] { jvp(rounded, x, x); }) == "jvp" + rest);
   CHECK(error_of<ValueError>([&] {
           value_and_grad(rounded, Tensor());
         }).starts_with("value_and_grad: the argument is undefined\n  at HERE"));

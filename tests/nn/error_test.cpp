@@ -75,7 +75,8 @@ TEST_CASE("error in a module: the whole message") {
   CHECK(error_of<IndexError>([&] { layers(x); }) ==
         "softmax: axis 7 of (5, 32), which has 2 axes\n"
         "  in Softmax(7) 1\n"
-        "  at HERE");
+        "  at HERE\n"
+        "  hint: axes go from -2 to 1");
 }
 
 TEST_CASE("error in a module: the innermost one, and its path from the outermost") {

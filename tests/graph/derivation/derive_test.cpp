@@ -432,6 +432,8 @@ TEST_CASE("derive: asked for, and errors") {
   CHECK(error_of<GradError>([&] {
           derive(net.loss, {other});
         }).starts_with("derive: the loss does not depend on other (1,)"));
+  CHECK(error_of<ValueError>([&] { derive(net.loss, {net.p, Tensor()}); }) ==
+        "derive: tensor 1 of those asked for is undefined\n  at HERE");
   CHECK(error_of<GradError>([&] { derive(net.loss, {net.loss}); }).find("is the loss itself") !=
         std::string::npos);
   CHECK(error_of<GradError>([&] {

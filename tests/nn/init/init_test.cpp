@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/nn/init/init.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -117,8 +119,20 @@ TEST_CASE("init: errors") {
         "xavier_normal: the gain -1 is negative or not finite\n  at HERE");
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(nn::kaiming_uniform({3, 3}, {.gain = nan}), ValueError);
-  CHECK_THROWS_AS(nn::kaiming_uniform({3, 3}, {.dtype = i64}), DTypeError);
+  CHECK(error_of<ShapeError>([] { nn::xavier_normal({3, -3}); }) ==
+        "xavier_normal: (3, -3) cannot be the shape of a weight\n  at HERE\n  hint: no extent is "
+        "negative, and the elements can be counted");
+  CHECK(error_of<DTypeError>([] { nn::kaiming_uniform({3, 3}, {.dtype = i64}); }) ==
+        "kaiming_uniform: makes f32 or f64, not i64\n  at HERE\n  hint: randint draws integers");
   CHECK_THROWS_AS(nn::xavier_normal({0, 3}, {.dtype = i64}), DTypeError);
+}
+
+TEST_CASE("init: a weight for which there is no memory" * doctest::skip(!memory::pooled)) {
+  const std::int64_t huge = std::int64_t{1} << 25;
+  CHECK(error_of<MemoryError>([=] { nn::xavier_uniform({huge, huge}); }) ==
+        "xavier_uniform: no memory for (33554432, 33554432) of f32\n  at HERE");
+  CHECK(error_of<MemoryError>([=] { nn::kaiming_normal({huge, huge}); }) ==
+        "kaiming_normal: no memory for (33554432, 33554432) of f32\n  at HERE");
 }
 
 TEST_SUITE_END();

@@ -215,7 +215,7 @@ TEST_CASE("cross_entropy: targets that do not fit") {
         }).starts_with("cross_entropy: the target is undefined\n  at HERE"));
   CHECK_THROWS_AS(cross_entropy(Tensor(), z), ValueError);
   CHECK(error_of<IndexError>([&] { cross_entropy(tensor(1.0), tensor(0)); }) ==
-        "cross_entropy: axis -1 of (), which has 0 axes\n  at HERE");
+        "cross_entropy: axis -1 of (), which has 0 axes\n  at HERE\n  hint: there are no axes");
 }
 
 TEST_SUITE_END();

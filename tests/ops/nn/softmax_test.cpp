@@ -159,9 +159,9 @@ TEST_CASE("softmax: what it remembers for log()") {
 TEST_CASE("softmax: what is wrong with the arguments") {
   const Tensor x = zeros({2, 3}).named("z");
   CHECK(error_of<IndexError>([&] { softmax(x, 2); }) ==
-        "softmax: axis 2 of z (2, 3), which has 2 axes\n  at HERE");
+        "softmax: axis 2 of z (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<IndexError>([&] { log_softmax(tensor(1.0)); }) ==
-        "log_softmax: axis -1 of (), which has 0 axes\n  at HERE");
+        "log_softmax: axis -1 of (), which has 0 axes\n  at HERE\n  hint: there are no axes");
   CHECK(error_of<DTypeError>([&] { softmax(tensor({1, 2})); }) ==
         "softmax: (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: to(x, "
         "f32)");

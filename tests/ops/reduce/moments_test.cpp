@@ -249,7 +249,7 @@ TEST_CASE("var_mean: no elements") {
 TEST_CASE("var_mean: errors name the op, the operand and the line") {
   const Tensor x = zeros({2, 3}).named("x");
   CHECK(error_of<IndexError>([&] { var_mean(x, 2); }) ==
-        "var_mean: axis 2 of x (2, 3), which has 2 axes\n  at HERE");
+        "var_mean: axis 2 of x (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] { var_mean(x, {1, -1}); }) ==
         "var_mean: axis 1 of x (2, 3) is named twice\n  at HERE");
   CHECK(error_of<DTypeError>([&] { var_mean(tensor({1, 2}).named("n")); }) ==

@@ -106,13 +106,13 @@ TEST_CASE("reduction: axes read well") {
 TEST_CASE("reduction: axes that are none, and where they were named") {
   const Tensor x = zeros({2, 3}).named("x");
   CHECK(error_of<IndexError>([&] { sum(x, 2); }) ==
-        "sum: axis 2 of x (2, 3), which has 2 axes\n  at HERE");
+        "sum: axis 2 of x (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<IndexError>([&] { mean(x, {0, -3}); }) ==
-        "mean: axis -3 of x (2, 3), which has 2 axes\n  at HERE");
+        "mean: axis -3 of x (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] { max(x, {1, -1}); }) ==
         "max: axis 1 of x (2, 3) is named twice\n  at HERE");
   CHECK(error_of<IndexError>([&] { logsumexp(tensor(1.0), 0); }) ==
-        "logsumexp: axis 0 of (), which has 0 axes\n  at HERE");
+        "logsumexp: axis 0 of (), which has 0 axes\n  at HERE\n  hint: there are no axes");
   const std::vector<std::int64_t> many(40, 0);
   CHECK_THROWS_AS(sum(x, Axes(many)), ValueError);
   CHECK_THROWS_AS(sum(Tensor()), ValueError);

@@ -104,15 +104,17 @@ TEST_CASE("gather: positions out of range are named with place and value") {
   CHECK(error_of<IndexError>([&] { take(x, bad); }) ==
         "take: index 5 at (1, 1) of words (2, 2) is out of range for axis 0 of E (5, 8), whose "
         "extent "
-        "is 5\n  at HERE");
+        "is 5\n  at HERE\n  hint: positions go from 0 to 4");
   CHECK(error_of<IndexError>([&] { gather(x, 1, tensor({{0, 7}, {-1, 8}})); }) ==
         "gather: index -1 at (1, 0) of (2, 2) is out of range for axis 1 of E (5, 8), whose extent "
         "is "
         "8\n  at HERE\n  hint: negative indices in a tensor do not count from the end");
   CHECK(error_of<IndexError>([&] { one_hot(tensor({0, 10}), 10); }) ==
-        "one_hot: index 10 at (1,) of (2,) is out of range for 10 classes\n  at HERE");
+        "one_hot: index 10 at (1,) of (2,) is out of range for 10 classes\n  at HERE\n  hint: "
+        "positions go from 0 to 9");
   CHECK(error_of<IndexError>([&] { one_hot(tensor(3), 3); }) ==
-        "one_hot: index 3 at () of () is out of range for 3 classes\n  at HERE");
+        "one_hot: index 3 at () of () is out of range for 3 classes\n  at HERE\n  hint: "
+        "positions go from 0 to 2");
   CHECK_THROWS_AS(take(transpose(x), tensor({8})), IndexError);
   CHECK_THROWS_AS(take(zeros({3, 0}), tensor({3})), IndexError);
   CHECK_THROWS_AS(take(zeros({0, 3}), tensor({0})), IndexError);

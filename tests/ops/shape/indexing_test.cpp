@@ -156,11 +156,14 @@ TEST_CASE("indexing: the gradient is g at the place and 0 elsewhere") {
 TEST_CASE("indexing: what is out of range is named with axis, extent and line") {
   const Tensor x = zeros({3, 4}).named("W1");
   CHECK(error_of<IndexError>([&] { x[3]; }) ==
-        "index: index 3 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE");
+        "index: index 3 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE\n  "
+        "hint: positions go from -3 to 2");
   CHECK(error_of<IndexError>([&] { x(all, -5); }) ==
-        "index: index -5 is out of range for axis 1 of W1 (3, 4), whose extent is 4\n  at HERE");
+        "index: index -5 is out of range for axis 1 of W1 (3, 4), whose extent is 4\n  at HERE\n  "
+        "hint: positions go from -4 to 3");
   CHECK(error_of<IndexError>([&] { x(ellipsis, 4); }) ==
-        "index: index 4 is out of range for axis 1 of W1 (3, 4), whose extent is 4\n  at HERE");
+        "index: index 4 is out of range for axis 1 of W1 (3, 4), whose extent is 4\n  at HERE\n  "
+        "hint: positions go from -4 to 3");
   CHECK(error_of<IndexError>([&] { x(0, 1, 2); }) ==
         "index: 3 indices for W1 (3, 4), which has 2 axes\n  at HERE\n  hint: give one for each "
         "axis at "
@@ -176,9 +179,10 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
         "index: 1 index for (), which has 0 axes\n  at HERE\n  hint: item() reads the number of a "
         "scalar");
   CHECK(error_of<IndexError>([&] { select(x, 0, 7); }) ==
-        "select: index 7 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE");
+        "select: index 7 is out of range for axis 0 of W1 (3, 4), whose extent is 3\n  at HERE\n  "
+        "hint: positions go from -3 to 2");
   CHECK(error_of<IndexError>([&] { slice(x, 2, 0, 1); }) ==
-        "slice: axis 2 of W1 (3, 4), which has 2 axes\n  at HERE");
+        "slice: axis 2 of W1 (3, 4), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] {
           Tensor()[0];
         }).starts_with("index: the operand x is undefined\n  at HERE"));

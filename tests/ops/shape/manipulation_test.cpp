@@ -153,11 +153,13 @@ TEST_CASE("manipulation: what does not fit, and where") {
   CHECK_THROWS_AS(reshape(zeros({0, 3}), {-1, 0}), ShapeError);
   CHECK_THROWS_AS(reshape(x, {std::int64_t{1} << 62, 4}), ShapeError);
   CHECK(error_of<ShapeError>([&] { permute(x, {0, 0}); }) ==
-        "permute: axes (0, 0) are not a permutation of the 2 axes of W (2, 3)\n  at HERE");
+        "permute: axes (0, 0) are not a permutation of the 2 axes of W (2, 3)\n  at HERE\n  hint: "
+        "name "
+        "each axis once, in the order of the result");
   CHECK_THROWS_AS(permute(x, {0}), ShapeError);
   CHECK_THROWS_AS(permute(x, {0, 2}), IndexError);
   CHECK(error_of<IndexError>([&] { transpose(x, 0, 2); }) ==
-        "transpose: axis 2 of W (2, 3), which has 2 axes\n  at HERE");
+        "transpose: axis 2 of W (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
 }
 
 TEST_CASE("expand: more elements than can be counted") {
