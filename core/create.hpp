@@ -164,7 +164,8 @@ Tensor zeros_like(const Tensor& like, Where where = Where::current());
 Tensor ones_like(const Tensor& like, Where where = Where::current());
 template <Number T>
 Tensor full_like(const Tensor& like, T value, Where where = Where::current()) {
-  return detail::full("full_like", like.shape(where), value, like.dtype(where), where);
+  const Value& of = like.value(where, "full_like");
+  return detail::full("full_like", of.shape(), value, of.dtype(), where);
 }
 
 // --- from literals ---

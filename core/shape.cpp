@@ -6,14 +6,15 @@
 
 namespace chainrule {
 
-void Shape::throw_too_many(std::size_t axes) {
-  throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", axes, max_rank));
+void Shape::throw_too_many(std::size_t axes, const Where& where) {
+  throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", axes, max_rank),
+                   where);
 }
 
 void Shape::push_back(std::int64_t dim) { insert(rank_, dim); }
 
 void Shape::insert(int axis, std::int64_t dim) {
-  if (rank_ == max_rank) throw_too_many(size() + 1);
+  if (rank_ == max_rank) throw_too_many(size() + 1, Where());
   for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
   dims_[axis] = dim;
   ++rank_;

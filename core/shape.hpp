@@ -5,6 +5,8 @@
 #include <span>
 #include <string>
 
+#include <chainrule/core/error.hpp>
+
 namespace chainrule {
 
 /// The largest number of axes a tensor can have.
@@ -16,10 +18,12 @@ class Shape {
  public:
   Shape() noexcept : rank_(0) {}
   /// Throws ShapeError for more than max_rank numbers.
-  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
-  explicit Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+  Shape(std::initializer_list<std::int64_t> dims, Where where = Where::current())
+      : Shape(std::span(dims.begin(), dims.size()), where) {}
+  explicit Shape(std::span<const std::int64_t> dims, Where where = Where::current())
+      : rank_(static_cast<int>(dims.size())) {
     if (dims.size() > static_cast<std::size_t>(max_rank)) [[unlikely]]
-      throw_too_many(dims.size());
+      throw_too_many(dims.size(), where);
     copy(dims.data());
   }
   Shape(const Shape& other) noexcept : rank_(other.rank_) { copy(other.dims_); }
@@ -63,7 +67,7 @@ class Shape {
   }
 
  private:
-  [[noreturn]] static void throw_too_many(std::size_t axes);
+  [[noreturn]] static void throw_too_many(std::size_t axes, const Where& where);
   // Most shapes have two axes or fewer; a call of memmove, to which compilers turn loops of copies,
   // would take longer than they do.
   void copy(const std::int64_t* from) noexcept {

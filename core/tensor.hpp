@@ -43,8 +43,9 @@ class Tensor {
   Tensor& operator=(const Tensor&) & noexcept = default;
   Tensor& operator=(Tensor&&) & noexcept = default;
   /// A temporary, as x[0], is a handle of its own, and what is assigned to it would be lost.
-  void operator=(const Tensor&) && =
-      delete;  // mutable_data() writes; where() and concat() make anew
+  // clang-format off
+  void operator=(const Tensor& mutable_data_writes_elements_and_where_or_concat_make_a_new_tensor) && = delete;
+  // clang-format on
 
   bool defined() const noexcept { return static_cast<bool>(value_); }
 
@@ -110,12 +111,15 @@ class Tensor {
   /// The same value without a graph.
   [[nodiscard]] Tensor detach(Where where = Where::current()) const;
   /// The gradient that backward() left here; undefined when there is none. Where a few rows of a
-  /// large table were looked up, backward() keeps these rows alone, which the optimizers know;
-  /// asking for it here makes it as large as the table.
+  /// large table were read, by take() along its first axis or as w[i] and w[slice(i, j)],
+  /// backward() keeps these rows alone, which the optimizers know; asking for it here makes it as
+  /// large as the table. What reads a view of the table (a reshape, its transpose) or parts of rows
+  /// (gather(), w(i, j)) costs all of it.
   Tensor grad(Where where = Where::current()) const;
   /// Puts the numbers of a gradient there, without its graph, as clipping does. Throws GradError
   /// unless this is a parameter, DTypeError and ShapeError unless dtype and shape agree; an
-  /// undefined tensor removes the gradient.
+  /// undefined tensor removes the gradient. Its memory is shared, as that of every handle: what is
+  /// written into `grad` afterwards is written into the gradient; set_grad(g + 0) keeps them apart.
   void set_grad(const Tensor& grad, Where where = Where::current());
   /// Removes the gradient.
   void zero_grad() noexcept {
@@ -134,6 +138,9 @@ class Tensor {
   Tensor operator[](const Index& index) const;
   /// Positions in a tensor are what take() takes; what a mask leaves out, where() replaces.
   Tensor operator[](const Tensor& use_take_for_an_index_and_where_for_a_mask) const = delete;
+  Tensor operator()(const Tensor& use_take_for_an_index_and_where_for_a_mask) const = delete;
+  Tensor operator()(const Index&, const Tensor& use_take_or_where) const = delete;
+  Tensor operator()(const Tensor& use_take_or_where, const Index&) const = delete;
   /// One index for each leading axis: numbers, slice(…), all, newaxis, ellipsis. A view. index() in
   /// ops/shape/indexing.hpp takes more of them.
   Tensor operator()(const Index& i) const;

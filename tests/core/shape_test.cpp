@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/dtype.hpp>
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/shape.hpp>
@@ -86,7 +87,10 @@ TEST_CASE("shape: no more axes than max_rank") {
   CHECK(error_of<ShapeError>([&] { shape.push_back(1); }) == text);
   CHECK(error_of<ShapeError>([&] { shape.insert(0, 1); }) == text);
   CHECK(shape.rank() == max_rank);
-  CHECK(error_of<ShapeError>([&] { Shape{std::span<const std::int64_t>(more)}; }) == text);
+  CHECK(error_of<ShapeError>([&] { Shape{std::span<const std::int64_t>(more)}; }) ==
+        text + "\n  at HERE");
+  CHECK(error_of<ShapeError>([&] { zeros({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}); }) ==
+        text + "\n  at HERE");
 }
 
 TEST_CASE("shape: row-major strides") {

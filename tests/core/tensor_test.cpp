@@ -242,6 +242,7 @@ TEST_CASE("tensor: one that is undefined has no gradient, and gets none") {
   CHECK(error_of<ValueError>([] { Tensor().set_grad({}); }) == "set_grad" + rest);
   CHECK(error_of<ValueError>([] { zeros_like({}); }) == "zeros_like" + rest);
   CHECK(error_of<ValueError>([] { ones_like({}); }) == "ones_like" + rest);
+  CHECK(error_of<ValueError>([] { full_like({}, 2); }) == "full_like" + rest);
 }
 
 TEST_CASE("tensor: a gradient that was put shares its memory until a backward adds to it") {

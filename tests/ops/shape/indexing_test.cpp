@@ -201,6 +201,10 @@ constexpr bool takes_tensors = requires(X x) { x[x]; };
 
 }  // namespace
 
-TEST_CASE("indexing: a tensor is no index of [], which the declaration says") {
+TEST_CASE("indexing: a tensor is no index of [] and (), which the declarations say") {
   CHECK_FALSE(takes_tensors<Tensor>);
+  CHECK(std::is_invocable_v<const Tensor&, Index, int>);
+  CHECK_FALSE(std::is_invocable_v<const Tensor&, Tensor>);
+  CHECK_FALSE(std::is_invocable_v<const Tensor&, Index, Tensor>);
+  CHECK_FALSE(std::is_invocable_v<const Tensor&, Tensor, Index>);
 }
