@@ -305,10 +305,10 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     leaves.push_back(static_cast<std::uint32_t>(i));
   });
   // What no rule gave anything for has a gradient of zeros.
-  if (leaves.size() + rows.size() < traversal.leaves().size()) [[unlikely]]
+  if (leaves.size() + rows.of_leaves.size() < traversal.leaves().size()) [[unlikely]]
     for (const std::uint32_t i : traversal.leaves()) {
       const Node& leaf = traversal.node(i);
-      if (gradients[i].defined() || rows.contains(i) || leaf.grad_value() ||
+      if (gradients[i].defined() || rows.of_leaves.contains(i) || leaf.grad_value() ||
           leaf.grad_rows().row_count() != 0)
         continue;
       gradients[i] = zeros(leaf.shape(), leaf.dtype(), where);
