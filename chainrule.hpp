@@ -11,7 +11,7 @@
 #include <chainrule/core/tensor.hpp>
 #include <chainrule/core/threads.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/graph/functional.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 
 /// check_derivation() as an assertion of doctest, which the test includes itself: fails with the
 /// whole report unless every formula agrees.

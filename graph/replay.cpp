@@ -122,7 +122,8 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   for (std::size_t k = 0; k < places.size(); ++k) places[k] = Tensor(std::move(results[k]));
 }
 
-void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const {
+void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
+                  const Adjust& adjust) const {
   const detail::ModeScope scope({.recording = false, .provenance = false});
   values.resize(traversal_.places());
   // What shares its memory, as views do, would keep the result that it shows from being written
@@ -133,16 +134,17 @@ void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values) c
   for (std::size_t i = values.size(); i-- > 0;)
     if (values[i].defined() && !values[i].value_ref()->exclusive()) values[i] = {};
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
-    if (computed(i))
+    if (computed(i)) {
       compute(i, values);
-    else
+      if (adjust && values[i].defined()) values[i] = adjust(std::move(values[i]));
+    } else
       values[i] = i < leaves.size() && leaves[i].defined() ? leaves[i] : values_[i];
   }
 }
 
-std::vector<Tensor> Replay::from(std::vector<Tensor> leaves) const {
+std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const Adjust& adjust) const {
   std::vector<Tensor> values;
-  from(leaves, values);
+  from(leaves, values, adjust);
   return values;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -32,13 +33,16 @@ class Replay {
   /// All values with node `at` changed to `value`, in f64. Throws the operations' errors where
   /// another shape does not fit them.
   std::vector<Tensor> changed(std::uint32_t at, const Tensor& value) const;
+  /// What is done to a result before others are computed from it.
+  using Adjust = std::function<Tensor(Tensor)>;
   /// All values computed from other leaves: those of `leaves` that are defined take the place of
-  /// the recorded ones.
-  std::vector<Tensor> from(std::vector<Tensor> leaves) const;
+  /// the recorded ones. Every result goes through `adjust`, where that is given.
+  std::vector<Tensor> from(std::vector<Tensor> leaves, const Adjust& adjust = {}) const;
   /// The same in memory that is handed in: `values` holds those of an earlier call, or nothing, and
   /// is written over. Results that nobody else holds are computed where they are, so that a second
   /// call of the same shapes allocates none of them.
-  void from(std::span<const Tensor> leaves, std::vector<Tensor>& values) const;
+  void from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
+            const Adjust& adjust = {}) const;
 
  private:
   bool converts(std::uint32_t i) const;

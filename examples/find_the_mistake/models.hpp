@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 
 /// Models with the gradients that a person derived for them on paper.
 namespace mistakes {

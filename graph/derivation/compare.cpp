@@ -18,7 +18,8 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   double most = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double d = difference(a[i], b[i]);
-    if (!(d <= most)) most = d;  // NaN stays
+    if (std::isnan(d)) return d;
+    most = std::max(most, d);
   }
   return most;
 }

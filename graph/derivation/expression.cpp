@@ -214,7 +214,8 @@ Expr replaced(const Expr& expression, const Replacements& parts) {
   return done.at(expression.get());
 }
 
-Tensor evaluate(const Expr& expression, const Environment& environment) {
+Tensor evaluate(const Expr& expression, const Environment& environment,
+                const Replay::Adjust& adjust, const Replay::Adjust& adjust_constants) {
   const NoGrad guard;
   std::unordered_map<const Expression*, Tensor> values;
   visit_parts(expression, [&](const Expr& part) {
@@ -249,6 +250,10 @@ Tensor evaluate(const Expr& expression, const Environment& environment) {
           value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
       }
     }
+    const bool is_result = part->kind == Kind::operation || part->kind == Kind::slope;
+    const bool is_constant = part->kind == Kind::constant || part->kind == Kind::number;
+    if (adjust && is_result) value = adjust(std::move(value));
+    if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
     values[part.get()] = std::move(value);
   });
   return values.at(expression.get());

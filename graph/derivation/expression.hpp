@@ -11,6 +11,7 @@
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/role.hpp>
 #include <chainrule/core/tensor.hpp>
+#include <chainrule/graph/replay.hpp>
 
 /// Formulas over the tensors of a recorded graph and their gradients.
 namespace chainrule::derivation {
@@ -73,7 +74,10 @@ struct Environment {
 };
 
 /// The value of an expression, in f64. Throws GradError when a gradient that it needs is undefined.
-Tensor evaluate(const Expr& expression, const Environment& environment);
+/// Every result on the way goes through `adjust`, and every constant and number of the expression
+/// through `adjust_constants`, where they are given.
+Tensor evaluate(const Expr& expression, const Environment& environment,
+                const Replay::Adjust& adjust = {}, const Replay::Adjust& adjust_constants = {});
 
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;

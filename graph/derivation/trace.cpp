@@ -188,10 +188,10 @@ void Trace::name_shared() {
   }
 }
 
-Environment Trace::at(std::vector<Tensor> tensors) const {
+Environment Trace::at(std::vector<Tensor> tensors, const Replay::Adjust& adjust) const {
   Environment environment{std::move(tensors), std::vector<Tensor>(size())};
   for (const std::uint32_t i : passed_)
-    if (named_[i]) environment.gradients[i] = evaluate(gradients_[i], environment);
+    if (named_[i]) environment.gradients[i] = evaluate(gradients_[i], environment, adjust);
   return environment;
 }
 
@@ -226,8 +226,8 @@ std::vector<std::uint32_t> Trace::order() const {
   return order;
 }
 
-std::uint32_t Trace::find(const Tensor& tensor) const {
-  const auto found = places_.find(tensor.node());
+std::uint32_t Trace::find(const Node* node) const {
+  const auto found = places_.find(node);
   return found == places_.end() ? Traversal::none : found->second;
 }
 

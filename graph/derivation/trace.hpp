@@ -41,7 +41,8 @@ class Trace {
   /// behind what it was used for.
   std::vector<std::uint32_t> order() const;
   /// Where a tensor is; Traversal::none when the loss was not computed from it.
-  std::uint32_t find(const Tensor& tensor) const;
+  std::uint32_t find(const Tensor& tensor) const { return find(tensor.node()); }
+  std::uint32_t find(const Node* node) const;
 
   /// A constant that a program made from named data without recording it, in terms of that: y
   /// again, or 1 − y. Null for others.
@@ -49,8 +50,9 @@ class Trace {
 
   /// The recorded point: the tensors' values, and the gradients by the formulas.
   const Environment& environment() const noexcept { return environment_; }
-  /// The gradients by the formulas, for other values of the tensors.
-  Environment at(std::vector<Tensor> tensors) const;
+  /// The gradients by the formulas, for other values of the tensors; every result on the way goes
+  /// through `adjust`, where that is given.
+  Environment at(std::vector<Tensor> tensors, const Replay::Adjust& adjust = {}) const;
 
  private:
   class Watcher;

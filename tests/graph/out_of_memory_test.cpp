@@ -22,7 +22,7 @@
 #include <chainrule/core/memory/system.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/graph/functional.hpp>

@@ -1,6 +1,6 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/backward.hpp>
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/define.hpp>

@@ -22,20 +22,19 @@ struct Formula {
 };
 
 struct CheckOptions {
-  /// The largest difference that counts as rounding, in units of the largest element of the
-  /// gradient; 0 for 1e-10 in f64 and 1e-4 in f32. Where f32 rounds a gradient by more than that,
-  /// the difference between f32 and f64 counts.
+  /// A difference that counts as rounding in any case, in units of the largest element of the
+  /// gradient. What rounding does to each element is found out, so that 0 serves nearly always.
   double tolerance = 0;
 };
 
 /// What check_derivation() found for one formula.
 struct FormulaVerdict {
   std::string name;
-  Shape expected;             ///< the shape of the tensor
-  Shape given;                ///< the shape of the formula's value
-  bool ok = false;            ///< agrees with autograd
-  bool inherited = false;     ///< not ok, but only because of an earlier one that is wrong
-  bool autograd_ok = false;   ///< autograd agrees with central differences, in a random direction
+  Shape expected;            ///< the shape of the tensor
+  Shape given;               ///< the shape of the formula's value
+  bool ok = false;           ///< right, at the recorded values and, where it can be said, at others
+  bool inherited = false;    ///< not ok, but only because of an earlier one that is wrong
+  bool autograd_ok = false;  ///< autograd agrees with differences, or the note says why it does not
   double absolute_error = 0;  ///< the largest |by hand − by autograd|; NaN where shapes differ
   double relative_error = 0;  ///< the same in units of the largest element of the gradient
   double ulps = 0;            ///< the largest difference in units in the last place of the dtype
@@ -43,6 +42,7 @@ struct FormulaVerdict {
   double by_hand = 0, by_autograd = 0, by_differences = 0;  ///< the three numbers there
   std::string derived;    ///< the formula that the chain rule gives, "dz3·(h2)ᵀ"
   std::string diagnosis;  ///< what is wrong, if it was found out
+  std::string note;       ///< where autograd, differences and formula do not all agree: why
 };
 
 /// The verdicts of check_derivation(), in the order of the formulas.

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include <chainrule/core/detail/text.hpp>
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 
 namespace chainrule {
@@ -42,20 +42,12 @@ Row cells(const FormulaVerdict& v) {
 
 // What there is to say about a formula beside its numbers.
 std::string remark(const FormulaVerdict& v) {
-  if (v.ok && v.autograd_ok) return "";
-  if (v.ok && !(std::isfinite(v.by_autograd) && std::isfinite(v.by_differences)))
-    return fmt::format("{}: formula and autograd agree, but there is no finite difference here",
-                       v.name);
-  if (v.ok)
-    return fmt::format(
-        "{}: formula and autograd agree, but not with differences: the loss may have "
-        "a kink here",
-        v.name);
+  if (v.ok) return v.note.empty() ? "" : fmt::format("{}: {}", v.name, v.note);
   if (v.inherited)
     return fmt::format("{}: right in itself, but it builds on a formula that is wrong", v.name);
-  return fmt::format(
-      "{}: {}", v.name,
-      v.diagnosis.empty() ? "wrong; the chain rule gives " + v.derived : v.diagnosis);
+  std::string text = v.diagnosis.empty() ? "wrong; the chain rule gives " + v.derived : v.diagnosis;
+  if (!v.note.empty()) text += "; " + v.note;
+  return fmt::format("{}: {}", v.name, text);
 }
 
 std::string json_string(const std::string& text) {

@@ -1,11 +1,20 @@
-#include <chainrule/graph/derivation/mutate.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
 #include <unordered_set>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 
 namespace chainrule::derivation {
@@ -21,6 +30,25 @@ bool is_product(const Expression& e) { return e.is(Role::Kind::matrix_product); 
 
 bool is_symbol(const Expression& e) { return e.kind == Kind::tensor || e.kind == Kind::gradient; }
 
+constexpr NamedFunction functions[] = {
+    {"the operand", [](const Tensor& x) { return x * 1.0; }},
+    {"sin", [](const Tensor& x) { return sin(x); }},
+    {"cos", [](const Tensor& x) { return cos(x); }},
+    {"−sin", [](const Tensor& x) { return -sin(x); }},
+    {"tanh", [](const Tensor& x) { return tanh(x); }},
+    {"tanh'", [](const Tensor& x) { return 1 - tanh(x) * tanh(x); }},
+    {"σ", [](const Tensor& x) { return sigmoid(x); }},
+    {"σ'", [](const Tensor& x) { return sigmoid(x) * sigmoid(-x); }},
+    {"softplus", [](const Tensor& x) { return softplus(x); }},
+    {"relu", [](const Tensor& x) { return relu(x); }},
+    {"sign", [](const Tensor& x) { return sign(x); }},
+    {"abs", [](const Tensor& x) { return abs(x); }},
+    {"exp", [](const Tensor& x) { return exp(x); }},
+    {"log", [](const Tensor& x) { return log(x); }},
+    {"the square", [](const Tensor& x) { return x * x; }},
+    {"the square root", [](const Tensor& x) { return sqrt(x); }},
+    {"the inverse", [](const Tensor& x) { return 1 / x; }}};
+
 class Mutations {
  public:
   Mutations(const Trace& trace, const Expr& right, const Environment& point,
@@ -29,14 +57,13 @@ class Mutations {
     visit_parts(right, [&](const Expr& e) { parts_.push_back(e); });
   }
 
-  bool run() {
-    for (const Expr& e : parts_)
-      if (operations(e)) return true;
-    for (const Expr& e : parts_)
-      if (is_symbol(*e) && symbols(e)) return true;
-    for (const Expr& e : parts_)
-      if (products(e)) return true;
-    return pairs();
+  bool run(Mistakes mistakes) {
+    if (mistakes == Mistakes::in_two_symbols) return pairs();
+    return std::ranges::any_of(parts_, [&](const Expr& e) {
+      return mistakes == Mistakes::in_operations ? operations(e)
+             : mistakes == Mistakes::in_symbols  ? is_symbol(*e) && symbols(e)
+                                                 : products(e);
+    });
   }
 
  private:
@@ -63,19 +90,16 @@ class Mutations {
   bool operations(const Expr& e) {
     if (e->kind == Kind::slope) {
       const std::string called = slope_name(*e->application);
-      if (try_part(e, number_expression(1, e->shape), called + " is missing")) return true;
-      const std::string itself = called.substr(0, called.size() - 1);
-      const Expr function = operation_expression(e->application, e->operands);
-      if (try_part(e, function, itself + " in the place of " + called)) return true;
-      if (try_built(e, "1 − " + itself + " in the place of " + called,
-                    [&](Builder& builder) { return 1 - builder.value(function); }))
-        return true;
+      for (const WrongSlope& wrong : wrong_slopes())
+        if (Expr other = wrong.made(e, point_); other && try_part(e, other, wrong.said(called)))
+          return true;
       for (std::uint32_t i = 0; i < trace_.size(); ++i)
         if (is_other(i, e->operands[0]) &&
             try_part(e, slope_expression(e->application, tensor_expression(i, e->shape)),
                      called + " is taken at another tensor"))
           return true;
     }
+    if (other_functions(e)) return true;
     if (e->kind != Kind::operation) return false;
     const Role role = e->role();
     if (role.is(Role::Kind::difference)) {
@@ -103,13 +127,46 @@ class Mutations {
     return false;
   }
 
+  // Another function of the same operand.
+  bool other_functions(const Expr& e) {
+    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
+                             e->op()->elementwise() && !e->is(Role::Kind::negation) &&
+                             !e->is(Role::Kind::conversion);
+    if (!is_function && e->kind != Kind::slope) return false;
+    const std::string mine =
+        e->kind == Kind::slope ? slope_name(*e->application) : function_name(*e->application);
+    const Tensor operand = evaluate(e->operands[0], point_);
+    return std::ranges::any_of(functions, [&](const NamedFunction& function) {
+      // One that is 0 is a term that is missing.
+      if (largest(numbers(function.of(operand))) == 0) return false;
+      return try_built(
+          e, fmt::format("{} in the place of {}", function.name, mine),
+          [&](Builder& builder) { return function.of(builder.value(e->operands[0])); });
+    });
+  }
+
   // A tensor of another layer, or the gradient of one.
   bool symbols(const Expr& e) {
     if (is_symbol(*e) && try_part(e, number_expression(1, e->shape), "a factor is missing"))
       return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
-      if (try_part(e, same_kind(e, i), "of the wrong layer")) return true;
+      const Expr other = same_kind(e, i);
+      if (try_part(e, other, "of the wrong layer")) return true;
+      // In one of several places.
+      std::vector<Expr> users;
+      for (const Expr& part : parts_)
+        if (std::ranges::find(part->operands, e) != part->operands.end()) users.push_back(part);
+      for (const Expr& user : users) {
+        if (users.size() < 2 || user->kind != Kind::operation) continue;
+        std::vector<Expr> operands = user->operands;
+        std::ranges::replace(operands, e, other);
+        if (try_part(user,
+                     operation_expression(user->application, std::move(operands), user->shape,
+                                          user->output),
+                     "of the wrong layer"))
+          return true;
+      }
     }
     return false;
   }
@@ -200,11 +257,69 @@ class Mutations {
   std::vector<Expr> parts_;
 };
 
+constexpr WrongSlope slopes[] = {
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * 1.0; },
+     "{1} in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y; },
+     "1 − {1} in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * (1 - y); },
+     "{1} ⊗ (1 − {1}), which is the slope of a sigmoid, in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y * y; },
+     "1 − {1}², which is the slope of tanh, in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 + y * y; },
+     "a wrong sign: 1 + {1}² in the place of {0}"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * (1 - z); },
+     "z ⊗ (1 − z) in the place of {0}: taken of the operand instead of {1}, which is another "
+     "tensor"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return 1 - z * z; },
+     "1 − z² in the place of {0}: taken of the operand instead of {1}, which is another tensor"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * 1.0; },
+     "the operand in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return -y; }, "−{1} in the place of {0}"},
+    {[](const Tensor&, const Tensor&, const Tensor& slope) { return 1 - slope; },
+     "reversed: 1 − {0} in the place of {0}"},
+    {[](const Tensor&, const Tensor&, const Tensor& slope) { return slope * slope; },
+     "{0} stands there twice"}};
+
 }  // namespace
+
+std::span<const NamedFunction> named_functions() { return functions; }
+std::span<const WrongSlope> wrong_slopes() { return slopes; }
+
+std::string function_name(const Node& application) {
+  const std::string slope = slope_name(application);
+  return slope.substr(0, slope.size() - 1);
+}
+
+Expr WrongSlope::made(const Expr& slope, const Environment& point) const {
+  try {
+    Builder builder(point);
+    const Expr function = operation_expression(slope->application, slope->operands);
+    return builder.build([&] {
+      return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
+    });
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+std::string WrongSlope::said(const std::string& called) const {
+  return fmt::format(fmt::runtime(words), called, called.substr(0, called.size() - 1));
+}
 
 bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
                      const std::function<bool(const Mutant&)>& f) {
-  return Mutations(trace, right, point, f).run();
+  Mutations mutations(trace, right, point, f);
+  using enum Mistakes;
+  return std::ranges::any_of(
+      std::initializer_list<Mistakes>{in_operations, in_symbols, in_products, in_two_symbols},
+      [&](Mistakes mistakes) { return mutations.run(mistakes); });
+}
+
+bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+                     Mistakes mistakes, const std::function<bool(const Mutant&)>& f) {
+  return Mutations(trace, right, point, f).run(mistakes);
 }
 
 }  // namespace chainrule::derivation

@@ -1,4 +1,4 @@
-#include <chainrule/graph/derivation/check_derivation.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 
 #include <doctest/doctest.h>

@@ -1,0 +1,157 @@
+#include <chainrule/graph/checking/candidate.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <chainrule/graph/derivation/compare.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+// Formulas with others put in become long.
+constexpr int most_levels = 4, largest_form = 120;
+
+}  // namespace
+
+Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(suspect) {
+  for (const Environment* point : suspect.points)
+    expected_.push_back(evaluate(suspect.right, *point));
+  std::set<std::uint32_t> used;  // gradients that the person's formula goes on from
+  if (suspect.formula)
+    visit_parts(suspect.formula, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient) used.insert(part->node);
+    });
+  right_forms_.push_back(suspect.right);
+  const Expr& rules = trace.gradient(suspect.node);
+  if (!rules) return;
+  right_forms_.push_back(rules);
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements formulas;
+    visit_parts(right_forms_.back(), [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient && !used.contains(part->node) &&
+          trace.gradient(part->node))
+        formulas.emplace(part.get(), trace.gradient(part->node));
+    });
+    if (formulas.empty()) break;
+    Expr form = replaced(right_forms_.back(), formulas);
+    if (size_of(form) > largest_form) break;
+    right_forms_.push_back(std::move(form));
+  }
+}
+
+bool Comparison::same(const Tensor& a, const Tensor& b) const {
+  return a.defined() && nearly_equal(a, b, suspect_.tolerance);
+}
+
+bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
+                     const std::vector<Tensor>& wanted) const {
+  for (std::size_t p = 0; p < points(); ++p) {
+    Tensor got;
+    try {
+      got = candidate(p);
+    } catch (const Error&) {
+      return false;  // shapes that do not fit
+    }
+    work_ += 2e4 + 40 * static_cast<double>(got.defined() ? got.numel() : 0);
+    if (!same(got, wanted[p])) return false;
+  }
+  return true;
+}
+
+bool Comparison::gives(const std::function<Tensor(std::size_t p)>& candidate) const {
+  return all(candidate, suspect_.values);
+}
+bool Comparison::gives(const Expr& candidate) const {
+  return gives([&](std::size_t p) { return evaluate(candidate, point(p)); });
+}
+bool Comparison::repairs(const std::function<Tensor(std::size_t p)>& candidate) const {
+  return all(candidate, expected_);
+}
+bool Comparison::repairs(const Expr& candidate) const {
+  return repairs([&](std::size_t p) { return evaluate(candidate, point(p)); });
+}
+
+namespace {
+
+// x as a fraction, a root of one, or digits.
+std::string digits_of(double x) {
+  const auto near = [](double a, double b) { return std::abs(a - b) < 1e-6 * std::abs(b); };
+  const auto fraction = [&](double y) -> std::string {
+    for (int below = 1; below <= 64; ++below)
+      if (const double above = y * below; std::round(above) >= 1 && near(above, std::round(above)))
+        return below == 1 ? fmt::format("{:.0f}", above) : fmt::format("{:.0f}/{}", above, below);
+    if (const double inverse = 1 / y; near(inverse, std::round(inverse)))
+      return fmt::format("1/{:.0f}", inverse);
+    return "";
+  };
+  const double size = std::abs(x);
+  std::string text = fraction(size);
+  if (const std::string decimal = fmt::format("{:.3g}", size);
+      text.find('/') != std::string::npos && std::abs(std::stod(decimal) - size) < 1e-9 * size)
+    text = decimal;
+  if (text.empty()) {
+    const std::string square = fraction(size * size);
+    text = square.empty() ? fmt::format("{:.6g}", size)
+           : square.starts_with("1/")
+               ? "1/√" + square.substr(2)
+               : "√" + (square.find('/') != std::string::npos ? "(" + square + ")" : square);
+  }
+  return (x < 0 ? "−" : "") + text;
+}
+
+}  // namespace
+
+std::vector<double> numbers_of(const Trace& trace) {
+  std::vector<double> numbers;
+  const auto keep = [&](const Tensor& x) {
+    if (!x.defined() || x.numel() != 1 || !is_floating(x.dtype())) return;
+    const double number = x.item<double>();
+    if (std::ranges::find(numbers, number) == numbers.end()) numbers.push_back(number);
+  };
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.replay().computed(i)) continue;
+    const auto edges = trace.traversal().edges(i);
+    for (std::size_t k = 0; k < edges.size(); ++k)
+      if (edges[k] == Traversal::none) keep(trace.replay().operand(i, k));
+  }
+  return numbers;
+}
+
+std::string number_in_words(const Trace& trace, double number) {
+  std::string words = digits_of(number);
+  const double size = std::max(std::abs(number), 1 / std::abs(number));
+  const auto near = [&](double x) { return std::abs(x - size) < 1e-6 * size; };
+  std::set<std::string> meanings;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    if (node.name().empty() || node.output_count() > 1) continue;
+    const Shape shape = node.shape();
+    for (int axis = 0; axis < shape.rank(); ++axis) {
+      const auto extent = static_cast<double>(shape[axis]);
+      const char* root = near(extent) ? "" : near(std::sqrt(extent)) ? "the root of " : nullptr;
+      if (extent > 1 && root && meanings.size() < 3)
+        meanings.insert(fmt::format("{}the extent of axis {} of {} {}", root, axis, node.name(),
+                                    to_string(shape)));
+    }
+  }
+  for (const double known : numbers_of(trace)) {
+    const double other = std::max(std::abs(known), 1 / std::abs(known));
+    if (other == 1 || !std::isfinite(other)) continue;
+    const char* power = near(other) ? "" : near(other * other) ? "²" : nullptr;
+    if (!power || meanings.size() >= 3) continue;
+    const bool inverse = (std::abs(known) > 1) != (std::abs(number) > 1);
+    meanings.insert(fmt::format("{}{}{}, by a number of the program", inverse ? "1/" : "",
+                                digits_of(std::abs(known)), power));
+  }
+  std::string together;
+  for (const std::string& meaning : meanings)
+    together += (together.empty() ? "" : "; or ") + meaning;
+  if (!together.empty() && size != 1) words += " (" + together + ")";
+  return words;
+}
+
+}  // namespace chainrule::derivation

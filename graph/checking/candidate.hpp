@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/checking/diagnose.hpp>
+
+namespace chainrule::derivation {
+
+/// What a wrong formula is compared with at all its points. A candidate that explains it fits at
+/// each; what fits at one by chance is not said.
+class Comparison {
+ public:
+  Comparison(const Trace& trace, const Suspect& suspect);
+
+  const Suspect& suspect() const noexcept { return suspect_; }
+  std::size_t points() const noexcept { return suspect_.points.size(); }
+  const Environment& point(std::size_t p) const noexcept { return *suspect_.points[p]; }
+  /// What the formula gave, and what the right one gives.
+  const Tensor& value(std::size_t p) const noexcept { return suspect_.values[p]; }
+  const Tensor& expected(std::size_t p) const noexcept { return expected_[p]; }
+  /// The right formula, as simple as it gets, as the rules give it, and with the formulas of the
+  /// gradients in it put in, once and again.
+  const std::vector<Expr>& right_forms() const noexcept { return right_forms_; }
+  bool same_shape() const { return value(0).shape() == expected(0).shape(); }
+
+  bool same(const Tensor& a, const Tensor& b) const;
+  /// Whether candidate(p) is what the formula gave, at every point.
+  bool gives(const std::function<Tensor(std::size_t p)>& candidate) const;
+  bool gives(const Expr& candidate) const;
+  /// Whether candidate(p) is right, at every point: a repaired formula.
+  bool repairs(const std::function<Tensor(std::size_t p)>& candidate) const;
+  bool repairs(const Expr& candidate) const;
+
+  /// Searches end when they have looked at as much as takes about a second.
+  bool exhausted() const noexcept { return work_ > (suspect_.inner ? 0.2 : 1) * most_work; }
+
+ private:
+  static constexpr double most_work = 6e8;
+  bool all(const std::function<Tensor(std::size_t p)>& candidate,
+           const std::vector<Tensor>& wanted) const;
+
+  const Suspect& suspect_;
+  std::vector<Tensor> expected_;
+  std::vector<Expr> right_forms_;
+  mutable double work_ = 0;
+};
+
+/// The numbers of a program: constants of one element.
+std::vector<double> numbers_of(const Trace& trace);
+
+/// A number that a mistake was made by: "2", "1/√4", with what of the program has that size.
+std::string number_in_words(const Trace& trace, double number);
+
+}  // namespace chainrule::derivation

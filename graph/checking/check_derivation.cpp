@@ -1,0 +1,335 @@
+#include <chainrule/graph/checking/check_derivation.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include <chainrule/core/naming_all_memory.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/checking/diagnose.hpp>
+#include <chainrule/graph/checking/handwritten.hpp>
+#include <chainrule/graph/checking/judge.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/checking/wording.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
+#include <chainrule/graph/derivation/trace.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+
+namespace chainrule {
+
+using derivation::Environment;
+using derivation::Expr;
+using derivation::largest;
+using derivation::largest_difference;
+using derivation::numbers;
+using derivation::Trace;
+using derivation::Truth;
+using Holds = derivation::Handwritten::Holds;
+
+namespace {
+
+// The distance from |x| to the next number of the dtype.
+double ulp(double x, DType dtype) {
+  if (dtype == f64) return std::nextafter(std::abs(x), HUGE_VAL) - std::abs(x);
+  const float y = std::abs(static_cast<float>(x));
+  return std::nextafter(y, HUGE_VALF) - y;
+}
+
+}  // namespace
+
+class DerivationChecker {
+ public:
+  DerivationChecker(const Tensor& loss, std::span<const Formula> formulas, CheckOptions options,
+                    const Where& where)
+      : formulas_(formulas),
+        options_(options),
+        tensors_(checked(formulas, options, where)),
+        trace_(loss, tensors_, "check_derivation", where),
+        words_(trace_),
+        places_(places(where)),
+        handwritten_(trace_, formulas, places_),
+        single_(has_f32(trace_)),
+        judge_(trace_, single_) {
+    autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
+  }
+
+  DerivationReport run() {
+    // In the order of the chain, so that each is judged by the person's own earlier ones.
+    std::map<std::uint32_t, std::size_t> formula_at;
+    for (std::size_t k = 0; k < formulas_.size(); ++k) formula_at[places_[k]] = k;
+    DerivationReport report;
+    report.verdicts_.resize(formulas_.size());
+    Environment own = trace_.environment();
+    for (const std::uint32_t i : trace_.order()) {
+      const auto found = formula_at.find(i);
+      if (found == formula_at.end()) {
+        if (trace_.is_named(i)) own.gradients[i] = evaluate(trace_.gradient(i), own);
+        continue;
+      }
+      const std::size_t k = found->second;
+      FormulaVerdict& verdict = report.verdicts_[k];
+      judge(k, i, own, verdict);
+      if (!verdict.ok && !verdict.inherited && report.first_wrong() == nullptr)
+        report.first_wrong_ = k;
+      const Tensor by_hand = to(formulas_[k].by_hand.detach(), f64);
+      // A value of another shape cannot take part in what follows.
+      own.gradients[i] =
+          by_hand.shape() == trace_.node(i).shape() ? by_hand : evaluate(trace_.gradient(i), own);
+    }
+    return report;
+  }
+
+ private:
+  static std::vector<Tensor> checked(std::span<const Formula> formulas, const CheckOptions& options,
+                                     const Where& where) {
+    if (!(options.tolerance >= 0))
+      throw ValueError(fmt::format("check_derivation: the tolerance is {}", options.tolerance),
+                       where, "0 for the usual one");
+    if (formulas.empty()) throw ValueError("check_derivation: no formulas", where);
+    std::vector<Tensor> tensors;
+    for (const Formula& formula : formulas) {
+      const auto fail = [&](const char* problem) {
+        throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem),
+                         where);
+      };
+      if (!formula.of.defined()) fail("the tensor that it is the gradient for is undefined");
+      if (!formula.by_hand.defined()) fail("its value is undefined");
+      if (!is_floating(formula.by_hand.dtype()))
+        throw DTypeError(fmt::format("check_derivation: formula {} is {}", formula.name,
+                                     name_of(formula.by_hand.dtype())),
+                         where);
+      if (!formula.of.requires_grad())
+        throw GradError(fmt::format("check_derivation: formula {}: {} does not require gradients",
+                                    formula.name, describe(formula.of)),
+                        where, "call requires_grad_() on it before the computation");
+      for (const Tensor& earlier : tensors)
+        if (earlier.node() == formula.of.node()) fail("there is one for this tensor already");
+      tensors.push_back(formula.of);
+    }
+    return tensors;
+  }
+
+  std::vector<std::uint32_t> places(const Where& where) const {
+    std::vector<std::uint32_t> places;
+    for (const Tensor& tensor : tensors_) {
+      const std::uint32_t i = trace_.find(tensor);
+      if (i == trace_.loss())
+        throw GradError(
+            fmt::format("check_derivation: {} is the loss itself, and its gradient is 1",
+                        describe(tensor)),
+            where, "check the gradients of the tensors that it was computed from");
+      if (i == Traversal::none || !trace_.gradient(i))
+        throw GradError(
+            fmt::format("check_derivation: the loss does not depend on {}", describe(tensor)),
+            where, "check the gradients of the tensors that the loss was computed from");
+      places.push_back(i);
+    }
+    return places;
+  }
+  static bool has_f32(const Trace& trace) {
+    for (std::uint32_t i = 0; i < trace.size(); ++i)
+      if (trace.node(i).dtype() == f32) return true;
+    return false;
+  }
+
+  void judge(std::size_t k, std::uint32_t i, const Environment& own, FormulaVerdict& verdict) {
+    const Formula& formula = formulas_[k];
+    const Tensor by_hand = to(formula.by_hand.detach(), f64);
+    const std::vector<double> autograd = numbers(autograd_[k]);
+    verdict.name = formula.name;
+    verdict.expected = trace_.node(i).shape();
+    verdict.given = by_hand.shape();
+    std::vector<Expr> forms;
+    for (const derivation::Stage& stage : derivation::simplified(trace_, i, judge_.points()))
+      forms.push_back(stage.expression);
+    const Expr simplest = forms.back();
+    verdict.derived = words_.with_definitions(words_.text(simplest));
+
+    // Many people's form, which loses digits where a function is flat.
+    forms.push_back(derivation::written_out(trace_.gradient(i), trace_.environment(), true));
+    // What was recorded is computed again in f64.
+    Expr whole = handwritten_.whole(k);
+    Tensor given = whole && !handwritten_.is_ambiguous() ? value_of(whole, by_hand) : Tensor();
+    if (!given.defined()) {
+      whole = nullptr;
+      given = by_hand;
+    } else {
+      forms.push_back(whole);
+    }
+    using Precision = derivation::Judge::Precision;
+    const bool f32_formula = single_ || formula.by_hand.dtype() == f32;
+    Truth truth = judge_.truth(i, forms,
+                               !f32_formula ? Precision::f64_throughout
+                               : whole      ? Precision::f32_numbers
+                                            : Precision::f32_throughout);
+    if (options_.tolerance > 0) {
+      const double scale = options_.tolerance * largest(truth.gradient);
+      for (double& allowed : truth.allowed) allowed = std::max(allowed, scale);
+    }
+
+    const bool same_shape = verdict.given == verdict.expected;
+    std::size_t worst = 0;
+    if (same_shape) {
+      const derivation::Judge::Opinion opinion = judge_.compare(i, numbers(given), truth);
+      verdict.ok = opinion.right;
+      verdict.note = opinion.note;
+      worst = measure(numbers(by_hand), autograd, truth, opinion, f32_formula, verdict);
+      if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here &&
+          !judge_.right_nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby)) {
+        verdict.ok = false;
+        verdict.note = "right for these values alone, and wrong for others of the parameters";
+      }
+    } else {
+      verdict.absolute_error = verdict.relative_error = verdict.ulps = verdict.by_hand =
+          std::numeric_limits<double>::quiet_NaN();
+    }
+    verdict.autograd_ok = true;
+    if (!autograd.empty()) {
+      verdict.worst = position_of(static_cast<std::int64_t>(worst), verdict.expected);
+      verdict.by_autograd = autograd[worst];
+      verdict.by_differences = judge_.difference_at(i, static_cast<std::int64_t>(worst)).value;
+      verdict.autograd_ok = judge_.agrees_with_differences(i, truth, verdict.note);
+      if (!judge_.is_computed(i, autograd, trace_.gradient(i))) {
+        verdict.note =
+            "autograd's numbers are not those of its rules in f64: they overflow or lose "
+            "their digits in f32";
+        verdict.autograd_ok = single_;
+      }
+    }
+    if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole != nullptr, verdict);
+    any_wrong_ = any_wrong_ || !verdict.ok;
+  }
+
+  // In f64; undefined where that is not what the person's formula gave.
+  Tensor value_of(const Expr& formula, const Tensor& by_hand) const {
+    Tensor value;
+    try {
+      value = evaluate(formula, trace_.environment());
+    } catch (const Error&) {
+      return {};
+    }
+    if (value.shape() != by_hand.shape()) return {};
+    if (single_) return value;
+    const std::vector<double> a = numbers(value), b = numbers(by_hand);
+    return largest_difference(a, b) <= 1e-6 * largest(b) ? value : Tensor();
+  }
+
+  // The differences that the report shows; returns where they are largest.
+  static std::size_t measure(const std::vector<double>& given, const std::vector<double>& expected,
+                             const Truth& truth, const derivation::Judge::Opinion& opinion,
+                             bool single, FormulaVerdict& verdict) {
+    std::size_t worst = 0;
+    double most = -1;
+    for (std::size_t e = 0; e < given.size(); ++e) {
+      const double difference = derivation::difference(given[e], expected[e]);
+      if (difference > 0)
+        verdict.ulps = std::max(verdict.ulps, difference / ulp(expected[e], single ? f32 : f64));
+      if (std::isnan(difference)) verdict.ulps = difference;
+      // What is wrong comes before what was rounded, by how far it is beyond that.
+      const double excess =
+          opinion.wrong[e] ? 1e300 * (difference / (truth.allowed[e] + 1e-300)) : difference;
+      if (excess > most || std::isnan(difference)) {
+        most = excess;
+        worst = e;
+      }
+      if (difference > verdict.absolute_error || std::isnan(difference))
+        verdict.absolute_error = difference;
+      if (std::isnan(difference)) break;
+    }
+    const double scale = largest(expected);
+    verdict.relative_error = scale > 0 ? verdict.absolute_error / scale : verdict.absolute_error;
+    if (!given.empty()) verdict.by_hand = given[worst];
+    return worst;
+  }
+
+  // Whether a wrong formula only follows earlier ones, or what is wrong with it.
+  void explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
+               const Tensor& by_hand, const Truth& truth, bool recorded, FormulaVerdict& verdict) {
+    const Tensor expected = trace_.environment().gradients[i];
+    const Tensor accumulated = formulas_[k].of.grad();
+    derivation::Suspect suspect{
+        .node = i,
+        .right = simplest,
+        .formula = recorded ? handwritten_.in_steps(k) : nullptr,
+        .points = {&trace_.environment()},
+        .values = {by_hand},
+        .tolerance = 0,
+        .accumulated = accumulated.defined() ? to(accumulated.detach(), f64) : Tensor()};
+    if (recorded) {
+      // With the right gradients in the place of the person's earlier ones.
+      suspect.values[0] = evaluate(suspect.formula, trace_.environment());
+      const bool fits = verdict.given == verdict.expected;
+      verdict.inherited =
+          fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
+          (handwritten_.holds(k) == Holds::here ||
+           judge_.right_nearby(i, suspect.formula, truth, handwritten_.holds(k) == Holds::nearby));
+      if (handwritten_.holds(k) != Holds::here)
+        for (const Environment& point :
+             handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {
+          suspect.points.push_back(&point);
+          suspect.values.push_back(evaluate(suspect.formula, point));
+        }
+    } else {
+      const Tensor by_own = evaluate(trace_.gradient(i), own);
+      if (verdict.given == verdict.expected) {
+        const std::vector<double> mine = numbers(by_own), given = numbers(by_hand);
+        const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
+        verdict.inherited = true;
+        for (std::size_t e = 0; e < given.size(); ++e)
+          if (!(derivation::difference(given[e], mine[e]) <= std::max(allowed, truth.allowed[e])))
+            verdict.inherited = false;
+      }
+      suspect.points[0] = &own;
+    }
+    if (verdict.inherited && !any_wrong_) {
+      // Earlier formulas are right, though with other numbers than autograd's, as at a kink.
+      verdict.inherited = false;
+      verdict.ok = true;
+      verdict.note = "right with what earlier formulas give, which chose another subgradient";
+    }
+    if (verdict.inherited || verdict.ok) return;
+    suspect.tolerance = (recorded || !single_ ? 1e-9 : 1e-5);
+    verdict.diagnosis = words_.with_definitions(derivation::diagnose(
+        trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));
+  }
+
+  std::span<const Formula> formulas_;
+  CheckOptions options_;
+  std::vector<Tensor> tensors_;
+  Trace trace_;
+  derivation::Wording words_;
+  std::vector<std::uint32_t> places_;
+  derivation::Handwritten handwritten_;
+  bool single_;  // whether something was computed in f32
+  bool any_wrong_ = false;
+  derivation::Judge judge_;
+  std::vector<Tensor> autograd_;
+};
+
+bool DerivationReport::ok() const noexcept {
+  return std::ranges::all_of(verdicts_,
+                             [](const FormulaVerdict& v) { return v.ok && v.autograd_ok; });
+}
+
+const FormulaVerdict* DerivationReport::first_wrong() const noexcept {
+  return first_wrong_ < verdicts_.size() ? &verdicts_[first_wrong_] : nullptr;
+}
+
+DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
+                                  CheckOptions options, Where where) {
+  return detail::naming_all_memory("check_derivation", where, [&] {
+    return DerivationChecker(loss, formulas, options, where).run();
+  });
+}
+
+DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,
+                                  CheckOptions options, Where where) {
+  return check_derivation(loss, std::span(formulas.begin(), formulas.size()), options, where);
+}
+
+}  // namespace chainrule

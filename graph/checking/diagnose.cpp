@@ -1,0 +1,160 @@
+#include <chainrule/graph/checking/diagnose.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include <chainrule/graph/checking/candidate.hpp>
+#include <chainrule/graph/checking/fit.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/repair.hpp>
+#include <chainrule/graph/checking/upstream.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+class Diagnosis {
+ public:
+  Diagnosis(const Trace& trace, const Suspect& suspect, const Text& text)
+      : trace_(trace), comparison_(trace, suspect), suspect_(suspect), text_(text) {}
+
+  std::string find() {
+    const NoGrad guard;
+    using enum Mistakes;
+    // The simplest explanations first.
+    const std::function<std::string()> attempts[] = {
+        [&] { return zero_or_not_finite(); },
+        [&] { return by_numbers(); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
+        [&] { return by_mutants({in_operations, in_products}); },
+        [&] { return wrong_factor(trace_, comparison_, text_); },
+        [&] { return repair_structure(trace_, comparison_, text_); },
+        [&] { return by_mutants({in_symbols}); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::all); },
+        [&] { return only_at_zeros(); },
+        [&] { return repair_operands(trace_, comparison_, text_); },
+        [&] { return shifted_index(trace_, comparison_, text_); },
+        [&] { return by_mutants({in_two_symbols}); },
+        [&] { return mistake_above(trace_, comparison_, text_); },
+        [&] { return repair_parts(trace_, comparison_, text_); },
+        [&] { return by_place(); }};
+    for (const auto& attempt : attempts)
+      if (std::string found = attempt(); !found.empty()) return found;
+    return "";
+  }
+
+ private:
+  const Tensor& value() const { return comparison_.value(0); }
+  const Tensor& expected() const { return comparison_.expected(0); }
+  std::string right() const { return text_(suspect_.right); }
+
+  std::string zero_or_not_finite() const {
+    if (!comparison_.same_shape()) return "";
+    const std::vector<double> x = numbers(expected()), y = numbers(value());
+    if (std::ranges::all_of(y, [](double element) { return element == 0; }))
+      return fmt::format("it is 0; the chain rule gives {}", right());
+    for (std::size_t i = 0; i < y.size(); ++i)
+      if (std::isfinite(x[i]) && !std::isfinite(y[i]))
+        return fmt::format("it is {} at {}; the chain rule gives {}", y[i],
+                           to_string(position_of(static_cast<std::int64_t>(i), value().shape())),
+                           right());
+    return "";
+  }
+
+  // Mistakes that need no look into the formula.
+  std::string by_numbers() const {
+    const auto all = [&](auto f) {
+      return comparison_.gives([&](std::size_t p) { return f(comparison_.expected(p)); });
+    };
+    if (suspect_.accumulated.defined() && comparison_.same(suspect_.accumulated, value()) &&
+        comparison_.same(expected() * 2.0, value()))
+      return "accumulated twice: this is grad() after a second backward(), without zero_grad()";
+    if (expected().rank() == 2 && all([](const Tensor& x) { return x.T(); }))
+      return fmt::format("transposed: this is the transpose of {}", right());
+    if (!suspect_.right->is(Role::Kind::difference) && all([](const Tensor& x) { return -x; }))
+      return fmt::format("the sign is wrong: this is −({})", right());
+    return "";
+  }
+
+  std::string by_mutants(std::initializer_list<Mistakes> kinds) const {
+    std::string found;
+    const auto explains = [&](const Mutant& mutant) {
+      if (!comparison_.gives(mutant.formula)) return false;
+      found = fmt::format("{}: this is {}; the chain rule gives {}", mutant.mistake,
+                          text_(mutant.formula), right());
+      return true;
+    };
+    for (const Mistakes kind : kinds)
+      if (for_each_mutant(trace_, suspect_.right, comparison_.point(0), kind, explains)) break;
+    return found;
+  }
+
+  // How many elements are wrong, how many of them where the gradient is 0, and which is the first.
+  struct Places {
+    std::size_t wrong = 0, at_zero = 0, first = 0, size = 0;
+  };
+  Places places() const {
+    const std::vector<double> x = numbers(expected()), y = numbers(value());
+    const double tolerance = std::max(suspect_.tolerance, 1e-9) * largest(x);
+    Places places{.size = x.size()};
+    for (std::size_t i = 0; i < x.size(); ++i)
+      if (!(difference(x[i], y[i]) <= tolerance)) {
+        if (places.wrong++ == 0) places.first = i;
+        places.at_zero += x[i] == 0;
+      }
+    return places;
+  }
+  std::string only_at_zeros() const {
+    if (!comparison_.same_shape()) return "";
+    const Places p = places();
+    return p.wrong > 0 && p.wrong == p.at_zero && p.wrong < p.size
+               ? fmt::format(
+                     "wrong only where the gradient is 0, at {} of {} elements: behind a "
+                     "mask or at a kink",
+                     p.wrong, p.size)
+               : "";
+  }
+
+  // Right but for some elements.
+  std::string by_place() const {
+    const Shape &is = value().shape(), &should = expected().shape();
+    if (is != should) {
+      for (int axis = 0; axis < is.rank(); ++axis)
+        for (const bool keep : {false, true})
+          if (same_after_sum(axis, keep))
+            return fmt::format("the sum over axis {} is missing; the chain rule gives {}", axis,
+                               right());
+      return fmt::format("the shape is {} instead of {}; the chain rule gives {}", to_string(is),
+                         to_string(should), right());
+    }
+    const auto [wrong, at_zero, first, size] = places();
+    static_cast<void>(at_zero);
+    if (wrong > 0 && wrong <= size / 4)
+      return fmt::format("right but for {} of {} elements, the first at {}", wrong, size,
+                         to_string(position_of(static_cast<std::int64_t>(first), is)));
+    return "";
+  }
+  bool same_after_sum(int axis, bool keep) const {
+    return comparison_.repairs(
+        [&](std::size_t p) { return sum(comparison_.value(p), axis, keep); });
+  }
+
+  const Trace& trace_;
+  const Comparison comparison_;
+  const Suspect& suspect_;
+  const Text& text_;
+};
+
+}  // namespace
+
+std::string diagnose(const Trace& trace, const Suspect& suspect, const Text& text) {
+  return Diagnosis(trace, suspect, text).find();
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <vector>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// A derivative of the loss along a direction, by differences in f64.
+struct Difference {
+  double value = 0;   ///< (L(x + h v) − L(x − h v)) / 2h, extrapolated to h = 0
+  double error = 0;   ///< how far off that may be: rounding, and what steps of other sizes give
+  double before = 0;  ///< (L(x) − L(x − h v)) / h for the smallest step
+  double behind = 0;  ///< (L(x + h v) − L(x)) / h
+  bool kink = false;  ///< these two do not meet
+  bool finite() const noexcept;
+  /// Whether a derivative is this one as far as can be said, but for `allowed`; at a kink, where
+  /// several may meet, every one is.
+  bool agrees(double derivative, double allowed) const noexcept;
+};
+
+/// Differences of a recorded loss, independent of all gradient rules. Each element has a step of
+/// its own, in proportion to its size; steps get smaller until they agree with each other, after L.
+/// F. Richardson's extrapolation, Phil. Trans. Roy. Soc. A 210 (1911).
+class Differences {
+ public:
+  explicit Differences(const Trace& trace);
+
+  /// How far to go in each element of node i for a step of size 1.
+  Tensor steps(std::uint32_t i) const;
+  /// Along `direction`, of the shape of node i.
+  Difference along(std::uint32_t i, const Tensor& direction) const;
+  /// Along one element.
+  Difference at(std::uint32_t i, std::int64_t position) const;
+
+ private:
+  double loss_with(std::uint32_t i, const Tensor& value) const;
+
+  const Trace& trace_;
+  double loss_;
+  double noise_;  // of the loss, by rounding
+};
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,308 @@
+#include <chainrule/graph/checking/fit.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr double close = 1e-6;
+
+bool is_near(double a, double b) { return std::abs(a - b) <= close * std::max(1.0, std::abs(b)); }
+
+// Numbers that people write: whole ones, their inverses and roots.
+bool is_plain(double x) {
+  const double size = std::max(std::abs(x), 1 / std::abs(x));
+  const auto whole = [](double y) { return y < 5000 && is_near(y, std::round(y)); };
+  return whole(size) || whole(size * size);
+}
+
+// The least-squares solution of Σ cₖ columnₖ = wanted; empty where it is not unique.
+std::vector<double> least_squares(const std::vector<std::vector<double>>& columns,
+                                  const std::vector<double>& wanted) {
+  const std::size_t n = columns.size();
+  std::vector<std::vector<double>> a(n, std::vector<double>(n + 1));
+  std::vector<double> sizes(n);
+  const auto dot = [](const std::vector<double>& x, const std::vector<double>& y) {
+    double sum = 0;
+    for (std::size_t e = 0; e < x.size(); ++e) sum += x[e] * y[e];
+    return sum;
+  };
+  for (std::size_t i = 0; i < n; ++i)
+    if (!((sizes[i] = std::sqrt(dot(columns[i], columns[i]))) > 0)) return {};
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j)
+      a[i][j] = dot(columns[i], columns[j]) / (sizes[i] * sizes[j]);
+    a[i][n] = dot(columns[i], wanted) / sizes[i];
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    std::size_t pivot = i;
+    for (std::size_t j = i + 1; j < n; ++j)
+      if (std::abs(a[j][i]) > std::abs(a[pivot][i])) pivot = j;
+    if (std::abs(a[pivot][i]) < 1e-7) return {};
+    std::swap(a[i], a[pivot]);
+    for (std::size_t j = 0; j < n; ++j) {
+      if (j == i) continue;
+      const double factor = a[j][i] / a[i][i];
+      for (std::size_t k = i; k <= n; ++k) a[j][k] -= factor * a[i][k];
+    }
+  }
+  std::vector<double> c(n);
+  for (std::size_t i = 0; i < n; ++i) c[i] = a[i][n] / a[i][i] / sizes[i];
+  return c;
+}
+
+class Fit {
+ public:
+  Fit(const Trace& trace, const Comparison& comparison, const Text& text)
+      : trace_(trace), comparison_(comparison), text_(text) {}
+
+  std::string find(Terms which) {
+    for (const Expr& form : comparison_.right_forms()) {
+      terms_ = terms_of(form, comparison_.point(0));
+      if (terms_.size() < (which == Terms::certain ? 3U : 2U)) continue;
+      values_.clear();
+      for (std::size_t p = 0; p < comparison_.points(); ++p) {
+        values_.emplace_back();
+        for (const Expr& term : terms_) values_[p].push_back(evaluate(term, comparison_.point(p)));
+      }
+      join_multiples();
+      if (terms_.size() < (which == Terms::certain ? 3U : 2U)) continue;
+      // One term alone first, with the numbers that people make mistakes by.
+      for (const double factor : {0.0, -1.0, 2.0, 0.5})
+        for (std::size_t k = 0; k < terms_.size(); ++k)
+          if (!is_zero(k) && gives_with(k, factor)) return said(k, factor);
+      if (std::string pair = two_missing(); !pair.empty()) return pair;
+      if (which == Terms::certain) continue;
+      if (std::string alone = one_alone(); !alone.empty()) return alone;
+      if (std::string found = by_least_squares(); !found.empty()) return found;
+    }
+    return "";
+  }
+
+ private:
+  bool gives_with(std::size_t k, double factor) const {
+    return comparison_.gives(
+        [&](std::size_t p) { return comparison_.expected(p) + values_[p][k] * (factor - 1); });
+  }
+
+  // x·x has x and x: terms that are the same but for a number are one.
+  void join_multiples() {
+    for (std::size_t k = 0; k < terms_.size(); ++k)
+      for (std::size_t j = terms_.size(); --j > k;) {
+        if (!is_multiple(k, j)) continue;
+        Builder builder(comparison_.point(0));
+        terms_[k] =
+            builder.build([&] { return builder.value(terms_[k]) + builder.value(terms_[j]); });
+        terms_.erase(terms_.begin() + static_cast<std::ptrdiff_t>(j));
+        for (std::vector<Tensor>& at : values_) {
+          at[k] = at[k] + at[j];
+          at.erase(at.begin() + static_cast<std::ptrdiff_t>(j));
+        }
+      }
+  }
+  bool is_multiple(std::size_t k, std::size_t j) const {
+    double ratio = 0;
+    for (const std::vector<Tensor>& at : values_) {
+      const std::vector<double> x = numbers(at[k]), y = numbers(at[j]);
+      for (std::size_t e = 0; e < x.size(); ++e) {
+        if (x[e] == 0 && y[e] == 0) continue;
+        const double mine = y[e] / x[e];
+        if (ratio == 0) ratio = mine;
+        if (!std::isfinite(mine) || ratio == 0 || std::abs(mine - ratio) > 1e-9 * std::abs(ratio))
+          return false;
+      }
+    }
+    return ratio != 0 && (values_.size() > 1 || values_[0][k].numel() > 1);
+  }
+
+  bool is_zero(std::size_t k) const {
+    return std::ranges::all_of(values_, [&](const std::vector<Tensor>& at) {
+      return largest(numbers(at[k])) <= 1e-12 * largest(numbers(at[0] + at[1]));
+    });
+  }
+
+  std::string two_missing() const {
+    for (std::size_t j = 0; j < terms_.size() && terms_.size() > 2; ++j)
+      for (std::size_t k = j + 1; k < terms_.size(); ++k)
+        if (!is_zero(j) && !is_zero(k) && comparison_.gives([&](std::size_t p) {
+              return comparison_.expected(p) - values_[p][j] - values_[p][k];
+            }))
+          return fmt::format(
+              "the terms {} and {} are missing, a path perhaps; the chain rule gives "
+              "{}",
+              in_words(j), in_words(k), right());
+    return "";
+  }
+
+  // All terms but one are missing.
+  std::string one_alone() const {
+    for (std::size_t k = 0; k < terms_.size(); ++k)
+      for (const double factor : {1.0, -1.0})
+        if (!is_zero(k) && comparison_.gives([&](std::size_t p) { return values_[p][k] * factor; }))
+          return fmt::format("terms are missing: this is {}{}; the chain rule gives {}",
+                             factor < 0 ? "−" : "", in_words(k), right());
+    return "";
+  }
+
+  std::string by_least_squares() {
+    // Without the terms that come to nothing.
+    for (std::size_t k = terms_.size(); k-- > 0;)
+      if (is_zero(k) && terms_.size() > 2) {
+        terms_.erase(terms_.begin() + static_cast<std::ptrdiff_t>(k));
+        for (auto& at : values_) at.erase(at.begin() + static_cast<std::ptrdiff_t>(k));
+      }
+    std::vector<std::vector<double>> columns(terms_.size());
+    std::vector<double> wanted;
+    for (std::size_t p = 0; p < comparison_.points(); ++p) {
+      const std::vector<double> value = numbers(comparison_.value(p));
+      wanted.insert(wanted.end(), value.begin(), value.end());
+      for (std::size_t k = 0; k < terms_.size(); ++k) {
+        const std::vector<double> mine = numbers(values_[p][k]);
+        columns[k].insert(columns[k].end(), mine.begin(), mine.end());
+      }
+    }
+    if (wanted.size() <= terms_.size()) return "";
+    const std::vector<double> c = least_squares(columns, wanted);
+    if (c.empty()) return "";
+    const bool fits = comparison_.gives([&](std::size_t p) {
+      Tensor sum = values_[p][0] * c[0];
+      for (std::size_t k = 1; k < terms_.size(); ++k) sum = sum + values_[p][k] * c[k];
+      return sum;
+    });
+    if (!fits) return "";
+    std::vector<std::size_t> odd;
+    for (std::size_t k = 0; k < c.size(); ++k)
+      if (!is_near(c[k], 1)) odd.push_back(k);
+    if (odd.empty() || odd.size() == terms_.size() || odd.size() > 2) return "";
+    std::string words;
+    for (const std::size_t k : odd) {
+      const double factor = std::abs(c[k]) < close ? 0 : c[k];
+      if (factor != 0 && !is_plain(factor) && wanted.size() < 3 * terms_.size()) return "";
+      words += (words.empty() ? "" : "; ") + about(k, factor);
+    }
+    return fmt::format("{}; the chain rule gives {}", words, right());
+  }
+
+  std::string said(std::size_t k, double factor) const {
+    return fmt::format("{}; the chain rule gives {}", about(k, factor), right());
+  }
+  std::string about(std::size_t k, double factor) const {
+    const std::string term = in_words(k);
+    if (factor == 0) return fmt::format("the term {} is missing", term);
+    if (is_near(factor, -1)) return fmt::format("the sign of the term {} is wrong", term);
+    if (std::abs(factor) > 1)
+      return fmt::format("the term {} is too large by a factor of {}", term,
+                         number_in_words(trace_, factor));
+    return fmt::format("the term {} is too small by a factor of {}", term,
+                       number_in_words(trace_, 1 / factor));
+  }
+  std::string in_words(std::size_t k) const {
+    return text_(Algebra(trace_, {}).simplify(terms_[k]));
+  }
+  std::string right() const { return text_(comparison_.suspect().right); }
+
+  const Trace& trace_;
+  const Comparison& comparison_;
+  const Text& text_;
+  std::vector<Expr> terms_;
+  std::vector<std::vector<Tensor>> values_;  // by point and term
+};
+
+// The product of the numbers that a formula is multiplied by.
+double number_of(const Expr& e) {
+  using enum Role::Kind;
+  if (e->kind == Expression::Kind::number) return e->number;
+  if (e->is(product)) return number_of(e->operands[0]) * number_of(e->operands[1]);
+  if (e->is(quotient)) return number_of(e->operands[0]) / number_of(e->operands[1]);
+  if (e->is(negation)) return -number_of(e->operands[0]);
+  if (e->is(matrix_product) || e->is(outer_product))
+    return number_of(e->operands[0]) * number_of(e->operands[1]);
+  return 1;
+}
+
+// What number stands in front in the place of which, where the right formula has one.
+std::string number_in_front(const Trace& trace, const Expr& right, double factor) {
+  const double front = std::abs(number_of(right));
+  if (is_near(front, 1)) return "";
+  if (is_near(front * factor, 1))
+    return fmt::format("; the factor {} is missing", number_in_words(trace, front));
+  return fmt::format("; {} stands in the place of {}", number_in_words(trace, front * factor),
+                     number_in_words(trace, front));
+}
+
+// Where a factor is an extent, sums and means over it are what people confuse.
+std::string meaning(const Trace& trace, double factor, bool of_sums) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Shape shape = trace.node(i).shape();
+    for (int axis = 0; axis < shape.rank(); ++axis)
+      if (shape[axis] > 2 && is_near(factor, static_cast<double>(shape[axis])))
+        return fmt::format(", which is the extent of axis {} of {}{}{}{}", axis,
+                           trace.node(i).name(), trace.node(i).name().empty() ? "" : " ",
+                           to_string(shape),
+                           of_sums ? ": a mean in the place of a sum, or the reverse" : "");
+  }
+  const std::string words = number_in_words(trace, factor);
+  const std::size_t more = words.find(" (");
+  return more == std::string::npos ? "" : words.substr(more);
+}
+
+}  // namespace
+
+std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,
+                        Terms which) {
+  return comparison.same_shape() ? Fit(trace, comparison, text).find(which) : "";
+}
+
+std::string wrong_factor(const Trace& trace, const Comparison& comparison, const Text& text) {
+  if (!comparison.same_shape()) return "";
+  double xx = 0, xy = 0;
+  std::size_t count = 0;
+  for (std::size_t p = 0; p < comparison.points(); ++p) {
+    const std::vector<double> x = numbers(comparison.expected(p)), y = numbers(comparison.value(p));
+    for (std::size_t e = 0; e < x.size(); ++e) {
+      xx += x[e] * x[e];
+      xy += x[e] * y[e];
+    }
+    count += x.size();
+  }
+  if (!(xx > 0) || xy == 0 || !std::isfinite(xy / xx)) return "";
+  const double factor = xy / xx;
+  // One number is the multiple of every other.
+  if (count < 2 && !is_plain(factor)) return "";
+  if (is_near(factor, 1)) return "";
+  if (!comparison.gives([&](std::size_t p) { return comparison.expected(p) * factor; })) return "";
+  const std::string right = text(comparison.suspect().right);
+  if (is_near(factor, -1)) return fmt::format("the sign is wrong: this is −({})", right);
+  const double size = std::abs(factor);
+  const std::string sign = factor < 0 ? "the sign is wrong, and it is " : "";
+  const std::string numbers = number_in_front(trace, comparison.suspect().right, size);
+  bool of_sums = false;
+  visit_parts(comparison.suspect().right, [&](const Expr& part) {
+    using enum Role::Kind;
+    of_sums = of_sums || part->is(total) || part->is(mean) || part->is(matrix_product);
+  });
+  of_sums = of_sums && numbers.empty();
+  if (is_near(size, std::round(size)))
+    return fmt::format("{}too large by a factor of {:.0f}{}{}", sign, size,
+                       meaning(trace, size, of_sums), numbers);
+  if (is_near(1 / size, std::round(1 / size)))
+    return fmt::format("{}too small by a factor of {:.0f}{}{}", sign, 1 / size,
+                       meaning(trace, 1 / size, of_sums), numbers);
+  return fmt::format(
+      "a factor of {:.6g} too much: {}too {} by a factor of {}{}; the chain rule "
+      "gives {}",
+      factor, sign, size > 1 ? "large" : "small",
+      number_in_words(trace, size > 1 ? size : 1 / size), numbers, right);
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include <chainrule/graph/checking/candidate.hpp>
+
+namespace chainrule::derivation {
+
+/// What is wrong with a formula that is the right one but for the numbers in front of its terms: a
+/// term that is missing, doubled, or has another sign or factor. "" where that is not so.
+/// `certain`: one term alone, of a formula of three or more.
+enum class Terms { certain, all };
+std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,
+                        Terms which);
+
+/// What number a formula is too large by, in all its elements; "" without one.
+std::string wrong_factor(const Trace& trace, const Comparison& comparison, const Text& text);
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,194 @@
+#include <chainrule/graph/checking/handwritten.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// The value of operand k as the node keeps it; undefined where it does not, or not as it was.
+Tensor kept(const Node& node, std::size_t k) {
+  Value* value = node.saved_input(k);
+  if (!value || !node.saved_as(Node::input(k)).unchanged()) return {};
+  const Tensor tensor(Ref<Value>::share(value));
+  return is_floating(tensor.dtype()) ? to(tensor, f64) : tensor;
+}
+
+// Whether x is a fraction of small numbers.
+bool is_fraction(double x) {
+  constexpr double most = 4096, rounding = 1e-7;
+  const double size = std::abs(x);
+  for (int below = 1; below <= 64; ++below) {
+    const double above = size * below;
+    if (above > most) break;
+    if (above >= 0.5 && std::abs(above - std::round(above)) < rounding * above) return true;
+  }
+  const double inverse = 1 / size;
+  return inverse <= most * most && inverse >= 0.5 &&
+         std::abs(inverse - std::round(inverse)) < rounding * inverse;
+}
+
+// Booleans, and numbers that were made from them.
+bool is_mask(const Tensor& constant) {
+  if (!is_floating(constant.dtype())) return true;
+  const std::vector<double> elements = numbers(constant);
+  return std::ranges::all_of(elements, [](double e) { return e == 0 || std::abs(e) == 1; });
+}
+
+bool has_results_as_constants(const Trace& trace) {
+  std::unordered_set<const Value*> results, constants;
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.replay().computed(i)) continue;
+    const Node& node = trace.node(i);
+    if (const Value* output = node.saved_output()) results.insert(output);
+    const auto edges = trace.traversal().edges(i);
+    for (std::size_t k = 0; k < edges.size(); ++k)
+      if (const Value* value = node.saved_input(k)) {
+        const bool of_result = edges[k] != Traversal::none && trace.replay().computed(edges[k]);
+        const bool of_parameter =
+            edges[k] != Traversal::none && trace.node(edges[k]).requires_grad();
+        (of_result || of_parameter ? results : constants).insert(value);
+      }
+  }
+  return std::ranges::any_of(constants, [&](const Value* v) { return results.contains(v); });
+}
+
+}  // namespace
+
+Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
+                         std::span<const std::uint32_t> places)
+    : trace_(trace),
+      whole_(formulas.size()),
+      in_steps_(formulas.size()),
+      holds_(formulas.size()),
+      ambiguous_(has_results_as_constants(trace)) {
+  const NoGrad guard;
+  bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
+  const auto know = [&](const Tensor& value) {
+    if (value.defined() && value.dtype() == boolean) masked = true;
+    if (!value.defined() || !is_floating(value.dtype())) return;
+    if (value.numel() == 1)
+      numbers_.push_back(value.item<double>());
+    else
+      data_.push_back(value);
+  };
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.replay().computed(i)) {
+      if (!trace.node(i).requires_grad()) know(trace.replay().value(i));
+      continue;
+    }
+    const auto edges = trace.traversal().edges(i);
+    for (std::size_t k = 0; k < edges.size(); ++k)
+      if (edges[k] == Traversal::none) know(trace.replay().operand(i, k));
+  }
+  // From the loss on: an earlier formula is a gradient in those behind it.
+  std::vector<std::size_t> order;
+  for (const std::uint32_t i : trace.order())
+    for (std::size_t k = 0; k < places.size(); ++k)
+      if (places[k] == i) order.push_back(k);
+  Known earlier;
+  for (const std::size_t k : order) {
+    const Formula& formula = formulas[k];
+    whole_[k] = expression(formula.by_hand, {});
+    if (!whole_[k]) continue;
+    in_steps_[k] = expression(formula.by_hand, earlier);
+    holds_[k] = ambiguous_ ? Holds::here : holds(whole_[k]);
+    if (holds_[k] == Holds::anywhere && masked) holds_[k] = Holds::nearby;
+    const Shape& shape = trace.node(places[k]).shape();
+    if (formula.by_hand.shape() == shape && trace.find(formula.by_hand) == Traversal::none)
+      earlier.try_emplace(formula.by_hand.node(), gradient_expression(places[k], shape));
+  }
+}
+
+Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
+  const Node* root = formula.node();
+  if (!root || (root->is_leaf() && trace_.find(root) == Traversal::none)) return nullptr;
+  const Traversal traversal(std::span(&formula, 1), Traversal::Visit::everything);
+  std::vector<Expr> known(traversal.size());
+  for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+    const Node& node = traversal.node(i);
+    if (const std::uint32_t at = trace_.find(&node);
+        at != Traversal::none && trace_.is_tensor(at)) {
+      known[i] = tensor_expression(at, node.shape());
+      continue;
+    }
+    if (const auto symbol = symbols.find(&node); symbol != symbols.end() && &node != root) {
+      known[i] = symbol->second;
+      continue;
+    }
+    if (node.is_leaf() || node.output_count() > 1) continue;
+    const std::uint32_t at = node.is_output() ? traversal.edges(i)[0] : i;
+    Node& application = traversal.node(at);
+    const auto edges = traversal.edges(at);
+    std::vector<Expr> operands(edges.size());
+    bool complete = !application.released();
+    for (std::size_t k = 0; k < edges.size() && complete; ++k) {
+      if (edges[k] != Traversal::none && known[edges[k]]) {
+        operands[k] = known[edges[k]];
+      } else if (application.given(k)) {
+        const Tensor value = kept(application, k);
+        complete = value.defined();
+        if (complete) operands[k] = constant_expression(value);
+      }
+    }
+    if (complete)
+      known[i] = operation_expression(Ref<Node>::share(&application), std::move(operands),
+                                      node.shape(), node.output_index());
+  }
+  return known[traversal.output(0)];
+}
+
+Handwritten::Holds Handwritten::holds(const Expr& formula) const {
+  Holds holds = Holds::anywhere;
+  visit_parts(formula, [&](const Expr& part) {
+    // A mask that was not recorded is full of zeros or ones at times, or a single one.
+    const auto may_be_mask = [](const Expr& operand) {
+      return operand && operand->kind == Kind::number &&
+             (operand->number == 0 || std::abs(operand->number) == 1);
+    };
+    Holds mine = Holds::anywhere;
+    if (part->is(Role::Kind::product) && std::ranges::any_of(part->operands, may_be_mask))
+      mine = Holds::nearby;
+    else if (part->kind == Kind::number)
+      mine = !is_explained(part->number) ? Holds::here
+             : part->shape.numel() > 1   ? Holds::nearby
+                                         : Holds::anywhere;
+    else if (part->kind == Kind::constant)
+      mine = is_of_the_loss(part->value) ? Holds::anywhere
+             : is_mask(part->value)      ? Holds::nearby
+                                         : Holds::here;
+    holds = std::min(holds, mine);
+  });
+  return holds;
+}
+
+bool Handwritten::is_of_the_loss(const Tensor& constant) const {
+  if (!is_floating(constant.dtype())) return false;
+  const NoGrad guard;
+  return std::ranges::any_of(data_, [&](const Tensor& data) {
+    if (data.numel() != constant.numel()) return false;
+    if (data.value_ref() == constant.value_ref()) return true;
+    const std::vector<double> mine = numbers(constant), other = numbers(data);
+    return mine == other || mine == numbers(1 - data) || mine == numbers(-data);
+  });
+}
+
+// A number that stands for itself, or that the program's numbers give: 1/N, 2λ, 1/√d. Another may
+// have been read from a tensor, and be another one for other values.
+bool Handwritten::is_explained(double number) const {
+  if (number == 0 || !std::isfinite(number)) return true;
+  const auto simple = [](double x) { return is_fraction(x) || is_fraction(x * x); };
+  return simple(number) || std::ranges::any_of(numbers_, [&](double known) {
+           return known != 0 && (simple(number / known) || simple(number * known));
+         });
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// The formulas of a person in terms of the graph that they are about, as far as they were
+/// recorded: a formula written in tensors that require gradients is itself a graph over them.
+class Handwritten {
+ public:
+  /// `places`: the nodes of the trace that the formulas give gradients for.
+  Handwritten(const Trace& trace, std::span<const Formula> formulas,
+              std::span<const std::uint32_t> places);
+
+  /// Formula k over tensors of the graph alone; null where it was not recorded.
+  const Expr& whole(std::size_t k) const { return whole_[k]; }
+  /// The same where what other formulas gave stands as the gradient that they are for.
+  const Expr& in_steps(std::size_t k) const { return in_steps_[k]; }
+  /// For which other values of the parameters formula k says what it is. Anywhere: everything in it
+  /// that was not recorded is a number or data that the loss was computed from. Nearby: besides,
+  /// there are masks, in it or in the loss, which stay what they are for small changes alone.
+  enum class Holds { here, nearby, anywhere };
+  Holds holds(std::size_t k) const { return holds_[k]; }
+  /// Whether a constant of the program is a result of it that was detached: it stays what it was
+  /// for other parameters, and a formula may mean either.
+  bool is_ambiguous() const noexcept { return ambiguous_; }
+
+ private:
+  using Known = std::unordered_map<const Node*, Expr>;
+  Expr expression(const Tensor& formula, const Known& symbols);
+  Holds holds(const Expr& formula) const;
+  bool is_of_the_loss(const Tensor& constant) const;
+  bool is_explained(double number) const;
+
+  const Trace& trace_;
+  std::vector<Expr> whole_, in_steps_;
+  std::vector<Holds> holds_;
+  bool ambiguous_;
+  std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
+  std::vector<double> numbers_;  // the same of one element
+};
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,203 @@
+#include <chainrule/graph/checking/judge.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+// Few samples say little of the largest move: so many times what they moved.
+constexpr double safety = 24;
+// Elements that differ and are looked at by differences, at most.
+constexpr int most_looked_at = 6;
+// How far near points are, in units of the parameters' sizes. What is wrong differs by far more
+// than rounding, and, of the nearest, masks stay.
+constexpr double near = 1e-3, nearest = 1e-8;
+
+std::vector<Environment> points_at(const Trace& trace, const Differences& differences,
+                                   double distance) {
+  const NoGrad guard;
+  std::vector<Environment> points;
+  // To one side and to the other.
+  for (const double side : {distance, -distance}) {
+    Generator generator(71);
+    std::vector<Tensor> leaves(trace.size());
+    for (std::uint32_t i = 0; i < trace.size(); ++i)
+      if (trace.node(i).is_leaf() && trace.node(i).requires_grad())
+        leaves[i] =
+            trace.replay().value(i) +
+            uniform(-1, 1, trace.node(i).shape(), generator, f64) * (differences.steps(i) * side);
+    points.push_back(trace.at(trace.replay().from(std::move(leaves))));
+  }
+  return points;
+}
+
+double largest_gradient(const Environment& point) {
+  double most = 0;
+  for (const Tensor& gradient : point.gradients)
+    if (gradient.defined()) most = std::max(most, largest(numbers(gradient)));
+  return most;
+}
+
+}  // namespace
+
+Judge::Judge(const Trace& trace, bool single)
+    : trace_(trace),
+      single_(single),
+      differences_(trace),
+      points_(certifying_points(trace)),
+      near_(points_at(trace, differences_, near)),
+      nearest_(points_at(trace, differences_, nearest)) {}
+
+const Rounding& Judge::rounding(Precision precision) const {
+  std::unique_ptr<Rounding>& mine = roundings_[static_cast<std::size_t>(precision)];
+  if (!mine)
+    mine = std::make_unique<Rounding>(
+        trace_, trace_.environment(),
+        precision == Precision::f32_throughout ? half_unit_f32 : half_unit_f64,
+        precision == Precision::f32_numbers ? half_unit_f32 : 0);
+  return *mine;
+}
+
+Truth Judge::truth(std::uint32_t i, std::span<const Expr> forms, Precision precision) const {
+  const Rounding& rounds = rounding(precision);
+  Truth truth{numbers(trace_.environment().gradients[i]), {}};
+  std::vector<double> moved(truth.gradient.size());
+  for (const Expr& form : forms) {
+    const std::vector<double> mine = rounds.of(form);
+    for (std::size_t e = 0; e < moved.size() && e < mine.size(); ++e)
+      moved[e] = std::max(moved[e], mine[e]);
+  }
+  // Where the rules give 0 without rounding, others may add up to it from what has cancelled.
+  const double scale = largest(truth.gradient);
+  const double of_zero =
+      64 * rounds.unit() * (scale > 0 ? scale : largest_gradient(trace_.environment()));
+  for (std::size_t e = 0; e < moved.size(); ++e) {
+    const double size = std::abs(truth.gradient[e]);
+    truth.allowed.push_back(!std::isfinite(size) ? 0
+                            : moved[e] > 0 || size != 0
+                                ? safety * moved[e] + 16 * rounds.unit() * size
+                                : of_zero);
+  }
+  return truth;
+}
+
+bool Judge::is_computed(std::uint32_t i, const std::vector<double>& autograd,
+                        const Expr& form) const {
+  const Truth mine = truth(i, std::span(&form, 1),
+                           single_ ? Precision::f32_throughout : Precision::f64_throughout);
+  for (std::size_t e = 0; e < autograd.size(); ++e)
+    if (!(difference(autograd[e], mine.gradient[e]) <= mine.allowed[e])) return false;
+  return true;
+}
+
+Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
+                              const Truth& truth) const {
+  Opinion opinion{true, {}, std::vector<bool>(given.size())};
+  std::vector<std::size_t> apart;
+  for (std::size_t e = 0; e < given.size(); ++e)
+    if (!(difference(given[e], truth.gradient[e]) <= truth.allowed[e])) apart.push_back(e);
+  if (apart.empty()) return opinion;
+
+  const SideValues sides = side_values(trace_, differences_, i);
+  std::size_t at_kinks = 0;
+  int looked_at = 0;
+  for (const std::size_t e : apart) {
+    if (std::isfinite(given[e]) && sides.allow(e, given[e])) {
+      ++at_kinks;
+      continue;
+    }
+    // A number that is infinite is one; NaN is none.
+    if (std::isfinite(given[e]) && std::isnan(truth.gradient[e]) && looked_at++ < most_looked_at) {
+      const Difference d = differences_.at(i, static_cast<std::int64_t>(e));
+      if (!d.finite() || d.agrees(given[e], 1e-6 * std::abs(given[e]))) {
+        continue;
+      }
+    }
+    opinion.wrong[e] = true;
+    opinion.right = false;
+  }
+  if (!opinion.right) return opinion;
+  const Shape shape = trace_.node(i).shape();
+  const std::string first = to_string(position_of(static_cast<std::int64_t>(apart[0]), shape));
+  opinion.note =
+      at_kinks > 0
+          ? fmt::format(
+                "the loss has a kink here; at {} the formula is another subgradient than "
+                "autograd's",
+                first)
+          : fmt::format("autograd is NaN at {}; the differences do not contradict the formula",
+                        first);
+  return opinion;
+}
+
+bool Judge::right_nearby(std::uint32_t i, const Expr& formula, const Truth& truth,
+                         bool masked) const {
+  // At a kink two forms may differ on one side; what is wrong does on both.
+  std::vector<int> sides(truth.gradient.size());
+  for (const Environment& point : masked ? nearest_ : near_) {
+    const std::vector<double> right = numbers(point.gradients[i]);
+    std::vector<double> given;
+    try {
+      given = numbers(evaluate(formula, point));
+    } catch (const Error&) {
+      return false;
+    }
+    if (given.size() != right.size()) return false;
+    const double scale = largest(right);
+    const auto differs = [&](std::size_t e, double allowed) {
+      return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale &&
+             std::abs(given[e] - right[e]) > allowed + 1e-13 * std::abs(right[e]);
+    };
+    std::vector<double> mine, theirs;  // rounding there, found out where it matters
+    for (std::size_t e = 0; e < given.size(); ++e) {
+      if (!differs(e, 4 * truth.allowed[e])) continue;
+      if (mine.empty()) {
+        const Rounding rounds(trace_, point, half_unit_f64, single_ ? half_unit_f32 : 0);
+        mine = rounds.of(formula);
+        theirs = rounds.of(trace_.gradient(i));
+      }
+      if (differs(e, 2 * safety * std::max(mine[e], theirs[e]))) ++sides[e];
+    }
+  }
+  return std::ranges::none_of(sides, [](int count) { return count == 2; });
+}
+
+bool Judge::agrees_with_differences(std::uint32_t i, const Truth& truth, std::string& note) const {
+  if (!std::ranges::all_of(truth.gradient, [](double x) { return std::isfinite(x); })) {
+    if (note.empty()) note = "autograd is not finite here";
+    return true;
+  }
+  Generator generator(i + 1);
+  const NoGrad guard;
+  const Tensor gradient = trace_.environment().gradients[i];
+  const Tensor direction = randn(gradient.shape(), generator, f64) * differences_.steps(i);
+  const double expected = sum(direction * gradient).item<double>();
+  double allowed = 0;
+  const std::vector<double> along = numbers(direction);
+  for (std::size_t e = 0; e < along.size(); ++e)
+    if (std::isfinite(along[e])) allowed += std::abs(along[e]) * truth.allowed[e];
+  const Difference d = differences_.along(i, direction);
+  if (!d.finite()) {
+    if (note.empty()) note = "there is no finite difference here";
+    return true;
+  }
+  if (d.kink && note.empty())
+    note = "the loss has a kink here, and differences say nothing of the side that is meant";
+  if (d.agrees(expected, allowed + 1e-7 * std::abs(expected))) return true;
+  note = fmt::format(
+      "the rules of autograd give {:.6g} along a random direction, differences "
+      "{:.6g} ± {:.1g}",
+      expected, d.value, d.error);
+  return false;
+}
+
+}  // namespace chainrule::derivation

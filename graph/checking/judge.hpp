@@ -1,0 +1,69 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/checking/differences.hpp>
+#include <chainrule/graph/checking/handwritten.hpp>
+#include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/checking/rounding.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
+
+namespace chainrule::derivation {
+
+/// What a formula is compared with, element by element.
+struct Truth {
+  std::vector<double> gradient;  ///< by the chain rule in f64
+  std::vector<double> allowed;   ///< how far rounding may take a right formula from it
+};
+
+/// Decides whether a formula is right, by two oracles that know nothing of each other: the rules
+/// of autograd, and differences of the loss.
+class Judge {
+ public:
+  /// `single`: whether something of the loss was computed in f32.
+  Judge(const Trace& trace, bool single);
+
+  /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
+  enum class Precision { f32_throughout, f32_numbers, f64_throughout };
+  /// The truth for node i, for a formula that is `forms` in the forms that are known.
+  Truth truth(std::uint32_t i, std::span<const Expr> forms, Precision precision) const;
+
+  struct Opinion {
+    bool right = false;
+    std::string note;         ///< why, where a formula does not agree with both oracles
+    std::vector<bool> wrong;  ///< by element
+  };
+  /// Of what a formula gave for node i.
+  Opinion compare(std::uint32_t i, const std::vector<double>& given, const Truth& truth) const;
+
+  /// Whether formula and gradient are the same nearby, too, where both are finite: what is right
+  /// by chance, as a forgotten factor that is 1, is not.
+  bool right_nearby(std::uint32_t i, const Expr& formula, const Truth& truth, bool masked) const;
+
+  /// Whether the rules agree with differences in a random direction; where they do not, why.
+  bool agrees_with_differences(std::uint32_t i, const Truth& truth, std::string& note) const;
+  /// By differences.
+  Difference difference_at(std::uint32_t i, std::int64_t position) const {
+    return differences_.at(i, position);
+  }
+  /// Other values of the parameters: far from the recorded ones, and so near that what is smooth is
+  /// nearly the same.
+  const std::vector<Environment>& points() const noexcept { return points_; }
+  const std::vector<Environment>& nearest_points() const noexcept { return nearest_; }
+  /// Whether autograd's own numbers for node i are those of its rules but for rounding.
+  bool is_computed(std::uint32_t i, const std::vector<double>& autograd, const Expr& form) const;
+
+ private:
+  const Rounding& rounding(Precision precision) const;
+
+  const Trace& trace_;
+  bool single_;
+  Differences differences_;
+  std::vector<Environment> points_, near_, nearest_;
+  mutable std::unique_ptr<Rounding> roundings_[3];
+};
+
+}  // namespace chainrule::derivation

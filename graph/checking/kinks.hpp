@@ -1,0 +1,23 @@
+#pragma once
+
+#include <vector>
+
+#include <chainrule/graph/checking/differences.hpp>
+
+namespace chainrule::derivation {
+
+/// What the elements of a gradient are when parameters and data are moved by next to nothing. Where
+/// the loss has a kink at the recorded point, every number between is a derivative that a textbook
+/// may choose (a subgradient): [z > 0] or [z ≥ 0] at z = 0, sign(0), the first or the second of two
+/// that are the largest.
+struct SideValues {
+  std::vector<double> least, most;
+  std::vector<bool> kink;  ///< by element: whether they stay apart for smaller moves
+
+  /// Whether a number is one of these, by what several kinks together may give.
+  bool allow(std::size_t element, double number) const;
+};
+
+SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i);
+
+}  // namespace chainrule::derivation

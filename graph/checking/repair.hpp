@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include <chainrule/graph/checking/candidate.hpp>
+
+namespace chainrule::derivation {
+
+/// What has to be changed in a person's formula to make it right, where that is one place of it. ""
+/// where nothing was found. A formula that was not recorded is its numbers alone.
+///
+/// Numbers, signs, axes, sums, products, functions, and what is too much.
+std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text);
+/// Other tensors, and factors and terms that are missing.
+std::string repair_operands(const Trace& trace, const Comparison& comparison, const Text& text);
+/// Any part of the right formula in the place of another.
+std::string repair_parts(const Trace& trace, const Comparison& comparison, const Text& text);
+
+}  // namespace chainrule::derivation

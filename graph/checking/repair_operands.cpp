@@ -1,0 +1,281 @@
+#include <chainrule/graph/checking/repair.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/taken_apart.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// Other tensors, factors and terms that are missing, and any part of the right formula in the place
+// of another.
+class Operands : public TakenApart {
+ public:
+  using TakenApart::TakenApart;
+
+  std::string find_operands() {
+    return find({&Operands::symbols, &Operands::small_parts, &Operands::factors, &Operands::terms},
+                false);
+  }
+  // Of parts that stand in the place of others the smallest.
+  std::string find_parts() { return find({&Operands::functions}, true); }
+
+ private:
+  using Attempt = std::string (Operands::*)(const Expr&) const;
+  std::string find(std::initializer_list<Attempt> attempts, bool small_first) {
+    if (parts_.size() > most_parts) return "";
+    for (const Attempt attempt : attempts)
+      for (std::size_t k = parts_.size(); k-- > 0;) {
+        if (comparison_.exhausted()) return "";
+        const Expr& part = parts_[small_first ? parts_.size() - 1 - k : k];
+        if (std::string found = (this->*attempt)(part); !found.empty()) return found;
+      }
+    return "";
+  }
+
+  std::string symbols(const Expr& e) const {
+    if (e->kind == Kind::number)
+      for (const Expr& other : spares_)
+        if (is_symbol(*other) && broadcasts_to(other->shape, formula_->shape) && fits(e, other))
+          return with_right(fmt::format("a number stands in the place of the tensor {}: {}",
+                                        text_(other), text_(e)));
+    if (!is_symbol(*e)) return "";
+    const std::vector<Expr> users = users_of(e);
+    for (const Expr& other : spares_) {
+      if (!is_symbol(*other) || key_of(other) == key_of(e)) continue;
+      bool fit = fits(e, other);
+      // One of several places alone.
+      for (std::size_t u = 0; u < users.size() && !fit && users.size() > 1; ++u)
+        fit = fits(users[u], with_operand(users[u], e, other));
+      if (fit)
+        return with_right(fmt::format("{} stands in the place of {}: {}", text_(e), text_(other),
+                                      relation(e, other)));
+    }
+    return "";
+  }
+
+  std::vector<Expr> users_of(const Expr& e) const {
+    std::vector<Expr> users;
+    for (const Expr& part : parts_)
+      if (std::ranges::find(part->operands, e) != part->operands.end()) users.push_back(part);
+    return users;
+  }
+
+  static Expr with_operand(const Expr& user, const Expr& operand, const Expr& other) {
+    std::vector<Expr> operands = user->operands;
+    std::ranges::replace(operands, operand, other);
+    if (other->shape != operand->shape) return nullptr;
+    return user->kind == Kind::operation
+               ? operation_expression(user->application, std::move(operands), user->shape,
+                                      user->output)
+               : nullptr;
+  }
+
+  // What two tensors that were confused have to do with each other.
+  std::string relation(const Expr& e, const Expr& other) const {
+    const auto made_from = [&](const Expr& result, const Expr& from) -> const Op* {
+      if (result->kind != Kind::tensor || from->kind != Kind::tensor) return nullptr;
+      const Expr& formula = trace_.forward(result->node);
+      const bool of_one = formula && formula->operands.size() == 1 && formula->operands[0] &&
+                          formula->operands[0]->kind == Kind::tensor;
+      return of_one && formula->operands[0]->node == from->node ? formula->op() : nullptr;
+    };
+    if (const Op* function = made_from(other, e))
+      return fmt::format("the function {} is missing", function->name());
+    if (const Op* function = made_from(e, other))
+      return fmt::format("the function {} is too much", function->name());
+    if (is_symbol(*other) && e->kind == other->kind) {
+      const Expr& formula =
+          other->kind == Kind::tensor ? trace_.forward(other->node) : trace_.gradient(other->node);
+      if (std::string found = inside(formula, e); !found.empty()) return found;
+    }
+    return "of the wrong layer, time or kind";
+  }
+
+  // Two factors of a product, or a small part, for another part of the right formula: forms of
+  // slopes such as y ⊗ (1 − y).
+  std::string small_parts(const Expr& e) const {
+    if (e->kind != Kind::operation || is_root(e)) return "";
+    const auto is_small = [](const Expr& other) {
+      return other->kind != Kind::number && !is_symbol(*other) && size_of(other) <= 8;
+    };
+    const std::vector<Expr> factors = factors_of(e);
+    for (const Expr& other : spares_) {
+      if (!is_small(other) || other->shape != e->shape) continue;
+      // What lacks a factor or a term is said so by others.
+      if (is_small(e) && inside(other, e).empty() && inside(e, other).empty() && fits(e, other))
+        return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(other)));
+      for (std::size_t a = 0; a + 1 < factors.size() && factors.size() <= 6; ++a) {
+        const auto product_with = [&](Builder& builder, bool pair) {
+          Tensor product = pair ? builder.value(factors[a]) * builder.value(factors[a + 1])
+                                : builder.value(other);
+          for (std::size_t k = 0; k < factors.size() && !pair; ++k)
+            if (k != a && k != a + 1) product = product * builder.value(factors[k]);
+          return product;
+        };
+        if (fits(e, built([&](Builder& builder) { return product_with(builder, false); })))
+          return with_right(fmt::format(
+              "{} stands in the place of {}",
+              text_(built([&](Builder& builder) { return product_with(builder, true); })),
+              text_(other)));
+      }
+    }
+    return "";
+  }
+
+  // A part for another of its shape that the right formula has.
+  std::string functions(const Expr& e) const {
+    if (e->kind == Kind::number || is_root(e)) return "";
+    for (const Expr& other : spares_) {
+      if (other->shape != e->shape || other->kind == Kind::number) continue;
+      if (is_symbol(*e) && (is_symbol(*other) || size_of(other) > 8)) continue;
+      if (size_of(other) + size_of(e) > 30 || !fits(e, other)) continue;
+      if (e->kind == Kind::constant && is_mask(e->value)) return with_right(mask_instead(e, other));
+      const std::string words = fmt::format("{} stands in the place of {}", text_(e), text_(other));
+      std::string why = inside(other, e);
+      if (why.empty() && other->kind == Kind::gradient) why = about_gradient(e, other);
+      if (why.empty()) why = one_term(e, other);
+      if (why.empty() && e->kind == Kind::operation)
+        if (std::string back = inside(e, other); !back.empty())
+          why = back.substr(0, back.rfind(" is missing")) + " does not belong there";
+      return with_right(why.empty() ? words : why + ": " + words);
+    }
+    return "";
+  }
+
+  // What is wrong with a part that should be the gradient of another tensor.
+  std::string about_gradient(const Expr& e, const Expr& gradient) const {
+    if (gradient->node == comparison_.suspect().node || comparison_.suspect().inner) return "";
+    Suspect suspect = comparison_.suspect();
+    suspect.node = gradient->node;
+    suspect.right = Algebra(trace_, {}).simplify(trace_.gradient(gradient->node));
+    suspect.formula = e;
+    suspect.accumulated = {};
+    suspect.inner = true;
+    for (std::size_t p = 0; p < suspect.points.size(); ++p)
+      suspect.values[p] = evaluate(e, *suspect.points[p]);
+    const std::string found = diagnose(trace_, suspect, text_);
+    return found.empty() ? ""
+                         : fmt::format("the mistake is above, at {}: {}", text_(gradient), found);
+  }
+
+  // Whether a part is one of the terms of the other.
+  std::string one_term(const Expr& e, const Expr& other) const {
+    const std::vector<Expr> terms = terms_of(
+        other->kind == Kind::gradient ? trace_.gradient(other->node) : other, comparison_.point(0));
+    const Tensor mine = evaluate(e, comparison_.point(0));
+    for (const Expr& term : terms)
+      if (comparison_.same(evaluate(term, comparison_.point(0)), mine))
+        return fmt::format("terms are missing, or a path: {} has more than that", text_(other));
+    return "";
+  }
+
+  static bool is_mask(const Tensor& x) {
+    return std::ranges::all_of(numbers(x), [](double e) { return e == 0 || e == 1; });
+  }
+
+  // A mask that was computed from something, in the place of another.
+  std::string mask_instead(const Expr& mask, const Expr& other) const {
+    const std::vector<double> mine = numbers(mask->value),
+                              right = numbers(evaluate(other, comparison_.point(0)));
+    if (largest_difference(numbers(1 - mask->value), right) == 0)
+      return fmt::format("the mask is reversed: {} belongs there, not 1 minus it", text_(other));
+    for (const Expr& spare : spares_) {
+      if (!is_symbol(*spare) || spare->shape != mask->shape) continue;
+      const std::vector<double> x = numbers(evaluate(spare, comparison_.point(0)));
+      // [x > c] or [x < c] for some c.
+      for (const bool above : {true, false}) {
+        double least = HUGE_VAL, most = -HUGE_VAL;  // where the mask is 1, and where it is 0
+        for (std::size_t k = 0; k < x.size(); ++k) {
+          const double value = above ? x[k] : -x[k];
+          (mine[k] == 1 ? least : most) =
+              mine[k] == 1 ? std::min(least, value) : std::max(most, value);
+        }
+        if (least > most && least < HUGE_VAL && most > -HUGE_VAL)
+          return fmt::format("the mask is wrong: it goes by {}, and {} belongs there", text_(spare),
+                             text_(other));
+      }
+    }
+    return fmt::format("the mask {} stands in the place of {}", text_(mask), text_(other));
+  }
+
+  std::string factors(const Expr& e) const {
+    if (e->kind == Kind::number) return "";
+    for (const Expr& spare : spares_) {
+      if (spare->kind == Kind::number || size_of(spare) > 12) continue;
+      if (spare->shape.rank() == 2 && is_symbol(*spare)) {
+        const auto matrix = [&](auto f) {
+          return fits(e, built([&](Builder& builder) {
+                        return f(builder.value(spare), builder.value(e));
+                      }));
+        };
+        if (matrix([](const Tensor& a, const Tensor& b) { return matmul(a, b); }) ||
+            matrix([](const Tensor& a, const Tensor& b) { return matmul(a.T(), b); }) ||
+            matrix([](const Tensor& a, const Tensor& b) { return matmul(b, a); }) ||
+            matrix([](const Tensor& a, const Tensor& b) { return matmul(b, a.T()); }))
+          return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
+      }
+      if (!broadcasts_to(spare->shape, e->shape)) continue;
+      const auto times = [&](bool divided) {
+        return fits(e, built([&](Builder& builder) {
+                      const Tensor a = builder.value(e), b = builder.value(spare);
+                      return divided ? a / b : a * b;
+                    }));
+      };
+      if (times(false))
+        return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
+      if (fits(e,
+               built([&](Builder& builder) { return -(builder.value(e) * builder.value(spare)); })))
+        return with_right(fmt::format("the factor −{} is missing at {}", text_(spare), text_(e)));
+      if (times(true))
+        return with_right(
+            fmt::format("the factor 1 ⊘ {} is missing at {}", text_(spare), text_(e)));
+    }
+    return "";
+  }
+
+  std::string terms(const Expr& e) const {
+    if (e->kind == Kind::number) return "";
+    for (const Expr& spare : spares_) {
+      if (spare->kind == Kind::number || !broadcasts_to(spare->shape, e->shape)) continue;
+      const auto plus = [&](double sign) {
+        return fits(e, built([&](Builder& builder) {
+                      return builder.value(e) + builder.value(spare) * sign;
+                    }));
+      };
+      if (plus(1))
+        return with_right(fmt::format("the term {} is missing at {}", text_(spare), text_(e)));
+      if (plus(-1))
+        return with_right(fmt::format("the term −{} is missing at {}", text_(spare), text_(e)));
+    }
+    return "";
+  }
+};
+
+}  // namespace
+
+std::string repair_operands(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Operands(trace, comparison, text).find_operands();
+}
+
+std::string repair_parts(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Operands(trace, comparison, text).find_parts();
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,320 @@
+#include <chainrule/graph/checking/repair.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/taken_apart.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// Numbers, signs, axes, sums, products, functions, and what is too much.
+class Structure : public TakenApart {
+ public:
+  using TakenApart::TakenApart;
+
+  std::string find() {
+    if (parts_.size() > most_parts) return "";
+    if (std::string found = sums_everywhere(); !found.empty()) return found;
+    using Attempt = std::string (Structure::*)(const Expr&) const;
+    // The larger parts first: what is wrong with all of them is not said of one.
+    for (const Attempt attempt :
+         {&Structure::other_numbers, &Structure::numbers_in_front, &Structure::axes,
+          &Structure::sums, &Structure::products, &Structure::too_much, &Structure::others,
+          &Structure::other_functions})
+      for (std::size_t k = parts_.size(); k-- > 0;) {
+        if (comparison_.exhausted()) return "";
+        if (std::string found = (this->*attempt)(parts_[k]); !found.empty()) return found;
+      }
+    return "";
+  }
+
+ private:
+  // Another number of the program, or of the right formula.
+  std::string other_numbers(const Expr& e) const {
+    if (e->kind != Kind::number) return "";
+    for (const double number : numbers_)
+      if (std::abs(number - e->number) > 1e-9 * std::abs(number) &&
+          fits(e, number_expression(number, e->shape)))
+        return with_right(other_number(e->number, number));
+    return "";
+  }
+
+  std::string other_number(double mine, double right) const {
+    const std::string words =
+        fmt::format("{} stands in the place of {}", number_in_words(trace_, mine),
+                    number_in_words(trace_, right));
+    const double ratio = std::abs(mine / right);
+    if (!std::isfinite(ratio) || ratio == 0) return words;
+    if (std::abs(ratio - 1) < 1e-9) return "the sign of a number is wrong: " + words;
+    return fmt::format("a number is too {} by a factor of {}: {}", ratio > 1 ? "large" : "small",
+                       number_in_words(trace_, ratio > 1 ? ratio : 1 / ratio), words);
+  }
+
+  // The number that makes it right in front of a part; the formula is linear in it.
+  std::string numbers_in_front(const Expr& e) const {
+    if (e->kind != Kind::operation && !is_symbol(*e) && e->kind != Kind::constant) return "";
+    const auto with = [&](double factor, std::size_t p) {
+      const Expr scaled = built([&](Builder& builder) { return builder.value(e) * factor; });
+      return scaled ? evaluate(replaced(formula_, {{e.get(), scaled}}), comparison_.point(p))
+                    : Tensor();
+    };
+    try {
+      const Tensor at_0 = with(0, 0), at_1 = comparison_.suspect().values[0], at_2 = with(2, 0);
+      if (!at_0.defined() || at_0.shape() != comparison_.expected(0).shape()) return "";
+      if (!nearly_equal(at_2 - at_1, at_1 - at_0, 1e-7)) return "";
+      const std::vector<double> b = numbers(at_1 - at_0),
+                                wanted = numbers(comparison_.expected(0) - at_0);
+      double bb = 0, bw = 0;
+      for (std::size_t k = 0; k < b.size(); ++k) {
+        bb += b[k] * b[k];
+        bw += b[k] * wanted[k];
+      }
+      if (!(bb > 0) || !std::isfinite(bw / bb)) return "";
+      double factor = bw / bb;
+      if (std::abs(factor) < 1e-9) factor = 0;
+      if (std::abs(factor - 1) < 1e-9 || (b.size() * comparison_.points() < 3)) return "";
+      if (!comparison_.repairs([&](std::size_t p) { return with(factor, p); })) return "";
+      if (factor == 0) return "";  // see too_much()
+      if (std::abs(factor + 1) < 1e-9)
+        return with_right(is_root(e) ? std::string("the sign is wrong")
+                                     : fmt::format("the sign of {} is wrong", text_(e)));
+      const double size = std::abs(factor);
+      return with_right(fmt::format(
+          "{}{}{} too {} by a factor of {}", is_root(e) ? "it" : text_(e), " is",
+          factor < 0 ? " of the wrong sign, and" : "", size < 1 ? "large" : "small",
+          number_in_words(trace_, size < 1 ? 1 / size : size) +
+              (size < 1 ? fmt::format(": {} is missing", number_in_words(trace_, size)) : "")));
+    } catch (const Error&) {
+      return "";
+    }
+  }
+
+  std::string products(const Expr& e) const {
+    if (e->kind != Kind::operation && !is_symbol(*e)) return "";
+    if (e->shape.rank() == 2 && fits_built(e, [](const Tensor& x) { return x.T(); }))
+      return with_right(fmt::format("{} has to be transposed", text_(e)));
+    const Role role = e->role();
+    const auto both = [&](auto f) {
+      return fits(e, built([&](Builder& builder) {
+                    return f(builder.value(e->operands[0]), builder.value(e->operands[1]));
+                  }));
+    };
+    const auto said = [&](const char* words) {
+      return with_right(fmt::format("{}: {}", words, text_(e)));
+    };
+    if (role.is(Role::Kind::matrix_product)) {
+      if (both([](const Tensor& a, const Tensor& b) { return matmul(b, a); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(b.T(), a); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(b, a.T()); }))
+        return said("the operands are swapped");
+      if (both([](const Tensor& a, const Tensor& b) { return matmul(a.T(), b); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(a, b.T()); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(a.T(), b.T()); }))
+        return said("a transpose is wrong");
+    }
+    if (role.is(Role::Kind::product)) {
+      if (both([](const Tensor& a, const Tensor& b) { return matmul(a, b); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(a.T(), b); }) ||
+          both([](const Tensor& a, const Tensor& b) { return matmul(a, b.T()); }))
+        return said("an elementwise product in the place of a matrix product");
+      for (const std::size_t k : {0, 1})
+        if (both([&](const Tensor& a, const Tensor& b) { return k == 0 ? a / b : b / a; }))
+          return said("a product in the place of a quotient");
+    }
+    if (role.is(Role::Kind::quotient) &&
+        both([](const Tensor& a, const Tensor& b) { return a * b; }))
+      return said("a quotient in the place of a product");
+    if (role.is(Role::Kind::sum) && both([](const Tensor& a, const Tensor& b) { return a - b; }))
+      return with_right(fmt::format("the sign of {} is wrong", text_(e->operands[1])));
+    if (role.is(Role::Kind::difference) &&
+        both([](const Tensor& a, const Tensor& b) { return a + b; }))
+      return with_right(fmt::format("the sign of {} is wrong", text_(e->operands[1])));
+    return "";
+  }
+
+  // Sums over no axis, or over another one.
+  std::string sums(const Expr& e) const {
+    const Role role = e->role();
+    const bool is_mean = role.is(Role::Kind::mean), is_total = role.is(Role::Kind::total);
+    const Expr& inside = is_mean || is_total ? e->operands[0] : e;
+    if (e->kind == Kind::number) return "";
+    for (int axis = 0; axis < inside->shape.rank(); ++axis)
+      for (const bool keep : {true, false}) {
+        const auto summed = [&](bool mean_instead) {
+          return fits(e, built([&](Builder& builder) {
+                        const Tensor x = builder.value(inside);
+                        return mean_instead ? mean(x, axis, keep) : sum(x, axis, keep);
+                      }));
+        };
+        for (const bool mean_instead : {is_mean, !is_mean})
+          if (summed(mean_instead))
+            return with_right(
+                is_mean || is_total
+                    ? fmt::format("{} is over the wrong axis: axis {} belongs there", text_(e),
+                                  axis)
+                    : fmt::format("the sum over axis {} is missing: of {}", axis, text_(e)));
+      }
+    if ((is_mean || is_total) && fits(e, inside))
+      return with_right(fmt::format("{} is not summed in the right formula", text_(inside)));
+    return "";
+  }
+
+  // The same operation with the parameters that it has in the right formula.
+  std::string axes(const Expr& e) const {
+    if (e->kind != Kind::operation) return "";
+    for (const Expr& other : spares_) {
+      if (other->kind != Kind::operation || other->op() != e->op() || other->shape != e->shape ||
+          other->application->parameters().bytes().size() == 0 || e->is(Role::Kind::matrix_product))
+        continue;
+      const Expr same = operation_expression(other->application, e->operands, e->shape, e->output);
+      if (key_of(same) != key_of(e) && fits(e, same))
+        return with_right(fmt::format("{} is over the wrong axis", text_(e)));
+    }
+    return "";
+  }
+
+  // All sums and means over the same axes at once.
+  std::string sums_everywhere() const {
+    std::vector<Expr> sums;
+    for (const Expr& e : parts_)
+      if (e->is(Role::Kind::total) || e->is(Role::Kind::mean)) sums.push_back(e);
+    if (sums.size() < 2) return "";
+    const auto fits_with = [&](auto f) {
+      // Operands first: a sum in a sum is rebuilt from the inner one.
+      Expr formula = formula_;
+      for (const Expr& e : sums) {
+        Expr now;
+        visit_parts(formula, [&](const Expr& part) {
+          if (part->application == e->application) now = part;
+        });
+        if (!now) return false;
+        Expr other =
+            built([&](Builder& builder) { return f(now, builder.value(now->operands[0])); });
+        if (!other) return false;
+        formula = replaced(formula, {{now.get(), std::move(other)}});
+      }
+      return comparison_.repairs(formula);
+    };
+    const auto is_mean = [](const Expr& e) { return e->is(Role::Kind::mean); };
+    if (fits_with([&](const Expr& e, const Tensor& x) {
+          const double count = static_cast<double>(x.numel()) /
+                               static_cast<double>(std::max<std::int64_t>(1, e->shape.numel()));
+          const Tensor y = apply_again(*e->application, std::span(&x, 1));
+          return is_mean(e) ? y * count : y / count;
+        }))
+      return with_right(is_mean(sums[0]) ? "means in the place of sums"
+                                         : "sums in the place of means");
+    for (int axis = 0; axis < sums[0]->operands[0]->shape.rank(); ++axis)
+      if (fits_with([&](const Expr& e, const Tensor& x) {
+            return is_mean(e) ? mean(x, axis, true) : sum(x, axis, true);
+          }))
+        return with_right(
+            fmt::format("the sums are over the wrong axis: axis {} belongs there", axis));
+    return "";
+  }
+
+  // Operands that are left over.
+  std::string too_much(const Expr& e) const {
+    if (e->kind != Kind::operation) return "";
+    if (std::string found = factors_too_much(e); !found.empty()) return found;
+    for (std::size_t k = 0; k < e->operands.size(); ++k) {
+      const Expr& stays = e->operands[k];
+      if (!stays || stays->kind == Kind::number || !fits(e, stays)) continue;
+      const Role role = e->role();
+      if (role.is(Role::Kind::difference) && k == 1)
+        return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(stays)));
+      if (role.operands() == 2 && e->operands.size() == 2) {
+        const Expr& other = e->operands[1 - k];
+        const bool is_term = role.is(Role::Kind::sum) || role.is(Role::Kind::difference);
+        return with_right(fmt::format("the {} {} does not belong there",
+                                      is_term ? "term" : "factor", text_(other)));
+      }
+      return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(stays)));
+    }
+    return "";
+  }
+
+  // Of a product of several, one or two.
+  std::string factors_too_much(const Expr& e) const {
+    const std::vector<Expr> factors = factors_of(e);
+    const std::size_t n = factors.size();
+    if (n < 3 || n > 8) return "";
+    for (const std::size_t apart : {std::size_t{0}, std::size_t{1}})
+      for (std::size_t a = 0; a + apart < n; ++a)
+        for (std::size_t b = a + apart; b < (apart == 0 ? a + 1 : n); ++b) {
+          const auto product_of = [&](bool left_out, Builder& builder) {
+            Tensor product;
+            for (std::size_t k = 0; k < n; ++k) {
+              if ((k == a || k == b) != left_out) continue;
+              const Tensor value = builder.value(factors[k]);
+              product = product.defined() ? product * value : value;
+            }
+            return product;
+          };
+          if (!fits(e, built([&](Builder& builder) { return product_of(false, builder); })))
+            continue;
+          return with_right(fmt::format(
+              "the factor {} does not belong there",
+              text_(built([&](Builder& builder) { return product_of(true, builder); }))));
+        }
+    return "";
+  }
+
+  // Another function of the same operand, or one that is missing.
+  std::string other_functions(const Expr& e) const {
+    if (e->kind == Kind::number || (e->kind == Kind::constant && !is_root(e))) return "";
+    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
+                             e->op()->elementwise() && !e->is(Role::Kind::conversion);
+    for (const NamedFunction& function : named_functions()) {
+      if (is_function && fits(e, built([&](Builder& builder) {
+                                return function.of(builder.value(e->operands[0]));
+                              })))
+        return with_right(fmt::format("{} in the place of {}: of {}",
+                                      function_name(*e->application), function.name,
+                                      text_(e->operands[0])));
+      if (fits_built(e, function.of))
+        return with_right(fmt::format("{} is missing: {} stands in the place of {} of it",
+                                      function.name, text_(e), function.name));
+    }
+    return "";
+  }
+
+  // Functions of one operand that people confuse.
+  std::string others(const Expr& e) const {
+    if (e->kind != Kind::operation) return "";
+    const auto with = [&](const char* words, auto f) {
+      return fits_built(e, f) ? with_right(fmt::format("{} {}", text_(e), words)) : std::string();
+    };
+    if (std::string found = with("has to be squared", [](const Tensor& x) { return x * x; });
+        !found.empty())
+      return found;
+    if (std::string found =
+            with("stands in the place of 1 minus it", [](const Tensor& x) { return 1 - x; });
+        !found.empty())
+      return found;
+    return with("stands in the place of 1 over it", [](const Tensor& x) { return 1 / x; });
+  }
+};
+
+}  // namespace
+
+std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Structure(trace, comparison, text).find();
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,63 @@
+#include <chainrule/graph/checking/rounding.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr int number_of_samples = 4;
+
+// Moves results by some roundings, always to another number.
+Replay::Adjust moving(Generator& generator, double unit) {
+  return [&generator, unit](Tensor x) {
+    if (!x.defined() || x.dtype() != f64) return x;
+    return x * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * unit));
+  };
+}
+
+}  // namespace
+
+Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
+                   double unit_of_constants)
+    : point_(point), unit_(unit), unit_of_constants_(unit_of_constants) {
+  const NoGrad guard;
+  for (int k = 0; k < number_of_samples; ++k) {
+    Generator generator(static_cast<std::uint64_t>(k) + 1);
+    const Replay::Adjust move = moving(generator, unit);
+    std::vector<Tensor> leaves = point.tensors;
+    if (unit_of_constants > 0) {
+      // Data that was rounded to f32, as the sum of it that should be 1.
+      const Replay::Adjust move_data = moving(generator, unit_of_constants);
+      for (std::uint32_t i = 0; i < trace.size(); ++i)
+        if (!trace.replay().computed(i) && !trace.node(i).requires_grad())
+          leaves[i] = move_data(std::move(leaves[i]));
+    }
+    moved_.push_back(trace.at(trace.replay().from(std::move(leaves), move), move));
+  }
+}
+
+std::vector<double> Rounding::of(const Expr& expression) const {
+  const NoGrad guard;
+  const std::vector<double> here = numbers(evaluate(expression, point_));
+  std::vector<double> most(here.size());
+  for (std::size_t k = 0; k < moved_.size(); ++k) {
+    Generator generator(k + 101);
+    const std::vector<double> there =
+        numbers(evaluate(expression, moved_[k], moving(generator, unit_),
+                         unit_of_constants_ > 0 ? moving(generator, unit_of_constants_) : nullptr));
+    for (std::size_t e = 0; e < here.size(); ++e) {
+      const double moved = difference(here[e], there[e]);
+      if (std::isfinite(moved)) most[e] = std::max(most[e], moved);
+    }
+  }
+  return most;
+}
+
+}  // namespace chainrule::derivation

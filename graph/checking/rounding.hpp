@@ -1,0 +1,32 @@
+#pragma once
+
+#include <vector>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// How far rounding moves the numbers of a derivation, element by element: everything is computed
+/// again with each result moved by about a unit in the last place, at random, and what comes out is
+/// compared (J. Vignes, A stochastic arithmetic for reliable scientific computation, Mathematics
+/// and Computers in Simulation 35, 1993).
+class Rounding {
+ public:
+  /// At a point of the trace; `unit` is half the distance from 1 to the next number, and
+  /// `unit_of_constants` the same for the numbers that stand in expressions: of a formula in f32
+  /// that is computed in f64, these alone are rounded to f32.
+  Rounding(const Trace& trace, const Environment& point, double unit, double unit_of_constants = 0);
+
+  /// How far the elements of an expression move.
+  std::vector<double> of(const Expr& expression) const;
+  double unit() const noexcept { return unit_; }
+
+ private:
+  const Environment& point_;
+  double unit_, unit_of_constants_;
+  std::vector<Environment> moved_;
+};
+
+inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;
+
+}  // namespace chainrule::derivation

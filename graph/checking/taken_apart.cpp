@@ -1,0 +1,101 @@
+#include <chainrule/graph/checking/taken_apart.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+}  // namespace
+
+bool broadcasts_to(const Shape& from, const Shape& to) {
+  if (from.rank() > to.rank()) return false;
+  for (int k = 1; k <= from.rank(); ++k)
+    if (const std::int64_t extent = from[from.rank() - k];
+        extent != 1 && extent != to[to.rank() - k])
+      return false;
+  return true;
+}
+
+TakenApart::TakenApart(const Trace& trace, const Comparison& comparison, const Text& text)
+    : trace_(trace),
+      comparison_(comparison),
+      text_(text),
+      formula_(comparison.suspect().formula ? comparison.suspect().formula
+                                            : constant_expression(comparison.value(0))) {
+  visit_parts(formula_, [&](const Expr& e) { parts_.push_back(e); });
+  std::set<std::string> seen;
+  const auto keep = [&](const Expr& e) {
+    if (seen.insert(key_of(e)).second) spares_.push_back(e);
+  };
+  const auto take_apart = [&](const Expr& e) { visit_parts(e, keep); };
+  take_apart(comparison.suspect().right);
+  take_apart(trace.gradient(comparison.suspect().node));
+  take_apart(written_out(trace.gradient(comparison.suspect().node), comparison.point(0)));
+  // What the right formula is made from, one step further up.
+  for (const Expr& e : std::vector<Expr>(spares_))
+    if (e->kind == Kind::gradient && trace.gradient(e->node)) take_apart(trace.gradient(e->node));
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.is_tensor(i)) continue;
+    if (!trace.node(i).name().empty()) keep(tensor_expression(i, trace.node(i).shape()));
+    if (trace.gradient(i) && trace.is_named(i) && i != comparison.suspect().node)
+      keep(gradient_expression(i, trace.node(i).shape()));
+  }
+  for (const Expr& e : spares_)
+    if (e->kind == Kind::number) numbers_.push_back(e->number);
+  for (const double number : numbers_of(trace)) numbers_.push_back(number);
+  // Of products of several the parts that belong together, as y ⊗ (1 − y).
+  for (const Expr& e : std::vector<Expr>(spares_)) {
+    const std::vector<Expr> factors = factors_of(e);
+    for (std::size_t k = 0; k + 1 < factors.size() && factors.size() <= 6; ++k)
+      if (Expr pair = built([&](Builder& builder) {
+            return builder.value(factors[k]) * builder.value(factors[k + 1]);
+          }))
+        keep(pair);
+  }
+  std::ranges::stable_sort(spares_, {}, size_of);
+}
+
+std::vector<Expr> TakenApart::factors_of(const Expr& e) {
+  std::vector<Expr> factors, to_do{e};
+  while (!to_do.empty()) {
+    const Expr next = to_do.back();
+    to_do.pop_back();
+    if (next->is(Role::Kind::product))
+      to_do.insert(to_do.end(), {next->operands[1], next->operands[0]});
+    else
+      factors.push_back(next);
+  }
+  return factors;
+}
+
+std::string TakenApart::inside(const Expr& formula, const Expr& e) const {
+  if (!formula || formula->kind != Kind::operation || formula->operands.size() != 2) return "";
+  const Role role = formula->role();
+  using enum Role::Kind;
+  const bool is_factor = role.is(product) || role.is(matrix_product) || role.is(quotient);
+  const bool is_term = role.is(sum) || role.is(difference);
+  if (!is_factor && !is_term) return "";
+  for (const std::size_t k : {0, 1}) {
+    const Expr& mine = formula->operands[k];
+    if (!mine || mine->shape != e->shape ||
+        !comparison_.same(evaluate(mine, comparison_.point(0)), evaluate(e, comparison_.point(0))))
+      continue;
+    const std::string other = text_(formula->operands[1 - k]);
+    const bool below = role.is(quotient) && k == 0, negative = role.is(difference) && k == 0;
+    return is_factor ? fmt::format("the factor {}{} is missing", below ? "1 ⊘ " : "", other)
+                     : fmt::format("the term {}{} is missing", negative ? "−" : "", other);
+  }
+  return "";
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <chainrule/graph/checking/candidate.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+
+namespace chainrule::derivation {
+
+/// A person's formula and the right one in their parts: what may be wrong with the first, and what
+/// the second has to put in its place.
+class TakenApart {
+ public:
+  TakenApart(const Trace& trace, const Comparison& comparison, const Text& text);
+
+  /// Formulas of more parts are not taken apart.
+  static constexpr std::size_t most_parts = 120;
+
+ protected:
+  template <class F>
+  Expr built(F f) const {
+    try {
+      Builder builder(comparison_.point(0));
+      return builder.build([&] { return f(builder); });
+    } catch (const Error&) {
+      return nullptr;
+    }
+  }
+  bool fits(const Expr& part, const Expr& other) const {
+    return other && comparison_.repairs(replaced(formula_, {{part.get(), other}}));
+  }
+  template <class F>
+  bool fits_built(const Expr& part, F f) const {
+    return fits(part, built([&](Builder& builder) { return f(builder.value(part)); }));
+  }
+  std::string with_right(std::string words) const {
+    return words + "; the chain rule gives " + text_(comparison_.suspect().right);
+  }
+  bool is_root(const Expr& e) const { return e == formula_; }
+  /// The factors of a product, of which each may be one; else the expression itself.
+  static std::vector<Expr> factors_of(const Expr& e);
+  static bool is_symbol(const Expression& e) {
+    return e.kind == Expression::Kind::tensor || e.kind == Expression::Kind::gradient;
+  }
+  /// Of what a formula has besides `e`: a factor or term that is missing where e stands alone, in
+  /// words; "" where it does not have e.
+  std::string inside(const Expr& formula, const Expr& e) const;
+
+  const Trace& trace_;
+  const Comparison& comparison_;
+  const Text& text_;
+  Expr formula_;              // as bare numbers where it was not recorded
+  std::vector<Expr> parts_;   // operands first
+  std::vector<Expr> spares_;  // of the right formula and of what it is made from, the small first
+  std::vector<double> numbers_;
+};
+
+/// Whether a tensor of the one shape broadcasts to the other.
+bool broadcasts_to(const Shape& from, const Shape& to);
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,111 @@
+#include <chainrule/graph/checking/terms.hpp>
+
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr std::size_t most_terms_of_a_formula = 12;
+constexpr int most_levels = 4;
+
+// The operands in which an operation is linear, one at a time.
+std::vector<std::size_t> linear_operands(const Expression& e) {
+  using enum Role::Kind;
+  switch (e.role().kind) {
+    case product:
+    case matrix_product:
+    case outer_product:
+    case inner_product:
+      return {0, 1};
+    case negation:
+    case quotient:
+    case slope:
+    case conversion:
+    case copy:
+    case permutation:
+    case reshape:
+    case slice:
+    case scatter:
+    case total:
+    case mean:
+      return {0};
+    default:
+      return {};
+  }
+}
+
+// The first sum or difference that the formula is linear in.
+Expr linear_sum(const Expr& e) {
+  if (e->kind != Expression::Kind::operation) return nullptr;
+  if (e->is(Role::Kind::sum) || e->is(Role::Kind::difference)) return e;
+  for (const std::size_t k : linear_operands(*e))
+    if (k < e->operands.size() && e->operands[k])
+      if (const Expr found = linear_sum(e->operands[k])) return found;
+  return nullptr;
+}
+
+// An operand of a sum in its shape, and with its sign.
+Expr summand(const Expr& sum, std::size_t k, const Environment& point) {
+  const Expr& operand = sum->operands[k];
+  const bool negative = k == 1 && sum->is(Role::Kind::difference);
+  if (!negative && operand->shape == sum->shape) return operand;
+  Builder builder(point);
+  return builder.build([&] {
+    const Tensor value = builder.value(operand);
+    const Tensor wide = operand->shape == sum->shape ? value : expand(value, sum->shape);
+    return negative ? -wide : wide;
+  });
+}
+
+bool split(const Expr& e, const Environment& point, std::vector<Expr>& terms) {
+  if (terms.size() > most_terms_of_a_formula) return false;
+  const Expr sum = linear_sum(e);
+  if (!sum) {
+    terms.push_back(e);
+    return true;
+  }
+  for (std::size_t k = 0; k < 2; ++k) {
+    Expr one = summand(sum, k, point);
+    if (!split(sum == e ? one : replaced(e, {{sum.get(), std::move(one)}}), point, terms))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Expr written_out(const Expr& formula, const Environment& point, bool slopes) {
+  Expr result = formula;
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements simpler;
+    visit_parts(result, [&](const Expr& part) {
+      if (part->kind != Expression::Kind::operation || (!slopes && part->is(Role::Kind::slope)))
+        return;
+      if (Expr other = in_simpler_operations(part, point); other && other->shape == part->shape)
+        simpler.emplace(part.get(), std::move(other));
+    });
+    if (simpler.empty()) break;
+    result = replaced(result, simpler);
+  }
+  return result;
+}
+
+std::vector<Expr> terms_of(const Expr& formula, const Environment& point) {
+  std::vector<Expr> terms;
+  try {
+    if (!split(written_out(formula, point), point, terms) || terms.size() < 2) return {};
+    // A sum that stands in two places is not a sum of its parts.
+    Tensor together = evaluate(terms[0], point);
+    for (std::size_t k = 1; k < terms.size(); ++k) together = together + evaluate(terms[k], point);
+    if (!nearly_equal(evaluate(formula, point), together, 1e-9)) return {};
+  } catch (const Error&) {
+    return {};
+  }
+  return terms;
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,320 @@
+#include <chainrule/graph/checking/upstream.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+using Formulas = std::map<std::uint32_t, Expr>;
+
+class Above {
+ public:
+  Above(const Trace& trace, const Comparison& comparison, const Text& text)
+      : trace_(trace), comparison_(comparison), text_(text), target_(comparison.suspect().node) {
+    // The gradients that the target's formula comes from, nearest to the loss first.
+    std::vector<bool> needed(trace.size());
+    needed[target_] = true;
+    for (std::uint32_t i = target_; i < trace.size(); ++i) {
+      if (!needed[i] || !trace.gradient(i)) continue;
+      chain_.push_back(i);
+      visit_parts(trace.gradient(i), [&](const Expr& part) {
+        if (part->kind == Kind::gradient && part->node < needed.size()) needed[part->node] = true;
+      });
+    }
+    std::ranges::reverse(chain_);
+  }
+
+  std::string shifted_here() const {
+    return shifted_in(target_, nullptr) ? "the index is shifted: tensors of the time step or layer "
+                                          "before or behind stand there; the chain rule gives " +
+                                              text_(comparison_.suspect().right)
+                                        : "";
+  }
+
+  std::string find() {
+    if (chain_.size() > most_steps) return "";
+    if (std::string found = slopes_everywhere(); !found.empty()) return found;
+    if (std::string found = paths_left_out(); !found.empty()) return found;
+    if (std::string found = shifted_steps(); !found.empty()) return found;
+    return single_steps();
+  }
+
+ private:
+  static constexpr std::size_t most_steps = 400;
+
+  // The target's gradient with other formulas for some of the gradients above it.
+  Tensor target_with(const Formulas& changed, std::size_t p) const {
+    Environment point = comparison_.point(p);
+    std::vector<bool> moved(trace_.size());
+    for (const std::uint32_t i : chain_) {
+      const auto other = changed.find(i);
+      if (other == changed.end()) {
+        bool follows = false;
+        visit_parts(trace_.gradient(i), [&](const Expr& part) {
+          follows = follows || (part->kind == Kind::gradient && moved[part->node]);
+        });
+        if (!follows) continue;
+      }
+      moved[i] = true;
+      point.gradients[i] =
+          evaluate(other == changed.end() ? trace_.gradient(i) : other->second, point);
+    }
+    return moved[target_] ? point.gradients[target_] : Tensor();
+  }
+  bool explains(const Formulas& changed) const {
+    return !changed.empty() &&
+           comparison_.gives([&](std::size_t p) { return target_with(changed, p); });
+  }
+  std::string at_step(std::uint32_t i, const std::string& mistake) const {
+    return fmt::format("the mistake is above, at {}: {}",
+                       text_(gradient_expression(i, trace_.node(i).shape())), mistake);
+  }
+
+  // φ' left out, or φ in its place, wherever it stands.
+  std::string slopes_everywhere() const {
+    std::map<const Op*, Ref<Node>> functions;
+    for (const std::uint32_t i : chain_)
+      visit_parts(written(i), [&](const Expr& part) {
+        if (part->kind == Kind::slope) functions.emplace(part->op(), part->application);
+      });
+    for (const auto& [op, application] : functions) {
+      const std::string called = slope_name(*application);
+      const auto with = [&](auto other) {
+        Formulas changed;
+        for (const std::uint32_t i : chain_) {
+          Replacements parts;
+          visit_parts(written(i), [&](const Expr& part) {
+            if (part->kind == Kind::slope && part->op() == op) parts[part.get()] = other(part);
+          });
+          if (!parts.empty()) changed[i] = replaced(written(i), parts);
+        }
+        return explains(changed);
+      };
+      for (const WrongSlope& wrong : wrong_slopes())
+        if (with([&](const Expr& slope) { return wrong.made(slope, comparison_.point(0)); }))
+          return wrong.said(called) + ", in every step";
+      for (const auto& [another, its] : functions)
+        if (another != op &&
+            with([&](const Expr& slope) { return slope_expression(its, slope->operands[0]); }))
+          return fmt::format("{} in the place of {}, in every step", slope_name(*its), called);
+    }
+    return "";
+  }
+
+  // All terms of one kind of gradient that come from another kind, as those of the next time step.
+  std::string paths_left_out() const {
+    std::map<std::pair<std::size_t, std::size_t>, Formulas> without;
+    std::map<std::pair<std::size_t, std::size_t>, std::pair<std::uint32_t, std::uint32_t>> example;
+    for (const std::uint32_t i : chain_) {
+      const std::vector<Expr>& terms = terms_at(i);
+      std::map<std::size_t, std::vector<std::size_t>> from;  // terms by the kind they come from
+      std::map<std::size_t, std::uint32_t> one;
+      for (std::size_t k = 0; k < terms.size(); ++k)
+        visit_parts(terms[k], [&](const Expr& part) {
+          if (part->kind != Kind::gradient) return;
+          std::vector<std::size_t>& mine = from[kind_of(part->node)];
+          if (mine.empty() || mine.back() != k) mine.push_back(k);
+          one.emplace(kind_of(part->node), part->node);
+        });
+      for (const auto& [kind, mine] : from) {
+        if (mine.size() == terms.size()) continue;
+        Expr rest = sum_without(i, terms, mine);
+        if (!rest) continue;
+        without[{kind_of(i), kind}][i] = std::move(rest);
+        example.emplace(std::pair(kind_of(i), kind), std::pair(i, one.at(kind)));
+      }
+    }
+    for (const auto& [kinds, changed] : without)
+      if (explains(changed)) {
+        const auto [of, from] = example.at(kinds);
+        return at_step(of, fmt::format("a path is missing: the term that comes from {}{}",
+                                       text_(gradient_expression(from, trace_.node(from).shape())),
+                                       changed.size() > 1 ? ", in every step" : ""));
+      }
+    return "";
+  }
+
+  // Tensors or gradients of one kind, of the time step before or behind.
+  std::string shifted_steps() const {
+    std::map<std::pair<std::size_t, int>, Formulas> everywhere;
+    for (const std::uint32_t i : chain_) {
+      if (i != target_ && shifted_in(i, &everywhere))
+        return at_step(i,
+                       "the index is shifted: tensors of the time step or layer before or behind "
+                       "stand in it");
+    }
+    for (const auto& [kind, changed] : everywhere)
+      if (changed.size() > 1 && explains(changed))
+        return "the index is shifted in every step: tensors of the time step or layer before or "
+               "behind stand there";
+    return "";
+  }
+  bool shifted_in(std::uint32_t i,
+                  std::map<std::pair<std::size_t, int>, Formulas>* everywhere) const {
+    const std::vector<Expr>& terms = terms_at(i);
+    std::set<std::size_t> kinds;
+    visit_parts(trace_.gradient(i), [&](const Expr& part) {
+      if (is_symbol(*part)) kinds.insert(kind_of(part->node));
+    });
+    for (const std::size_t kind : kinds)
+      for (const int by : {-1, 1})
+        // At the end of the steps: as it is, or left out.
+        for (const bool left_out : {false, true}) {
+          Expr other = left_out ? shifted_terms(i, terms, kind, by)
+                                : shifted(trace_.gradient(i), kind, by, nullptr);
+          if (!other) continue;
+          if (explains({{i, other}})) return true;
+          if (everywhere) (*everywhere)[{kind, by}].try_emplace(i, std::move(other));
+        }
+    return false;
+  }
+  static bool is_symbol(const Expression& e) {
+    return e.kind == Kind::tensor || e.kind == Kind::gradient;
+  }
+  // The formula with the symbols of a kind `by` steps further; null where none changes. At the end
+  // of the steps it stays, and `at_end` says so.
+  Expr shifted(const Expr& formula, std::size_t kind, int by, bool* at_end) const {
+    Replacements parts;
+    visit_parts(formula, [&](const Expr& part) {
+      if (!is_symbol(*part) || kind_of(part->node) != kind) return;
+      const std::uint32_t other = neighbour(part->node, by, part->kind == Kind::gradient);
+      if (other == Traversal::none) {
+        if (at_end) *at_end = true;
+        return;
+      }
+      parts[part.get()] = part->kind == Kind::gradient ? gradient_expression(other, part->shape)
+                                                       : tensor_expression(other, part->shape);
+    });
+    return parts.empty() ? nullptr : replaced(formula, parts);
+  }
+  Expr shifted_terms(std::uint32_t i, const std::vector<Expr>& terms, std::size_t kind,
+                     int by) const {
+    std::vector<Expr> moved;
+    for (const Expr& term : terms) {
+      bool at_end = false;
+      Expr other = shifted(term, kind, by, &at_end);
+      if (!at_end) moved.push_back(other ? std::move(other) : term);
+    }
+    return moved.empty() || moved.size() == terms.size() ? nullptr : sum_without(i, moved, {});
+  }
+
+  // A mistake in the formula of one gradient.
+  std::string single_steps() const {
+    for (const std::uint32_t i : chain_) {
+      if (comparison_.exhausted()) return "";
+      if (i == target_ || !trace_.is_named(i)) continue;
+      const std::vector<Expr>& terms = terms_at(i);
+      for (std::size_t k = 0; k < terms.size(); ++k)
+        for (const bool negated : {false, true})
+          if (Expr other = sum_without(i, terms, {k}, negated); other && explains({{i, other}}))
+            return at_step(i, fmt::format("the {} {} is {}", negated ? "sign of the term" : "term",
+                                          text_(terms[k]), negated ? "wrong" : "missing"));
+      std::string found;
+      for_each_mutant(trace_, written(i), comparison_.point(0), [&](const Mutant& mutant) {
+        if (comparison_.exhausted()) return true;
+        if (mutant.formula->shape != trace_.node(i).shape() || !explains({{i, mutant.formula}}))
+          return false;
+        found = at_step(i, fmt::format("{}: {} for {}", mutant.mistake, text_(mutant.formula),
+                                       text_(written(i))));
+        return true;
+      });
+      if (!found.empty()) return found;
+    }
+    return "";
+  }
+
+  // The simplest way of writing that mutations know.
+  const Expr& written(std::uint32_t i) const {
+    Expr& mine = written_[i];
+    if (!mine) mine = Algebra(trace_, {}).simplify(trace_.gradient(i));
+    return mine;
+  }
+  const std::vector<Expr>& terms_at(std::uint32_t i) const {
+    const auto [known, added] = terms_.try_emplace(i);
+    if (added) known->second = terms_of(trace_.gradient(i), comparison_.point(0));
+    return known->second;
+  }
+  // The sum of the terms but these, or with these subtracted.
+  Expr sum_without(std::uint32_t i, const std::vector<Expr>& terms,
+                   const std::vector<std::size_t>& these, bool negated = false) const {
+    try {
+      Builder builder(comparison_.point(0));
+      return builder.build([&] {
+        Tensor sum;
+        for (std::size_t k = 0; k < terms.size(); ++k) {
+          const bool is_one = std::ranges::find(these, k) != these.end();
+          if (is_one && !negated) continue;
+          const Tensor term = is_one ? -builder.value(terms[k]) : builder.value(terms[k]);
+          sum = sum.defined() ? sum + term : term;
+        }
+        return sum;
+      });
+    } catch (const Error&) {
+      static_cast<void>(i);
+      return nullptr;
+    }
+  }
+
+  // Results of one line of the program are of one kind: those of a loop over time.
+  std::size_t kind_of(std::uint32_t i) const {
+    const Node& node = trace_.node(i);
+    // Leaves, and results that a program numbers, by their names without the number.
+    std::string stem(node.name());
+    while (!stem.empty() && stem.back() >= '0' && stem.back() <= '9') stem.pop_back();
+    const bool numbered = stem.size() < node.name().size() && !stem.empty();
+    const std::string key = numbered ? "name " + stem
+                            : node.is_leaf()
+                                ? fmt::format("leaf {}", i)
+                                : fmt::format("{} {} {}", node.op()->name(),
+                                              node.where().file_name(), node.where().line());
+    return kinds_.try_emplace(key, kinds_.size()).first->second;
+  }
+  // The tensor of the same kind and shape `by` steps behind this one.
+  std::uint32_t neighbour(std::uint32_t i, int by, bool with_gradient) const {
+    const std::size_t kind = kind_of(i);
+    for (std::uint32_t j = i; by < 0 ? j-- > 0 : ++j < trace_.size();)
+      if (trace_.is_tensor(j) && kind_of(j) == kind &&
+          trace_.node(j).shape() == trace_.node(i).shape() &&
+          (!with_gradient || (trace_.gradient(j) && trace_.is_named(j))))
+        return j;
+    return Traversal::none;
+  }
+
+  const Trace& trace_;
+  const Comparison& comparison_;
+  const Text& text_;
+  std::uint32_t target_;
+  std::vector<std::uint32_t> chain_;
+  mutable std::map<std::uint32_t, Expr> written_;
+  mutable std::map<std::uint32_t, std::vector<Expr>> terms_;
+  mutable std::map<std::string, std::size_t> kinds_;
+};
+
+}  // namespace
+
+std::string shifted_index(const Trace& trace, const Comparison& comparison, const Text& text) {
+  if (!comparison.same_shape() || !trace.gradient(comparison.suspect().node)) return "";
+  return Above(trace, comparison, text).shifted_here();
+}
+
+std::string mistake_above(const Trace& trace, const Comparison& comparison, const Text& text) {
+  if (!comparison.same_shape() || !trace.gradient(comparison.suspect().node)) return "";
+  return Above(trace, comparison, text).find();
+}
+
+}  // namespace chainrule::derivation
