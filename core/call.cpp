@@ -31,7 +31,16 @@ void Call::throw_missing(std::size_t i) const {
 
 Ref<Value> Inference::Result::allocate_other(const Call& call) const {
   if (kind_ == Kind::same) return call.in_ref(of_);
-  if (kind_ == Kind::view) return Value::view(call.in_ref(of_), shape_, strides_, offset_);
+  if (kind_ == Kind::view) {
+    if (!call.in(of_).has_room_for(shape_, strides_, offset_))
+      throw ShapeError(
+          fmt::format("{}: infer() says a view {} with strides {} from element {} on, which is not "
+                      "within operand {}, {}",
+                      call.name(), to_string(shape_), to_string(strides_), offset_, of_,
+                      to_string(call.in(of_).shape())),
+          call.where(), "count strides and offset in elements of the operand's memory");
+    return Value::view(call.in_ref(of_), shape_, strides_, offset_);
+  }
   if (kind_ == Kind::none)
     throw GradError(fmt::format("{}: infer() says no result", call.name()), call.where(),
                     "call output() for each result");

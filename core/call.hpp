@@ -84,7 +84,8 @@ class Inference : public Call {
   void output(DType dtype, const Shape& shape) { next_output().set(dtype, shape); }
   /// The same, of the shape of x.
   void output_like(DType dtype, const Value& x) { next_output().set_like(dtype, x); }
-  /// A result that shows elements of operand `of`, within bounds; evaluate() is not called for it.
+  /// A result that shows elements of operand `of`, strides and offset in elements of its memory;
+  /// evaluate() is not called for it. What lies outside of that memory is a ShapeError.
   void view(std::size_t of, const Shape& shape, const Shape& strides, std::int64_t offset) {
     next_output().set_view(of, shape, strides, offset);
   }

@@ -140,6 +140,26 @@ Ref<Value> Value::make_like(DType dtype, const Value& other) {
   return Ref<Value>::adopt(value);
 }
 
+bool Value::has_room_for(const Shape& shape, const Shape& strides,
+                         std::int64_t offset) const noexcept {
+  if (shape.rank() != strides.rank()) return false;
+  const Value& owner = base_ ? *base_ : *this;
+  const auto here =
+      (static_cast<const char*>(elements_) - static_cast<const char*>(owner.elements_)) /
+      static_cast<std::ptrdiff_t>(size_of(dtype_));
+  std::int64_t first = 0;
+  if (__builtin_add_overflow(here, offset, &first)) return false;
+  std::int64_t last = first;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    std::int64_t reach = 0;
+    if (shape[axis] == 0) return true;  // no elements
+    if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach)) return false;
+    std::int64_t& end = reach < 0 ? first : last;
+    if (__builtin_add_overflow(end, reach, &end)) return false;
+  }
+  return first >= 0 && last < owner.numel_;
+}
+
 Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                        std::int64_t offset) {
   const int rank = shape.rank();

@@ -31,6 +31,8 @@ class Value {
   /// itself where the view would show just that.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
+  /// Whether all elements of such a view lie in the memory that this value's owner has.
+  bool has_room_for(const Shape& shape, const Shape& strides, std::int64_t offset) const noexcept;
 
   /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the
   /// last user is gone. Elements that are `read_only` must not be written; see read_only().

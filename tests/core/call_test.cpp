@@ -95,4 +95,35 @@ TEST_CASE("apply: what an op does not have is named, and how much there is") {
   CHECK(several.find("apply_several(") != std::string::npos);
 }
 
+TEST_CASE("apply: a view that leaves the memory of its operand is an error") {
+  struct Window {
+    std::int64_t extent, stride, offset, more_axes;
+  };
+  struct Windowed final : Op {
+    Windowed() : Op("windowed") {}
+    void infer(Inference& call) const override {
+      const auto w = call.parameters<Window>();
+      const Shape strides = w.more_axes ? Shape{w.stride, 1} : Shape{w.stride};
+      call.view(0, {w.extent}, strides, w.offset);
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  static const Windowed windowed;
+  const Tensor x = tensor({1.0, 2.0, 3.0, 4.0}, f64);
+  const auto at = [&](const Tensor& of, Window window) {
+    return apply(windowed, {&of}, window, Where::current());
+  };
+  CHECK(at(x, {2, 2, 1, 0}).to_vector<double>() == std::vector<double>{2, 4});
+  CHECK(at(x, {4, -1, 3, 0}).to_vector<double>() == std::vector<double>{4, 3, 2, 1});
+  CHECK(at(x, {3, 0, 3, 0}).to_vector<double>() == std::vector<double>{4, 4, 4});
+  CHECK(at(x, {0, 1, 99, 0}).numel() == 0);
+  // Of a view all of the memory is there.
+  CHECK(at(at(x, {2, 1, 2, 0}), {2, 1, -2, 0}).to_vector<double>() == std::vector<double>{1, 2});
+  for (const Window outside :
+       {Window{5, 1, 0, 0}, Window{2, 1, 3, 0}, Window{2, -1, 0, 0}, Window{1, 1, -1, 0},
+        Window{2, 1, 0, 1}, Window{3, std::int64_t{1} << 62, 0, 0}})
+    CHECK(
+        error_of<ShapeError>([&] { at(x, outside); }).starts_with("windowed: infer() says a view"));
+}
+
 TEST_SUITE_END();
