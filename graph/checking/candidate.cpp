@@ -56,7 +56,7 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
     } catch (const Error&) {
       return false;  // shapes that do not fit
     }
-    work_ += 2e4 + 40 * static_cast<double>(got.defined() ? got.numel() : 0);
+    work_ += 2e3 + 20 * static_cast<double>(got.defined() ? got.numel() : 0);
     if (!same(got, wanted[p])) return false;
   }
   return true;
@@ -65,13 +65,21 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
 bool Comparison::gives(const std::function<Tensor(std::size_t p)>& candidate) const {
   return all(candidate, suspect_.values);
 }
+void Comparison::count(const Expr& candidate) const {
+  // About what it takes to compute its parts, in ns.
+  int parts = 0;
+  visit_parts(candidate, [&](const Expr&) { ++parts; });
+  work_ += parts * (2e3 + 2 * static_cast<double>(value(0).numel()));
+}
 bool Comparison::gives(const Expr& candidate) const {
+  count(candidate);
   return gives([&](std::size_t p) { return evaluate(candidate, point(p)); });
 }
 bool Comparison::repairs(const std::function<Tensor(std::size_t p)>& candidate) const {
   return all(candidate, expected_);
 }
 bool Comparison::repairs(const Expr& candidate) const {
+  count(candidate);
   return repairs([&](std::size_t p) { return evaluate(candidate, point(p)); });
 }
 

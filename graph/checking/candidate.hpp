@@ -38,6 +38,7 @@ class Comparison {
 
  private:
   static constexpr double most_work = 6e8;
+  void count(const Expr& candidate) const;
   bool all(const std::function<Tensor(std::size_t p)>& candidate,
            const std::vector<Tensor>& wanted) const;
 
