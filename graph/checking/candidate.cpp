@@ -90,9 +90,10 @@ std::string digits_of(double x) {
   const auto near = [](double a, double b) { return std::abs(a - b) < 1e-6 * std::abs(b); };
   const auto fraction = [&](double y) -> std::string {
     for (int below = 1; below <= 64; ++below)
-      if (const double above = y * below; std::round(above) >= 1 && near(above, std::round(above)))
+      if (const double above = y * below;
+          above < 1e6 && std::round(above) >= 1 && near(above, std::round(above)))
         return below == 1 ? fmt::format("{:.0f}", above) : fmt::format("{:.0f}/{}", above, below);
-    if (const double inverse = 1 / y; near(inverse, std::round(inverse)))
+    if (const double inverse = 1 / y; inverse < 5000 && near(inverse, std::round(inverse)))
       return fmt::format("1/{:.0f}", inverse);
     return "";
   };

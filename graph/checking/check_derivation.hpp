@@ -50,7 +50,7 @@ class DerivationReport {
  public:
   const std::vector<FormulaVerdict>& verdicts() const& noexcept { return verdicts_; }
   std::vector<FormulaVerdict> verdicts() && noexcept { return std::move(verdicts_); }
-  /// True when every formula agrees with autograd, and autograd with differences.
+  /// True when every formula is right, and autograd agrees with differences or a note says why not.
   bool ok() const noexcept;
   /// The earliest formula in the backward chain that is wrong by itself; null when there is none.
   const FormulaVerdict* first_wrong() const noexcept;

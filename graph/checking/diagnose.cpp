@@ -85,6 +85,7 @@ class Diagnosis {
   std::string by_mutants(std::initializer_list<Mistakes> kinds) const {
     std::string found;
     const auto explains = [&](const Mutant& mutant) {
+      if (comparison_.exhausted()) return true;
       if (!comparison_.gives(mutant.formula)) return false;
       found = fmt::format("{}: this is {}; the chain rule gives {}", mutant.mistake,
                           text_(mutant.formula), right());

@@ -64,6 +64,7 @@ Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
   const NoGrad guard;
   const Tensor& x = trace_.replay().value(i);
   Difference best;
+  best.value = std::numeric_limits<double>::quiet_NaN();
   best.error = std::numeric_limits<double>::infinity();
   double last = 0, last_gap = 0;
   for (double h = largest_step; h >= smallest_step; h *= smaller) {

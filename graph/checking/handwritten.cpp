@@ -32,7 +32,7 @@ bool is_fraction(double x) {
     if (above >= 0.5 && std::abs(above - std::round(above)) < rounding * above) return true;
   }
   const double inverse = 1 / size;
-  return inverse <= most * most && inverse >= 0.5 &&
+  return inverse <= 1e5 && inverse >= 0.5 &&
          std::abs(inverse - std::round(inverse)) < rounding * inverse;
 }
 
@@ -131,6 +131,11 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
     std::vector<Expr> operands(edges.size());
     bool complete = !application.released();
     for (std::size_t k = 0; k < edges.size() && complete; ++k) {
+      // What was written to since is not what the formula was computed from.
+      if (application.saved_input(k) && !application.saved_as(Node::input(k)).unchanged()) {
+        complete = false;
+        break;
+      }
       if (edges[k] != Traversal::none && known[edges[k]]) {
         operands[k] = known[edges[k]];
       } else if (application.given(k)) {
@@ -149,7 +154,7 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
 Handwritten::Holds Handwritten::holds(const Expr& formula) const {
   Holds holds = Holds::anywhere;
   visit_parts(formula, [&](const Expr& part) {
-    // A mask that was not recorded is full of zeros or ones at times, or a single one.
+    // A mask may be all zeros or all ones, and is then a number.
     const auto may_be_mask = [](const Expr& operand) {
       return operand && operand->kind == Kind::number &&
              (operand->number == 0 || std::abs(operand->number) == 1);

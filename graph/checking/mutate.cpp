@@ -23,7 +23,7 @@ namespace {
 
 using Kind = Expression::Kind;
 
-// More symbols of one kind than this are not tried in pairs.
+// So many pairs of symbols are tried, at most.
 constexpr std::size_t most_pairs = 4000;
 
 bool is_product(const Expression& e) { return e.is(Role::Kind::matrix_product); }
@@ -136,6 +136,7 @@ class Mutations {
     const std::string mine =
         e->kind == Kind::slope ? slope_name(*e->application) : function_name(*e->application);
     const Tensor operand = evaluate(e->operands[0], point_);
+    if (!is_floating(operand.dtype())) return false;
     return std::ranges::any_of(functions, [&](const NamedFunction& function) {
       // One that is 0 is a term that is missing.
       if (largest(numbers(function.of(operand))) == 0) return false;

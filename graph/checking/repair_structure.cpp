@@ -236,7 +236,7 @@ class Structure : public TakenApart {
       const Expr& stays = e->operands[k];
       if (!stays || stays->kind == Kind::number || !fits(e, stays)) continue;
       const Role role = e->role();
-      if (role.is(Role::Kind::difference) && k == 1)
+      if ((role.is(Role::Kind::difference) || role.is(Role::Kind::quotient)) && k == 1)
         return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(stays)));
       if (role.operands() == 2 && e->operands.size() == 2) {
         const Expr& other = e->operands[1 - k];

@@ -70,6 +70,7 @@ std::vector<Expr> TakenApart::factors_of(const Expr& e) {
   while (!to_do.empty()) {
     const Expr next = to_do.back();
     to_do.pop_back();
+    if (factors.size() + to_do.size() > 8) return {e};
     if (next->is(Role::Kind::product))
       to_do.insert(to_do.end(), {next->operands[1], next->operands[0]});
     else
@@ -86,6 +87,8 @@ std::string TakenApart::inside(const Expr& formula, const Expr& e) const {
   const bool is_term = role.is(sum) || role.is(difference);
   if (!is_factor && !is_term) return "";
   for (const std::size_t k : {0, 1}) {
+    // Of a quotient or difference only what the other is divided by or taken from it.
+    if (k == 1 && (role.is(quotient) || role.is(difference))) break;
     const Expr& mine = formula->operands[k];
     if (!mine || mine->shape != e->shape ||
         !comparison_.same(evaluate(mine, comparison_.point(0)), evaluate(e, comparison_.point(0))))

@@ -99,7 +99,8 @@ class Above {
         for (const std::uint32_t i : chain_) {
           Replacements parts;
           visit_parts(written(i), [&](const Expr& part) {
-            if (part->kind == Kind::slope && part->op() == op) parts[part.get()] = other(part);
+            if (part->kind != Kind::slope || part->op() != op) return;
+            if (Expr instead = other(part)) parts[part.get()] = std::move(instead);
           });
           if (!parts.empty()) changed[i] = replaced(written(i), parts);
         }
@@ -207,8 +208,8 @@ class Above {
     std::vector<Expr> moved;
     for (const Expr& term : terms) {
       bool at_end = false;
-      Expr other = shifted(term, kind, by, &at_end);
-      if (!at_end) moved.push_back(other ? std::move(other) : term);
+      const Expr other = shifted(term, kind, by, &at_end);
+      if (!at_end) moved.push_back(other ? other : term);
     }
     return moved.empty() || moved.size() == terms.size() ? nullptr : sum_without(i, moved, {});
   }
