@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/threads.hpp>
 #include <chainrule/graph/backward.hpp>
@@ -52,7 +53,8 @@ TEST_CASE("fork: a child computes on threads of its own") {
   set_num_threads(before);
 }
 
-TEST_CASE("fork: beside threads that compute") {
+// AddressSanitizer's own allocator has locks that a fork may find taken, and a child then hangs.
+TEST_CASE("fork: beside threads that compute" * doctest::skip(!memory::pooled)) {
   const int before = num_threads();
   set_num_threads(2);
   std::atomic<bool> stop{false};
