@@ -134,11 +134,10 @@ class Diagnosis {
       return fmt::format("the shape is {} instead of {}; the chain rule gives {}", to_string(is),
                          to_string(should), right());
     }
-    const auto [wrong, at_zero, first, size] = places();
-    static_cast<void>(at_zero);
-    if (wrong > 0 && wrong <= size / 4)
-      return fmt::format("right but for {} of {} elements, the first at {}", wrong, size,
-                         to_string(position_of(static_cast<std::int64_t>(first), is)));
+    const Places p = places();
+    if (p.wrong > 0 && p.wrong <= p.size / 4)
+      return fmt::format("right but for {} of {} elements, the first at {}", p.wrong, p.size,
+                         to_string(position_of(static_cast<std::int64_t>(p.first), is)));
     return "";
   }
   bool same_after_sum(int axis, bool keep) const {

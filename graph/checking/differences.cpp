@@ -5,7 +5,7 @@
 #include <limits>
 
 #include <chainrule/core/create.hpp>
-#include <chainrule/graph/checking/rounding.hpp>
+#include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -27,11 +27,10 @@ bool Difference::agrees(double derivative, double allowed) const noexcept {
   return kink || std::abs(value - derivative) <= allowed + 8 * error;
 }
 
-Differences::Differences(const Trace& trace) : trace_(trace) {
+Differences::Differences(const Trace& trace, const Rounding& rounding) : trace_(trace) {
   loss_ = trace.replay().value(trace.loss()).item<double>();
   // Two roundings of the result, and what those on the way to it move.
   const std::uint32_t loss = trace.loss();
-  const Rounding rounding(trace, trace.environment(), half_unit_f64);
   noise_ = 4 * half_unit_f64 * std::abs(loss_) +
            rounding.of(tensor_expression(loss, trace.node(loss).shape()))[0];
 }
@@ -58,6 +57,19 @@ Tensor Differences::steps(std::uint32_t i) const {
     element = std::isfinite(size) && size > 0 ? size : std::min(typical, 1.0);
   }
   return from_vector(steps, x.shape());
+}
+
+Environment Differences::moved(double part, std::uint64_t seed, bool data_too) const {
+  const NoGrad guard;
+  Generator generator(seed);
+  std::vector<Tensor> leaves(trace_.size());
+  for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+    const Tensor& value = trace_.replay().value(i);
+    if (trace_.replay().computed(i) || !value.defined() || value.dtype() != f64) continue;
+    if (!data_too && !trace_.node(i).requires_grad()) continue;
+    leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
+  }
+  return trace_.at(trace_.replay().from(std::move(leaves)));
 }
 
 Difference Differences::along(std::uint32_t i, const Tensor& direction) const {

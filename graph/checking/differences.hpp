@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include <chainrule/graph/derivation/trace.hpp>
+#include <chainrule/graph/checking/rounding.hpp>
 
 namespace chainrule::derivation {
 
@@ -24,10 +24,14 @@ struct Difference {
 /// F. Richardson's extrapolation, Phil. Trans. Roy. Soc. A 210 (1911).
 class Differences {
  public:
-  explicit Differences(const Trace& trace);
+  /// `rounding` in f64, at the recorded point.
+  Differences(const Trace& trace, const Rounding& rounding);
 
   /// How far to go in each element of node i for a step of size 1.
   Tensor steps(std::uint32_t i) const;
+  /// The point where each parameter, and data too if it says so, is moved by up to this part of its
+  /// steps, at random.
+  Environment moved(double part, std::uint64_t seed, bool data_too) const;
   /// Along `direction`, of the shape of node i.
   Difference along(std::uint32_t i, const Tensor& direction) const;
   /// Along one element.

@@ -6,10 +6,10 @@
 
 namespace chainrule::derivation {
 
-/// What is wrong with a formula that is the right one but for the numbers in front of its terms: a
-/// term that is missing, doubled, or has another sign or factor. "" where that is not so.
 /// `certain`: one term alone, of a formula of three or more.
 enum class Terms { certain, all };
+/// What is wrong with a formula that is the right one but for the numbers in front of its terms: a
+/// term that is missing, doubled, or has another sign or factor. "" where that is not so.
 std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,
                         Terms which);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/checking/kinks.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -22,24 +23,6 @@ constexpr int most_looked_at = 6;
 // than rounding, and, of the nearest, masks stay.
 constexpr double near = 1e-3, nearest = 1e-8;
 
-std::vector<Environment> points_at(const Trace& trace, const Differences& differences,
-                                   double distance) {
-  const NoGrad guard;
-  std::vector<Environment> points;
-  // To one side and to the other.
-  for (const double side : {distance, -distance}) {
-    Generator generator(71);
-    std::vector<Tensor> leaves(trace.size());
-    for (std::uint32_t i = 0; i < trace.size(); ++i)
-      if (trace.node(i).is_leaf() && trace.node(i).requires_grad())
-        leaves[i] =
-            trace.replay().value(i) +
-            uniform(-1, 1, trace.node(i).shape(), generator, f64) * (differences.steps(i) * side);
-    points.push_back(trace.at(trace.replay().from(std::move(leaves))));
-  }
-  return points;
-}
-
 double largest_gradient(const Environment& point) {
   double most = 0;
   for (const Tensor& gradient : point.gradients)
@@ -52,10 +35,21 @@ double largest_gradient(const Environment& point) {
 Judge::Judge(const Trace& trace, bool single)
     : trace_(trace),
       single_(single),
-      differences_(trace),
-      points_(certifying_points(trace)),
-      near_(points_at(trace, differences_, near)),
-      nearest_(points_at(trace, differences_, nearest)) {}
+      differences_(trace, rounding(Precision::f64_throughout)),
+      points_(certifying_points(trace)) {}
+
+const std::vector<Environment>& Judge::points_at(double distance,
+                                                 std::vector<Environment>& points) const {
+  // To one side and to the other.
+  if (points.empty())
+    for (const double side : {distance, -distance})
+      points.push_back(differences_.moved(side, 71, false));
+  return points;
+}
+const std::vector<Environment>& Judge::near_points() const { return points_at(near, near_); }
+const std::vector<Environment>& Judge::nearest_points() const {
+  return points_at(nearest, nearest_);
+}
 
 const Rounding& Judge::rounding(Precision precision) const {
   std::unique_ptr<Rounding>& mine = roundings_[static_cast<std::size_t>(precision)];
@@ -147,7 +141,7 @@ bool Judge::right_nearby(std::uint32_t i, const Expr& formula, const Truth& trut
                          bool masked) const {
   // At a kink two forms may differ on one side; what is wrong does on both.
   std::vector<int> sides(truth.gradient.size());
-  for (const Environment& point : masked ? nearest_ : near_) {
+  for (const Environment& point : masked ? nearest_points() : near_points()) {
     const std::vector<double> right = numbers(point.gradients[i]);
     std::vector<double> given;
     try {

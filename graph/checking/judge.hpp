@@ -1,13 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <chainrule/graph/checking/differences.hpp>
-#include <chainrule/graph/checking/handwritten.hpp>
-#include <chainrule/graph/checking/kinks.hpp>
 #include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 
@@ -49,21 +48,25 @@ class Judge {
   Difference difference_at(std::uint32_t i, std::int64_t position) const {
     return differences_.at(i, position);
   }
-  /// Other values of the parameters: far from the recorded ones, and so near that what is smooth is
-  /// nearly the same.
+  /// Other values of the parameters: far from the recorded ones, near, and so near that masks stay
+  /// what they are.
   const std::vector<Environment>& points() const noexcept { return points_; }
-  const std::vector<Environment>& nearest_points() const noexcept { return nearest_; }
+  const std::vector<Environment>& near_points() const;
+  const std::vector<Environment>& nearest_points() const;
   /// Whether autograd's own numbers for node i are those of its rules but for rounding.
   bool is_computed(std::uint32_t i, const std::vector<double>& autograd, const Expr& form) const;
 
  private:
   const Rounding& rounding(Precision precision) const;
+  const std::vector<Environment>& points_at(double distance,
+                                            std::vector<Environment>& points) const;
 
   const Trace& trace_;
   bool single_;
-  Differences differences_;
-  std::vector<Environment> points_, near_, nearest_;
   mutable std::unique_ptr<Rounding> roundings_[3];
+  Differences differences_;
+  std::vector<Environment> points_;
+  mutable std::vector<Environment> near_, nearest_;  // made when they are asked for
 };
 
 }  // namespace chainrule::derivation

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
-#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 
@@ -15,20 +13,10 @@ constexpr int number_of_moves = 8;
 
 // The gradient with the parameters moved by this part of their sizes, each to a side of its own and
 // then to the other one.
-void widen(SideValues& sides, const Trace& trace, const Differences& differences, std::uint32_t i,
-           double part) {
-  const NoGrad guard;
+void widen(SideValues& sides, const Differences& differences, std::uint32_t i, double part) {
   for (int k = 0; k < number_of_moves; ++k) {
-    Generator generator(static_cast<std::uint64_t>(k / 2) + 31);
-    const double size = k % 2 == 0 ? part : -part;
-    std::vector<Tensor> leaves(trace.size());
-    for (std::uint32_t leaf = 0; leaf < trace.size(); ++leaf) {
-      const Tensor& value = trace.replay().value(leaf);
-      if (trace.replay().computed(leaf) || !value.defined() || value.dtype() != f64) continue;
-      const Tensor move = size * uniform(-1, 1, trace.node(leaf).shape(), generator, f64);
-      leaves[leaf] = value + move * differences.steps(leaf);
-    }
-    const Environment there = trace.at(trace.replay().from(std::move(leaves)));
+    const Environment there =
+        differences.moved(k % 2 == 0 ? part : -part, static_cast<std::uint64_t>(k / 2) + 31, true);
     const std::vector<double> gradient = numbers(there.gradients[i]);
     for (std::size_t e = 0; e < gradient.size(); ++e) {
       if (!std::isfinite(gradient[e])) continue;
@@ -49,8 +37,8 @@ SideValues side_values(const Trace& trace, const Differences& differences, std::
   constexpr double far = 1e-6, near = 1e-9;
   const std::vector<double> here = numbers(trace.environment().gradients[i]);
   SideValues wide{here, here, {}}, sides{here, here, {}};
-  widen(wide, trace, differences, i, far);
-  widen(sides, trace, differences, i, near);
+  widen(wide, differences, i, far);
+  widen(sides, differences, i, near);
   // What is smooth is a thousandth as wide for the nearer ones.
   for (std::size_t e = 0; e < here.size(); ++e) {
     const double width = sides.most[e] - sides.least[e];

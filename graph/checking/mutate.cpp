@@ -28,8 +28,6 @@ constexpr std::size_t most_pairs = 4000;
 
 bool is_product(const Expression& e) { return e.is(Role::Kind::matrix_product); }
 
-bool is_symbol(const Expression& e) { return e.kind == Kind::tensor || e.kind == Kind::gradient; }
-
 constexpr NamedFunction functions[] = {
     {"the operand", [](const Tensor& x) { return x * 1.0; }},
     {"sin", [](const Tensor& x) { return sin(x); }},
@@ -61,7 +59,7 @@ class Mutations {
     if (mistakes == Mistakes::in_two_symbols) return pairs();
     return std::ranges::any_of(parts_, [&](const Expr& e) {
       return mistakes == Mistakes::in_operations ? operations(e)
-             : mistakes == Mistakes::in_symbols  ? is_symbol(*e) && symbols(e)
+             : mistakes == Mistakes::in_symbols  ? e->is_symbol() && symbols(e)
                                                  : products(e);
     });
   }
@@ -148,26 +146,18 @@ class Mutations {
 
   // A tensor of another layer, or the gradient of one.
   bool symbols(const Expr& e) {
-    if (is_symbol(*e) && try_part(e, number_expression(1, e->shape), "a factor is missing"))
+    if (e->is_symbol() && try_part(e, number_expression(1, e->shape), "a factor is missing"))
       return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       const Expr other = same_kind(e, i);
       if (try_part(e, other, "of the wrong layer")) return true;
       // In one of several places.
-      std::vector<Expr> users;
-      for (const Expr& part : parts_)
-        if (std::ranges::find(part->operands, e) != part->operands.end()) users.push_back(part);
-      for (const Expr& user : users) {
-        if (users.size() < 2 || user->kind != Kind::operation) continue;
-        std::vector<Expr> operands = user->operands;
-        std::ranges::replace(operands, e, other);
-        if (try_part(user,
-                     operation_expression(user->application, std::move(operands), user->shape,
-                                          user->output),
-                     "of the wrong layer"))
+      const std::vector<Expr> users = users_of(e, parts_);
+      for (const Expr& user : users)
+        if (Expr instead = with_operand(user, e, other);
+            instead && users.size() > 1 && try_part(user, std::move(instead), "of the wrong layer"))
           return true;
-      }
     }
     return false;
   }
@@ -213,7 +203,7 @@ class Mutations {
     std::vector<Expr> symbols;
     std::unordered_set<const Expression*> seen;
     for (const Expr& e : parts_)
-      if ((is_symbol(*e) || (e->kind == Kind::slope && is_symbol(*e->operands[0]))) &&
+      if ((e->is_symbol() || (e->kind == Kind::slope && e->operands[0]->is_symbol())) &&
           seen.insert(e.get()).second)
         symbols.push_back(e);
     std::size_t tried = 0;
@@ -236,7 +226,7 @@ class Mutations {
   // Whether node i may stand in the place of a symbol: of its shape, known by a name, another.
   bool is_other(std::uint32_t i, const Expr& symbol) const {
     const Expression& e = symbol->kind == Kind::slope ? *symbol->operands[0] : *symbol;
-    if (!is_symbol(e) || i == e.node) return false;
+    if (!e.is_symbol() || i == e.node) return false;
     if (trace_.node(i).name().empty() && !trace_.node(i).is_leaf()) return false;
     if (e.kind == Kind::gradient &&
         (!point_.gradients[i].defined() || trace_.gradient(i)->kind == Kind::gradient))

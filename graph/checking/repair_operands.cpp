@@ -7,15 +7,13 @@
 #include <initializer_list>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/taken_apart.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
-#include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -52,39 +50,25 @@ class Operands : public TakenApart {
   std::string symbols(const Expr& e) const {
     if (e->kind == Kind::number)
       for (const Expr& other : spares_)
-        if (is_symbol(*other) && broadcasts_to(other->shape, formula_->shape) && fits(e, other))
+        if (other->is_symbol() && broadcast(other->shape, formula_->shape) == formula_->shape &&
+            fits(e, other))
           return with_right(fmt::format("a number stands in the place of the tensor {}: {}",
                                         text_(other), text_(e)));
-    if (!is_symbol(*e)) return "";
-    const std::vector<Expr> users = users_of(e);
+    if (!e->is_symbol()) return "";
+    const std::vector<Expr> users = users_of(e, parts_);
     for (const Expr& other : spares_) {
-      if (!is_symbol(*other) || key_of(other) == key_of(e)) continue;
+      if (!other->is_symbol() || key_of(other) == key_of(e)) continue;
       bool fit = fits(e, other);
       // One of several places alone.
-      for (std::size_t u = 0; u < users.size() && !fit && users.size() > 1; ++u)
-        fit = fits(users[u], with_operand(users[u], e, other));
+      if (users.size() > 1 && other->shape == e->shape)
+        fit = fit || std::ranges::any_of(users, [&](const Expr& user) {
+                return fits(user, with_operand(user, e, other));
+              });
       if (fit)
         return with_right(fmt::format("{} stands in the place of {}: {}", text_(e), text_(other),
                                       relation(e, other)));
     }
     return "";
-  }
-
-  std::vector<Expr> users_of(const Expr& e) const {
-    std::vector<Expr> users;
-    for (const Expr& part : parts_)
-      if (std::ranges::find(part->operands, e) != part->operands.end()) users.push_back(part);
-    return users;
-  }
-
-  static Expr with_operand(const Expr& user, const Expr& operand, const Expr& other) {
-    std::vector<Expr> operands = user->operands;
-    std::ranges::replace(operands, operand, other);
-    if (other->shape != operand->shape) return nullptr;
-    return user->kind == Kind::operation
-               ? operation_expression(user->application, std::move(operands), user->shape,
-                                      user->output)
-               : nullptr;
   }
 
   // What two tensors that were confused have to do with each other.
@@ -100,7 +84,7 @@ class Operands : public TakenApart {
       return fmt::format("the function {} is missing", function->name());
     if (const Op* function = made_from(e, other))
       return fmt::format("the function {} is too much", function->name());
-    if (is_symbol(*other) && e->kind == other->kind) {
+    if (other->is_symbol() && e->kind == other->kind) {
       const Expr& formula =
           other->kind == Kind::tensor ? trace_.forward(other->node) : trace_.gradient(other->node);
       if (std::string found = inside(formula, e); !found.empty()) return found;
@@ -113,7 +97,7 @@ class Operands : public TakenApart {
   std::string small_parts(const Expr& e) const {
     if (e->kind != Kind::operation || is_root(e)) return "";
     const auto is_small = [](const Expr& other) {
-      return other->kind != Kind::number && !is_symbol(*other) && size_of(other) <= 8;
+      return other->kind != Kind::number && !other->is_symbol() && size_of(other) <= 8;
     };
     const std::vector<Expr> factors = factors_of(e);
     for (const Expr& other : spares_) {
@@ -144,7 +128,7 @@ class Operands : public TakenApart {
     if (e->kind == Kind::number || is_root(e)) return "";
     for (const Expr& other : spares_) {
       if (other->shape != e->shape || other->kind == Kind::number) continue;
-      if (is_symbol(*e) && (is_symbol(*other) || size_of(other) > 8)) continue;
+      if (e->is_symbol() && (other->is_symbol() || size_of(other) > 8)) continue;
       if (size_of(other) + size_of(e) > 30 || !fits(e, other)) continue;
       if (e->kind == Kind::constant && is_mask(e->value)) return with_right(mask_instead(e, other));
       const std::string words = fmt::format("{} stands in the place of {}", text_(e), text_(other));
@@ -197,7 +181,7 @@ class Operands : public TakenApart {
     if (largest_difference(numbers(1 - mask->value), right) == 0)
       return fmt::format("the mask is reversed: {} belongs there, not 1 minus it", text_(other));
     for (const Expr& spare : spares_) {
-      if (!is_symbol(*spare) || spare->shape != mask->shape) continue;
+      if (!spare->is_symbol() || spare->shape != mask->shape) continue;
       const std::vector<double> x = numbers(evaluate(spare, comparison_.point(0)));
       // [x > c] or [x < c] for some c.
       for (const bool above : {true, false}) {
@@ -219,7 +203,7 @@ class Operands : public TakenApart {
     if (e->kind == Kind::number) return "";
     for (const Expr& spare : spares_) {
       if (spare->kind == Kind::number || size_of(spare) > 12) continue;
-      if (spare->shape.rank() == 2 && is_symbol(*spare)) {
+      if (spare->shape.rank() == 2 && spare->is_symbol()) {
         const auto matrix = [&](auto f) {
           return fits(e, built([&](Builder& builder) {
                         return f(builder.value(spare), builder.value(e));
@@ -231,7 +215,7 @@ class Operands : public TakenApart {
             matrix([](const Tensor& a, const Tensor& b) { return matmul(b, a.T()); }))
           return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
       }
-      if (!broadcasts_to(spare->shape, e->shape)) continue;
+      if (broadcast(spare->shape, e->shape) != e->shape) continue;
       const auto times = [&](bool divided) {
         return fits(e, built([&](Builder& builder) {
                       const Tensor a = builder.value(e), b = builder.value(spare);
@@ -253,7 +237,7 @@ class Operands : public TakenApart {
   std::string terms(const Expr& e) const {
     if (e->kind == Kind::number) return "";
     for (const Expr& spare : spares_) {
-      if (spare->kind == Kind::number || !broadcasts_to(spare->shape, e->shape)) continue;
+      if (spare->kind == Kind::number || broadcast(spare->shape, e->shape) != e->shape) continue;
       const auto plus = [&](double sign) {
         return fits(e, built([&](Builder& builder) {
                       return builder.value(e) + builder.value(spare) * sign;

@@ -8,13 +8,10 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/taken_apart.hpp>
-#include <chainrule/graph/checking/terms.hpp>
-#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -67,7 +64,7 @@ class Structure : public TakenApart {
 
   // The number that makes it right in front of a part; the formula is linear in it.
   std::string numbers_in_front(const Expr& e) const {
-    if (e->kind != Kind::operation && !is_symbol(*e) && e->kind != Kind::constant) return "";
+    if (e->kind != Kind::operation && !e->is_symbol() && e->kind != Kind::constant) return "";
     const auto with = [&](double factor, std::size_t p) {
       const Expr scaled = built([&](Builder& builder) { return builder.value(e) * factor; });
       return scaled ? evaluate(replaced(formula_, {{e.get(), scaled}}), comparison_.point(p))
@@ -85,11 +82,10 @@ class Structure : public TakenApart {
         bw += b[k] * wanted[k];
       }
       if (!(bb > 0) || !std::isfinite(bw / bb)) return "";
-      double factor = bw / bb;
-      if (std::abs(factor) < 1e-9) factor = 0;
+      const double factor = bw / bb;
+      if (std::abs(factor) < 1e-9) return "";  // see too_much()
       if (std::abs(factor - 1) < 1e-9 || (b.size() * comparison_.points() < 3)) return "";
       if (!comparison_.repairs([&](std::size_t p) { return with(factor, p); })) return "";
-      if (factor == 0) return "";  // see too_much()
       if (std::abs(factor + 1) < 1e-9)
         return with_right(is_root(e) ? std::string("the sign is wrong")
                                      : fmt::format("the sign of {} is wrong", text_(e)));
@@ -105,7 +101,7 @@ class Structure : public TakenApart {
   }
 
   std::string products(const Expr& e) const {
-    if (e->kind != Kind::operation && !is_symbol(*e)) return "";
+    if (e->kind != Kind::operation && !e->is_symbol()) return "";
     if (e->shape.rank() == 2 && fits_built(e, [](const Tensor& x) { return x.T(); }))
       return with_right(fmt::format("{} has to be transposed", text_(e)));
     const Role role = e->role();

@@ -17,15 +17,6 @@ using Kind = Expression::Kind;
 
 }  // namespace
 
-bool broadcasts_to(const Shape& from, const Shape& to) {
-  if (from.rank() > to.rank()) return false;
-  for (int k = 1; k <= from.rank(); ++k)
-    if (const std::int64_t extent = from[from.rank() - k];
-        extent != 1 && extent != to[to.rank() - k])
-      return false;
-  return true;
-}
-
 TakenApart::TakenApart(const Trace& trace, const Comparison& comparison, const Text& text)
     : trace_(trace),
       comparison_(comparison),
@@ -94,7 +85,7 @@ std::string TakenApart::inside(const Expr& formula, const Expr& e) const {
         !comparison_.same(evaluate(mine, comparison_.point(0)), evaluate(e, comparison_.point(0))))
       continue;
     const std::string other = text_(formula->operands[1 - k]);
-    const bool below = role.is(quotient) && k == 0, negative = role.is(difference) && k == 0;
+    const bool below = role.is(quotient), negative = role.is(difference);
     return is_factor ? fmt::format("the factor {}{} is missing", below ? "1 ⊘ " : "", other)
                      : fmt::format("the term {}{} is missing", negative ? "−" : "", other);
   }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <chainrule/graph/checking/candidate.hpp>
@@ -41,9 +40,6 @@ class TakenApart {
   bool is_root(const Expr& e) const { return e == formula_; }
   /// The factors of a product, of which each may be one; else the expression itself.
   static std::vector<Expr> factors_of(const Expr& e);
-  static bool is_symbol(const Expression& e) {
-    return e.kind == Expression::Kind::tensor || e.kind == Expression::Kind::gradient;
-  }
   /// Of what a formula has besides `e`: a factor or term that is missing where e stands alone, in
   /// words; "" where it does not have e.
   std::string inside(const Expr& formula, const Expr& e) const;
@@ -56,8 +52,5 @@ class TakenApart {
   std::vector<Expr> spares_;  // of the right formula and of what it is made from, the small first
   std::vector<double> numbers_;
 };
-
-/// Whether a tensor of the one shape broadcasts to the other.
-bool broadcasts_to(const Shape& from, const Shape& to);
 
 }  // namespace chainrule::derivation

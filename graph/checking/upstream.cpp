@@ -134,7 +134,7 @@ class Above {
         });
       for (const auto& [kind, mine] : from) {
         if (mine.size() == terms.size()) continue;
-        Expr rest = sum_without(i, terms, mine);
+        Expr rest = sum_without(terms, mine);
         if (!rest) continue;
         without[{kind_of(i), kind}][i] = std::move(rest);
         example.emplace(std::pair(kind_of(i), kind), std::pair(i, one.at(kind)));
@@ -170,13 +170,13 @@ class Above {
     const std::vector<Expr>& terms = terms_at(i);
     std::set<std::size_t> kinds;
     visit_parts(trace_.gradient(i), [&](const Expr& part) {
-      if (is_symbol(*part)) kinds.insert(kind_of(part->node));
+      if (part->is_symbol()) kinds.insert(kind_of(part->node));
     });
     for (const std::size_t kind : kinds)
       for (const int by : {-1, 1})
         // At the end of the steps: as it is, or left out.
         for (const bool left_out : {false, true}) {
-          Expr other = left_out ? shifted_terms(i, terms, kind, by)
+          Expr other = left_out ? shifted_terms(terms, kind, by)
                                 : shifted(trace_.gradient(i), kind, by, nullptr);
           if (!other) continue;
           if (explains({{i, other}})) return true;
@@ -184,15 +184,12 @@ class Above {
         }
     return false;
   }
-  static bool is_symbol(const Expression& e) {
-    return e.kind == Kind::tensor || e.kind == Kind::gradient;
-  }
   // The formula with the symbols of a kind `by` steps further; null where none changes. At the end
   // of the steps it stays, and `at_end` says so.
   Expr shifted(const Expr& formula, std::size_t kind, int by, bool* at_end) const {
     Replacements parts;
     visit_parts(formula, [&](const Expr& part) {
-      if (!is_symbol(*part) || kind_of(part->node) != kind) return;
+      if (!part->is_symbol() || kind_of(part->node) != kind) return;
       const std::uint32_t other = neighbour(part->node, by, part->kind == Kind::gradient);
       if (other == Traversal::none) {
         if (at_end) *at_end = true;
@@ -203,15 +200,14 @@ class Above {
     });
     return parts.empty() ? nullptr : replaced(formula, parts);
   }
-  Expr shifted_terms(std::uint32_t i, const std::vector<Expr>& terms, std::size_t kind,
-                     int by) const {
+  Expr shifted_terms(const std::vector<Expr>& terms, std::size_t kind, int by) const {
     std::vector<Expr> moved;
     for (const Expr& term : terms) {
       bool at_end = false;
       const Expr other = shifted(term, kind, by, &at_end);
       if (!at_end) moved.push_back(other ? other : term);
     }
-    return moved.empty() || moved.size() == terms.size() ? nullptr : sum_without(i, moved, {});
+    return moved.empty() || moved.size() == terms.size() ? nullptr : sum_without(moved, {});
   }
 
   // A mistake in the formula of one gradient.
@@ -222,7 +218,7 @@ class Above {
       const std::vector<Expr>& terms = terms_at(i);
       for (std::size_t k = 0; k < terms.size(); ++k)
         for (const bool negated : {false, true})
-          if (Expr other = sum_without(i, terms, {k}, negated); other && explains({{i, other}}))
+          if (Expr other = sum_without(terms, {k}, negated); other && explains({{i, other}}))
             return at_step(i, fmt::format("the {} {} is {}", negated ? "sign of the term" : "term",
                                           text_(terms[k]), negated ? "wrong" : "missing"));
       std::string found;
@@ -251,8 +247,8 @@ class Above {
     return known->second;
   }
   // The sum of the terms but these, or with these subtracted.
-  Expr sum_without(std::uint32_t i, const std::vector<Expr>& terms,
-                   const std::vector<std::size_t>& these, bool negated = false) const {
+  Expr sum_without(const std::vector<Expr>& terms, const std::vector<std::size_t>& these,
+                   bool negated = false) const {
     try {
       Builder builder(comparison_.point(0));
       return builder.build([&] {
@@ -266,7 +262,6 @@ class Above {
         return sum;
       });
     } catch (const Error&) {
-      static_cast<void>(i);
       return nullptr;
     }
   }

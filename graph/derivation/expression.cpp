@@ -214,6 +214,21 @@ Expr replaced(const Expr& expression, const Replacements& parts) {
   return done.at(expression.get());
 }
 
+std::vector<Expr> users_of(const Expr& operand, std::span<const Expr> parts) {
+  std::vector<Expr> users;
+  for (const Expr& part : parts)
+    if (std::ranges::find(part->operands, operand) != part->operands.end()) users.push_back(part);
+  return users;
+}
+
+Expr with_operand(const Expr& operation, const Expr& operand, const Expr& other) {
+  if (operation->kind != Kind::operation) return nullptr;
+  std::vector<Expr> operands = operation->operands;
+  std::ranges::replace(operands, operand, other);
+  return operation_expression(operation->application, std::move(operands), operation->shape,
+                              operation->output);
+}
+
 Tensor evaluate(const Expr& expression, const Environment& environment,
                 const Replay::Adjust& adjust, const Replay::Adjust& adjust_constants) {
   const NoGrad guard;

@@ -41,6 +41,8 @@ struct Expression {
 
   /// Iterative: a chain of a million parts is an ordinary expression.
   ~Expression();
+  /// Whether it stands for a tensor of the graph, or for the gradient of one.
+  bool is_symbol() const noexcept { return kind == Kind::tensor || kind == Kind::gradient; }
   const Op* op() const noexcept { return application ? application->op() : nullptr; }
   /// Whether it is no result of the operation, but what that computed on the way.
   bool is_saved() const noexcept {
@@ -82,6 +84,11 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;
 Expr replaced(const Expr& expression, const Replacements& parts);
+
+/// Those among `parts` that have an operand.
+std::vector<Expr> users_of(const Expr& operand, std::span<const Expr> parts);
+/// An operation with another operand of the same shape in the place of one; null for what is none.
+Expr with_operand(const Expr& operation, const Expr& operand, const Expr& other);
 
 /// A string that is the same for equal expressions; and those of all parts of one.
 std::string key_of(const Expr& expression);

@@ -10,6 +10,18 @@
 
 namespace chainrule::derivation {
 
+std::optional<Shape> broadcast(const std::optional<Shape>& a, const Shape& b) {
+  if (!a) return {};
+  Shape shape = a->rank() >= b.rank() ? *a : b;
+  const Shape& other = a->rank() >= b.rank() ? b : *a;
+  for (int i = 0; i < other.rank(); ++i) {
+    std::int64_t& extent = shape[shape.rank() - other.rank() + i];
+    if (extent != other[i] && extent != 1 && other[i] != 1) return {};
+    if (extent == 1) extent = other[i];
+  }
+  return shape;
+}
+
 namespace {
 
 using Kind = Role::Kind;
@@ -23,19 +35,6 @@ const char* name_of(Kind kind) {
       "total",       "mean",       "matrix_product", "outer_product", "inner_product"};
   static_assert(std::size(names) == static_cast<std::size_t>(Kind::inner_product) + 1);
   return names[static_cast<std::size_t>(kind)];
-}
-
-// The shape that two broadcast to, if they do.
-std::optional<Shape> broadcast(const std::optional<Shape>& a, const Shape& b) {
-  if (!a) return {};
-  Shape shape = a->rank() >= b.rank() ? *a : b;
-  const Shape& other = a->rank() >= b.rank() ? b : *a;
-  for (int i = 0; i < other.rank(); ++i) {
-    std::int64_t& extent = shape[shape.rank() - other.rank() + i];
-    if (extent != other[i] && extent != 1 && other[i] != 1) return {};
-    if (extent == 1) extent = other[i];
-  }
-  return shape;
 }
 
 bool is_permutation(Shape from, Shape to, bool swaps_axes) {

@@ -13,6 +13,9 @@ namespace chainrule::derivation {
 /// on what it takes.
 void check_role(const Expression& operation, const Role& role);
 
+/// The shape that two broadcast to, if they do.
+std::optional<Shape> broadcast(const std::optional<Shape>& a, const Shape& b);
+
 /// The shape that operands broadcast to, those that are there; nothing where they do not.
 std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 
