@@ -369,6 +369,12 @@ class LayerNorm final : public Op {
     if (r.has(2)) add_to(out, r.tangent(2));
     return out;
   }
+  // With what scales and shifts it.
+  std::string written(const Node& node) const override {
+    if (!node.given(1) && !node.given(2)) return notation();
+    return std::string("standardized({0})") + (node.given(1) ? " ⊗ {1}" : "") +
+           (node.given(2) ? " + {2}" : "");
+  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     Tensor y = standardized(inputs[0], node.parameters<LayerNormParameters>(), node.where()).x;
     if (inputs[1].defined()) y = y * inputs[1];
