@@ -151,13 +151,16 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
 class ForwardRule final : public Jvp {
  public:
   ForwardRule(const Traversal& traversal, std::size_t i, std::size_t output,
-              std::span<const Tensor> tangents, bool keep)
+              std::span<const Tensor> tangents, bool keep, const detail::LeftOut& left_out)
       : Jvp(traversal.node(i), keep),
+        i_(i),
         output_(output),
         edges_(traversal.edges(i)),
-        tangents_(tangents) {}
+        tangents_(tangents),
+        left_out_(left_out) {}
   bool has(std::size_t i) const noexcept override {
-    return i < edges_.size() && edges_[i] != Traversal::none && tangents_[edges_[i]].defined();
+    return i < edges_.size() && edges_[i] != Traversal::none && tangents_[edges_[i]].defined() &&
+           !(left_out_ && left_out_(i_, i));
   }
   const Tensor& tangent(std::size_t i) const override {
     if (!has(i))
@@ -174,9 +177,10 @@ class ForwardRule final : public Jvp {
   }
 
  private:
-  std::size_t output_;
+  std::size_t i_, output_;
   std::span<const std::uint32_t> edges_;
   std::span<const Tensor> tangents_;
+  const detail::LeftOut& left_out_;
 };
 
 // A tangent as the result has it: what broadcasts to it is expanded.
@@ -198,29 +202,14 @@ Tensor checked(Tensor tangent, const Op& op, const Node& node) {
   return expand(tangent, result);
 }
 
-// The tangent of `output` from those of `places`: one sweep, inputs first.
+// The tangent of `output` from those of `places`.
 Tensor push_forward(const Tensor& output, std::span<const Tensor> places,
                     std::span<const Tensor> tangents, bool keep) {
   const Traversal traversal(std::span(&output, 1), places, Traversal::Visit::differentiable);
   std::vector<Tensor, memory::Pool<Tensor>> found(traversal.size());
   for (std::size_t i = 0; i < places.size(); ++i)
     if (traversal.target(i) != Traversal::none) found[traversal.target(i)] = tangents[i];
-  const detail::ModeScope scope(detail::mode_with(keep, keep));
-  for (std::size_t i = 0; i < traversal.size(); ++i) {
-    const Node& node = traversal.node(i);
-    if (!traversal.relevant(i) || traversal.is_target(i) || node.is_leaf()) continue;
-    if (node.output_count() > 1) continue;  // each output asks for its own tangent
-    const std::size_t of = node.is_output() ? traversal.edges(i)[0] : i;
-    ForwardRule rule(traversal, of, node.output_index(), found, keep);
-    if (!rule.any()) continue;
-    const Op& op = *traversal.node(of).op();
-    detail::mode.rule_of = &node.where();
-    Tensor tangent = op.jvp(rule);
-    if (!tangent.defined())
-      throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
-                      node.where());
-    found[i] = checked(std::move(tangent), op, node);
-  }
+  detail::push_forward(traversal, found, keep, {}, {});
   const std::uint32_t at = traversal.output(0);
   return at != Traversal::none && found[at].defined() ? found[at]
                                                       : zeros(output.shape(), output.dtype());
@@ -233,6 +222,28 @@ Function of_one(const UnaryFunction& f) {
 }
 
 }  // namespace
+
+void detail::push_forward(const Traversal& traversal, std::span<Tensor> tangents, bool keep,
+                          const std::function<void(std::size_t i)>& at_node,
+                          const LeftOut& left_out) {
+  const ModeScope scope(mode_with(keep, keep));
+  for (std::size_t i = 0; i < traversal.size(); ++i) {
+    const Node& node = traversal.node(i);
+    if (!traversal.relevant(i) || traversal.is_target(i) || node.is_leaf()) continue;
+    if (node.output_count() > 1) continue;  // each output asks for its own tangent
+    const std::size_t of = node.is_output() ? traversal.edges(i)[0] : i;
+    ForwardRule rule(traversal, of, node.output_index(), tangents, keep, left_out);
+    if (!rule.any()) continue;
+    const Op& op = *traversal.node(of).op();
+    mode.rule_of = &node.where();
+    Tensor tangent = op.jvp(rule);
+    if (!tangent.defined())
+      throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
+                      node.where());
+    tangents[i] = checked(std::move(tangent), op, node);
+    if (at_node) at_node(i);
+  }
+}
 
 ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, Where where) {
   return detail::naming_memory("value_and_grad", where, [&] {

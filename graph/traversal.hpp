@@ -93,6 +93,15 @@ void sweep(const Traversal& traversal, const Tensor& output, std::span<const Ten
            const std::function<void(std::size_t i, const Tensor& gradient)>& at_node,
            const Where& where);
 
+/// Whether the rule of node i does without the tangent of its operand k.
+using LeftOut = std::function<bool(std::size_t i, std::size_t k)>;
+
+/// One forward sweep, inputs first: the tangents of all nodes, by node, from those of the targets,
+/// which are there already. at_node(i) behind each; `keep` records what the rules compute. In
+/// functional.cpp.
+void push_forward(const Traversal& traversal, std::span<Tensor> tangents, bool keep,
+                  const std::function<void(std::size_t i)>& at_node, const LeftOut& left_out);
+
 }  // namespace detail
 
 }  // namespace chainrule

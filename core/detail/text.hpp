@@ -14,10 +14,13 @@ constexpr bool is_letter(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/// How many characters UTF-8 text has: its bytes but for those that continue a character.
+/// How many characters UTF-8 text has: its bytes but for those that continue a character, and those
+/// that begin one of U+0300 … U+033F, marks that stand above or below the character before.
 inline std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte & 0xC0) != 0x80 && byte != 0xCC;
+  }));
 }
 
 inline std::string joined(const std::vector<std::string>& parts, std::string_view between) {
