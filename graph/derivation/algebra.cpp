@@ -230,6 +230,12 @@ Polynomial Algebra::operation(const Expr& e) {
         if (origin && origin->is(logarithm)) return atom(origin->operands[origin->role().argument]);
       }
       break;
+    case selection: {  // of one formula in two forms, each exact where the other is not
+      Polynomial chosen = operand(1), other = operand(2);
+      add_into(other, chosen, -1);
+      if (other.terms.empty()) return chosen;
+      break;
+    }
     case logarithm:  // stays one, also where it was computed from something else than its operand
       return atom(rebuilt(e));
     case Role::Kind::matrix_product:

@@ -21,7 +21,7 @@ std::span<const Tensor> checked(std::span<const Tensor> asked, const char* calle
 }  // namespace
 
 Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
-    : trace_(loss, {}, caller, where) {
+    : trace_(loss, std::span<const Tensor>(), caller, where) {
   if (!trace_.forward(trace_.loss()))
     throw GradError(fmt::format("{}: the loss {} was not computed from anything: its gradient is 1",
                                 caller, describe(loss)),
@@ -47,11 +47,21 @@ Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* call
   choose(wanted);
 }
 
+Chain::Chain(const Tensor& output, const Trace::Tangents& of, const char* caller,
+             const Where& where)
+    : trace_(output, of, caller, where) {
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t i = 0; i < trace_.size(); ++i)
+    if (trace_.gradient(i)) order.push_back(i);
+  std::vector<std::uint32_t> needed;
+  for (const std::uint32_t i : order)
+    if (i == trace_.loss() || !trace_.node(i).name().empty()) needed.push_back(i);
+  follow(std::move(needed), order);
+}
+
 // Which gradients are shown: those that are wanted, as far as the formulas of parameters and of
 // what was asked for need them.
 void Chain::choose(const std::vector<bool>& wanted) {
-  const std::vector<Environment> points = certifying_points(trace_);
-
   const std::vector<std::uint32_t> order = trace_.order();
   std::vector<std::uint32_t> needed;
   for (const std::uint32_t i : order)
@@ -59,6 +69,12 @@ void Chain::choose(const std::vector<bool>& wanted) {
   for (std::uint32_t i = 0; i < trace_.size(); ++i)
     if (wanted[i] && trace_.is_named(i) && trace_.gradient(i) && needed.empty())
       needed.push_back(i);
+  follow(std::move(needed), order);
+}
+
+// Those that are needed and those that their formulas need, in that order.
+void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order) {
+  const std::vector<Environment> points = certifying_points(trace_);
   std::map<std::uint32_t, std::vector<Stage>> forms;
   while (!needed.empty()) {
     const std::uint32_t i = needed.back();

@@ -10,7 +10,7 @@
 namespace chainrule::derivation {
 
 /// The gradients that a person would write down for a recorded graph, from the loss backwards, each
-/// in its forms.
+/// in its forms; or the tangents, from the inputs on.
 class Chain {
  public:
   /// One gradient, first as the rules give it, last in its simplest form.
@@ -27,11 +27,16 @@ class Chain {
   /// on one.
   Chain(const Tensor& loss, std::span<const Tensor> asked, const char* caller, const Where& where);
 
+  /// Of tangents, from the inputs on to the output: of all named results, and of what their
+  /// formulas need. Throws GradError as Trace does.
+  Chain(const Tensor& output, const Trace::Tangents& of, const char* caller, const Where& where);
+
   const Trace& trace() const noexcept { return trace_; }
   const std::vector<Link>& links() const noexcept { return links_; }
 
  private:
   void choose(const std::vector<bool>& wanted);
+  void follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order);
 
   Trace trace_;
   std::vector<Link> links_;

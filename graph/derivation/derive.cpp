@@ -6,6 +6,7 @@
 
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
+#include <chainrule/graph/derivation/derivation_of.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
@@ -17,11 +18,14 @@ using derivation::Expr;
 
 class DerivationBuilder {
  public:
-  explicit DerivationBuilder(const Chain& chain) : chain_(chain), names_(chain.trace()) {}
+  DerivationBuilder(const Chain& chain, std::span<const Tensor> values)
+      : chain_(chain), values_(values), names_(chain.trace()) {}
 
   Derivation build() {
     // What the last forms need first; what the others need besides is for the full text alone.
     for (const Chain::Link& link : chain_.links()) names_.text(link.formula());
+    for (const Chain::Link& link : chain_.links())
+      names_.text(derivation::tensor_expression(link.of, {}));
     const std::set<std::uint32_t> needed = names_.abbreviated();
     const std::size_t needed_data = names_.data().size();
 
@@ -33,7 +37,7 @@ class DerivationBuilder {
                             names_.tensor(link.of),
                             trace.node(link.of).shape(),
                             {},
-                            trace.environment().gradients[link.of],
+                            values_[link.of],
                             modules[link.of],
                             in_layer(link)};
       for (const derivation::Stage& form : link.forms)
@@ -71,8 +75,9 @@ class DerivationBuilder {
       if (reason.gradient == Traversal::none)
         text += reason.words;
       else
-        text += "the formula of " + derivation::gradient_text(names_.tensor(reason.gradient),
-                                                              derivation::Format::unicode);
+        text += "the formula of " + derivation::symbol_text(names_.tensor(reason.gradient),
+                                                            derivation::Format::unicode,
+                                                            chain_.trace().derivative());
     }
     return text;
   }
@@ -85,7 +90,7 @@ class DerivationBuilder {
         const auto name = [&](const derivation::Expression& symbol) {
           return derivation::name_in_layer(names_.symbol(symbol), *k);
         };
-        return derivation::text_of(expression, name, f);
+        return derivation::text_of(expression, name, f, chain_.trace().derivative());
       };
       using derivation::Format;
       return Derivation::Written{format(Format::unicode), format(Format::latex),
@@ -103,18 +108,30 @@ class DerivationBuilder {
   }
 
   const Chain& chain_;
+  std::span<const Tensor> values_;  // of the gradients, by node
   derivation::Naming names_;
 };
 
+Derivation derivation::derivation_of(const Chain& chain, std::span<const Tensor> values) {
+  return DerivationBuilder(chain, values).build();
+}
+
+namespace {
+
+Derivation derivation_of(const Chain& chain) {
+  return derivation::derivation_of(chain, chain.trace().environment().gradients);
+}
+
+}  // namespace
+
 Derivation derive(const Tensor& loss, Where where) {
-  return detail::naming_all_memory(
-      "derive", where, [&] { return DerivationBuilder(Chain(loss, "derive", where)).build(); });
+  return detail::naming_all_memory("derive", where,
+                                   [&] { return derivation_of(Chain(loss, "derive", where)); });
 }
 
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
-  return detail::naming_all_memory("derive", where, [&] {
-    return DerivationBuilder(Chain(loss, inputs, "derive", where)).build();
-  });
+  return detail::naming_all_memory(
+      "derive", where, [&] { return derivation_of(Chain(loss, inputs, "derive", where)); });
 }
 
 Derivation derive(const Tensor& loss, std::initializer_list<Tensor> inputs, Where where) {

@@ -102,6 +102,11 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
     throw ValueError(fmt::format("derive: fold_modules = {}: a number of names cannot be negative",
                                  view.fold_modules),
                      view.where, "0 folds none, 1 the outermost");
+  for (const Step& step : steps)
+    if ((view.norms || view.values) && !step.value.defined())
+      throw ValueError(
+          fmt::format("derive_forward: the value of {} is not known", step.gradient.text),
+          view.where, "hand in the tangents of the inputs: derive_forward(z, {W}, {dW})");
   std::vector<Row> rows;
   std::map<std::string_view, std::vector<const Step*>> in_module;
   if (view.fold_modules > 0)

@@ -35,7 +35,7 @@ std::string Naming::text(const Expr& expression, Format format) {
     }
     return symbol(e);
   };
-  return text_of(expression, name, format);
+  return text_of(expression, name, format, trace_.derivative());
 }
 
 std::set<std::uint32_t> Naming::abbreviated() {

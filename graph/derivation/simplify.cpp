@@ -85,10 +85,11 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     const Expr simpler = algebra.simplify(trace.gradient(i));
     const int before = size_of(forms.back().expression), after = size_of(simpler);
     // The first form may be longer than what the rule's own notation hides; one that needs no
-    // other gradient is worth two symbols.
+    // other gradient is worth two symbols. Rules for tangents hide little.
+    const int longest_first = (trace.is_forward() ? 1 : 2) * before + 8;
     const bool independent =
         !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
-    if (first ? after > 2 * before + 8 : after >= before + (independent ? 3 : 0)) continue;
+    if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(trace.gradient(i), simpler, trace, points)) continue;
     std::vector<Reason> reasons = algebra.reasons();

@@ -56,11 +56,41 @@ struct Replacement {
   std::string_view from, to;
 };
 
+// The subscripts of a name, and further ones.
+std::string both(const std::string& index, const std::string& more) {
+  return index + (index.empty() || more.empty() ? "" : ",") + more;
+}
+
+// A letter with a dot above, in one character where there is one: terminals show that best.
+std::string with_dot(std::string_view letter) {
+  static constexpr Replacement letters[] = {
+      {"B", "Ḃ"}, {"C", "Ċ"}, {"D", "Ḋ"}, {"E", "Ė"}, {"F", "Ḟ"}, {"G", "Ġ"}, {"H", "Ḣ"},
+      {"M", "Ṁ"}, {"N", "Ṅ"}, {"O", "Ȯ"}, {"P", "Ṗ"}, {"R", "Ṙ"}, {"S", "Ṡ"}, {"T", "Ṫ"},
+      {"W", "Ẇ"}, {"X", "Ẋ"}, {"Y", "Ẏ"}, {"Z", "Ż"}, {"a", "ȧ"}, {"b", "ḃ"}, {"c", "ċ"},
+      {"d", "ḋ"}, {"e", "ė"}, {"f", "ḟ"}, {"g", "ġ"}, {"h", "ḣ"}, {"m", "ṁ"}, {"n", "ṅ"},
+      {"o", "ȯ"}, {"p", "ṗ"}, {"r", "ṙ"}, {"s", "ṡ"}, {"t", "ṫ"}, {"w", "ẇ"}, {"x", "ẋ"},
+      {"y", "ẏ"}, {"z", "ż"}, {"A", "Ȧ"}};
+  for (const Replacement& each : letters)
+    if (letter == each.from) return std::string(each.to);
+  return std::string(letter) + "\u0307";
+}
+
+// The tangent of W3 is Ẇ3, that of a word "loss˙".
+std::string dotted(std::string_view name) {
+  const std::string_view letter = split(name).first;
+  if (detail::width_of(letter) != 1) return std::string(name) + "˙";
+  return with_dot(letter) + std::string(name.substr(letter.size()));
+}
+
 class Unicode final : public Style {
  public:
-  std::string symbol(std::string_view name) const override { return std::string(name); }
-  std::string gradient(std::string_view name) const override {
-    return is_word(name) ? "d" + std::string(name) : "d(" + std::string(name) + ")";
+  std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
+    std::string text(name);
+    if (mark == Mark::gradient) text = is_word(name) ? "d" + text : "d(" + text + ")";
+    if (mark == Mark::tangent) text = dotted(name);
+    std::size_t length = 0;
+    const bool has_some = !indices.empty() && !subscript(name, length).empty();
+    return (has_some ? "(" + text + ")" : text) + indices;
   }
   std::string number(std::string_view digits) const override { return std::string(digits); }
   std::string literal(std::string_view text) const override { return std::string(text); }
@@ -72,15 +102,15 @@ class Unicode final : public Style {
 
 class Latex final : public Style {
  public:
-  std::string symbol(std::string_view name) const override {
+  std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
     const auto [letter, index] = split(name);
     std::string base = letter.size() == 1 || (letter[0] & 0x80)
                            ? greek(letter)
                            : "\\mathrm{" + escaped(letter) + "}";
-    return index.empty() ? base : base + "_{" + index + "}";
-  }
-  std::string gradient(std::string_view name) const override {
-    return "\\mathrm{d}" + symbol(name);
+    if (mark == Mark::gradient) base = "\\mathrm{d}" + base;
+    if (mark == Mark::tangent) base = "\\dot{" + base + "}";
+    const std::string below = both(index, indices);
+    return below.empty() ? base : base + "_{" + below + "}";
   }
   std::string number(std::string_view digits) const override {
     const std::size_t e = digits.find('e');
@@ -156,13 +186,16 @@ class Latex final : public Style {
 
 class MathMl final : public Style {
  public:
-  std::string symbol(std::string_view name) const override {
+  std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
     const auto [letter, index] = split(name);
-    const std::string base = "<mi>" + in_markup(letter) + "</mi>";
-    return index.empty() ? base : "<msub>" + base + "<mn>" + index + "</mn></msub>";
-  }
-  std::string gradient(std::string_view name) const override {
-    return "<mrow><mi mathvariant=\"normal\">d</mi>" + symbol(name) + "</mrow>";
+    std::string base = "<mi>" + in_markup(letter) + "</mi>";
+    if (mark == Mark::tangent) base = "<mover>" + base + "<mo>˙</mo></mover>";
+    const std::string number = index.empty() ? "" : "<mn>" + index + "</mn>";
+    const std::string below =
+        indices.empty() ? number : "<mrow>" + both(number, indices) + "</mrow>";
+    if (!below.empty()) base = "<msub>" + base + below + "</msub>";
+    return mark == Mark::gradient ? "<mrow><mi mathvariant=\"normal\">d</mi>" + base + "</mrow>"
+                                  : base;
   }
   std::string number(std::string_view digits) const override {
     if (digits.starts_with("−"))
@@ -229,12 +262,12 @@ std::string digits_of(double number, int precision) {
   return std::signbit(number) ? "−" + text : text;
 }
 
-std::string symbol_text(std::string_view name, Format format) {
-  return style_of(format).symbol(name);
+std::string symbol_text(std::string_view name, Format format, Mark mark) {
+  return style_of(format).symbol(name, mark);
 }
 
 std::string gradient_text(std::string_view name, Format format) {
-  return style_of(format).gradient(name);
+  return symbol_text(name, format, Mark::gradient);
 }
 
 }  // namespace chainrule::derivation

@@ -11,8 +11,10 @@ namespace chainrule::derivation {
 class Style {
  public:
   virtual ~Style() = default;
-  virtual std::string symbol(std::string_view name) const = 0;
-  virtual std::string gradient(std::string_view name) const = 0;
+  /// The name of a tensor with a mark, and with `indices` below it behind those that its name has,
+  /// as written(…) gives them.
+  virtual std::string symbol(std::string_view name, Mark mark = Mark::none,
+                             const std::string& indices = {}) const = 0;
   virtual std::string number(std::string_view digits) const = 0;
   /// What stands between the operands of a notation: signs, brackets, names of functions.
   virtual std::string literal(std::string_view text) const = 0;

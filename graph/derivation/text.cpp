@@ -216,7 +216,7 @@ std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
 
 }  // namespace
 
-std::string text_of(const Expr& expression, const Names& names, Format format) {
+std::string text_of(const Expr& expression, const Names& names, Format format, Mark derivative) {
   const Style& style = style_of(format);
   std::unordered_map<const Expression*, Written> done;
   const std::unordered_set<const Expression*> shown = shown_parts(expression);
@@ -237,9 +237,9 @@ std::string text_of(const Expr& expression, const Names& names, Format format) {
       written = write(*part, operands, style);
     } else {
       const std::string name = names(*part);
-      const bool gradient = part->kind == Kind::gradient;
-      written = {gradient ? style.gradient(name) : style.symbol(name), atom,
-                 !gradient && (format != Format::unicode || is_single_letter(name))};
+      const Mark mark = part->kind == Kind::gradient ? derivative : Mark::none;
+      written = {style.symbol(name, mark), atom,
+                 mark != Mark::gradient && (format != Format::unicode || is_single_letter(name))};
     }
     done.emplace(part.get(), std::move(written));
   });

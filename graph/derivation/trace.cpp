@@ -4,6 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <chainrule/graph/derivation/trace_watcher.hpp>
+
 namespace chainrule::derivation {
 
 namespace {
@@ -13,83 +15,13 @@ constexpr int largest_without_name = 40;
 
 }  // namespace
 
-// Knows an expression for every value that the rules can meet: those that the graph saved, and
-// those that they make. Holds what it knows, so that no other value gets the same place in memory.
-class Trace::Watcher final : public Observer {
- public:
-  explicit Watcher(const Trace& trace) {
-    const Traversal& traversal = trace.traversal_;
-    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
-      if (!trace.forward_[i]) continue;
-      const Node& node = *trace.forward_[i]->application;
-      for (std::size_t k = 0; k < node.inputs().size(); ++k) {
-        Value* value = node.saved_input(k);
-        if (!value) continue;
-        know(Ref<Value>::share(value), trace.forward_[i]->operands[k]);
-      }
-      if (Value* value = node.saved_output(traversal.node(i).output_index()))
-        know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
-    }
-    // What a rule computes with though no formula gives it; it is what the op makes of its
-    // operands.
-    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
-      const Expr& forward = trace.forward_[i];
-      for (std::size_t k = 0; forward && k < Node::most_intermediates; ++k)
-        if (Value* value = forward->application->saved_intermediate(k))
-          know(Ref<Value>::share(value),
-               operation_expression(forward->application, forward->operands, value->shape(),
-                                    forward->application->output_count() + k));
-    }
-    // Of several outputs those that the loss was not computed from.
-    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
-      const Expr& forward = trace.forward_[i];
-      if (!traversal.node(i).is_output() || !forward) continue;
-      for (std::size_t k = 0; k < forward->application->output_count(); ++k)
-        if (Value* value = forward->application->saved_output(k))
-          know(Ref<Value>::share(value),
-               operation_expression(forward->application, forward->operands, value->shape(), k));
-    }
-  }
-
-  void applied(Ref<Node> application, Operands inputs,
-               std::span<const Ref<Value>> outputs) override {
-    if (known_.contains(outputs[0].get())) return;  // a view of all of it
-    std::vector<Expr> operands;
-    for (const Tensor* input : inputs)
-      operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
-    for (std::size_t k = 0; k < outputs.size(); ++k)
-      know(outputs[k], operation_expression(application, operands, outputs[k]->shape(), k));
-  }
-
-  Expr of(const Ref<Value>& value) {
-    const auto found = known_.find(value.get());
-    if (found != known_.end()) return found->second;
-    Expr constant = constant_expression(Tensor(value));
-    know(value, constant);
-    return constant;
-  }
-
-  void name(const Ref<Value>& value, Expr expression) {
-    known_[value.get()] = std::move(expression);
-  }
-
- private:
-  void know(Ref<Value> value, Expr expression) {
-    if (known_.emplace(value.get(), std::move(expression)).second)
-      held_.push_back(std::move(value));
-  }
-
-  std::unordered_map<const Value*, Expr> known_;
-  std::vector<Ref<Value>> held_;
-};
-
-Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
-             const Where& where)
-    : traversal_(std::span(&loss, 1), Traversal::Visit::everything),
-      replay_(traversal_, std::span(&loss, 1), caller, where),
+Trace::Trace(const Tensor& output, const char* caller, const Where& where)
+    : traversal_(std::span(&output, 1), Traversal::Visit::everything),
+      replay_(traversal_, std::span(&output, 1), caller, where),
       forward_(size()),
       gradients_(size()),
       named_(size()) {
+  for (std::uint32_t i = 0; i < size(); ++i) places_[&traversal_.node(i)] = i;
   for (std::uint32_t i = 0; i < size(); ++i) {
     // An application of several outputs is shown where each of them is.
     if (!replay_.computed(i) || traversal_.node(i).output_count() > 1) continue;
@@ -109,7 +41,11 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
         operation_expression(std::move(application), std::move(operands),
                              traversal_.node(i).shape(), traversal_.node(i).output_index());
   }
+}
 
+Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
+             const Where& where)
+    : Trace(loss, caller, where) {
   std::unordered_set<const Node*> wanted;
   for (const Tensor& tensor : asked) wanted.insert(tensor.node());
   std::vector<Tensor> stops;
@@ -123,7 +59,6 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
 
   Watcher watcher(*this);
   const Traversal differentiable(std::span(&loss, 1), Traversal::Visit::differentiable);
-  for (std::uint32_t i = 0; i < size(); ++i) places_[&traversal_.node(i)] = i;
   {
     const Observing observing(watcher);
     detail::sweep(
@@ -145,9 +80,13 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
     passed_.push_back(i);
   }
   name_shared();
+  environment_ = at(recorded_values());
+}
+
+std::vector<Tensor> Trace::recorded_values() const {
   std::vector<Tensor> tensors;
   for (std::uint32_t i = 0; i < size(); ++i) tensors.push_back(replay_.value(i));
-  environment_ = at(std::move(tensors));
+  return tensors;
 }
 
 // Gradients of results without a name that several formulas are made from get one of their own.
@@ -189,7 +128,8 @@ void Trace::name_shared() {
 }
 
 Environment Trace::at(std::vector<Tensor> tensors, const Replay::Adjust& adjust) const {
-  Environment environment{std::move(tensors), std::vector<Tensor>(size())};
+  Environment environment{std::move(tensors),
+                          seeds_.empty() ? std::vector<Tensor>(size()) : seeds_};
   for (const std::uint32_t i : passed_)
     if (named_[i]) environment.gradients[i] = evaluate(gradients_[i], environment, adjust);
   return environment;

@@ -9,6 +9,7 @@
 
 #include <chainrule/core/observer.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/replay.hpp>
 #include <chainrule/graph/traversal.hpp>
 
@@ -21,6 +22,16 @@ class Trace {
   /// Throws GradError, beginning with `caller`, where backward() would, and where the graph cannot
   /// be computed again. Gradients of nodes with a name, of leaves and of `asked` get a name.
   Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller, const Where& where);
+  /// The other direction, from `inputs` on; see below.
+  struct Tangents {
+    std::span<const Tensor> inputs;  ///< none: all parameters
+  };
+  /// `gradient(i)` is the tangent of node i then, as the jvp rules give it: in terms of tensors,
+  /// and of tangents of what it was computed from. Null for the inputs, which are given (here
+  /// numbers at random, so that formulas can be compared), and where no input is behind a node.
+  /// Throws GradError for an output without a graph, for an input that it does not depend on, and
+  /// where the graph cannot be computed again or a rule does not serve.
+  Trace(const Tensor& output, const Tangents& of, const char* caller, const Where& where);
 
   const Traversal& traversal() const noexcept { return traversal_; }
   const Replay& replay() const noexcept { return replay_; }
@@ -54,7 +65,18 @@ class Trace {
   /// through `adjust`, where that is given.
   Environment at(std::vector<Tensor> tensors, const Replay::Adjust& adjust = {}) const;
 
+  /// Whether it is one of tangents, and what derivatives are then.
+  bool is_forward() const noexcept { return !seeds_.empty(); }
+  Mark derivative() const noexcept { return is_forward() ? Mark::tangent : Mark::gradient; }
+  /// The environment with these tangents of the inputs.
+  Environment pushed(std::span<const Tensor> inputs, std::span<const Tensor> tangents) const;
+
  private:
+  Trace(const Tensor& output, const char* caller, const Where& where);
+  std::vector<Tensor> recorded_values() const;
+  std::vector<bool> summed_up() const;
+  std::vector<Tensor> input_nodes(const Tangents& of, const Tensor& output, const char* caller,
+                                  const Where& where) const;
   class Watcher;
   void name_shared();
   Expr find_named_data(const Expr& constant) const;
@@ -65,6 +87,7 @@ class Trace {
   std::vector<Expr> gradients_;
   std::vector<bool> named_;
   std::vector<std::uint32_t> passed_;  // nodes in the order of the sweep
+  std::vector<Tensor> seeds_;          // the tangents of inputs, by node
   Environment environment_;
   // By value, with the constant, so that no other gets its place in memory.
   mutable std::unordered_map<const Value*, std::pair<Expr, Expr>> in_named_data_;

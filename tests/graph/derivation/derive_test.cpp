@@ -331,7 +331,9 @@ TEST_CASE("derive: what has no name and was not computed is said to be a paramet
   CHECK(formulas(derive(sum(w * c * w * y))) ==
         "dt1 = c1\n"
         "dw1 = 2 dt1 ⊗ w1 ⊗ c2\n"
-        "where c1 = data (2,)\n"
+        "where t2 = w1 ⊗ c2\n"
+        "      t1 = t2 ⊗ w1\n"
+        "      c1 = data (2,)\n"
         "      w1 = parameter (2,)\n"
         "      c2 = data (2,)\n");
 }

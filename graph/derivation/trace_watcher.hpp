@@ -1,0 +1,81 @@
+#pragma once
+
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// Knows an expression for every value that the rules can meet: those that the graph saved, and
+/// those that they make. Holds what it knows, so that no other value gets the same place in memory.
+class Trace::Watcher final : public Observer {
+ public:
+  explicit Watcher(const Trace& trace) {
+    const Traversal& traversal = trace.traversal_;
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      if (!trace.forward_[i]) continue;
+      const Node& node = *trace.forward_[i]->application;
+      for (std::size_t k = 0; k < node.inputs().size(); ++k) {
+        Value* value = node.saved_input(k);
+        if (!value) continue;
+        know(Ref<Value>::share(value), trace.forward_[i]->operands[k]);
+      }
+      if (Value* value = node.saved_output(traversal.node(i).output_index()))
+        know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
+    }
+    // What a rule computes with though no formula gives it; it is what the op makes of its
+    // operands.
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      const Expr& forward = trace.forward_[i];
+      for (std::size_t k = 0; forward && k < Node::most_intermediates; ++k)
+        if (Value* value = forward->application->saved_intermediate(k))
+          know(Ref<Value>::share(value),
+               operation_expression(forward->application, forward->operands, value->shape(),
+                                    forward->application->output_count() + k));
+    }
+    // Of several outputs those that the loss was not computed from.
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+      const Expr& forward = trace.forward_[i];
+      if (!traversal.node(i).is_output() || !forward) continue;
+      for (std::size_t k = 0; k < forward->application->output_count(); ++k)
+        if (Value* value = forward->application->saved_output(k))
+          know(Ref<Value>::share(value),
+               operation_expression(forward->application, forward->operands, value->shape(), k));
+    }
+  }
+
+  void applied(Ref<Node> application, Operands inputs,
+               std::span<const Ref<Value>> outputs) override {
+    if (known_.contains(outputs[0].get())) return;  // a view of all of it
+    std::vector<Expr> operands;
+    for (const Tensor* input : inputs)
+      operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
+    for (std::size_t k = 0; k < outputs.size(); ++k)
+      know(outputs[k], operation_expression(application, operands, outputs[k]->shape(), k));
+  }
+
+  Expr of(const Ref<Value>& value) {
+    const auto found = known_.find(value.get());
+    if (found != known_.end()) return found->second;
+    Expr constant = constant_expression(Tensor(value));
+    know(value, constant);
+    return constant;
+  }
+
+  void name(const Ref<Value>& value, Expr expression) {
+    known_[value.get()] = std::move(expression);
+  }
+
+ private:
+  void know(Ref<Value> value, Expr expression) {
+    if (known_.emplace(value.get(), std::move(expression)).second)
+      held_.push_back(std::move(value));
+  }
+
+  std::unordered_map<const Value*, Expr> known_;
+  std::vector<Ref<Value>> held_;
+};
+
+}  // namespace chainrule::derivation
