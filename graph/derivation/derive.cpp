@@ -7,6 +7,7 @@
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/chain.hpp>
 #include <chainrule/graph/derivation/derivation_of.hpp>
+#include <chainrule/graph/derivation/index_formula.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
@@ -44,12 +45,18 @@ class DerivationBuilder {
         // Forms may differ in what is not written, such as where an expression is broadcast.
         if (Derivation::Written formula = in_all_formats(form.expression);
             step.forms.empty() || step.forms.back().formula.text != formula.text)
-          step.forms.push_back({std::move(formula), in_words(form.reasons)});
+          step.forms.push_back({std::move(formula), in_words(form.reasons), {}});
       result.steps_.push_back(std::move(step));
     }
-    for (const std::uint32_t i : names_.abbreviated())
-      result.definitions_.push_back({in_all_formats(derivation::tensor_expression(i, {})),
-                                     in_all_formats(trace.forward(i)), !needed.contains(i)});
+    const std::set<std::uint32_t> in_formulas = names_.abbreviated();
+    const std::size_t in_formulas_data = names_.data().size();
+    add_elements(result);
+    for (const std::uint32_t i : names_.abbreviated()) {
+      const Expr tensor = derivation::tensor_expression(i, trace.node(i).shape());
+      result.definitions_.push_back({in_all_formats(tensor), in_all_formats(trace.forward(i)),
+                                     !needed.contains(i), by_element(tensor, trace.forward(i)),
+                                     !in_formulas.contains(i)});
+    }
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
       const Expr data = names_.data()[k];
       const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
@@ -60,9 +67,10 @@ class DerivationBuilder {
                                            : mask    ? "mask"
                                                      : "data",
                                            to_string(data->shape));
-      result.definitions_.push_back({in_all_formats(data),
-                                     {what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"},
-                                     k >= needed_data});
+      const Derivation::Written words{what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"};
+      const Derivation::Written name = in_all_formats(data);
+      result.definitions_.push_back(
+          {name, words, k >= needed_data, {name, words}, k >= in_formulas_data});
     }
     return result;
   }
@@ -98,7 +106,47 @@ class DerivationBuilder {
     };
     return Derivation::Step::InLayer{*k,
                                      in_all_formats(derivation::gradient_expression(link.of, {})),
-                                     in_all_formats(link.formula())};
+                                     in_all_formats(link.formula()),
+                                     {}};
+  }
+
+  // The same formulas for one element, which may need more abbreviations: those of operands that
+  // an operation is not written with.
+  void add_elements(Derivation& derivation) {
+    for (std::size_t k = 0; k < derivation.steps_.size(); ++k) {
+      const Chain::Link& link = chain_.links()[k];
+      Derivation::Step& step = derivation.steps_[k];
+      const Expr left =
+          derivation::gradient_expression(link.of, chain_.trace().node(link.of).shape());
+      std::size_t next = 0;
+      for (const derivation::Stage& form : link.forms)
+        if (next < step.forms.size() &&
+            names_.text(form.expression) == step.forms[next].formula.text)
+          step.forms[next++].by_element = by_element(left, form.expression);
+      if (!step.in_layer) continue;
+      const int number = step.in_layer->k;
+      const auto name = [&](const derivation::Expression& symbol) {
+        return derivation::name_in_layer(names_.symbol(symbol), number);
+      };
+      step.in_layer->by_element = by_element(left, link.formula(), name, "k");
+    }
+  }
+
+  Derivation::ByElement by_element(const Expr& left, const Expr& formula) {
+    return by_element(left, formula, names_.names());
+  }
+  Derivation::ByElement by_element(const Expr& left, const Expr& formula,
+                                   const derivation::Names& names, std::string_view taken = {}) {
+    using derivation::Format;
+    const derivation::Trace& trace = chain_.trace();
+    const auto equation = derivation::index_equation(left, formula, trace.environment());
+    const auto format = [&](Format f) {
+      return derivation::text_of(equation, names, f, trace.derivative(), taken);
+    };
+    auto text = format(Format::unicode), latex = format(Format::latex),
+         mathml = format(Format::mathml);
+    return {{std::move(text.first), std::move(latex.first), std::move(mathml.first)},
+            {std::move(text.second), std::move(latex.second), std::move(mathml.second)}};
   }
 
   Derivation::Written in_all_formats(const Expr& expression) {

@@ -24,6 +24,8 @@ struct DerivationView {
   /// Instead of all formulas of a module ("encoder" has encoder.0.weight) one line, for modules of
   /// this many names in a row; 0: of none. A negative number is a ValueError.
   int fold_modules = 0;
+  /// Each formula for one element, with a letter for each axis: dWᵢⱼ = Σₙ dzᵢₙ xⱼₙ.
+  bool indices = false;
   bool limits = true;              ///< a last line that says what it is valid for
   Where where = Where::current();  ///< the user's line, for errors
 };
@@ -39,10 +41,17 @@ class Derivation {
     std::string latex;   ///< for math mode, of amsmath
     std::string mathml;  ///< what stands inside of <math>
   };
+  /// A formula for one element: Σ with its letters, an axis of extent 1 without one, (formula)ᵢⱼ
+  /// for what letters do not say.
+  struct ByElement {
+    Written left;   ///< "dWᵢⱼ"
+    Written right;  ///< "Σₙ dzᵢₙ xⱼₙ"
+  };
   /// One form of a formula, and why it equals the one before ("Σ y = 1").
   struct Form {
     Written formula;
     std::string reason;
+    ByElement by_element;
   };
   struct Step {
     Written gradient;  ///< dW3
@@ -56,6 +65,7 @@ class Derivation {
       int k;
       Written gradient;
       Written formula;
+      ByElement by_element;
     };
     std::optional<InLayer> in_layer;  ///< nothing where its name has no number
 
@@ -66,6 +76,8 @@ class Derivation {
     Written name;
     Written formula;
     bool only_in_full = false;  ///< only forms before the last ones need it
+    ByElement by_element{};
+    bool only_by_element = false;  ///< only formulas for one element need it
   };
 
   const std::vector<Step>& steps() const& noexcept { return steps_; }

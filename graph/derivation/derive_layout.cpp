@@ -12,12 +12,16 @@
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
+#include <chainrule/graph/derivation/sides.hpp>
 #include <chainrule/graph/derivation/value_text.hpp>
 
 namespace chainrule {
 
 namespace {
 
+using derivation::definitions_of;
+using derivation::left_of;
+using derivation::right_of;
 using Written = Derivation::Written;
 using Step = Derivation::Step;
 using detail::joined;
@@ -48,7 +52,8 @@ std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>
   std::map<std::string, std::vector<const Step*>> alike;
   for (const Step& step : steps)
     if (step.in_layer && (view.fold_modules == 0 || step.module.empty()))
-      alike[step.in_layer->gradient.text + " = " + step.in_layer->formula.text].push_back(&step);
+      alike[left_of(*step.in_layer, view).text + " = " + right_of(*step.in_layer, view).text]
+          .push_back(&step);
   std::map<const Step*, std::vector<const Step*>> result;
   for (const auto& [template_text, all] : alike) {
     const auto k = [&, &all = all](std::size_t i) { return all[i]->in_layer->k; };
@@ -123,16 +128,17 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
       rows.push_back(folded(module, in_module[module]));
       done.insert(in_module[module].begin(), in_module[module].end());
     } else if (const auto same = layers.find(&step); same != layers.end()) {
-      rows.push_back({step.in_layer->gradient, step.in_layer->formula, layers_text(same->second),
-                      same->second});
+      rows.push_back({left_of(*step.in_layer, view), right_of(*step.in_layer, view),
+                      layers_text(same->second), same->second});
       done.insert(same->second.begin(), same->second.end());
     } else if (!view.steps) {
-      rows.push_back({step.gradient, step.formula(), "", {&step}});
+      const Derivation::Form& last = step.forms.back();
+      rows.push_back({left_of(step, last, view), right_of(last, view), "", {&step}});
     } else {
       for (std::size_t k = 0; k < step.forms.size(); ++k) {
         const std::string& reason = step.forms[k].reason;
-        rows.push_back({k == 0 ? step.gradient : Written(),
-                        step.forms[k].formula,
+        rows.push_back({k == 0 ? left_of(step, step.forms[k], view) : Written(),
+                        right_of(step.forms[k], view),
                         reason.empty() ? reason : "since " + reason,
                         {}});
       }
@@ -170,9 +176,8 @@ void each_line(const Derivation& derivation, const DerivationView& view, const T
       if (const std::string value = value_in_format(step->value); !value.empty())
         line(row.of.size() == 1 ? "" : step->gradient.*formula, value, "");
   }
-  for (const Derivation::Definition& definition : derivation.definitions())
-    if (view.steps || !definition.only_in_full)
-      line(definition.name.*formula, definition.formula.*formula, remark_of_definition);
+  for (const Derivation::ByElement& definition : definitions_of(derivation, view))
+    line(definition.left.*formula, definition.right.*formula, remark_of_definition);
 }
 
 constexpr const char* limits =
@@ -214,11 +219,9 @@ std::string Derivation::text(const DerivationView& view) const {
       }
     }
     const char* where = "where";
-    for (const Definition& definition : definitions_) {
-      if (definition.only_in_full && !view.steps) continue;
-      text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.name.text,
-                          definition.formula.text);
-    }
+    for (const Derivation::ByElement& definition : definitions_of(*this, view))
+      text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.left.text,
+                          definition.right.text);
     return view.limits ? text + limits + '\n' : text;
   });
 }
@@ -275,9 +278,8 @@ std::string Derivation::markdown(const DerivationView& view) const {
       text += '\n';
     }
     std::string list;
-    for (const Definition& definition : definitions_)
-      if (view.steps || !definition.only_in_full)
-        list += fmt::format("\n- ${} = {}$", definition.name.latex, definition.formula.latex);
+    for (const Derivation::ByElement& definition : definitions_of(*this, view))
+      list += fmt::format("\n- ${} = {}$", definition.left.latex, definition.right.latex);
     if (!list.empty()) text += "\nwhere\n" + list + "\n";
     return view.limits ? text + "\n" + limits + "\n" : text;
   });

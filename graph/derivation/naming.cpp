@@ -25,8 +25,8 @@ Naming::Naming(const Trace& trace) : trace_(trace) {
   }
 }
 
-std::string Naming::text(const Expr& expression, Format format) {
-  const auto name = [&](const Expression& e) -> std::string {
+Names Naming::names() {
+  return [this](const Expression& e) -> std::string {
     if (e.kind == Expression::Kind::tensor && trace_.node(e.node).name().empty()) {
       if (trace_.forward(e.node))
         met_.insert(e.node);
@@ -35,7 +35,10 @@ std::string Naming::text(const Expr& expression, Format format) {
     }
     return symbol(e);
   };
-  return text_of(expression, name, format, trace_.derivative());
+}
+
+std::string Naming::text(const Expr& expression, Format format) {
+  return text_of(expression, names(), format, trace_.derivative());
 }
 
 std::set<std::uint32_t> Naming::abbreviated() {

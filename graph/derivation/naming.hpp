@@ -20,6 +20,8 @@ class Naming {
   /// Of a tensor, the tensor of a gradient, or a constant.
   std::string symbol(const Expression& e);
   std::string text(const Expr& expression, Format format = Format::unicode);
+  /// What text() calls the symbols of a formula, which it meets.
+  Names names();
   /// The results without names that text() met, and those that their formulas need.
   std::set<std::uint32_t> abbreviated();
   /// The parameters and data without names that text() met: tensors and constants.

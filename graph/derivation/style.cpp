@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include <chainrule/core/detail/text.hpp>
@@ -23,21 +24,36 @@ bool is_word(std::string_view name) {
                              [](char c) { return begins_word(c) || is_digit(c) || (c & 0x80); });
 }
 
+struct Subscript {
+  std::string_view lowered;
+  char plain;
+};
+constexpr Subscript subscripts[] = {
+    {"ₖ", 'k'}, {"₊", '+'}, {"₋", '-'}, {"₀", '0'}, {"₁", '1'}, {"₂", '2'}, {"₃", '3'}, {"₄", '4'},
+    {"₅", '5'}, {"₆", '6'}, {"₇", '7'}, {"₈", '8'}, {"₉", '9'}, {"ₐ", 'a'}, {"ₑ", 'e'}, {"ₕ", 'h'},
+    {"ᵢ", 'i'}, {"ⱼ", 'j'}, {"ₗ", 'l'}, {"ₘ", 'm'}, {"ₙ", 'n'}, {"ₒ", 'o'}, {"ₚ", 'p'}, {"ᵣ", 'r'},
+    {"ₛ", 's'}, {"ₜ", 't'}, {"ᵤ", 'u'}, {"ᵥ", 'v'}, {"ₓ", 'x'}};
+
 // The subscript at the end of a name, in plain characters: "k+1" of "Wₖ₊₁". `length`: of the rest.
 std::string subscript(std::string_view name, std::size_t& length) {
-  static constexpr std::pair<std::string_view, char> signs[] = {
-      {"ₖ", 'k'}, {"₊", '+'}, {"₋", '-'}, {"₀", '0'}, {"₁", '1'}, {"₂", '2'}, {"₃", '3'},
-      {"₄", '4'}, {"₅", '5'}, {"₆", '6'}, {"₇", '7'}, {"₈", '8'}, {"₉", '9'}};
   std::string plain;
   while (name.size() > 3) {
-    const auto* sign =
-        std::ranges::find_if(signs, [&](const auto& pair) { return name.ends_with(pair.first); });
-    if (sign == std::end(signs)) break;
-    plain.insert(plain.begin(), sign->second);
-    name.remove_suffix(sign->first.size());
+    const auto* sign = std::ranges::find_if(
+        subscripts, [&](const Subscript& each) { return name.ends_with(each.lowered); });
+    if (sign == std::end(subscripts)) break;
+    plain.insert(plain.begin(), sign->plain);
+    name.remove_suffix(sign->lowered.size());
   }
   length = name.size();
   return plain;
+}
+
+// Whether positions need nothing between them.
+bool all_letters(const std::vector<Style::Position>& positions) {
+  const auto is_one = [](const Style::Position& each) {
+    return each.element.empty() && each.plain.size() == 1 && detail::is_letter(each.plain[0]);
+  };
+  return std::ranges::all_of(positions, is_one);
 }
 
 // "W3" is W and 3, "Wₖ₊₁" W and k+1; other names are one.
@@ -57,8 +73,8 @@ struct Replacement {
 };
 
 // The subscripts of a name, and further ones.
-std::string both(const std::string& index, const std::string& more) {
-  return index + (index.empty() || more.empty() ? "" : ",") + more;
+std::string both(const std::string& index, const std::string& more, const char* between = ",") {
+  return index + (index.empty() || more.empty() ? "" : between) + more;
 }
 
 // A letter with a dot above, in one character where there is one: terminals show that best.
@@ -93,10 +109,45 @@ class Unicode final : public Style {
     return (has_some ? "(" + text + ")" : text) + indices;
   }
   std::string number(std::string_view digits) const override { return std::string(digits); }
+  std::string indices(const std::vector<Position>& positions) const override {
+    std::string text;
+    for (const Position& position : positions) {
+      const std::optional<std::string> below = lowered(position.plain);
+      if (!position.element.empty() || !below) return in_brackets(positions);
+      text += (text.empty() || all_letters(positions) ? "" : ",") + *below;
+    }
+    return text;
+  }
+  std::string below(const std::string& base, const std::string& indices) const override {
+    return base + indices;
+  }
+  std::string position(std::string_view plain) const override {
+    std::string text;
+    for (const char c : plain) text += c == '-' ? "−" : std::string(1, c);
+    return text;
+  }
   std::string literal(std::string_view text) const override { return std::string(text); }
   std::string parenthesized(const std::string& inside) const override { return "(" + inside + ")"; }
   std::string raised(const std::string& base, const std::string& above) const override {
     return base + (above == "ᵀ" || above == "²" ? above : "^" + above);
+  }
+
+ private:
+  // In subscripts, where there are such characters.
+  static std::optional<std::string> lowered(std::string_view plain) {
+    std::string text;
+    for (const char c : plain) {
+      const auto* sign = std::ranges::find(subscripts, c, &Subscript::plain);
+      if (sign == std::end(subscripts)) return std::nullopt;
+      text += sign->lowered;
+    }
+    return text;
+  }
+  std::string in_brackets(const std::vector<Position>& positions) const {
+    std::vector<std::string> texts;
+    for (const Position& each : positions)
+      texts.push_back(each.element.empty() ? position(each.plain) : each.element);
+    return "[" + detail::joined(texts, ", ") + "]";
   }
 };
 
@@ -112,6 +163,17 @@ class Latex final : public Style {
     const std::string below = both(index, indices);
     return below.empty() ? base : base + "_{" + below + "}";
   }
+  std::string indices(const std::vector<Position>& positions) const override {
+    std::string text;
+    for (const Position& each : positions)
+      text += (text.empty() || all_letters(positions) ? "" : ",") +
+              (each.element.empty() ? each.plain : each.element);
+    return text;
+  }
+  std::string below(const std::string& base, const std::string& indices) const override {
+    return indices.empty() ? base : base + "_{" + indices + "}";
+  }
+  std::string position(std::string_view plain) const override { return std::string(plain); }
   std::string number(std::string_view digits) const override {
     const std::size_t e = digits.find('e');
     if (e == std::string_view::npos) return literal(digits);
@@ -192,10 +254,33 @@ class MathMl final : public Style {
     if (mark == Mark::tangent) base = "<mover>" + base + "<mo>˙</mo></mover>";
     const std::string number = index.empty() ? "" : "<mn>" + index + "</mn>";
     const std::string below =
-        indices.empty() ? number : "<mrow>" + both(number, indices) + "</mrow>";
+        indices.empty() ? number : "<mrow>" + both(number, indices, "<mo>,</mo>") + "</mrow>";
     if (!below.empty()) base = "<msub>" + base + below + "</msub>";
     return mark == Mark::gradient ? "<mrow><mi mathvariant=\"normal\">d</mi>" + base + "</mrow>"
                                   : base;
+  }
+  std::string indices(const std::vector<Position>& positions) const override {
+    std::string text;
+    for (const Position& each : positions)
+      text += (text.empty() || all_letters(positions) ? "" : "<mo>,</mo>") +
+              (each.element.empty() ? position(each.plain) : each.element);
+    return text;
+  }
+  std::string below(const std::string& base, const std::string& indices) const override {
+    if (indices.empty()) return base;
+    return "<msub><mrow>" + base + "</mrow><mrow>" + indices + "</mrow></msub>";
+  }
+  std::string position(std::string_view plain) const override {
+    std::string text;
+    while (!plain.empty()) {
+      std::size_t end = 0;
+      while (end < plain.size() && is_digit(plain[end])) ++end;
+      const char* tag = end > 0 ? "mn" : detail::is_letter(plain[0]) ? "mi" : "mo";
+      end = std::max(end, std::size_t{1});
+      text += std::string("<") + tag + ">" + std::string(plain.substr(0, end)) + "</" + tag + ">";
+      plain.remove_prefix(end);
+    }
+    return text;
   }
   std::string number(std::string_view digits) const override {
     if (digits.starts_with("−"))

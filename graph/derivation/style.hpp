@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <chainrule/graph/derivation/text.hpp>
 
@@ -12,10 +13,20 @@ class Style {
  public:
   virtual ~Style() = default;
   /// The name of a tensor with a mark, and with `indices` below it behind those that its name has,
-  /// as written(…) gives them.
+  /// as indices() gives them.
   virtual std::string symbol(std::string_view name, Mark mark = Mark::none,
                              const std::string& indices = {}) const = 0;
   virtual std::string number(std::string_view digits) const = 0;
+  /// A position on an axis: "i", "2n+1"; or an element that was written in this format.
+  struct Position {
+    std::string plain;
+    std::string element{};
+  };
+  /// Positions as indices: what symbol() and below() take.
+  virtual std::string indices(const std::vector<Position>& positions) const = 0;
+  virtual std::string below(const std::string& base, const std::string& indices) const = 0;
+  /// A position that is not below something: [i = 2n+1].
+  virtual std::string position(std::string_view plain) const = 0;
   /// What stands between the operands of a notation: signs, brackets, names of functions.
   virtual std::string literal(std::string_view text) const = 0;
   virtual std::string parenthesized(const std::string& inside) const = 0;

@@ -1,0 +1,324 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/index_formula.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/style.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = IndexTerm::Kind;
+
+// Letters for the axes of the left side, and for those that are summed; of these all have a
+// subscript in Unicode.
+constexpr std::string_view free_letters = "ijklmnprstuvaoh", summed_letters = "nmprstuvkljiaoh";
+
+enum Strength { sum = 1, product, atom };
+
+struct Written {
+  std::string text;
+  Strength strength;
+  bool open = false;  // Σ at its end goes as far as the product does
+};
+
+// There are not as many letters as it needs.
+struct NoLetters {};
+
+class Writer {
+ public:
+  Writer(const Letters& letters, const Names& names, Format format, Mark derivative,
+         std::set<std::string, std::less<>> taken)
+      : letters_(letters),
+        names_(names),
+        format_(format),
+        style_(style_of(format)),
+        derivative_(derivative),
+        taken_(std::move(taken)) {}
+
+  std::string left(const IndexTerm& symbol) {
+    for (const Index& index : symbol.at)
+      for (const Index::Part& part : letters_.resolved(index).parts)
+        name(part.letter, free_letters);
+    return write(symbol).text;
+  }
+
+  Written write(const IndexTerm& term) {
+    switch (term.kind) {
+      case Kind::symbol:
+        return element(term);
+      case Kind::whole:
+        return {style_.below(
+                    style_.parenthesized(text_of(term.expression, names_, format_, derivative_)),
+                    style_.indices(positions(term.at))),
+                atom};
+      case Kind::number:
+        return {number(term.number), term.number < 0 ? sum : atom};
+      case Kind::position: {
+        const Index at = letters_.resolved(term.at[0]);
+        return {style_.position(plain(at)), at.parts.size() > 1 || at.offset != 0 ? sum : atom};
+      }
+      case Kind::sum:
+        return total_of(term);
+      case Kind::product:
+      case Kind::quotient:
+      case Kind::total: {
+        auto [written, negative] = without_sign(term);
+        if (!negative) return written;
+        return {style_.literal("−") + written.text, sum, written.open};
+      }
+      case Kind::square: {
+        const Written base = write(*term.parts[0]);
+        return {style_.raised(in(base, atom), "²"), atom};
+      }
+      case Kind::call:
+        return call(term);
+      default:
+        return in_notation(term);
+    }
+  }
+
+ private:
+  // The letter of a formula for one of an axis.
+  const std::string& name(int letter, std::string_view from) {
+    const auto [at, added] = names_of_.try_emplace(letter);
+    if (!added) return at->second;
+    for (const char c : from)
+      if (std::string text(1, c); taken_.insert(text).second) return at->second = text;
+    throw NoLetters();
+  }
+  std::vector<int> named(const std::vector<int>& letters) {
+    std::vector<int> added;
+    for (const int letter : letters_.resolved(letters))
+      if (!names_of_.contains(letter)) {
+        name(letter, summed_letters);
+        added.push_back(letter);
+      }
+    return added;
+  }
+  void forget(const std::vector<int>& letters) {
+    for (const int letter : letters) {
+      taken_.erase(names_of_.at(letter));
+      names_of_.erase(letter);
+    }
+  }
+
+  // "2n+1", "3-i"
+  std::string plain(const Index& at) {
+    std::string text;
+    const auto add = [&](std::int64_t number, const std::string& letter) {
+      const std::int64_t size = std::abs(number);
+      text += number < 0 ? "-" : text.empty() ? "" : "+";
+      if (size != 1 || letter.empty()) text += std::to_string(size);
+      text += letter;
+    };
+    const bool turned = !at.parts.empty() && at.parts[0].stride < 0;
+    if (turned) add(at.offset, "");
+    for (const Index::Part& part : at.parts) add(part.stride, name(part.letter, summed_letters));
+    if (!turned && (at.offset != 0 || at.parts.empty())) add(at.offset, "");
+    return text;
+  }
+  std::vector<Style::Position> positions(const Indices& at) {
+    std::vector<Style::Position> result;
+    for (const Index& index : at)
+      result.push_back(index.element ? Style::Position{"", write(*index.element).text}
+                                     : Style::Position{plain(letters_.resolved(index))});
+    return result;
+  }
+  std::string below(const std::string& base, const std::vector<int>& letters) {
+    std::vector<Style::Position> at;
+    for (const int letter : letters_.resolved(letters))
+      at.push_back({name(letter, summed_letters)});
+    return style_.below(base, style_.indices(at));
+  }
+
+  Written element(const IndexTerm& term) {
+    const Mark mark =
+        term.expression->kind == Expression::Kind::gradient ? derivative_ : Mark::none;
+    return {style_.symbol(names_(*term.expression), mark, style_.indices(positions(term.at))),
+            atom};
+  }
+
+  std::string number(double x) {
+    return text_of(number_expression(x, {}), names_, format_, derivative_);
+  }
+  std::string in(const Written& part, Strength need) const {
+    return part.strength < need ? style_.parenthesized(part.text) : part.text;
+  }
+
+  std::pair<Written, bool> without_sign(const IndexTerm& term) {
+    if (term.kind == Kind::quotient) {
+      const Written above = write(*term.parts[0]), under = write(*term.parts[1]);
+      return {{in(above, product) + style_.literal(" / ") + in(under, atom), product}, false};
+    }
+    if (term.kind == Kind::total) {
+      const std::vector<int> added = named(term.letters);
+      const std::string sign = below(style_.literal("Σ"), term.letters);
+      const Written body = write(*term.parts[0]);
+      std::string text = sign + style_.literal(" ") + in(body, product);
+      forget(added);
+      return {{std::move(text), product, true}, false};
+    }
+    if (term.kind != Kind::product) return {write(term), false};
+    const double size = std::abs(term.number), inverse = std::round(1 / size);
+    const bool divides = size < 1 && std::abs(1 / size - inverse) < 1e-9 * inverse;
+    std::string text = size == 1 || divides ? "" : number(size) + style_.literal(" ");
+    // What is open stands behind all others.
+    std::vector<Written> closed, open;
+    for (const IndexFormula& part : term.parts) {
+      Written factor = write(*part);
+      (factor.open && open.empty() ? open : closed).push_back(std::move(factor));
+    }
+    std::string_view between;
+    for (const Written& factor : closed) {
+      text += style_.literal(between);
+      const bool last = open.empty() && &factor == &closed.back();
+      // A fraction may only end a product, and Σ takes all that follows.
+      text += in(factor, last ? product : atom);
+      between = " ";
+    }
+    for (const Written& factor : open) text += style_.literal(between) + in(factor, product);
+    if (divides) text += style_.literal(" / ") + number(inverse);
+    return {{std::move(text), product, !open.empty()}, term.number < 0};
+  }
+
+  Written total_of(const IndexTerm& term) {
+    std::string text;
+    bool open = false;
+    for (std::size_t k = 0; k < term.parts.size(); ++k) {
+      auto [part, negative] = without_sign(*term.parts[k]);
+      const bool subtracted = negative != term.subtracted[k];
+      if (k > 0)
+        text += style_.literal(subtracted ? " − " : " + ");
+      else if (subtracted)
+        text += style_.literal("−");
+      text += in(part, product);
+      open = part.open;
+    }
+    return {std::move(text), sum, open};
+  }
+
+  Written call(const IndexTerm& term) {
+    const std::vector<int> added = named(term.letters);
+    std::string text = below(style_.literal(term.text), term.letters);
+    text += style_.parenthesized(write(*term.parts[0]).text);
+    forget(added);
+    return {std::move(text), atom};
+  }
+
+  // What an op's notation says of one element: ⊗ is the product, ⊘ the fraction line.
+  Written in_notation(const IndexTerm& term) {
+    std::string_view rest = term.text;
+    std::string out, literal;
+    Strength strength = atom;
+    int depth = 0;
+    const auto flush = [&] {
+      if (!literal.empty()) out += style_.literal(literal);
+      literal.clear();
+    };
+    const auto ends_with = [&](std::initializer_list<std::string_view> signs) {
+      return std::ranges::any_of(signs, [&](auto sign) { return literal.ends_with(sign); });
+    };
+    while (!rest.empty()) {
+      if (rest.starts_with(" ⊗ ")) {
+        literal += " ";
+        rest.remove_prefix(std::string_view(" ⊗ ").size());
+        if (depth == 0) strength = std::min(strength, product);
+        continue;
+      }
+      if (rest.starts_with(" ⊘ ")) {
+        literal += " / ";
+        rest.remove_prefix(std::string_view(" ⊘ ").size());
+        if (depth == 0) strength = std::min(strength, product);
+        continue;
+      }
+      if (rest[0] != '{') {
+        depth += (rest[0] == '(' || rest[0] == '[') - (rest[0] == ')' || rest[0] == ']');
+        if (rest[0] == ' ' && depth == 0 && !out.empty()) strength = sum;
+        literal += rest[0];
+        rest.remove_prefix(1);
+        continue;
+      }
+      const auto [k, length] = operand_mark(rest);
+      rest.remove_prefix(length);
+      const Written part = write(*term.parts[k]);
+      if (rest.starts_with("²") || rest.starts_with("^{")) {
+        std::string above = "²";
+        if (rest.starts_with("^{")) {
+          rest.remove_prefix(1);
+          const auto [exponent, size] = operand_mark(rest);
+          above = write(*term.parts[exponent]).text;
+          rest.remove_prefix(size);
+          if (format_ == Format::unicode) above = "(" + above + ")";
+        } else {
+          rest.remove_prefix(above.size());
+        }
+        flush();
+        out += style_.raised(in(part, atom), above);
+        continue;
+      }
+      const bool alone = ends_with({"(", "[", ", ", " > ", " < ", " ≥ ", " ≤ ", " = ", " ≠ ", "|"});
+      const bool prefix = !alone && !literal.empty() && out.empty();
+      if (prefix && literal.back() == ' ') literal.pop_back();
+      flush();
+      out += prefix ? style_.parenthesized(part.text) : alone ? part.text : in(part, atom);
+    }
+    flush();
+    return {std::move(out), strength};
+  }
+
+  const Letters& letters_;
+  const Names& names_;
+  Format format_;
+  const Style& style_;
+  Mark derivative_;
+  std::set<std::string, std::less<>> taken_;  // that no further letter may have
+  std::map<int, std::string> names_of_;
+};
+
+// The names of tensors in a formula.
+std::set<std::string, std::less<>> names_in(const IndexEquation& equation, const Names& names) {
+  std::set<std::string, std::less<>> result;
+  std::vector<const IndexTerm*> to_do{equation.left.get(), equation.right.get()};
+  while (!to_do.empty()) {
+    const IndexTerm& term = *to_do.back();
+    to_do.pop_back();
+    if (term.expression)
+      visit_parts(term.expression, [&](const Expr& part) {
+        if (part->is_symbol() || part->kind == Expression::Kind::constant)
+          result.insert(names(*part));
+      });
+    for (const Index& index : term.at)
+      if (index.element) to_do.push_back(index.element.get());
+    for (const IndexFormula& part : term.parts)
+      if (part) to_do.push_back(part.get());
+  }
+  return result;
+}
+
+}  // namespace
+
+std::pair<std::string, std::string> text_of(const IndexEquation& equation, const Names& names,
+                                            Format format, Mark derivative,
+                                            std::string_view taken) {
+  std::set<std::string, std::less<>> used = names_in(equation, names);
+  for (const char letter : taken) used.insert(std::string(1, letter));
+  const auto written = [&](std::set<std::string, std::less<>> without, const IndexTerm& right) {
+    Writer writer(equation.letters, names, format, derivative, std::move(without));
+    std::string left = writer.left(*equation.left);
+    return std::pair(std::move(left), writer.write(right).text);
+  };
+  for (const auto& without : {used, {}}) try {
+      return written(without, *equation.right);
+    } catch (const NoLetters&) {  // fewer are to be avoided
+    }
+  return written({}, *equation.whole);
+}
+
+}  // namespace chainrule::derivation
