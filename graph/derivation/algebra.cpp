@@ -8,6 +8,7 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/known_data.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 
 namespace chainrule::derivation {
@@ -178,8 +179,8 @@ Polynomial Algebra::slope_of(const Expr& e) {
       rules_.slopes_written_out && in_simpler_operations(e, trace_.environment());
   const Expr function = written_out ? nullptr : function_of(e);
   if (!function) return {};
-  return product(polynomial(e->operands[0]),
-                 atom(slope_expression(function->application, function->operands[0])));
+  const Expr slope = slope_expression(function->application, function->operands[0]);
+  return product(polynomial(e->operands[0]), atom(without_sign(slope, trace_)));
 }
 
 Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
@@ -282,9 +283,12 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
          (summand->kind == Kind::tensor && !trace_.node(summand->node).requires_grad()));
     const Tensor sums = evaluate(sum, trace_.environment());
     const double first = sums.numel() > 0 ? sums.to_vector<double>()[0] : 0;
-    const double nearest = std::round(first);
+    // A number, or one part of a number: −1/4 of labels that were divided by the batch.
+    const bool divides = std::abs(first) < 1 && first != 0;
+    const double nearest = divides ? 1 / std::round(1 / first) : std::round(first);
     bool whole = data && sums.numel() > 0 && nearest != 0;
-    for (const double s : sums.to_vector<double>()) whole = whole && std::abs(s - nearest) < 1e-9;
+    for (const double s : sums.to_vector<double>())
+      whole = whole && std::abs(s - nearest) < 1e-9 * std::abs(nearest);
     if (whole && rules_.known_sums) {
       const std::string_view name =
           summand->kind == Kind::tensor ? trace_.node(summand->node).name() : std::string_view();
@@ -358,7 +362,8 @@ Polynomial Algebra::without_denominators(Polynomial sum) {
 }
 
 Expr Algebra::simplify(const Expr& expression) {
-  return expression_of(without_denominators(polynomial(expression)), expression->shape);
+  const Polynomial sum = without_denominators(polynomial(expression));
+  return expression_of(with_constants_joined(sum), expression->shape);
 }
 
 }  // namespace chainrule::derivation

@@ -72,9 +72,30 @@ void Chain::choose(const std::vector<bool>& wanted) {
   follow(std::move(needed), order);
 }
 
+namespace {
+
+// Drops those that the last forms do not need any more.
+void keep_needed(std::map<std::uint32_t, std::vector<Stage>>& forms,
+                 std::vector<std::uint32_t> needed) {
+  std::map<std::uint32_t, std::vector<Stage>> kept;
+  while (!needed.empty()) {
+    const auto found = forms.find(needed.back());
+    needed.pop_back();
+    if (found == forms.end() || kept.contains(found->first)) continue;
+    visit_parts(found->second.back().expression, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
+    });
+    kept[found->first] = found->second;
+  }
+  forms = std::move(kept);
+}
+
+}  // namespace
+
 // Those that are needed and those that their formulas need, in that order.
 void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order) {
   const std::vector<Environment> points = certifying_points(trace_);
+  const std::vector<std::uint32_t> ends = needed;
   std::map<std::uint32_t, std::vector<Stage>> forms;
   while (!needed.empty()) {
     const std::uint32_t i = needed.back();
@@ -85,6 +106,14 @@ void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uin
       if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
     });
   }
+  const auto formula_of = [&](std::uint32_t i) {
+    const auto found = forms.find(i);
+    return found == forms.end() ? nullptr : found->second.back().expression;
+  };
+  for (auto& [i, mine] : forms)
+    if (auto shorter = shortened(trace_, i, mine.back().expression, formula_of, points))
+      mine.push_back(std::move(*shorter));
+  keep_needed(forms, ends);
   // In that order, but nothing before what its formula needs.
   std::set<std::uint32_t> done;
   std::vector<std::uint32_t> waiting;

@@ -1,6 +1,9 @@
 #include <chainrule/graph/derivation/simplify.hpp>
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -18,6 +21,8 @@ constexpr double tolerance = 1e-9;
 // A step between has not more symbols and operations than this.
 constexpr int largest_step = 40;
 constexpr int number_of_points = 2;
+// The formula of another gradient is put in where it has not more than this.
+constexpr int largest_put_in = 12;
 
 // Values near those of the parameters; data stays, as formulas may rest on what it is.
 Environment random_point(const Trace& trace, Generator& generator) {
@@ -85,11 +90,12 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     const Expr simpler = algebra.simplify(trace.gradient(i));
     const int before = size_of(forms.back().expression), after = size_of(simpler);
     // The first form may be longer than what the rule's own notation hides; one that needs no
-    // other gradient is worth two symbols. Rules for tangents hide little.
+    // other gradient is worth two symbols, but not in the place of a parameter's plain formula.
+    // Rules for tangents hide little.
     const int longest_first = (trace.is_forward() ? 1 : 2) * before + 8;
-    const bool independent =
-        !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
-    if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) continue;
+    const bool independent = !needs_others(simpler) && needs_others(forms.back().expression);
+    const int worth = !independent ? 0 : trace.node(i).is_leaf() ? 1 : 3;
+    if (first ? after > longest_first : after >= before + worth) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(trace.gradient(i), simpler, trace, points)) continue;
     std::vector<Reason> reasons = algebra.reasons();
@@ -103,6 +109,39 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     forms.push_back({simpler, std::move(reasons)});
   }
   return forms;
+}
+
+std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& formula,
+                               const std::function<Expr(std::uint32_t)>& formula_of,
+                               const std::vector<Environment>& points) {
+  std::map<std::uint32_t, Expr> others;
+  visit_parts(formula, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::gradient || trace.node(part->node).is_leaf()) return;
+    const Expr other = formula_of(part->node);
+    if (other && size_of(other) <= largest_put_in) others[part->node] = other;
+  });
+  // What they are made from keeps its name, so that their terms are alike.
+  std::set<std::uint32_t> inside;
+  for (const auto& [node, other] : others)
+    visit_parts(other, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient) inside.insert(part->node);
+    });
+  Replacements formulas;
+  std::vector<Reason> reasons;
+  visit_parts(formula, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::gradient || inside.contains(part->node)) return;
+    const auto other = others.find(part->node);
+    if (other == others.end()) return;
+    formulas[part.get()] = other->second;
+    reasons.push_back({"", part->node});
+  });
+  if (formulas.empty()) return std::nullopt;
+  Algebra algebra(trace, {});
+  const Expr shorter = algebra.simplify(replaced(formula, formulas));
+  if (size_of(shorter) >= size_of(formula) || !certified(trace.gradient(i), shorter, trace, points))
+    return std::nullopt;
+  reasons.insert(reasons.end(), algebra.reasons().begin(), algebra.reasons().end());
+  return Stage{shorter, std::move(reasons)};
 }
 
 }  // namespace chainrule::derivation

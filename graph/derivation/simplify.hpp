@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include <chainrule/graph/derivation/algebra.hpp>
@@ -23,5 +26,11 @@ std::vector<Environment> certifying_points(const Trace& trace);
 /// not among them.
 std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
                               const std::vector<Environment>& points);
+
+/// One more form, in which the short formulas of other gradients stand in their places, where that
+/// is shorter; nothing else. `formula_of` gives the last form of a gradient, or null.
+std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& formula,
+                               const std::function<Expr(std::uint32_t)>& formula_of,
+                               const std::vector<Environment>& points);
 
 }  // namespace chainrule::derivation

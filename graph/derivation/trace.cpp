@@ -13,6 +13,28 @@ namespace {
 // A formula of more symbols and operations gets parts with names.
 constexpr int largest_without_name = 40;
 
+// Whether a formula is a symbol, but for a factor 1 and for where it is broadcast: it needs no name
+// of its own.
+bool is_symbol_alone(const Expr& formula) {
+  const Expression* at = formula.get();
+  const auto is_one = [](const Expr& e) {
+    const Expression* number = e.get();
+    while (number->is(Role::Kind::copy)) number = number->operands[0].get();
+    return number->kind == Expression::Kind::number && number->number == 1;
+  };
+  while (at->kind == Expression::Kind::operation) {
+    if (at->is(Role::Kind::copy))
+      at = at->operands[0].get();
+    else if (at->is(Role::Kind::product) && is_one(at->operands[0]))
+      at = at->operands[1].get();
+    else if (at->is(Role::Kind::product) && is_one(at->operands[1]))
+      at = at->operands[0].get();
+    else
+      return false;
+  }
+  return at->shape == formula->shape;
+}
+
 }  // namespace
 
 Trace::Trace(const Tensor& output, const char* caller, const Where& where)
@@ -112,7 +134,7 @@ void Trace::name_shared() {
     // As it stands in terms of those that were named before.
     gradients_[i] = replaced(formula, symbols);
     if (formula->kind != Expression::Kind::operation || symbols.contains(formula.get()) ||
-        named_already.contains(formula.get()))
+        named_already.contains(formula.get()) || is_symbol_alone(formula))
       continue;
     bool has_symbols = false;
     visit_parts(gradients_[i], [&](const Expr& part) {
