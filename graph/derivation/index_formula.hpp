@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -37,6 +38,8 @@ struct Index {
 };
 /// A position on each axis of a tensor; on one of extent 1 that is 0.
 using Indices = std::vector<Index>;
+/// Those of the axes from `begin` to before `end`.
+Indices part_of(const Indices& at, std::size_t begin, std::size_t end);
 
 struct IndexTerm {
   enum class Kind : std::uint8_t {

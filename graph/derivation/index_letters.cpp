@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 
 #include <chainrule/graph/derivation/index_formula.hpp>
 
@@ -15,6 +16,11 @@ void add_to(Index& sum, const Index::Part& part) {
 }
 
 }  // namespace
+
+Indices part_of(const Indices& at, std::size_t begin, std::size_t end) {
+  return {at.begin() + static_cast<std::ptrdiff_t>(begin),
+          at.begin() + static_cast<std::ptrdiff_t>(end)};
+}
 
 int Letters::add(std::int64_t extent) {
   letters_.push_back({extent});

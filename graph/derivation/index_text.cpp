@@ -7,7 +7,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/index_formula.hpp>
-#include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/index_written.hpp>
 #include <chainrule/graph/derivation/style.hpp>
 
 namespace chainrule::derivation {
@@ -15,18 +15,12 @@ namespace chainrule::derivation {
 namespace {
 
 using Kind = IndexTerm::Kind;
+using Written = IndexWritten;
+using enum IndexWritten::Strength;
 
 // Letters for the axes of the left side, and for those that are summed; of these all have a
 // subscript in Unicode.
 constexpr std::string_view free_letters = "ijklmnprstuvaoh", summed_letters = "nmprstuvkljiaoh";
-
-enum Strength { sum = 1, product, atom };
-
-struct Written {
-  std::string text;
-  Strength strength;
-  bool open = false;  // Σ at its end goes as far as the product does
-};
 
 // There are not as many letters as it needs.
 struct NoLetters {};
@@ -80,7 +74,8 @@ class Writer {
       case Kind::call:
         return call(term);
       default:
-        return in_notation(term);
+        return in_notation(
+            term.text, [&](std::size_t k) { return write(*term.parts[k]); }, format_);
     }
   }
 
@@ -148,7 +143,7 @@ class Writer {
   std::string number(double x) {
     return text_of(number_expression(x, {}), names_, format_, derivative_);
   }
-  std::string in(const Written& part, Strength need) const {
+  std::string in(const Written& part, Written::Strength need) const {
     return part.strength < need ? style_.parenthesized(part.text) : part.text;
   }
 
@@ -210,67 +205,6 @@ class Writer {
     text += style_.parenthesized(write(*term.parts[0]).text);
     forget(added);
     return {std::move(text), atom};
-  }
-
-  // What an op's notation says of one element: ⊗ is the product, ⊘ the fraction line.
-  Written in_notation(const IndexTerm& term) {
-    std::string_view rest = term.text;
-    std::string out, literal;
-    Strength strength = atom;
-    int depth = 0;
-    const auto flush = [&] {
-      if (!literal.empty()) out += style_.literal(literal);
-      literal.clear();
-    };
-    const auto ends_with = [&](std::initializer_list<std::string_view> signs) {
-      return std::ranges::any_of(signs, [&](auto sign) { return literal.ends_with(sign); });
-    };
-    while (!rest.empty()) {
-      if (rest.starts_with(" ⊗ ")) {
-        literal += " ";
-        rest.remove_prefix(std::string_view(" ⊗ ").size());
-        if (depth == 0) strength = std::min(strength, product);
-        continue;
-      }
-      if (rest.starts_with(" ⊘ ")) {
-        literal += " / ";
-        rest.remove_prefix(std::string_view(" ⊘ ").size());
-        if (depth == 0) strength = std::min(strength, product);
-        continue;
-      }
-      if (rest[0] != '{') {
-        depth += (rest[0] == '(' || rest[0] == '[') - (rest[0] == ')' || rest[0] == ']');
-        if (rest[0] == ' ' && depth == 0 && !out.empty()) strength = sum;
-        literal += rest[0];
-        rest.remove_prefix(1);
-        continue;
-      }
-      const auto [k, length] = operand_mark(rest);
-      rest.remove_prefix(length);
-      const Written part = write(*term.parts[k]);
-      if (rest.starts_with("²") || rest.starts_with("^{")) {
-        std::string above = "²";
-        if (rest.starts_with("^{")) {
-          rest.remove_prefix(1);
-          const auto [exponent, size] = operand_mark(rest);
-          above = write(*term.parts[exponent]).text;
-          rest.remove_prefix(size);
-          if (format_ == Format::unicode) above = "(" + above + ")";
-        } else {
-          rest.remove_prefix(above.size());
-        }
-        flush();
-        out += style_.raised(in(part, atom), above);
-        continue;
-      }
-      const bool alone = ends_with({"(", "[", ", ", " > ", " < ", " ≥ ", " ≤ ", " = ", " ≠ ", "|"});
-      const bool prefix = !alone && !literal.empty() && out.empty();
-      if (prefix && literal.back() == ' ') literal.pop_back();
-      flush();
-      out += prefix ? style_.parenthesized(part.text) : alone ? part.text : in(part, atom);
-    }
-    flush();
-    return {std::move(out), strength};
   }
 
   const Letters& letters_;

@@ -1,0 +1,84 @@
+#include <chainrule/graph/derivation/symbol_name.hpp>
+
+#include <algorithm>
+#include <iterator>
+
+#include <chainrule/core/detail/text.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using detail::is_digit;
+
+struct Subscript {
+  std::string_view lowered;
+  char plain;
+};
+constexpr Subscript subscripts[] = {
+    {"ₖ", 'k'}, {"₊", '+'}, {"₋", '-'}, {"₀", '0'}, {"₁", '1'}, {"₂", '2'}, {"₃", '3'}, {"₄", '4'},
+    {"₅", '5'}, {"₆", '6'}, {"₇", '7'}, {"₈", '8'}, {"₉", '9'}, {"ₐ", 'a'}, {"ₑ", 'e'}, {"ₕ", 'h'},
+    {"ᵢ", 'i'}, {"ⱼ", 'j'}, {"ₗ", 'l'}, {"ₘ", 'm'}, {"ₙ", 'n'}, {"ₒ", 'o'}, {"ₚ", 'p'}, {"ᵣ", 'r'},
+    {"ₛ", 's'}, {"ₜ", 't'}, {"ᵤ", 'u'}, {"ᵥ", 'v'}, {"ₓ", 'x'}};
+
+struct Dotted {
+  std::string_view from, to;
+};
+
+// A letter with a dot above, in one character where there is one: terminals show that best.
+std::string with_dot(std::string_view letter) {
+  static constexpr Dotted letters[] = {
+      {"B", "Ḃ"}, {"C", "Ċ"}, {"D", "Ḋ"}, {"E", "Ė"}, {"F", "Ḟ"}, {"G", "Ġ"}, {"H", "Ḣ"},
+      {"M", "Ṁ"}, {"N", "Ṅ"}, {"O", "Ȯ"}, {"P", "Ṗ"}, {"R", "Ṙ"}, {"S", "Ṡ"}, {"T", "Ṫ"},
+      {"W", "Ẇ"}, {"X", "Ẋ"}, {"Y", "Ẏ"}, {"Z", "Ż"}, {"a", "ȧ"}, {"b", "ḃ"}, {"c", "ċ"},
+      {"d", "ḋ"}, {"e", "ė"}, {"f", "ḟ"}, {"g", "ġ"}, {"h", "ḣ"}, {"m", "ṁ"}, {"n", "ṅ"},
+      {"o", "ȯ"}, {"p", "ṗ"}, {"r", "ṙ"}, {"s", "ṡ"}, {"t", "ṫ"}, {"w", "ẇ"}, {"x", "ẋ"},
+      {"y", "ẏ"}, {"z", "ż"}, {"A", "Ȧ"}};
+  for (const Dotted& each : letters)
+    if (letter == each.from) return std::string(each.to);
+  return std::string(letter) + "\u0307";
+}
+
+}  // namespace
+
+std::string subscript(std::string_view name, std::size_t& length) {
+  std::string plain;
+  while (name.size() > 3) {
+    const auto* sign = std::ranges::find_if(
+        subscripts, [&](const Subscript& each) { return name.ends_with(each.lowered); });
+    if (sign == std::end(subscripts)) break;
+    plain.insert(plain.begin(), sign->plain);
+    name.remove_suffix(sign->lowered.size());
+  }
+  length = name.size();
+  return plain;
+}
+
+std::optional<std::string> lowered(std::string_view plain) {
+  std::string text;
+  for (const char c : plain) {
+    const auto* sign = std::ranges::find(subscripts, c, &Subscript::plain);
+    if (sign == std::end(subscripts)) return std::nullopt;
+    text += sign->lowered;
+  }
+  return text;
+}
+
+std::pair<std::string_view, std::string> split(std::string_view name) {
+  std::size_t length = 0;
+  if (std::string index = subscript(name, length); !index.empty())
+    return {name.substr(0, length), std::move(index)};
+  std::size_t letter = 1;
+  while (letter < name.size() && (name[letter] & 0xC0) == 0x80) ++letter;
+  const std::string_view rest = name.substr(std::min(letter, name.size()));
+  if (std::ranges::all_of(rest, is_digit)) return {name.substr(0, letter), std::string(rest)};
+  return {name, ""};
+}
+
+std::string dotted(std::string_view name) {
+  const std::string_view letter = split(name).first;
+  if (detail::width_of(letter) != 1) return std::string(name) + "˙";
+  return with_dot(letter) + std::string(name.substr(letter.size()));
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// The parts of a tensor's name, as formulas write them.
+namespace chainrule::derivation {
+
+/// The subscript at the end of a name, in plain characters: "k+1" of "Wₖ₊₁". `length`: of the rest.
+std::string subscript(std::string_view name, std::size_t& length);
+
+/// Plain characters in subscripts, where there are such: "₂ₙ₊₁" of "2n+1".
+std::optional<std::string> lowered(std::string_view plain);
+
+/// "W3" is W and 3, "Wₖ₊₁" W and k+1; other names are one.
+std::pair<std::string_view, std::string> split(std::string_view name);
+
+/// With a dot above: the tangent of W3 is Ẇ3, that of a word "loss˙".
+std::string dotted(std::string_view name);
+
+}  // namespace chainrule::derivation
