@@ -90,12 +90,11 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     const Expr simpler = algebra.simplify(trace.gradient(i));
     const int before = size_of(forms.back().expression), after = size_of(simpler);
     // The first form may be longer than what the rule's own notation hides; one that needs no
-    // other gradient is worth two symbols, but not in the place of a parameter's plain formula.
-    // Rules for tangents hide little.
+    // other gradient is worth two symbols. Rules for tangents hide little.
     const int longest_first = (trace.is_forward() ? 1 : 2) * before + 8;
-    const bool independent = !needs_others(simpler) && needs_others(forms.back().expression);
-    const int worth = !independent ? 0 : trace.node(i).is_leaf() ? 1 : 3;
-    if (first ? after > longest_first : after >= before + worth) continue;
+    const bool independent =
+        !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
+    if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(trace.gradient(i), simpler, trace, points)) continue;
     std::vector<Reason> reasons = algebra.reasons();
@@ -138,8 +137,12 @@ std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& 
   if (formulas.empty()) return std::nullopt;
   Algebra algebra(trace, {});
   const Expr shorter = algebra.simplify(replaced(formula, formulas));
-  if (size_of(shorter) >= size_of(formula) || !certified(trace.gradient(i), shorter, trace, points))
-    return std::nullopt;
+  // That a gradient is another tensor, v, is worth nothing to a reader where v can stand itself.
+  const bool renamed = !needs_others(shorter) && std::ranges::all_of(others, [](const auto& each) {
+    return each.second->kind == Expression::Kind::tensor && each.second->node != each.first;
+  });
+  if (size_of(shorter) >= size_of(formula) + (renamed ? 1 : 0)) return std::nullopt;
+  if (!certified(trace.gradient(i), shorter, trace, points)) return std::nullopt;
   reasons.insert(reasons.end(), algebra.reasons().begin(), algebra.reasons().end());
   return Stage{shorter, std::move(reasons)};
 }

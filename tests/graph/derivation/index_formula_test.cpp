@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <chainrule/core/random.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -307,6 +308,55 @@ TEST_CASE("index notation: what letters do not say stands there as a whole") {
   CHECK(by_element(derive(sum(y * v * v))) ==
         "dyᵢⱼ = vᵢⱼ²\n"
         "dxᵢⱼ = (reshape(dy))ᵢⱼ\n");
+}
+
+namespace {
+
+struct Cube final : UnaryOp<Cube> {
+  Cube() : UnaryOp("cube") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0);
+  template <class T>
+  static T value(T x) {
+    return x * x * x;
+  }
+  static Tensor slope(const Application& r, const Tensor& g) { return 3 * g * square(r.in(0)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// Every other column, from the last one on.
+struct Columns final : LinearMap<Columns> {
+  Columns() : LinearMap("columns") {}
+  void infer(Inference& call) const override {
+    const Value& x = call.in(0);
+    Shape strides = x.strides_shape();
+    strides[1] *= -2;
+    call.view(0, {x.dims()[0], (x.dims()[1] + 1) / 2}, strides, (x.dims()[1] - 1) * x.strides()[1]);
+  }
+  Tensor adjoint(const Application& r, const Tensor& g) const {
+    return zeros(r.shape_of(0), g.dtype()) + sum(g);  // nobody asks for it
+  }
+  Role role(const Parameters&) const override { return Role::Kind::slice; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("index notation: ops of a program's own, by what they do") {
+  const Cube cube;
+  Program p;
+  const Tensor x = p.parameter("x", {2, 3}), y = p.keep("y", cube(x, Where::current()));
+  CHECK(by_element(derive(sum(square(y)))) ==
+        "dyᵢⱼ = 2 yᵢⱼ\n"
+        "dxᵢⱼ = 3 dyᵢⱼ xᵢⱼ²\n");
+  CHECK(by_element(derive(sum(square(cube(x, Where::current()))))).ends_with("t1ᵢⱼ = cube(xᵢⱼ)\n"));
+  const Columns columns;
+  Program q;
+  const Tensor a = q.parameter("a", {2, 5}), w = q.parameter("w", {2, 3});
+  const Tensor part = apply(columns, {&a}, {}, Where::current());
+  CHECK(by_element(derive(sum(part * w), {w})) ==
+        "dwᵢⱼ = t1ᵢⱼ\n"
+        "where t1ᵢⱼ = aᵢ,₄₋₂ⱼ\n");
 }
 
 TEST_CASE("index notation: tangents") {
