@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <new>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -43,15 +46,27 @@ const detail::HeldOverFork rows_held(rows_mutex);
 struct Node::Extra {
   char* name = nullptr;  // core/gdb/printers.py reads the first two
   std::size_t name_size = 0;
+  std::size_t axes_size = 0;  // of their names, which stand behind the name, each before a newline
   Ref<Value> grad_value;
   Ref<Node> grad_node;
   RowGradientParts grad_rows;
 
   ~Extra() { drop_name(); }
   void drop_name() noexcept {
-    if (name) memory::deallocate(name, name_size);
+    if (name) memory::deallocate(name, name_size + axes_size);
     name = nullptr;
-    name_size = 0;
+    name_size = axes_size = 0;
+  }
+  void set_name(std::string_view text, std::string_view axes) {
+    char* copy = nullptr;
+    if (const std::size_t size = text.size() + axes.size(); size != 0) {
+      copy = static_cast<char*>(memory::allocate(size));
+      std::ranges::copy(axes, std::ranges::copy(text, copy).out);
+    }
+    drop_name();
+    name = copy;
+    name_size = text.size();
+    axes_size = axes.size();
   }
 };
 
@@ -111,16 +126,30 @@ std::string_view Node::name() const noexcept {
   return extra_ ? std::string_view(extra_->name, extra_->name_size) : std::string_view();
 }
 
-void Node::set_name(std::string_view name) {
-  Extra& mine = extra();
-  char* copy = nullptr;
-  if (!name.empty()) {
-    copy = static_cast<char*>(memory::allocate(name.size()));
-    std::memcpy(copy, name.data(), name.size());
+void Node::set_name(std::string_view name) { extra().set_name(name, {}); }
+
+std::vector<std::string_view> Node::axes() const {
+  std::vector<std::string_view> axes;
+  if (!extra_) return axes;
+  std::string_view rest(extra_->name + extra_->name_size, extra_->axes_size);
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('\n');
+    axes.push_back(rest.substr(0, end));
+    rest.remove_prefix(end + 1);
   }
-  mine.drop_name();
-  mine.name = copy;
-  mine.name_size = name.size();
+  return axes;
+}
+
+void Node::set_axes(const std::vector<std::string_view>& axes) {
+  std::string text;
+  for (const std::string_view axis : axes) {
+    // A newline in a name would end it.
+    std::ranges::replace_copy(axis, std::back_inserter(text), '\n', ' ');
+    text += '\n';
+  }
+  // The old name is read while the new one is made.
+  Extra& mine = extra();
+  mine.set_name(std::string(mine.name, mine.name_size), text);
 }
 
 const Ref<Value>& Node::grad_value() const noexcept {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include <chainrule/core/allocator.hpp>
 #include <chainrule/core/dtype.hpp>
@@ -96,6 +97,10 @@ class Node {
 
   std::string_view name() const noexcept;
   void set_name(std::string_view name);
+  /// The names of its axes, "" for those without one; empty when none has one. Setting the node's
+  /// name forgets them.
+  std::vector<std::string_view> axes() const;
+  void set_axes(const std::vector<std::string_view>& axes);
 
   /// Input nodes in the order of the op's operands; null for an unnamed constant.
   std::span<Node* const> inputs() const noexcept { return {input_array(), input_count_}; }

@@ -164,6 +164,17 @@ Tensor Tensor::named(std::string_view name, Where where) const {
   return Tensor(value_, std::move(node));
 }
 
+Tensor Tensor::named(std::string_view name, std::initializer_list<std::string_view> axes,
+                     Where where) const {
+  const int rank = value(where, "named").rank();
+  if (axes.size() != static_cast<std::size_t>(rank))
+    throw ShapeError(fmt::format("named: {} names of axes for {}", axes.size(), describe(*this)),
+                     where, "name each axis, \"\" for one without a name");
+  Tensor tensor = named(name, where);
+  tensor.node()->set_axes({axes.begin(), axes.end()});
+  return tensor;
+}
+
 Tensor Tensor::detach(Where where) const {
   value(where, "detach");
   return Tensor(value_);
