@@ -162,6 +162,7 @@ CHAINRULE_EARLY const Div div_op;
 
 struct Neg final : UnaryOp<Neg> {
   Neg() : UnaryOp("neg", "−{0}") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::negation; }
   static constexpr bool integers = true;
   static constexpr Node::SavedMask saved = 0;

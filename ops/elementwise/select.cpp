@@ -237,6 +237,14 @@ void visit_number(DType dtype, F f) {
 class Clamp final : public Op {
  public:
   Clamp() : Op("clamp") {}
+  std::string written(const Node& node) const override {
+    const auto& bounds = node.parameters<Bounds>();
+    const auto text = [](double bound) {
+      const std::string digits = std::isinf(bound) ? "∞" : fmt::format("{:.6g}", std::abs(bound));
+      return (bound < 0 ? "−" : "") + digits;
+    };
+    return fmt::format("clip({{0}}, {}, {})", text(bounds.low), text(bounds.high));
+  }
   EigenForm eigen(const Parameters& parameters) const override {
     const auto& bounds = parameters.as<Bounds>();
     const std::string low = eigen_number(bounds.low), high = eigen_number(bounds.high);

@@ -267,9 +267,11 @@ class CrossEntropySlope final : public Op {
   }
   std::string written(const Node& node) const override {
     const auto& p = node.parameters<CrossEntropyParameters>();
+    const std::string text =
+        "(" + detail::softmax_text(node.shape(), p.axis) + "({0}) − {1}) ⊗ {2}";
     return p.reduction == Reduction::mean
-               ? fmt::format("{} / {}", notation(), samples_in(node.shape(), p))
-               : notation();
+               ? fmt::format("{} / {}", text, samples_in(node.shape(), p))
+               : text;
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<CrossEntropyParameters>();

@@ -215,6 +215,9 @@ class LayerNormSlope final : public Op {
     if (r.has(2)) add_to(out, (*this)(r.in(0), x, r.tangent(2), p, where, statistics));
     return out;
   }
+  std::string written(const Node& node) const override {
+    return node.given(2) ? "layer_norm'({1})·({2} ⊗ {0})" : notation();
+  }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<LayerNormParameters>();
     const Where& where = node.where();

@@ -142,6 +142,9 @@ EigenForm eigen_lines(const Parameters& parameters) {
 class Softmax final : public Op {
  public:
   Softmax() : Op("softmax") {}
+  std::string written(const Node& node) const override {
+    return detail::softmax_text(node.shape(), node.parameters<SoftmaxParameters>().axis) + "({0})";
+  }
   EigenForm eigen(const Parameters& parameters) const override { return eigen_lines(parameters); }
   const char* eigen_definition() const noexcept override {
     return R"(
@@ -256,6 +259,10 @@ std::vector<Sample> LogSoftmaxSlope::samples() const {
 class LogSoftmax final : public Op {
  public:
   LogSoftmax() : Op("log_softmax") {}
+  std::string written(const Node& node) const override {
+    return "log_" + detail::softmax_text(node.shape(), node.parameters<SoftmaxParameters>().axis) +
+           "({0})";
+  }
   EigenForm eigen(const Parameters& parameters) const override { return eigen_lines(parameters); }
   const char* eigen_definition() const noexcept override {
     return R"(
@@ -328,6 +335,12 @@ Tensor log_softmax(const Tensor& x, int axis, Where where) {
 }
 
 namespace detail {
+
+std::string softmax_text(const Shape& shape, int axis) {
+  const bool alone = shape.numel() == shape[axis];
+  const std::string digits = "₀₁₂₃₄₅₆₇₈₉";
+  return alone ? "softmax" : "softmax" + digits.substr(3 * static_cast<std::size_t>(axis), 3);
+}
 
 Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where) {
   return slope_op(g, p, axis, where);

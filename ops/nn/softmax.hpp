@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include <chainrule/core/tensor.hpp>
 
 namespace chainrule {
@@ -24,6 +26,10 @@ namespace detail {
 struct SoftmaxParameters {
   int axis = 0;  // counted from 0
 };
+
+/// "softmax" as formulas show it, with the axis as a subscript where others have more than one
+/// element: "softmax₁".
+std::string softmax_text(const Shape& shape, int axis);
 
 /// p ⊗ (g − Σ p⊗g) along one axis: the gradient of softmax, where p is its result.
 Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where);

@@ -117,15 +117,22 @@ Tensor row_index(const Plan& plan) {
   return Tensor(std::move(index));
 }
 
-// "[2, 0:3, 9::-3, :]": positions, runs from a first one to before another, and all of an axis.
+// "[2, 0:3, 9::-3, :]": positions, runs from a first one to before another, and all of an axis,
+// which is left out at the end.
 std::string written_plan(const Plan& plan) {
+  const auto is_all = [&](int axis) {
+    const auto& [start, step, extent, of] = plan.axes[axis];
+    return extent == Plan::all || (start == 0 && step == 1 && extent > 0 && extent == of);
+  };
+  int shown = plan.rank;
+  while (shown > 1 && is_all(shown - 1)) --shown;
   std::string text;
-  for (int axis = 0; axis < plan.rank; ++axis) {
+  for (int axis = 0; axis < shown; ++axis) {
     const auto& [start, step, extent, of] = plan.axes[axis];
     text += axis == 0 ? "[" : ", ";
     if (extent == Plan::one)
       text += fmt::format("{}", start);
-    else if (extent == Plan::all)
+    else if (is_all(axis))
       text += ":";
     else if (step == 1)
       text += fmt::format("{}:{}", start, start + extent);
@@ -141,6 +148,7 @@ Tensor scatter(const Tensor& part, const Plan& plan, const Where& where);
 
 struct SliceOp final : LinearMap<SliceOp> {
   SliceOp() : LinearMap("slice", "{0}[…]") {}
+  bool follows_names() const noexcept override { return true; }
 
   Tensor operator()(const Tensor& x, const Plan& plan, const Where& where) const {
     return apply(*this, {&x}, plan.parameters(), where);
@@ -188,7 +196,8 @@ struct SliceOp final : LinearMap<SliceOp> {
       while (plan.new_axes >> kept & 1) ++kept;
       std::int64_t& extent = plan.axes[axis].extent;
       if (extent == Plan::one) continue;
-      extent = part[kept++];
+      const std::int64_t kept_extent = part[kept++];
+      if (extent != Plan::all) extent = kept_extent;
     }
     return "{0}" + written_plan(plan);
   }
@@ -226,7 +235,7 @@ struct SliceScatter final : LinearMap<SliceScatter> {
   }
   Role role(const Parameters&) const override { return Role::Kind::scatter; }
   std::string written(const Node& node) const override {
-    return "slice_scatter" + written_plan(plan_of(node.parameters())) + "({0})";
+    return "at" + written_plan(plan_of(node.parameters())) + "({0})";
   }
   std::vector<Sample> samples() const override;
 };
