@@ -9,10 +9,6 @@ namespace chainrule::derivation {
 
 namespace {
 
-// A result without a name is shown by a formula of up to so many symbols and operations.
-constexpr int largest_inlined = 8;
-constexpr int most_levels = 3;
-
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
 // Whether a name stands in a text, not as a part of another one. A d in front is its gradient.
@@ -29,24 +25,6 @@ bool stands_in(const std::string& text, const std::string& name) {
 
 }  // namespace
 
-Expr Wording::inlined(const Expr& expression) const {
-  Expr result = expression;
-  for (int level = 0; level < most_levels; ++level) {
-    Replacements formulas;
-    visit_parts(result, [&](const Expr& part) {
-      if (part->kind != Expression::Kind::tensor || !trace_.node(part->node).name().empty()) return;
-      const Expr& formula = trace_.forward(part->node);
-      if (formula && formula->shape == part->shape && size_of(formula) <= largest_inlined)
-        formulas.emplace(part.get(), formula);
-    });
-    if (formulas.empty()) break;
-    result = replaced(result, formulas);
-  }
-  return result;
-}
-
-std::string Wording::text(const Expr& expression) { return names_.text(inlined(expression)); }
-
 std::string Wording::with_definitions(std::string sentence) {
   std::set<std::string> said;
   for (bool more = true; more;) {
@@ -57,7 +35,7 @@ std::string Wording::with_definitions(std::string sentence) {
       more = said.insert(name).second;
     };
     for (const std::uint32_t i : names_.abbreviated())
-      define(names_.tensor(i), "= " + text(trace_.forward(i)));
+      define(names_.tensor(i), "= " + names_.text(trace_.forward(i)));
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
       const Expr data = names_.data()[k];
       const bool mask = data->value.defined() && data->value.dtype() == boolean;

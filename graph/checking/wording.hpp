@@ -6,19 +6,16 @@
 
 namespace chainrule::derivation {
 
-/// How a report shows formulas: results without names by what they are computed from, and what is
-/// abbreviated nevertheless said at the end.
+/// How a report shows formulas: what they abbreviate is said at the end of a sentence.
 class Wording {
  public:
   explicit Wording(const Trace& trace) : trace_(trace), names_(trace) {}
 
-  std::string text(const Expr& expression);
+  std::string text(const Expr& expression) { return names_.text(expression); }
   /// The sentence and, behind it, what the abbreviations in it stand for.
   std::string with_definitions(std::string sentence);
 
  private:
-  Expr inlined(const Expr& expression) const;
-
   const Trace& trace_;
   Naming names_;
 };

@@ -43,10 +43,10 @@ Polynomial Algebra::atom(Expr expression, int exponent) {
 Polynomial Algebra::polynomial(const Expr& e) {
   switch (e->kind) {
     case Kind::number:
-      return number(e->number);
+      return e->name.empty() ? number(e->number) : atom(e);
     case Kind::gradient:
       if (!is_substituted(e)) return atom(e);
-      add_reason({"", e->node});
+      if (!trace_.is_passing(e->node)) add_reason({"", e->node});
       return polynomial(trace_.gradient(e->node));
     case Kind::operation: {
       if (const auto known = known_.find(e.get()); known != known_.end())
@@ -55,8 +55,11 @@ Polynomial Algebra::polynomial(const Expr& e) {
       known_[e.get()] = {e, sum};
       return sum;
     }
-    case Kind::tensor:
-      return is_inline(e) ? polynomial(trace_.forward(e->node)) : atom(e);
+    case Kind::tensor: {
+      const std::uint32_t i = trace_.first_of(e->node);
+      const Expr tensor = i == e->node ? e : tensor_expression(i, e->shape);
+      return is_inline(tensor) ? polynomial(trace_.forward(i)) : atom(tensor);
+    }
     case Kind::constant: {
       const Expr named = trace_.in_named_data(e);
       return named ? polynomial(named) : atom(e);
@@ -70,6 +73,7 @@ Polynomial Algebra::polynomial(const Expr& e) {
 // is not put in whole.
 bool Algebra::is_substituted(const Expr& gradient) const {
   const Expr& formula = trace_.gradient(gradient->node);
+  if (rules_.substitute_passing && formula && trace_.is_passing(gradient->node)) return true;
   if (!rules_.substitute_gradients || !formula || trace_.node(gradient->node).is_leaf())
     return false;
   bool ends = true;
@@ -195,6 +199,7 @@ Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
 
 Polynomial Algebra::operation(const Expr& e) {
   if (depth_ > most_depth) return atom(e);
+  if (const auto known = number_in(*e)) return number(*known);
   ++depth_;
   struct Leave {
     int& depth;
@@ -215,13 +220,19 @@ Polynomial Algebra::operation(const Expr& e) {
       return operand(0);
     case Role::Kind::product:
     case square: {
-      const Polynomial a = operand(0), b = e->is(square) ? a : operand(1);
+      Polynomial a = operand(0), b = e->is(square) ? a : operand(1);
+      if (!rules_.multiplied_out) {
+        a = as_factor(a, e->operands[0]->shape);
+        b = e->is(square) ? a : as_factor(b, e->operands[1]->shape);
+      }
       if (a.terms.size() * b.terms.size() <= most_terms)
         return chainrule::derivation::product(a, b);
       return atom(rebuilt(e));
     }
     case quotient:
-      return quotient_of(operand(0), e->operands[1]);
+      return quotient_of(
+          rules_.multiplied_out ? operand(0) : as_factor(operand(0), e->operands[0]->shape),
+          e->operands[1]);
     case reciprocal:
       return quotient_of(number(1), e->operands[0]);
     case exponential:
@@ -256,6 +267,53 @@ Polynomial Algebra::operation(const Expr& e) {
   return atom(rebuilt(e));
 }
 
+namespace {
+
+struct Known {
+  double number = 0;     // what all sums are, a whole number or one part of it; 0 where it is none
+  bool is_zero = false;  // all are, but for rounding
+};
+
+Known known_sum(const Tensor& sums, const Tensor& summands, double divisor) {
+  double size = 0;
+  for (const double x : summands.to_vector<double>()) size = std::max(size, std::abs(x));
+  const std::vector<double> values = sums.to_vector<double>();
+  if (values.empty()) return {};
+  // −1/4 of labels that were divided by the batch.
+  const double first = values[0] * divisor;
+  const bool divides = std::abs(first) < 1 && first != 0;
+  Known known{divides ? 1 / std::round(1 / first) : std::round(first),
+              size > 0 && summands.numel() > sums.numel()};
+  for (const double s : values) {
+    if (std::abs(s * divisor - known.number) >= 1e-9 * std::abs(known.number)) known.number = 0;
+    known.is_zero =
+        known.is_zero && std::abs(s) <= 1e-14 * size * static_cast<double>(summands.numel());
+  }
+  return known;
+}
+
+}  // namespace
+
+// Of a term of what a reduction brings together: the part that varies along its axes, and that
+// which does not, with the number, and stands in front as well as behind.
+std::pair<Term, Term> Algebra::constant_along(const Expr& reduction, const Term& term) const {
+  const Shape &from = reduction->operands[0]->shape, &to = reduction->shape;
+  const int dropped = from.rank() - to.rank();
+  const bool kept = dropped == 0;
+  const bool leading = !kept && std::equal(to.begin(), to.end(), from.begin() + dropped);
+  const auto is_constant = [&](const Shape& shape) {
+    if (shape.rank() > to.rank()) return false;
+    for (int k = 1; kept && k <= shape.rank(); ++k)
+      if (shape[shape.rank() - k] != to[to.rank() - k] && shape[shape.rank() - k] != 1)
+        return false;
+    return kept || leading || shape.rank() == 0;
+  };
+  Term inside, outside{term.coefficient, {}};
+  for (const Factor& factor : term.factors)
+    (is_constant(factor.base->shape) ? outside : inside).factors.push_back(factor);
+  return {std::move(inside), std::move(outside)};
+}
+
 // Σ over axes: numbers come out of it, and sums of data that are the same number everywhere.
 Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
   const Shape from = e->operands[0]->shape;
@@ -268,8 +326,15 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
       add_into(result, number(term.coefficient * scale * count));
       continue;
     }
-    Term bare = term;
-    bare.coefficient = 1;
+    auto [bare, outside] = constant_along(e, term);
+    const double factor = std::exchange(outside.coefficient, 1);
+    const auto add = [&](const Polynomial& sum, double times) {
+      add_into(result, product(sum, {{outside}}), factor * times);
+    };
+    if (bare.factors.empty()) {
+      add(number(scale * count), 1);
+      continue;
+    }
     const Expr summand = expression_of({{bare}}, from);
     Builder builder(trace_.environment());
     const Tensor value = builder.value(summand);
@@ -278,24 +343,22 @@ Polynomial Algebra::sum_of(const Expr& e, const Polynomial& inside) {
       return apply_again(node, std::span(&value, 1));
     });
     const bool data =
-        term.factors.size() == 1 && term.factors[0].exponent == 1 &&
+        bare.factors.size() == 1 && bare.factors[0].exponent == 1 &&
         (summand->kind == Kind::constant ||
          (summand->kind == Kind::tensor && !trace_.node(summand->node).requires_grad()));
-    const Tensor sums = evaluate(sum, trace_.environment());
-    const double first = sums.numel() > 0 ? sums.to_vector<double>()[0] : 0;
-    // A number, or one part of a number: −1/4 of labels that were divided by the batch.
-    const bool divides = std::abs(first) < 1 && first != 0;
-    const double nearest = divides ? 1 / std::round(1 / first) : std::round(first);
-    bool whole = data && sums.numel() > 0 && nearest != 0;
-    for (const double s : sums.to_vector<double>())
-      whole = whole && std::abs(s - nearest) < 1e-9 * std::abs(nearest);
-    if (whole && rules_.known_sums) {
-      const std::string_view name =
-          summand->kind == Kind::tensor ? trace_.node(summand->node).name() : std::string_view();
-      add_reason({fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, nearest)});
-      add_into(result, number(term.coefficient * scale * nearest));
+    const Known known =
+        known_sum(evaluate(sum, trace_.environment()), value, e->is(Role::Kind::mean) ? count : 1);
+    const std::string name(summand->kind == Kind::tensor ? trace_.node(summand->node).name()
+                                                         : std::string_view());
+    if (rules_.known_sums && known.is_zero && !rules_.multiplied_out) {
+      if (!name.empty()) add_reason({fmt::format("Σ {} = 0", name)});
+      continue;
+    }
+    if (rules_.known_sums && data && known.number != 0) {
+      add_reason({fmt::format("Σ {} = {}", name.empty() ? "of the data" : name, known.number)});
+      add(number(known.number), scale);
     } else {
-      add_into(result, atom(sum), term.coefficient * (e->is(Role::Kind::mean) ? 1 : scale));
+      add(atom(sum), e->is(Role::Kind::mean) ? 1 : scale);
     }
   }
   return result;
@@ -308,8 +371,11 @@ Expr Algebra::rebuilt(const Expr& e) {
   for (const Expr& operand : e->operands) {
     Expr simpler = operand;
     if (operand && is_floating(operand->application ? operand->application->dtype() : f64) &&
-        operand->kind == Kind::operation)
+        (operand->kind == Kind::operation ||
+         (operand->kind == Kind::gradient && is_substituted(operand))))
       simpler = simplify(operand);
+    else if (operand && operand->kind == Kind::constant && operand->value.dtype() == boolean)
+      if (const Expr comparison = trace_.in_named_data(operand)) simpler = comparison;
     changed |= simpler != operand;
     operands.push_back(std::move(simpler));
   }
@@ -361,9 +427,10 @@ Polynomial Algebra::without_denominators(Polynomial sum) {
   return sum;
 }
 
-Expr Algebra::simplify(const Expr& expression) {
-  const Polynomial sum = without_denominators(polynomial(expression));
-  return expression_of(with_constants_joined(sum), expression->shape);
+Expr Algebra::simplify(const Expr& expression, std::uint32_t of) {
+  Polynomial sum = with_constants_joined(without_denominators(polynomial(expression)));
+  if (of != Traversal::none) sum = with_extents(std::move(sum), of);
+  return expression_of(sum, expression->shape);
 }
 
 }  // namespace chainrule::derivation

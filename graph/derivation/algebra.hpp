@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -25,6 +26,10 @@ struct Rules {
   bool slopes_written_out = false;
   /// Put the number in the place of a sum of data that is one: Σ y = 1.
   bool known_sums = true;
+  /// (y − μ)² as its four terms, which may cancel others; else it stays one factor.
+  bool multiplied_out = true;
+  /// Put the formulas of passing gradients in their places.
+  bool substitute_passing = false;
 };
 
 /// Elementwise algebra on expressions: sums and products multiplied out, equal terms collected,
@@ -33,8 +38,9 @@ class Algebra {
  public:
   Algebra(const Trace& trace, Rules rules) : trace_(trace), rules_(rules) {}
 
-  /// The expression rebuilt from its normal form, with common factors in front.
-  Expr simplify(const Expr& expression);
+  /// The expression rebuilt from its normal form, with common factors in front. Where it is the
+  /// gradient `of` a node, numbers that come from extents with names are shown by these.
+  Expr simplify(const Expr& expression, std::uint32_t of = Traversal::none);
   /// The expression with formulas in the place of gradients, as the rules allow it, and else as it
   /// is.
   Expr substituted(const Expr& expression);
@@ -55,7 +61,17 @@ class Algebra {
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
+  Polynomial as_factor(const Polynomial& sum, const Shape& shape);
   Polynomial with_sums_joined(const Polynomial& sum);
+  Polynomial with_selections_joined(const Polynomial& sum, const Shape& shape);
+  Expr joined(const Expr& condition, const Polynomial& where_it_holds, const Polynomial& elsewhere,
+              const Shape& shape);
+  Polynomial with_means(Polynomial sum);
+  Polynomial with_sigmoids(Polynomial sum);
+  Polynomial with_extents(Polynomial sum, std::uint32_t of);
+  Polynomial with_signs_inside(Polynomial sum);
+  Polynomial with_named_results(Polynomial sum);
+  std::pair<Term, Term> constant_along(const Expr& reduction, const Term& term) const;
   Expr rebuilt(const Expr& operation);
   void add_reason(Reason reason);
 
@@ -65,6 +81,12 @@ class Algebra {
   int depth_ = 0;
   // With the expression, so that no other gets its place in memory.
   std::unordered_map<const Expression*, std::pair<Expr, Polynomial>> known_;
+  // Of the results with names that are products: their factors, and they.
+  struct NamedProduct {
+    Term factors;
+    Expr result;
+  };
+  std::optional<std::vector<NamedProduct>> named_products_;
 };
 
 }  // namespace chainrule::derivation

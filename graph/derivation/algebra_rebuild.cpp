@@ -54,41 +54,6 @@ Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
 
 namespace {
 
-int exponent_in(const Term& term, const std::string& key) {
-  const auto mine = std::ranges::find(term.factors, key, &Factor::key);
-  return mine == term.factors.end() ? 0 : mine->exponent;
-}
-
-// Takes out of a sum what all its terms share: numbers of one size, and powers.
-Term take_common(Polynomial& sum) {
-  Term common;
-  if (sum.terms.size() < 2) return common;
-  const double size = std::abs(sum.terms[0].coefficient);
-  if (std::ranges::all_of(sum.terms,
-                          [&](const Term& t) { return std::abs(t.coefficient) == size; }))
-    common.coefficient = size;
-  for (const Factor& factor : sum.terms[0].factors) {
-    int exponent = factor.exponent;
-    for (const Term& term : sum.terms) {
-      const int e = exponent_in(term, factor.key);
-      exponent = e > 0 && exponent > 0   ? std::min(exponent, e)
-                 : e < 0 && exponent < 0 ? std::max(exponent, e)
-                                         : 0;
-    }
-    if (exponent != 0) common.factors.push_back({factor.base, factor.key, exponent});
-  }
-  for (Term& term : sum.terms) {
-    term.coefficient /= common.coefficient;
-    for (Factor factor : common.factors) {
-      factor.exponent = -factor.exponent;
-      multiply_into(term, factor);
-    }
-    drop_ones(term);
-  }
-  std::ranges::stable_partition(sum.terms, [](const Term& t) { return t.coefficient > 0; });
-  return common;
-}
-
 // The terms that stand over one denominator, together; in the order of the first of each.
 std::vector<std::vector<Term>> by_denominator(const Polynomial& sum) {
   std::vector<std::vector<Term>> groups;
@@ -171,7 +136,9 @@ std::pair<Polynomial, bool> numerators(const std::vector<Term>& group) {
 
 Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
   if (sum.terms.empty()) return number_expression(0, shape);
-  Polynomial rest = with_sums_joined(sum);
+  Polynomial rest = with_selections_joined(with_sums_joined(sum), shape);
+  rest = with_means(with_named_results(with_sigmoids(std::move(rest))));
+  if (!rules_.multiplied_out) rest = with_signs_inside(std::move(rest));
   const Term common = take_common(rest);
   Builder builder(trace_.environment());
   return builder.build([&] {

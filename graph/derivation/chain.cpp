@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <map>
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace chainrule::derivation {
@@ -26,13 +27,17 @@ Chain::Chain(const Tensor& loss, const char* caller, const Where& where)
     throw GradError(fmt::format("{}: the loss {} was not computed from anything: its gradient is 1",
                                 caller, describe(loss)),
                     where, "compute it from parameters and data");
-  choose(std::vector<bool>(trace_.size(), true));
+  std::vector<std::uint32_t> parameters, others;
+  for (std::uint32_t i = 0; i < trace_.size(); ++i)
+    if (trace_.is_named(i) && trace_.gradient(i))
+      (trace_.node(i).is_leaf() ? parameters : others).push_back(i);
+  follow(parameters.empty() ? others : parameters, trace_.order(), true);
 }
 
 Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
              const Where& where)
     : trace_(loss, checked(asked, caller, where), caller, where) {
-  std::vector<bool> wanted(trace_.size());
+  std::vector<std::uint32_t> wanted;
   for (const Tensor& tensor : asked) {
     const std::uint32_t i = trace_.find(tensor);
     if (i == trace_.loss())
@@ -42,9 +47,9 @@ Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* call
     if (i == Traversal::none || !trace_.gradient(i))
       throw GradError(fmt::format("{}: the loss does not depend on {}", caller, describe(tensor)),
                       where);
-    wanted[i] = true;
+    wanted.push_back(i);
   }
-  choose(wanted);
+  follow(std::move(wanted), trace_.order());
 }
 
 Chain::Chain(const Tensor& output, const Trace::Tangents& of, const char* caller,
@@ -56,19 +61,6 @@ Chain::Chain(const Tensor& output, const Trace::Tangents& of, const char* caller
   std::vector<std::uint32_t> needed;
   for (const std::uint32_t i : order)
     if (i == trace_.loss() || !trace_.node(i).name().empty()) needed.push_back(i);
-  follow(std::move(needed), order);
-}
-
-// Which gradients are shown: those that are wanted, as far as the formulas of parameters and of
-// what was asked for need them.
-void Chain::choose(const std::vector<bool>& wanted) {
-  const std::vector<std::uint32_t> order = trace_.order();
-  std::vector<std::uint32_t> needed;
-  for (const std::uint32_t i : order)
-    if (wanted[i] && trace_.is_named(i) && trace_.node(i).is_leaf()) needed.push_back(i);
-  for (std::uint32_t i = 0; i < trace_.size(); ++i)
-    if (wanted[i] && trace_.is_named(i) && trace_.gradient(i) && needed.empty())
-      needed.push_back(i);
   follow(std::move(needed), order);
 }
 
@@ -92,11 +84,9 @@ void keep_needed(std::map<std::uint32_t, std::vector<Stage>>& forms,
 
 }  // namespace
 
-// Those that are needed and those that their formulas need, in that order.
-void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order) {
-  const std::vector<Environment> points = certifying_points(trace_);
-  const std::vector<std::uint32_t> ends = needed;
-  std::map<std::uint32_t, std::vector<Stage>> forms;
+// The forms of these gradients, and of those that their formulas need.
+void Chain::add_with_needed(Forms& forms, std::vector<std::uint32_t> needed,
+                            const std::vector<Environment>& points) const {
   while (!needed.empty()) {
     const std::uint32_t i = needed.back();
     needed.pop_back();
@@ -106,6 +96,15 @@ void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uin
       if (part->kind == Expression::Kind::gradient) needed.push_back(part->node);
     });
   }
+}
+
+// Those that are needed and those that their formulas need, in that order; `with_asides`, the other
+// results with names, too.
+void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order,
+                   bool with_asides) {
+  const std::vector<Environment> points = certifying_points(trace_);
+  Forms forms;
+  add_with_needed(forms, needed, points);
   const auto formula_of = [&](std::uint32_t i) {
     const auto found = forms.find(i);
     return found == forms.end() ? nullptr : found->second.back().expression;
@@ -113,8 +112,22 @@ void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uin
   for (auto& [i, mine] : forms)
     if (auto shorter = shortened(trace_, i, mine.back().expression, formula_of, points))
       mine.push_back(std::move(*shorter));
-  keep_needed(forms, ends);
-  // In that order, but nothing before what its formula needs.
+  keep_needed(forms, std::move(needed));
+  std::set<std::uint32_t> in_chain;
+  for (const auto& [i, form] : forms) in_chain.insert(i);
+  // What only earlier forms refer to; and what is left of the results with names.
+  std::vector<std::uint32_t> others;
+  for (const auto& [i, stages] : forms)
+    for (const Stage& stage : stages)
+      visit_parts(stage.expression, [&](const Expr& part) {
+        if (part->kind == Expression::Kind::gradient && part->node != i)
+          others.push_back(part->node);
+      });
+  for (std::uint32_t i = 0; with_asides && i < trace_.size(); ++i)
+    if (i != trace_.loss() && !trace_.node(i).name().empty() && trace_.gradient(i))
+      others.push_back(i);
+  add_with_needed(forms, std::move(others), points);
+  // Nothing before what its formula needs.
   std::set<std::uint32_t> done;
   std::vector<std::uint32_t> waiting;
   for (const std::uint32_t first : order) {
@@ -135,9 +148,11 @@ void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uin
       if (waiting.size() > before) continue;
       waiting.pop_back();
       done.insert(i);
-      links_.push_back({i, std::move(found->second)});
+      with_asides_.push_back({i, std::move(found->second), !in_chain.contains(i)});
     }
   }
+  std::ranges::copy_if(with_asides_, std::back_inserter(links_),
+                       [](const Link& link) { return !link.aside; });
 }
 
 }  // namespace chainrule::derivation

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,8 @@ class Chain {
   struct Link {
     std::uint32_t of;
     std::vector<Stage> forms;
+    /// No formula that was asked for needs it in its last form.
+    bool aside = false;
 
     const Expr& formula() const noexcept { return forms.back().expression; }
   };
@@ -33,13 +36,18 @@ class Chain {
 
   const Trace& trace() const noexcept { return trace_; }
   const std::vector<Link>& links() const noexcept { return links_; }
+  /// These, and in between those of the other results with names.
+  const std::vector<Link>& with_asides() const noexcept { return with_asides_; }
 
  private:
-  void choose(const std::vector<bool>& wanted);
-  void follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order);
+  using Forms = std::map<std::uint32_t, std::vector<Stage>>;
+  void follow(std::vector<std::uint32_t> needed, const std::vector<std::uint32_t>& order,
+              bool with_asides = false);
+  void add_with_needed(Forms& forms, std::vector<std::uint32_t> needed,
+                       const std::vector<Environment>& points) const;
 
   Trace trace_;
-  std::vector<Link> links_;
+  std::vector<Link> links_, with_asides_;
 };
 
 }  // namespace chainrule::derivation

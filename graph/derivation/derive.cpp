@@ -24,23 +24,25 @@ class DerivationBuilder {
 
   Derivation build() {
     // What the last forms need first; what the others need besides is for the full text alone.
-    for (const Chain::Link& link : chain_.links()) names_.text(link.formula());
-    for (const Chain::Link& link : chain_.links())
-      names_.text(derivation::tensor_expression(link.of, {}));
+    for (const Chain::Link& link : chain_.links()) {
+      names_.text(derivation::gradient_expression(link.of, {}));
+      names_.text(link.formula());
+    }
     const std::set<std::uint32_t> needed = names_.abbreviated();
     const std::size_t needed_data = names_.data().size();
 
     const derivation::Trace& trace = chain_.trace();
     const std::vector<std::string> modules = derivation::modules_of(trace.traversal());
     Derivation result;
-    for (const Chain::Link& link : chain_.links()) {
+    for (const Chain::Link& link : chain_.with_asides()) {
       Derivation::Step step{in_all_formats(derivation::gradient_expression(link.of, {})),
                             names_.tensor(link.of),
                             trace.node(link.of).shape(),
                             {},
                             values_[link.of],
                             modules[link.of],
-                            in_layer(link)};
+                            in_layer(link),
+                            link.aside};
       for (const derivation::Stage& form : link.forms)
         // Forms may differ in what is not written, such as where an expression is broadcast.
         if (Derivation::Written formula = in_all_formats(form.expression);
@@ -53,8 +55,9 @@ class DerivationBuilder {
     add_elements(result);
     for (const std::uint32_t i : names_.abbreviated()) {
       const Expr tensor = derivation::tensor_expression(i, trace.node(i).shape());
-      result.definitions_.push_back({in_all_formats(tensor), in_all_formats(trace.forward(i)),
-                                     !needed.contains(i), by_element(tensor, trace.forward(i)),
+      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)),
+                                     in_all_formats(trace.forward(i)), !needed.contains(i),
+                                     by_element(tensor, names_.inlined(trace.forward(i))),
                                      !in_formulas.contains(i)});
     }
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
@@ -68,7 +71,7 @@ class DerivationBuilder {
                                                      : "data",
                                            to_string(data->shape));
       const Derivation::Written words{what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"};
-      const Derivation::Written name = in_all_formats(data);
+      const Derivation::Written name = name_in_all_formats(names_.symbol(*data));
       result.definitions_.push_back(
           {name, words, k >= needed_data, {name, words}, k >= in_formulas_data});
     }
@@ -93,28 +96,18 @@ class DerivationBuilder {
   std::optional<Derivation::Step::InLayer> in_layer(const Chain::Link& link) {
     const std::optional<int> k = derivation::layer_of(names_.tensor(link.of));
     if (!k) return std::nullopt;
-    const auto in_all_formats = [&](const Expr& expression) {
-      const auto format = [&](derivation::Format f) {
-        const auto name = [&](const derivation::Expression& symbol) {
-          return derivation::name_in_layer(names_.symbol(symbol), *k);
-        };
-        return derivation::text_of(expression, name, f, chain_.trace().derivative());
-      };
-      using derivation::Format;
-      return Derivation::Written{format(Format::unicode), format(Format::latex),
-                                 format(Format::mathml)};
-    };
-    return Derivation::Step::InLayer{*k,
-                                     in_all_formats(derivation::gradient_expression(link.of, {})),
-                                     in_all_formats(link.formula()),
-                                     {}};
+    return Derivation::Step::InLayer{
+        *k,
+        in_all_formats(derivation::gradient_expression(link.of, {}), k),
+        in_all_formats(link.formula(), k),
+        {}};
   }
 
   // The same formulas for one element, which may need more abbreviations: those of operands that
   // an operation is not written with.
   void add_elements(Derivation& derivation) {
     for (std::size_t k = 0; k < derivation.steps_.size(); ++k) {
-      const Chain::Link& link = chain_.links()[k];
+      const Chain::Link& link = chain_.with_asides()[k];
       Derivation::Step& step = derivation.steps_[k];
       const Expr left =
           derivation::gradient_expression(link.of, chain_.trace().node(link.of).shape());
@@ -122,13 +115,13 @@ class DerivationBuilder {
       for (const derivation::Stage& form : link.forms)
         if (next < step.forms.size() &&
             names_.text(form.expression) == step.forms[next].formula.text)
-          step.forms[next++].by_element = by_element(left, form.expression);
+          step.forms[next++].by_element = by_element(left, names_.inlined(form.expression));
       if (!step.in_layer) continue;
       const int number = step.in_layer->k;
       const auto name = [&](const derivation::Expression& symbol) {
         return derivation::name_in_layer(names_.symbol(symbol), number);
       };
-      step.in_layer->by_element = by_element(left, link.formula(), name, "k");
+      step.in_layer->by_element = by_element(left, names_.inlined(link.formula()), name, "k");
     }
   }
 
@@ -149,10 +142,19 @@ class DerivationBuilder {
             {std::move(text.second), std::move(latex.second), std::move(mathml.second)}};
   }
 
-  Derivation::Written in_all_formats(const Expr& expression) {
+  Derivation::Written in_all_formats(const Expr& expression,
+                                     std::optional<int> layer = std::nullopt) {
     using derivation::Format;
-    return {names_.text(expression, Format::unicode), names_.text(expression, Format::latex),
-            names_.text(expression, Format::mathml)};
+    return {names_.text(expression, Format::unicode, layer),
+            names_.text(expression, Format::latex, layer),
+            names_.text(expression, Format::mathml, layer)};
+  }
+
+  static Derivation::Written name_in_all_formats(const std::string& name) {
+    using derivation::Format;
+    return {derivation::symbol_text(name, Format::unicode),
+            derivation::symbol_text(name, Format::latex),
+            derivation::symbol_text(name, Format::mathml)};
   }
 
   const Chain& chain_;

@@ -15,7 +15,9 @@ namespace chainrule {
 
 /// How much of a derivation is shown.
 struct DerivationView {
-  bool steps = false;   ///< all forms of each formula, from what the rules gave, with reasons
+  /// All forms of each formula, from what the rules gave, with reasons; and the results with names
+  /// that the formulas of the parameters pass by.
+  bool steps = false;
   bool shapes = false;  ///< of the gradients
   bool norms = false;   ///< √Σg² of each gradient at the recorded point
   bool values = false;  ///< the gradients' elements there
@@ -68,6 +70,7 @@ class Derivation {
       ByElement by_element;
     };
     std::optional<InLayer> in_layer;  ///< nothing where its name has no number
+    bool only_in_full = false;        ///< a result that the formulas of the parameters pass by
 
     const Written& formula() const noexcept { return forms.back().formula; }
   };

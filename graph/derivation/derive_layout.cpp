@@ -45,13 +45,17 @@ std::string layers_text(const std::vector<const Step*>& steps) {
   return fmt::format("for k = {}, {} … {}", first, second, last);
 }
 
+bool is_shown(const Step& step, const DerivationView& view) {
+  return view.steps || !step.only_in_full;
+}
+
 // Steps whose formulas differ in the layer's number alone, and those numbers are evenly spaced:
 // each is found under the first of them.
 std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>& steps,
                                                          const DerivationView& view) {
   std::map<std::string, std::vector<const Step*>> alike;
   for (const Step& step : steps)
-    if (step.in_layer && (view.fold_modules == 0 || step.module.empty()))
+    if (step.in_layer && is_shown(step, view) && (view.fold_modules == 0 || step.module.empty()))
       alike[left_of(*step.in_layer, view).text + " = " + right_of(*step.in_layer, view).text]
           .push_back(&step);
   std::map<const Step*, std::vector<const Step*>> result;
@@ -116,13 +120,13 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
   std::map<std::string_view, std::vector<const Step*>> in_module;
   if (view.fold_modules > 0)
     for (const Step& step : steps)
-      if (!step.module.empty())
+      if (!step.module.empty() && is_shown(step, view))
         in_module[derivation::outer_module(step.module, view.fold_modules)].push_back(&step);
   std::map<const Step*, std::vector<const Step*>> layers;
   if (view.layers_once && !view.steps) layers = repeated(steps, view);
   std::set<const Step*> done;
   for (const Step& step : steps) {
-    if (!done.insert(&step).second) continue;
+    if (!is_shown(step, view) || !done.insert(&step).second) continue;
     if (view.fold_modules > 0 && !step.module.empty()) {
       const std::string_view module = derivation::outer_module(step.module, view.fold_modules);
       rows.push_back(folded(module, in_module[module]));

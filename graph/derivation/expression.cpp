@@ -133,6 +133,13 @@ Expr number_expression(double number, const Shape& shape) {
   return make({.kind = Expression::Kind::number, .shape = shape, .number = number});
 }
 
+Expr extent_expression(std::int64_t extent, std::string name) {
+  return make({.kind = Expression::Kind::number,
+               .shape = {},
+               .number = static_cast<double>(extent),
+               .name = std::move(name)});
+}
+
 Expr constant_expression(const Tensor& value) {
   double number = 0;
   if (uniform(value, number)) return number_expression(number, value.shape());
@@ -214,6 +221,31 @@ Expr replaced(const Expr& expression, const Replacements& parts) {
   return done.at(expression.get());
 }
 
+std::optional<double> number_in(const Expression& e, int depth) {
+  if (e.kind == Expression::Kind::number)
+    return e.name.empty() ? std::optional(e.number) : std::nullopt;
+  constexpr int most_depth = 16;
+  if (e.kind != Expression::Kind::operation || depth == most_depth) return std::nullopt;
+  const auto operand = [&](std::size_t k) { return number_in(*e.operands[k], depth + 1); };
+  switch (e.role().kind) {
+    case Role::Kind::copy:
+    case Role::Kind::reshape:
+    case Role::Kind::permutation:
+      return operand(0);
+    case Role::Kind::negation:
+      if (const auto x = operand(0)) return -*x;
+      return std::nullopt;
+    case Role::Kind::product:
+    case Role::Kind::quotient: {
+      const auto a = operand(0), b = a ? operand(1) : std::nullopt;
+      if (!b) return std::nullopt;
+      return e.is(Role::Kind::product) ? *a * *b : *a / *b;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
 std::vector<Expr> users_of(const Expr& operand, std::span<const Expr> parts) {
   std::vector<Expr> users;
   for (const Expr& part : parts)
@@ -291,6 +323,7 @@ std::unordered_map<const Expression*, Key> structure_of(const Expr& expression) 
         break;
       case Kind::number:
         key.add(std::bit_cast<std::uint64_t>(e->number));
+        key.add(std::as_bytes(std::span(e->name)));
         break;
       default:
         key.add(reinterpret_cast<std::uintptr_t>(e->op()));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -33,6 +34,7 @@ struct Expression {
   Shape shape;
   std::uint32_t node = 0;
   double number = 0;
+  std::string name{};       ///< of a number that has one: the extent N
   Tensor value{};           ///< of a constant; floating ones in f64
   Ref<Node> application{};  ///< for the op, its parameters, the output's shape and the line alone
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
@@ -63,6 +65,8 @@ Expr gradient_expression(std::uint32_t node, const Shape& shape);
 /// A number where all elements are equal, else a constant.
 Expr constant_expression(const Tensor& value);
 Expr number_expression(double number, const Shape& shape);
+/// An extent that a program has a name for, as a scalar.
+Expr extent_expression(std::int64_t extent, std::string name);
 /// Result `output`, of the given shape, of an application.
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands, const Shape& shape,
                           std::size_t output = 0);
@@ -84,6 +88,10 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;
 Expr replaced(const Expr& expression, const Replacements& parts);
+
+/// The number that all elements are, through what only moves elements and through arithmetic: −1 of
+/// expand(−1), 0.1 of 1 / 10.
+std::optional<double> number_in(const Expression& e, int depth = 0);
 
 /// Those among `parts` that have an operand.
 std::vector<Expr> users_of(const Expr& operand, std::span<const Expr> parts);

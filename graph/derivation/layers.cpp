@@ -43,18 +43,19 @@ std::optional<int> layer_of(std::string_view name) {
   return number ? std::optional(number->value) : std::nullopt;
 }
 
-std::string name_in_layer(std::string_view name, int k) {
+std::string name_in_layer(std::string_view name, int k, char letter) {
   const auto number = number_in(name);
   if (!number) return std::string(name);
   const int offset = number->value - k;
   const std::string before(name.substr(0, number->begin)), behind(name.substr(number->end));
   if (!behind.empty() || before.ends_with('.')) {
-    const std::string index = offset == 0 ? "k" : fmt::format("k{:+}", offset);
+    const std::string index =
+        offset == 0 ? std::string(1, letter) : fmt::format("{}{:+}", letter, offset);
     std::string base = before;
     if (base.ends_with('.')) base.pop_back();
     return fmt::format("{}[{}]{}", base, index, behind);
   }
-  std::string index = "ₖ";
+  std::string index = letter == 't' ? "ₜ" : "ₖ";
   if (offset != 0) {
     index += offset > 0 ? "₊" : "₋";
     for (const char digit : fmt::format("{}", std::abs(offset)))

@@ -11,6 +11,6 @@ std::optional<int> layer_of(std::string_view name);
 
 /// The name in terms of layer k: "W3" is "Wₖ₊₁" for k = 2, "layers.3.weight" "layers[k+1].weight".
 /// A name without a number stays.
-std::string name_in_layer(std::string_view name, int k);
+std::string name_in_layer(std::string_view name, int k, char letter = 'k');
 
 }  // namespace chainrule::derivation

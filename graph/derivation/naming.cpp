@@ -3,10 +3,29 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 
 namespace chainrule::derivation {
 
-Naming::Naming(const Trace& trace) : trace_(trace) {
+namespace {
+
+// A result without a name is shown by its formula where that has up to so many symbols and
+// operations, or all places where it stands in a formula together; one that only one operation uses
+// also where it is larger.
+constexpr int largest_inlined = 2, largest_inlined_in_all = 7, largest_inlined_of_one = 12;
+
+}  // namespace
+
+Naming::Naming(const Trace& trace)
+    : trace_(trace), users_(trace.size()), user_(trace.size(), Traversal::none) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.forward(i)) continue;
+    for (const Expr& operand : trace.forward(i)->operands) {
+      if (!operand || operand->kind != Expression::Kind::tensor) continue;
+      ++users_[operand->node];
+      user_[operand->node] = i;
+    }
+  }
   // Of several with one name all but the first get a number.
   std::map<std::string, int> uses;
   std::vector<std::uint32_t> again;
@@ -26,19 +45,82 @@ Naming::Naming(const Trace& trace) : trace_(trace) {
 }
 
 Names Naming::names() {
-  return [this](const Expression& e) -> std::string {
-    if (e.kind == Expression::Kind::tensor && trace_.node(e.node).name().empty()) {
-      if (trace_.forward(e.node))
-        met_.insert(e.node);
-      else if (given_.insert(e.node).second)
-        data_.push_back(tensor_expression(e.node, trace_.node(e.node).shape()));
-    }
+  return [this](const Expression& e) {
+    meet(e);
     return symbol(e);
   };
 }
 
-std::string Naming::text(const Expr& expression, Format format) {
-  return text_of(expression, names(), format, trace_.derivative());
+void Naming::meet(const Expression& e) {
+  if (!e.is_symbol() || !trace_.node(e.node).name().empty()) return;
+  if (trace_.forward(e.node))
+    met_.insert(e.node);
+  else if (given_.insert(e.node).second)
+    data_.push_back(tensor_expression(e.node, trace_.node(e.node).shape()));
+}
+
+std::string Naming::text(const Expr& expression, Format format, std::optional<int> layer) {
+  const auto name = [&](const Expression& e) {
+    meet(e);
+    return layer ? name_in_layer(symbol(e), *layer) : symbol(e);
+  };
+  return text_of(inlined(expression), name, format, trace_.derivative());
+}
+
+Expr Naming::inlined(const Expr& expression) {
+  std::vector<std::uint32_t> to_do;
+  const auto need = [&](const Expr& e) {
+    visit_parts(e, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::tensor && !in_place_.contains(part->node))
+        to_do.push_back(part->node);
+    });
+  };
+  need(expression);
+  while (!to_do.empty()) {
+    const std::uint32_t i = to_do.back();
+    const std::size_t before = to_do.size();
+    if (trace_.forward(i) && trace_.node(i).name().empty() && !in_place_.contains(i))
+      need(trace_.forward(i));
+    if (to_do.size() > before) continue;
+    to_do.pop_back();
+    if (!in_place_.contains(i)) in_place_[i] = in_place_of(i);
+  }
+  return with_inlined_operands(expression);
+}
+
+// Of a tensor all of whose operands are known.
+Expr Naming::in_place_of(std::uint32_t i) {
+  const Expr& formula = trace_.forward(i);
+  // What has a gradient with a name has one, too.
+  if (!formula || !trace_.node(i).name().empty() || trace_.is_named(i)) return nullptr;
+  if (formula->shape != trace_.node(i).shape()) return nullptr;
+  Expr shown = with_inlined_operands(formula);
+  const int largest = users_[i] == 1 ? largest_inlined_of_one : largest_inlined_in_all;
+  return size_of(shown) <= largest ? shown : nullptr;
+}
+
+Expr Naming::with_inlined_operands(const Expr& expression) const {
+  std::map<std::uint32_t, int> places;
+  visit_parts(expression, [&](const Expr& part) {
+    for (const Expr& operand : part->operands)
+      if (operand && operand->kind == Expression::Kind::tensor) ++places[operand->node];
+  });
+  Replacements formulas;
+  visit_parts(expression, [&](const Expr& part) {
+    if (part->kind == Expression::Kind::constant)
+      if (const Expr made = trace_.in_named_data(part)) formulas.emplace(part.get(), made);
+    if (part->kind != Expression::Kind::tensor) return;
+    if (const std::uint32_t first = trace_.first_of(part->node); first != part->node)
+      formulas.emplace(part.get(), tensor_expression(first, part->shape));
+    const auto known = in_place_.find(part->node);
+    if (known == in_place_.end() || !known->second) return;
+    const int size = size_of(known->second);
+    const int places_there = places[part->node];
+    if (size <= largest_inlined || places_there <= 1 ||
+        size * places_there <= largest_inlined_in_all)
+      formulas[part.get()] = known->second;
+  });
+  return formulas.empty() ? expression : replaced(expression, formulas);
 }
 
 std::set<std::uint32_t> Naming::abbreviated() {
@@ -58,11 +140,46 @@ std::set<std::uint32_t> Naming::abbreviated() {
 }
 
 std::string Naming::tensor(std::uint32_t i) {
-  const Node& node = trace_.node(i);
   if (const auto given = given_names_.find(i); given != given_names_.end()) return given->second;
   const auto [at, added] = short_names_.try_emplace(i);
-  if (added) at->second = unused(trace_.forward(i) ? "t" : node.requires_grad() ? "w" : "c");
+  if (added) at->second = short_name(i);
   return at->second;
+}
+
+// What an activation h3 is computed from is a3; another result has the number of those with names
+// that it was computed from.
+std::string Naming::short_name(std::uint32_t i) {
+  if (!trace_.forward(i)) return unused(trace_.node(i).requires_grad() ? "w" : "c");
+  const std::uint32_t user = user_[i];
+  const bool is_inside = users_[i] == 1 && trace_.forward(user)->operands.size() == 1;
+  std::optional<int> number = is_inside ? number_of(user) : std::nullopt;
+  const char* letter = number ? "a" : "t";
+  if (!number) number = number_below(i, 0);
+  if (std::string name = fmt::format("{}{}", letter, number.value_or(0));
+      number && taken_.insert(name).second)
+    return name;
+  return unused("t");
+}
+
+std::optional<int> Naming::number_of(std::uint32_t i) const {
+  const auto given = given_names_.find(i);
+  return given == given_names_.end() ? std::nullopt : layer_of(given->second);
+}
+
+// The largest number of the results with names that one without was computed from.
+std::optional<int> Naming::number_below(std::uint32_t i, int depth) const {
+  constexpr int most_depth = 4;
+  std::optional<int> largest;
+  if (!trace_.forward(i) || depth == most_depth) return largest;
+  for (const Expr& operand : trace_.forward(i)->operands) {
+    if (!operand || operand->kind != Expression::Kind::tensor) continue;
+    const std::uint32_t at = operand->node;
+    if (trace_.node(at).is_leaf()) continue;
+    const std::optional<int> number =
+        trace_.node(at).name().empty() ? number_below(at, depth + 1) : number_of(at);
+    if (number && *number > largest.value_or(0)) largest = number;
+  }
+  return largest;
 }
 
 std::string Naming::symbol(const Expression& e) {
@@ -78,7 +195,7 @@ std::string Naming::constant(const Expression& constant) {
   return at->second;
 }
 
-std::string Naming::unused(const char* letter) {
+std::string Naming::unused(const std::string& letter) {
   while (true) {
     std::string name = fmt::format("{}{}", letter, ++counts_[letter]);
     if (!taken_.contains(name)) return name;

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
@@ -19,7 +21,12 @@ class Naming {
   std::string constant(const Expression& constant);
   /// Of a tensor, the tensor of a gradient, or a constant.
   std::string symbol(const Expression& e);
-  std::string text(const Expr& expression, Format format = Format::unicode);
+  /// A formula; with numbers of layers in names relative to `layer`, where it is given. Results
+  /// without names are shown by short formulas of their own where that reads as well.
+  std::string text(const Expr& expression, Format format = Format::unicode,
+                   std::optional<int> layer = std::nullopt);
+  /// What text() shows for an expression: those formulas in their places.
+  Expr inlined(const Expr& expression);
   /// What text() calls the symbols of a formula, which it meets.
   Names names();
   /// The results without names that text() met, and those that their formulas need.
@@ -28,9 +35,17 @@ class Naming {
   const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
-  std::string unused(const char* letter);
+  std::string unused(const std::string& letter);
+  std::string short_name(std::uint32_t i);
+  std::optional<int> number_of(std::uint32_t i) const;
+  std::optional<int> number_below(std::uint32_t i, int depth) const;
+  void meet(const Expression& symbol);
+  Expr in_place_of(std::uint32_t i);
+  Expr with_inlined_operands(const Expr& expression) const;
 
   const Trace& trace_;
+  std::vector<std::uint32_t> users_, user_;  // of each tensor: how many operations, and the last
+  std::map<std::uint32_t, Expr> in_place_;   // null: it is called by a name
   std::map<std::uint32_t, std::string> given_names_, short_names_;
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;

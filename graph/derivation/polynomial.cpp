@@ -1,6 +1,7 @@
 #include <chainrule/graph/derivation/polynomial.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace chainrule::derivation {
 
@@ -15,6 +16,42 @@ void multiply_into(Term& term, const Factor& factor) {
 
 void drop_ones(Term& term) {
   std::erase_if(term.factors, [](const Factor& f) { return f.exponent == 0; });
+}
+
+void divide(Term& term, const Term& by) {
+  term.coefficient /= by.coefficient;
+  for (Factor factor : by.factors) {
+    factor.exponent = -factor.exponent;
+    multiply_into(term, factor);
+  }
+  drop_ones(term);
+}
+
+int exponent_in(const Term& term, const std::string& key) {
+  const auto mine = std::ranges::find(term.factors, key, &Factor::key);
+  return mine == term.factors.end() ? 0 : mine->exponent;
+}
+
+Term take_common(Polynomial& sum) {
+  Term common;
+  if (sum.terms.size() < 2) return common;
+  const double size = std::abs(sum.terms[0].coefficient);
+  if (std::ranges::all_of(sum.terms,
+                          [&](const Term& t) { return std::abs(t.coefficient) == size; }))
+    common.coefficient = size;
+  for (const Factor& factor : sum.terms[0].factors) {
+    int exponent = factor.exponent;
+    for (const Term& term : sum.terms) {
+      const int e = exponent_in(term, factor.key);
+      exponent = e > 0 && exponent > 0   ? std::min(exponent, e)
+                 : e < 0 && exponent < 0 ? std::max(exponent, e)
+                                         : 0;
+    }
+    if (exponent != 0) common.factors.push_back({factor.base, factor.key, exponent});
+  }
+  for (Term& term : sum.terms) divide(term, common);
+  std::ranges::stable_partition(sum.terms, [](const Term& t) { return t.coefficient > 0; });
+  return common;
 }
 
 Term denominator_of(const Term& term) {
@@ -83,12 +120,7 @@ std::optional<Polynomial> divided(Polynomial a, const Polynomial& b) {
       if (divides(term) && (!next || power_of_lead(term) > power_of_lead(*next))) next = &term;
     if (!next || step > most_terms) return std::nullopt;
     Term part = *next;
-    part.coefficient /= lead.coefficient;
-    for (Factor factor : lead.factors) {
-      factor.exponent = -factor.exponent;
-      multiply_into(part, factor);
-    }
-    drop_ones(part);
+    divide(part, lead);
     add_into(quotient, {{part}});
     add_into(a, product({{part}}, b), -1);
   }

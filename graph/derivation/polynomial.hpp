@@ -34,6 +34,12 @@ Polynomial number(double x);
 void multiply_into(Term& term, const Factor& factor);
 /// Drops factors to the power 0.
 void drop_ones(Term& term);
+/// term / by
+void divide(Term& term, const Term& by);
+/// The power of the factor with this key; 0 where there is none.
+int exponent_in(const Term& term, const std::string& key);
+/// Takes out of a sum what all its terms share: numbers of one size, and powers.
+Term take_common(Polynomial& sum);
 bool same_factors(const Term& a, const Term& b);
 /// The factors below the fraction line.
 Term denominator_of(const Term& term);

@@ -20,6 +20,8 @@ namespace {
 constexpr double tolerance = 1e-9;
 // A step between has not more symbols and operations than this.
 constexpr int largest_step = 40;
+// Formulas of other gradients are put in while one has not more than this.
+constexpr int largest_with_passing = 20;
 constexpr int number_of_points = 2;
 // The formula of another gradient is put in where it has not more than this.
 constexpr int largest_put_in = 12;
@@ -54,6 +56,33 @@ bool needs_others(const Expr& expression) {
   return found;
 }
 
+// What a reader has to read for a formula: it, and the lines for the passing gradients in it. Of
+// one that is more than a symbol with numbers, its share alone.
+int cost_of(const Expr& expression, const Trace& trace) {
+  constexpr int left_side = 2;  // dt1 =
+  int cost = size_of(expression);
+  visit_parts(expression, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::gradient || !trace.is_passing(part->node)) return;
+    const int line = left_side + size_of(trace.gradient(part->node));
+    const bool is_short = trace.is_scaled_symbol(part->node);
+    cost += is_short ? line : line / std::max(trace.uses_of_gradient(part->node), 1);
+  });
+  return cost;
+}
+
+// Whether the gradients in a formula are of no other use, and long themselves.
+bool saves_lines(const Expr& expression, const Trace& trace) {
+  constexpr int long_formula = 12;
+  bool alone = true;
+  int size = 0;
+  visit_parts(expression, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::gradient) return;
+    alone = alone && trace.uses_of_gradient(part->node) == 1;
+    size += size_of(trace.gradient(part->node));
+  });
+  return alone && size >= long_formula;
+}
+
 // On the way to a form that needed the formulas of other gradients: with these put in, and then
 // multiplied out, but with the sums of data as they are.
 std::vector<Stage> steps_between(const Trace& trace, std::uint32_t i, Rules rules,
@@ -61,7 +90,7 @@ std::vector<Stage> steps_between(const Trace& trace, std::uint32_t i, Rules rule
   std::vector<Stage> steps;
   if (!rules.substitute_gradients) return steps;
   Algebra substitution(trace, rules);
-  const Expr substituted = substitution.substituted(trace.gradient(i));
+  const Expr substituted = substitution.substituted(trace.with_comparisons(trace.gradient(i)));
   if (substitution.reasons().empty()) return steps;
   steps.push_back({substituted, substitution.reasons()});
   rules.known_sums = false;
@@ -81,27 +110,36 @@ std::vector<Environment> certifying_points(const Trace& trace) {
 
 std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
                               const std::vector<Environment>& points) {
-  std::vector<Stage> forms{{trace.gradient(i), {}}};
+  const Expr given = trace.with_comparisons(trace.gradient(i));
+  std::vector<Stage> forms{{given, {}}};
   // Simple rules first; others only where they give something shorter.
-  constexpr Rules attempts[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+  constexpr Rules attempts[] = {{},
+                                {.multiplied_out = false},
+                                {.substitute_passing = true},
+                                {.multiplied_out = false, .substitute_passing = true},
+                                {.slopes_written_out = true},
+                                {.substitute_gradients = true},
+                                {.substitute_gradients = true, .slopes_written_out = true}};
   for (const Rules& rules : attempts) {
     const bool first = &rules == &attempts[0];
     Algebra algebra(trace, rules);
-    const Expr simpler = algebra.simplify(trace.gradient(i));
-    const int before = size_of(forms.back().expression), after = size_of(simpler);
+    const Expr simpler = algebra.simplify(given, i);
+    const int before = cost_of(forms.back().expression, trace), after = cost_of(simpler, trace);
     // The first form may be longer than what the rule's own notation hides; one that needs no
     // other gradient is worth two symbols. Rules for tangents hide little.
-    const int longest_first = (trace.is_forward() ? 1 : 2) * before + 8;
+    const int longest_first = (trace.is_forward() ? 1 : 2) * before + 6;
     const bool independent =
-        !trace.node(i).is_leaf() && !needs_others(simpler) && needs_others(forms.back().expression);
+        (!trace.node(i).is_leaf() || saves_lines(forms.back().expression, trace)) &&
+        !needs_others(simpler) && needs_others(forms.back().expression);
     if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) continue;
+    if (rules.substitute_passing && size_of(simpler) > largest_with_passing) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
-    if (!certified(trace.gradient(i), simpler, trace, points)) continue;
+    if (!certified(given, simpler, trace, points)) continue;
     std::vector<Reason> reasons = algebra.reasons();
     for (Stage& step : steps_between(trace, i, rules, simpler)) {
       const bool is_new = key_of(step.expression) != key_of(forms.back().expression) &&
                           size_of(step.expression) <= largest_step;
-      if (!is_new || !certified(trace.gradient(i), step.expression, trace, points)) continue;
+      if (!is_new || !certified(given, step.expression, trace, points)) continue;
       for (const Reason& said : step.reasons) std::erase(reasons, said);
       forms.push_back(std::move(step));
     }

@@ -75,6 +75,21 @@ class Unicode final : public Style {
   std::string raised(const std::string& base, const std::string& above) const override {
     return base + (above == "ᵀ" || above == "²" ? above : "^" + above);
   }
+  std::string sum_over(char letter, int first, int last) const override {
+    const auto digits = [](int number, std::string_view digits) {
+      std::string text;
+      // The digits have two bytes or three each.
+      for (const char digit : fmt::format("{}", std::abs(number))) {
+        std::size_t at = 0;
+        for (int k = digit - '0'; k > 0; --k) at += length(digits, at);
+        text += digits.substr(at, length(digits, at));
+      }
+      return text;
+    };
+    return fmt::format("Σ{}₌{}{}{}{} ", letter == 't' ? "ₜ" : "ₖ", first < 0 ? "₋" : "",
+                       digits(first, "₀₁₂₃₄₅₆₇₈₉"), last < 0 ? "⁻" : "",
+                       digits(last, "⁰¹²³⁴⁵⁶⁷⁸⁹"));
+  }
 
  private:
   std::string in_brackets(const std::vector<Position>& positions) const {
@@ -82,6 +97,10 @@ class Unicode final : public Style {
     for (const Position& each : positions)
       texts.push_back(each.element.empty() ? position(each.plain) : each.element);
     return "[" + detail::joined(texts, ", ") + "]";
+  }
+  // Of the character at a place in UTF-8.
+  static std::size_t length(std::string_view text, std::size_t at) {
+    return (text[at] & 0xE0) == 0xC0 ? 2 : 3;
   }
 };
 
@@ -147,6 +166,9 @@ class Latex final : public Style {
   std::string raised(const std::string& base, const std::string& above) const override {
     const std::string exponent = above == "ᵀ" ? "\\top" : above == "²" ? "2" : above;
     return "{" + base + "}^{" + exponent + "}";
+  }
+  std::string sum_over(char letter, int first, int last) const override {
+    return fmt::format("\\sum_{{{}={}}}^{{{}}} ", letter, first, last);
   }
 
  private:
@@ -260,6 +282,12 @@ class MathMl final : public Style {
                                  : above == "²" ? "<mn>2</mn>"
                                                 : "<mrow>" + above + "</mrow>";
     return "<msup><mrow>" + base + "</mrow>" + exponent + "</msup>";
+  }
+  std::string sum_over(char letter, int first, int last) const override {
+    return fmt::format(
+        "<munderover><mo>∑</mo><mrow><mi>{}</mi><mo>=</mo><mn>{}</mn></mrow><mn>{}</mn>"
+        "</munderover>",
+        letter, first, last);
   }
 };
 

@@ -13,181 +13,112 @@
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/notation_reader.hpp>
+#include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/style.hpp>
+#include <chainrule/graph/derivation/sum_text.hpp>
 
 namespace chainrule::derivation {
 
 namespace {
 
-// How strongly something holds together: what stands in a tighter place needs parentheses.
-enum Strength { sum = 1, product, matrix_product, prefix, power, atom };
-
-struct Written {
-  std::string text;
-  Strength strength;
-  bool single;            // one letter, or in parentheses: it may be raised as it stands
-  bool negation = false;  // −y, which may begin a product as it stands
-};
-
-struct Sign {
-  std::string_view text;
-  Strength strength;
-  bool right_is_tighter;  // a − (b − c), a ⊘ (b ⊘ c)
-};
-constexpr Sign signs[] = {{" + ", sum, false},     {" − ", sum, true},
-                          {" ⊗ ", product, false}, {" ⊘ ", product, true},
-                          {" / ", product, true},  {"·", matrix_product, false}};
-constexpr std::string_view prefixes[] = {"−", "√", "Σ", "log ", "¬"};
-
-const Sign* sign_at(std::string_view rest) {
-  for (const Sign& sign : signs)
-    if (rest.starts_with(sign.text)) return &sign;
-  return nullptr;
+// The vector that stands here as a column or a row; null where it is none.
+const Expr* vector_in(const Expr& e) {
+  const bool is_line = e->shape.rank() == 2 && (e->shape[0] == 1 || e->shape[1] == 1);
+  const bool is_vector = is_line && e->is(Role::Kind::reshape) && e->operands[0]->shape.rank() == 1;
+  return is_vector ? &e->operands[0] : nullptr;
 }
 
-bool is_single_letter(std::string_view text) { return detail::width_of(text) == 1; }
-
-// The notation of an op with its operands in it, read from left to right.
-class Reader {
+// A product of a matrix or a vector with a vector, as books write it: without the axes of extent 1
+// that the operation wants.
+class VectorProduct {
  public:
-  Reader(std::string_view notation, const std::vector<Written>& operands, const Style& style)
-      : rest_(notation), operands_(operands), style_(style) {}
+  VectorProduct(const WrittenParts& done, const Style& style) : done_(done), style_(style) {}
 
-  Written read() {
-    int depth = 0;
-    while (!rest_.empty()) {
-      if (const Sign* sign = sign_at(rest_)) {
-        if (depth == 0) strength_ = std::min(strength_, sign->strength);
-        need_ = sign->right_is_tighter ? static_cast<Strength>(sign->strength + 1) : sign->strength;
-        literal_ += sign->text;
-        rest_.remove_prefix(sign->text.size());
-        continue;
-      }
-      if (rest_[0] == '{') {
-        operand(depth);
-        continue;
-      }
-      if (rest_[0] == '(' || rest_[0] == '[') ++depth;
-      if (rest_[0] == ')' || rest_[0] == ']') --depth;
-      if (rest_[0] == '(' || rest_[0] == '[' || rest_[0] == ',') need_ = sum;
-      for (const std::string_view sign : prefixes)
-        if (rest_.starts_with(sign)) {
-          need_ = sign == "−" ? product : power;
-          if (depth == 0) strength_ = std::min(strength_, sign == "−" ? sum : prefix);
-        }
-      literal_ += rest_[0];
-      rest_.remove_prefix(1);
-    }
-    flush();
-    return {std::move(out_), strength_, false};
+  /// Nothing where `e` is none.
+  std::optional<Written> write(const Expression& e) const {
+    const Expr* product = e.operands.empty() ? nullptr : &e.operands[0];
+    if (product && e.is(Role::Kind::reshape) && e.shape.rank() <= 1) return to_vector(**product);
+    if (e.is(Role::Kind::matrix_product)) return outer(e, e.role());
+    if (e.is(Role::Kind::product)) return outer(e, Role(Role::Kind::product));
+    return std::nullopt;
   }
 
  private:
-  const Written& take() {
-    const auto [k, length] = operand_mark(rest_);
-    rest_.remove_prefix(length);
-    static const Written missing{"?", atom, true};  // a notation with more operands than there are
-    return k < operands_.size() ? operands_[k] : missing;
+  // A·v, Aᵀ·v, uᵀ·v
+  std::optional<Written> to_vector(const Expression& product) const {
+    if (!product.is(Role::Kind::matrix_product)) return std::nullopt;
+    const Role role = product.role();
+    const Expr &a = product.operands[0], &b = product.operands[1];
+    const Expr* row = product.shape[0] == 1 ? vector_in(a) : nullptr;
+    const Expr* column = product.shape[1] == 1 ? vector_in(b) : nullptr;
+    if (row && column) return read("{0}ᵀ·{1}", *row, *column);
+    if (column) return read(role.transposed[0] ? "{0}ᵀ·{1}" : "{0}·{1}", a, *column);
+    if (row) return read(role.transposed[1] ? "{0}·{1}" : "{0}ᵀ·{1}", b, *row);
+    return std::nullopt;
   }
 
-  void operand(int depth) {
-    const Written& operand = take();
-    Strength need = need_;
-    if (const Sign* sign = sign_at(rest_)) need = std::max(need, sign->strength);
-    std::string above;
-    for (const std::string_view suffix : {std::string_view("ᵀ"), std::string_view("²")})
-      if (rest_.starts_with(suffix)) {
-        above = suffix;
-        rest_.remove_prefix(suffix.size());
-      }
-    if (rest_.starts_with("^{")) {
-      rest_.remove_prefix(1);
-      above = take().text;
-    }
-    if (!above.empty() || rest_.starts_with("[")) {
-      need = atom;
-      if (depth == 0) strength_ = std::min(strength_, power);
-    }
-    // −y ⊘ p is (−y) ⊘ p.
-    const bool begins = out_.empty() && literal_.empty() && need == product && operand.negation;
-    if (begins && depth == 0) strength_ = std::min(strength_, sum);
-    // (h2)ᵀ, but xᵀ.
-    const bool parentheses =
-        (operand.strength < need && !begins) || (!above.empty() && !operand.single);
-    // Σ(a ⊗ b), but Σ a.
-    if (parentheses && need_ == power && literal_.ends_with(' ')) literal_.pop_back();
-    flush();
-    const std::string base = parentheses ? style_.parenthesized(operand.text) : operand.text;
-    out_ += above.empty() ? base : style_.raised(base, above);
+  // u·vᵀ, also where a column and a row are multiplied element by element
+  std::optional<Written> outer(const Expression& e, const Role& role) const {
+    const auto column_and_row = [&](std::size_t k) -> std::optional<Written> {
+      const Expr &a = e.operands[k], &b = e.operands[1 - k];
+      if (e.shape.rank() != 2 || a->shape.rank() != 2 || e.shape[0] == 1 || e.shape[1] == 1)
+        return std::nullopt;
+      const bool is_column = a->shape[role.transposed[0] ? 0 : 1] == 1;
+      const Expr* u = is_column ? vector_in(a) : nullptr;
+      const bool is_vector = b->shape.rank() == 1;  // which stands as a row beside a column
+      const Expr* v = is_vector ? &b : vector_in(b);
+      const bool is_row = is_vector || b->shape[role.transposed[1] ? 1 : 0] == 1;
+      if (!u || !v || !is_row) return std::nullopt;
+      return read("{0}·{1}ᵀ", *u, *v);
+    };
+    std::optional<Written> written = column_and_row(0);
+    return written || role.is(Role::Kind::matrix_product) ? written : column_and_row(1);
   }
 
-  void flush() {
-    if (!literal_.empty()) out_ += style_.literal(literal_);
-    literal_.clear();
+  Written read(std::string_view notation, const Expr& a, const Expr& b) const {
+    return derivation::read(notation, {done_.at(a.get()), done_.at(b.get())}, style_);
   }
 
-  std::string_view rest_;
-  const std::vector<Written>& operands_;
+  const WrittenParts& done_;
   const Style& style_;
-  std::string out_, literal_;
-  Strength strength_ = atom;
-  Strength need_ = sum;  // of an operand that comes now
 };
 
-Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style) {
-  Written written = Reader(notation, operands, style).read();
-  written.negation = notation == "−{0}" && operands[0].strength >= product;
-  return written;
-}
-
-Written number(double x, const Style& style) {
-  return {style.number(digits_of(x, 6)), std::signbit(x) ? sum : atom, false};
-}
-
-// A factor that is a number: 2 x, x / 32.
-Written scaled(double factor, const Written& x, const Style& style) {
-  const double inverse = 1 / factor;
-  if (factor == 1) return x;
-  if (factor == -1) return read("−{0}", {x}, style);
-  if (std::abs(factor) < 1 && std::abs(inverse - std::round(inverse)) < 1e-9 * inverse)
-    return read("{0} / {1}", {x, number(std::round(inverse), style)}, style);
-  const std::string space = style.literal(" ");
-  const bool parentheses = x.strength < product;
-  return {style.number(digits_of(factor, 6)) + space +
-              (parentheses ? style.parenthesized(x.text) : x.text),
-          factor < 0 ? sum : product, false};
-}
-
-// The number that all elements are, through what only moves elements or turns the sign: −1 of
-// expand(−1).
-std::optional<double> number_in(const Expression& e) {
-  const Expression* at = &e;
-  double sign = 1;
-  while (at->kind == Expression::Kind::operation) {
-    const Role role = at->role();
-    const bool negates = role.is(Role::Kind::negation);
-    const bool moves = role.is(Role::Kind::copy) || role.is(Role::Kind::reshape) ||
-                       role.is(Role::Kind::permutation);
-    if (!negates && !moves) return std::nullopt;
-    if (negates) sign = -sign;
-    at = at->operands[0].get();
-  }
-  return at->kind == Expression::Kind::number ? std::optional(sign * at->number) : std::nullopt;
+// λ, √d, N C: a scalar with a name, or a little more.
+bool is_scalar_symbol(const Expression& e, int depth = 0) {
+  if (e.shape.rank() != 0) return false;
+  if (e.is_symbol() || e.kind == Expression::Kind::number) return true;
+  constexpr int most_depth = 2;
+  const bool is_small = e.operands.size() == 1 || e.is(Role::Kind::product);
+  return depth < most_depth && is_small &&
+         std::ranges::all_of(
+             e.operands,
+             [&](const Expr& part) { return part && is_scalar_symbol(*part, depth + 1); });
 }
 
 Written write(const Expression& e, const std::vector<Written>& operands, const Style& style) {
-  if (const auto known = number_in(e)) return number(*known, style);
+  if (const auto known = number_in(e)) return number_text(*known, style);
   // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
   if (e.is(Role::Kind::conversion)) {
     const Op* inside = e.operands[0]->op();
     if (inside && !inside->differentiable()) return read("[{0}]", operands, style);
     return operands[0];
   }
+  if (e.is(Role::Kind::selection)) {
+    const auto yes = number_in(*e.operands[1]), no = number_in(*e.operands[2]);
+    if (yes == 1.0 && no == 0.0) return read("[{0}]", operands, style);
+    if (yes == 0.0 && no == 1.0) return read("(1 − [{0}])", operands, style);
+  }
   const bool is_mul = e.is(Role::Kind::product), is_div = e.is(Role::Kind::quotient);
   if (is_mul || is_div) {
     const auto first = number_in(*e.operands[0]), second = number_in(*e.operands[1]);
-    if (second) return scaled(is_mul ? *second : 1 / *second, operands[0], style);
-    if (is_mul && first) return scaled(*first, operands[1], style);
+    if (second) return scaled_text(is_mul ? *second : 1 / *second, operands[0], style);
+    if (is_mul && first) return scaled_text(*first, operands[1], style);
+    // λ w, x / τ, x / √d
+    const auto is_scalar = [&](std::size_t k) { return is_scalar_symbol(*e.operands[k]); };
+    if (is_div && is_scalar(1)) return read("{0} / {1}", operands, style);
+    for (std::size_t k = 0; is_mul && k < 2; ++k)
+      if (is_scalar(k)) return beside_text(operands[k], operands[1 - k], style);
   }
   return read(e.kind == Expression::Kind::slope ? slope_notation(*e.application) : e.written(),
               operands, style);
@@ -214,36 +145,59 @@ std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
   return shown;
 }
 
+// The sums that are not a part of another one.
+std::unordered_set<const Expression*> whole_sums(const Expr& expression) {
+  const auto is_sum = [](const Expression& e) {
+    return e.is(Role::Kind::sum) || e.is(Role::Kind::difference);
+  };
+  std::unordered_set<const Expression*> sums;
+  visit_parts(expression, [&](const Expr& part) {
+    if (!is_sum(*part)) return;
+    sums.insert(part.get());
+    for (const Expr& operand : part->operands)
+      if (operand->shape == part->shape) sums.erase(operand.get());
+  });
+  return sums;
+}
+
 }  // namespace
 
 std::string text_of(const Expr& expression, const Names& names, Format format, Mark derivative) {
+  return written_of(expression, names, format, derivative).text;
+}
+
+Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative) {
   const Style& style = style_of(format);
-  std::unordered_map<const Expression*, Written> done;
+  WrittenParts done;
   const std::unordered_set<const Expression*> shown = shown_parts(expression);
+  const std::unordered_set<const Expression*> sums = whole_sums(expression);
   visit_parts(expression, [&](const Expr& part) {
     using Kind = Expression::Kind;
-    Written written{"", atom, false};
+    Written written;
     if (!shown.contains(part.get())) {
       done.emplace(part.get(), std::move(written));
       return;
     }
     if (part->kind == Kind::number) {
-      written = number(part->number, style);
+      written = part->name.empty() ? number_text(part->number, style)
+                                   : Written{style.symbol(part->name), Strength::atom, true};
     } else if (part->kind == Kind::operation || part->kind == Kind::slope) {
       std::vector<Written> operands;
       for (const Expr& operand : part->operands)
-        operands.push_back(operand ? done.at(operand.get())
-                                   : Written{style.symbol("none"), atom, false});
-      written = write(*part, operands, style);
+        operands.push_back(operand ? done.at(operand.get()) : Written{style.symbol("none")});
+      std::optional<Written> special = VectorProduct(done, style).write(*part);
+      if (sums.contains(part.get()))
+        special = sum_over_steps(*part, done, names, format, derivative);
+      written = special ? *special : write(*part, operands, style);
     } else {
       const std::string name = names(*part);
       const Mark mark = part->kind == Kind::gradient ? derivative : Mark::none;
-      written = {style.symbol(name, mark), atom,
-                 mark != Mark::gradient && (format != Format::unicode || is_single_letter(name))};
+      const bool is_letter = format != Format::unicode || detail::width_of(name) == 1;
+      written = {style.symbol(name, mark), Strength::atom, mark != Mark::gradient && is_letter};
     }
     done.emplace(part.get(), std::move(written));
   });
-  return done.at(expression.get()).text;
+  return done.at(expression.get());
 }
 
 }  // namespace chainrule::derivation

@@ -12,6 +12,8 @@ namespace {
 
 // A formula of more symbols and operations gets parts with names.
 constexpr int largest_without_name = 40;
+// The gradient of a result without a name that one formula needs passes up to this size.
+constexpr int largest_passing = 30;
 
 // Whether a formula is a symbol, but for a factor 1 and for where it is broadcast: it needs no name
 // of its own.
@@ -102,7 +104,22 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
     passed_.push_back(i);
   }
   name_shared();
+  complete(caller, where);
+}
+
+// What is known when all formulas are.
+void Trace::complete(const char* caller, const Where& where) {
+  gradient_uses_.resize(size());
+  for (std::uint32_t i = 0; i < size(); ++i)
+    if (named_[i] && gradients_[i])
+      visit_parts(gradients_[i], [&](const Expr& part) {
+        if (part->kind == Expression::Kind::gradient && part->node != i)
+          ++gradient_uses_[part->node];
+      });
   environment_ = at(recorded_values());
+  extents_ = extents_of(traversal_, caller, where);
+  divided_by_.resize(size());
+  if (!extents_.empty()) find_means();
 }
 
 std::vector<Tensor> Trace::recorded_values() const {
@@ -147,6 +164,62 @@ void Trace::name_shared() {
     symbols[formula.get()] = gradient_expression(i, formula->shape);
     named_[i] = true;
   }
+}
+
+std::uint32_t Trace::first_of(std::uint32_t i) const {
+  if (first_.empty()) {
+    std::unordered_map<std::string, std::uint32_t> seen;
+    for (std::uint32_t at = 0; at < size(); ++at) {
+      first_.push_back(at);
+      if (!forward_[at] || !node(at).name().empty()) continue;
+      // In terms of those that were found so far.
+      std::vector<Expr> operands = forward_[at]->operands;
+      for (Expr& operand : operands)
+        if (operand && operand->kind == Expression::Kind::tensor &&
+            first_[operand->node] != operand->node)
+          operand = tensor_expression(first_[operand->node], operand->shape);
+      const Expr formula = operation_expression(forward_[at]->application, std::move(operands),
+                                                forward_[at]->shape, forward_[at]->output);
+      first_[at] = seen.try_emplace(key_of(formula), at).first->second;
+    }
+  }
+  return first_[i];
+}
+
+bool Trace::is_scaled_symbol(std::uint32_t i) const {
+  int symbols = 0;
+  bool scales = true;
+  visit_parts(gradients_[i], [&](const Expr& part) {
+    if (part->kind == Expression::Kind::number) return;
+    const Role role = part->role();
+    symbols += part->is_symbol() ? 1 : 0;
+    scales = scales &&
+             (part->is_symbol() || role.is(Role::Kind::product) || role.is(Role::Kind::quotient) ||
+              role.is(Role::Kind::negation) || role.is(Role::Kind::copy));
+    if (part->kind == Expression::Kind::tensor) scales = scales && !is_sum_of_names(part->node);
+  });
+  return scales && symbols <= 1;
+}
+
+// Whether a result without a name is a sum of results with names, which formulas show in its place.
+bool Trace::is_sum_of_names(std::uint32_t i, int depth) const {
+  constexpr int most_depth = 4;
+  const Expr& formula = forward_[i];
+  if (!formula || !node(i).name().empty() || depth == most_depth) return false;
+  const auto is_shown = [&](const Expr& operand) {
+    return !operand || operand->kind != Expression::Kind::tensor || !forward_[operand->node] ||
+           !node(operand->node).name().empty() || is_sum_of_names(operand->node, depth + 1);
+  };
+  const bool is_sum = formula->is(Role::Kind::sum) || formula->is(Role::Kind::difference) ||
+                      formula->is(Role::Kind::product);
+  return is_sum && std::ranges::all_of(formula->operands, is_shown);
+}
+
+bool Trace::is_passing(std::uint32_t i) const {
+  if (is_forward() || !named_[i] || !gradients_[i] || node(i).is_leaf() || !node(i).name().empty())
+    return false;
+  return is_scaled_symbol(i) ||
+         (gradient_uses_[i] == 1 && size_of(gradients_[i]) <= largest_passing);
 }
 
 Environment Trace::at(std::vector<Tensor> tensors, const Replay::Adjust& adjust) const {

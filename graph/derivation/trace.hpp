@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <chainrule/core/observer.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/extents.hpp>
 #include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/replay.hpp>
 #include <chainrule/graph/traversal.hpp>
@@ -55,9 +57,29 @@ class Trace {
   std::uint32_t find(const Tensor& tensor) const { return find(tensor.node()); }
   std::uint32_t find(const Node* node) const;
 
-  /// A constant that a program made from named data without recording it, in terms of that: y
-  /// again, or 1 − y. Null for others.
+  /// A constant that a program made without recording it, in terms of what it was made from: of
+  /// named data y, −y or 1 − y; a mask as the comparison of tensors close to where it is used, with
+  /// each other or with a number there, that it is at the recorded point. Null for others.
   Expr in_named_data(const Expr& constant) const;
+  /// An expression with the comparisons in the places of its masks.
+  Expr with_comparisons(const Expr& expression) const;
+  /// The first of the results without names that the same operation gave for the same operands; i
+  /// itself where there is no other.
+  std::uint32_t first_of(std::uint32_t i) const;
+  /// Whether others refer to the gradient of node i by name, though the node has none, and its
+  /// formula would serve a reader as well: it is one symbol with numbers, or only one other needs
+  /// it.
+  bool is_passing(std::uint32_t i) const;
+  /// Whether it is one symbol with numbers, of what is not shown by a sum itself.
+  bool is_scaled_symbol(std::uint32_t i) const;
+  /// How many formulas of gradients with a name show that of node i.
+  int uses_of_gradient(std::uint32_t i) const { return gradient_uses_[i]; }
+
+  /// The axes that have names.
+  const std::vector<Extent>& extents() const noexcept { return extents_; }
+  /// The extents that the gradient of node i is divided by because the loss is a mean over them,
+  /// on every way from it to the loss.
+  const std::vector<Extent>& divided_by(std::uint32_t i) const { return divided_by_[i]; }
 
   /// The recorded point: the tensors' values, and the gradients by the formulas.
   const Environment& environment() const noexcept { return environment_; }
@@ -80,15 +102,26 @@ class Trace {
   class Watcher;
   void name_shared();
   Expr find_named_data(const Expr& constant) const;
+  Expr find_comparison(const Expr& mask) const;
+  int size_when_shown(std::uint32_t i) const;
+  std::unordered_set<std::uint32_t> relatives_of(std::uint32_t i) const;
+  bool is_sum_of_names(std::uint32_t i, int depth = 0) const;
+  void complete(const char* caller, const Where& where);
+  void find_means();
+  double averaged(std::uint32_t i) const;
   Traversal traversal_;
   Replay replay_;
   std::unordered_map<const Node*, std::uint32_t> places_;
   std::vector<Expr> forward_;
   std::vector<Expr> gradients_;
   std::vector<bool> named_;
+  std::vector<Extent> extents_;
+  std::vector<std::vector<Extent>> divided_by_;
+  std::vector<int> gradient_uses_;     // formulas that show the gradient
   std::vector<std::uint32_t> passed_;  // nodes in the order of the sweep
   std::vector<Tensor> seeds_;          // the tangents of inputs, by node
   Environment environment_;
+  mutable std::vector<std::uint32_t> first_;  // empty before first_of() was asked
   // By value, with the constant, so that no other gets its place in memory.
   mutable std::unordered_map<const Value*, std::pair<Expr, Expr>> in_named_data_;
 };

@@ -1,12 +1,21 @@
+#include <algorithm>
+#include <numeric>
+
+#include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 
 namespace chainrule::derivation {
 
 Expr Trace::in_named_data(const Expr& constant) const {
   const auto [known, added] = in_named_data_.try_emplace(constant->value.value_ref().get());
-  if (added) known->second = {constant, find_named_data(constant)};
+  if (added)
+    known->second = {constant, constant->value.dtype() == boolean ? find_comparison(constant)
+                                                                  : find_named_data(constant)};
   return known->second.second;
 }
 
@@ -23,12 +32,162 @@ Expr Trace::find_named_data(const Expr& constant) const {
     const Tensor& data = replay_.value(i);
     const Expr symbol = tensor_expression(i, data.shape());
     if (is(data)) return symbol;
-    if (!is(1 - data)) continue;
+    const bool negative = is(-data);
+    if (!negative && !is(1 - data)) continue;
     Builder builder(environment_);
     const Tensor y = builder.value(symbol);
-    return builder.build([&] { return 1 - y; });
+    return builder.build([&] { return negative ? -y : 1 - y; });
   }
   return nullptr;
+}
+
+namespace {
+
+// A comparison is looked for among what the operation that uses the mask was computed from, up to
+// so many operations back.
+constexpr int most_levels = 4;
+constexpr std::size_t most_nearby = 64, fewest_elements = 8;
+
+// What a mask may have been made from, the closest first: tensors, and the numbers beside them.
+struct Nearby {
+  std::vector<std::uint32_t> tensors;
+  std::vector<double> numbers{0};
+};
+
+using Comparison = Tensor (*)(const Tensor&, const Tensor&);
+constexpr Comparison comparisons[] = {
+    [](const Tensor& a, const Tensor& b) { return a > b; },
+    [](const Tensor& a, const Tensor& b) { return a <= b; },
+    [](const Tensor& a, const Tensor& b) { return a >= b; },
+    [](const Tensor& a, const Tensor& b) { return a < b; },
+};
+
+}  // namespace
+
+Expr Trace::find_comparison(const Expr& mask) const {
+  const NoGrad guard;
+  const std::vector<double> mine = numbers(mask->value);
+  // Few elements tell as little as what holds everywhere, or nowhere.
+  if (mine.size() < fewest_elements) return nullptr;
+  const double held = std::accumulate(mine.begin(), mine.end(), 0.0);
+  if (held == 0 || held == static_cast<double>(mine.size())) return nullptr;
+  Nearby nearby;
+  const auto add_operands = [&](const Expr& operation) {
+    for (const Expr& operand : operation->operands) {
+      if (!operand) continue;
+      if (operand->kind == Expression::Kind::number &&
+          std::ranges::find(nearby.numbers, operand->number) == nearby.numbers.end()) {
+        nearby.numbers.push_back(operand->number);
+        nearby.numbers.push_back(-operand->number);
+      }
+      if (operand->kind == Expression::Kind::tensor && nearby.tensors.size() < most_nearby &&
+          std::ranges::find(nearby.tensors, operand->node) == nearby.tensors.end())
+        nearby.tensors.push_back(operand->node);
+    }
+  };
+  const auto is_mask = [&](const Expr& operand) {
+    return operand && operand->kind == Expression::Kind::constant &&
+           operand->value.value_ref() == mask->value.value_ref();
+  };
+  for (const Expr& operation : forward_)
+    if (operation && std::ranges::any_of(operation->operands, is_mask)) add_operands(operation);
+  for (int level = 0; level < most_levels; ++level) {
+    const std::vector<std::uint32_t> known = nearby.tensors;
+    for (const std::uint32_t i : known)
+      if (forward_[i]) add_operands(forward_[i]);
+  }
+  const auto found = [&](Comparison compare, const Tensor& a, const Tensor& b) {
+    const Tensor result = compare(a, b);
+    return result.shape() == mask->shape && numbers(result) == mine;
+  };
+  const auto built = [&](Comparison compare, std::uint32_t a, const Expr& b) {
+    Builder builder(environment_);
+    const Tensor x = builder.value(tensor_expression(a, replay_.value(a).shape()));
+    const Tensor y = builder.value(b);
+    return builder.build([&] { return compare(x, y); });
+  };
+  const auto value = [&](std::uint32_t i) { return to(replay_.value(i), f64); };
+  std::erase_if(nearby.tensors, [&](std::uint32_t i) {
+    return !is_floating(replay_.value(i).dtype()) || replay_.value(i).shape() != mask->shape;
+  });
+  // The simplest one, unless others fit that have nothing to do with it.
+  std::ranges::stable_sort(nearby.tensors, {}, [&](std::uint32_t i) { return size_when_shown(i); });
+  Expr simplest;
+  std::unordered_set<std::uint32_t> related;
+  const auto take = [&](Comparison compare, std::uint32_t a, const Expr& b) {
+    if (simplest) return related.contains(a);
+    simplest = built(compare, a, b);
+    related = relatives_of(a);
+    return true;
+  };
+  for (const std::uint32_t i : nearby.tensors) {
+    const bool was_found = simplest != nullptr;
+    for (const Comparison compare : comparisons) {
+      std::vector<double> bounds;
+      for (const double number : nearby.numbers)
+        if (found(compare, value(i), full({}, number, f64))) bounds.push_back(number);
+      if (bounds.empty()) continue;
+      // Between 0 and another bound 0 is the likelier; of others nobody can tell which it was.
+      if (!simplest && bounds.size() > 1 && bounds[0] != 0) return nullptr;
+      if (!take(compare, i, number_expression(bounds[0], {}))) return nullptr;
+      if (!was_found) break;
+    }
+  }
+  for (const std::uint32_t i : nearby.tensors)
+    for (const std::uint32_t j : nearby.tensors)
+      for (const Comparison compare : comparisons)
+        if (i < j && found(compare, value(i), value(j)) &&
+            !take(compare, i, tensor_expression(j, mask->shape)))
+          return nullptr;
+  return simplest;
+}
+
+// How many symbols and operations a formula shows for a tensor.
+int Trace::size_when_shown(std::uint32_t i) const {
+  constexpr int most_depth = 4;
+  const auto size = [&](const auto& self, std::uint32_t at, int depth) -> int {
+    if (!node(at).name().empty() || !forward_[at] || depth == most_depth) return 1;
+    int sum = 1;
+    for (const Expr& operand : forward_[at]->operands)
+      if (operand)
+        sum += operand->kind == Expression::Kind::tensor ? self(self, operand->node, depth + 1) : 1;
+    return sum;
+  };
+  return size(size, i, 0);
+}
+
+// It, what it was computed from, and what was computed from it.
+std::unordered_set<std::uint32_t> Trace::relatives_of(std::uint32_t i) const {
+  const auto is_related = [&](const std::unordered_set<std::uint32_t>& set, std::uint32_t at) {
+    return forward_[at] && std::ranges::any_of(forward_[at]->operands, [&](const Expr& operand) {
+             return operand && operand->kind == Expression::Kind::tensor &&
+                    set.contains(operand->node);
+           });
+  };
+  std::unordered_set<std::uint32_t> below{i}, above{i};
+  for (std::uint32_t at = i; at < size(); ++at)
+    if (is_related(below, at)) below.insert(at);
+  std::vector<std::uint32_t> to_do{i};
+  while (!to_do.empty()) {
+    const std::uint32_t at = to_do.back();
+    to_do.pop_back();
+    if (!forward_[at]) continue;
+    for (const Expr& operand : forward_[at]->operands)
+      if (operand && operand->kind == Expression::Kind::tensor &&
+          above.insert(operand->node).second)
+        to_do.push_back(operand->node);
+  }
+  above.merge(below);
+  return above;
+}
+
+Expr Trace::with_comparisons(const Expr& expression) const {
+  Replacements comparisons;
+  visit_parts(expression, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::constant || part->value.dtype() != boolean) return;
+    if (const Expr comparison = in_named_data(part)) comparisons.emplace(part.get(), comparison);
+  });
+  return comparisons.empty() ? expression : replaced(expression, comparisons);
 }
 
 }  // namespace chainrule::derivation

@@ -139,7 +139,7 @@ Trace::Trace(const Tensor& output, const Tangents& of, const char* caller, const
     throw GradError(fmt::format("{}: {} does not depend on the inputs", caller, describe(output)),
                     where);
   name_shared();
-  environment_ = at(recorded_values());
+  complete(caller, where);
 }
 
 Environment Trace::pushed(std::span<const Tensor> inputs, std::span<const Tensor> tangents) const {

@@ -1,0 +1,263 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+
+// What a person would see in a normal form: a result that has a name, a mean, a sigmoid, one
+// selection where several have the same condition.
+
+namespace chainrule::derivation {
+
+using Kind = Expression::Kind;
+
+namespace {
+
+// Whether a term has all factors of another one, each as a part of its power.
+bool contains(const Term& term, const Term& part) {
+  return std::ranges::all_of(part.factors, [&](const Factor& f) {
+    return std::ranges::any_of(term.factors, [&](const Factor& mine) {
+      return mine.key == f.key && mine.exponent * f.exponent > 0 &&
+             std::abs(mine.exponent) >= std::abs(f.exponent);
+    });
+  });
+}
+
+// where(c, x, y), which is x between bounds where c is |x| ≤ δ and y is δ sign(x).
+Tensor chosen_from(const Tensor& condition, const Tensor& x, const Tensor& y) {
+  const std::vector<double> outside = y.to_vector<double>();
+  const double bound = outside.empty() ? 0 : std::abs(outside[0]);
+  const auto is_bound = [&](double element) {
+    return std::abs(std::abs(element) - bound) <= 1e-12 * bound;
+  };
+  const Tensor chosen = where(condition, x, y);
+  if (bound == 0 || x.shape() != y.shape() || !std::ranges::all_of(outside, is_bound))
+    return chosen;
+  const Tensor clipped = clamp(x, -bound, bound);
+  return nearly_equal(clipped, chosen, 1e-12) ? clipped : chosen;
+}
+
+}  // namespace
+
+// A sum that is to be multiplied, as one factor, with what its terms have in common beside it. Its
+// sign does not depend on the order in which it was written.
+Polynomial Algebra::as_factor(const Polynomial& sum, const Shape& shape) {
+  if (sum.terms.size() < 2) return sum;
+  Polynomial rest = sum;
+  Term common = take_common(rest);
+  const auto key = [](const Term& term) {
+    std::vector<std::string> keys;
+    for (const Factor& factor : term.factors) keys.push_back(factor.key);
+    std::ranges::sort(keys);
+    return keys;
+  };
+  if (std::ranges::min_element(rest.terms, {}, key)->coefficient < 0) {
+    common.coefficient = -common.coefficient;
+    for (Term& term : rest.terms) term.coefficient = -term.coefficient;
+  }
+  return product({{common}}, atom(expression_of(rest, shape)));
+}
+
+// c ⊘ s is u where the graph has that.
+Polynomial Algebra::with_named_results(Polynomial sum) {
+  if (!named_products_) {
+    named_products_.emplace();
+    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+      const Expr& formula = trace_.forward(i);
+      if (!formula || trace_.node(i).name().empty() || formula->shape != trace_.node(i).shape())
+        continue;
+      if (!formula->is(Role::Kind::product) && !formula->is(Role::Kind::quotient)) continue;
+      const Polynomial product = polynomial(formula);
+      if (product.terms.size() != 1 || product.terms[0].factors.size() < 2) continue;
+      named_products_->push_back({product.terms[0], tensor_expression(i, formula->shape)});
+    }
+  }
+  for (Term& term : sum.terms)
+    for (const NamedProduct& named : *named_products_)
+      if (contains(term, named.factors)) {
+        divide(term, named.factors);
+        multiply_into(term, atom(named.result).terms[0].factors[0]);
+      }
+  return sum;
+}
+
+// Σ x / n over n elements is their mean.
+Polynomial Algebra::with_means(Polynomial sum) {
+  for (Term& term : sum.terms)
+    for (Factor& factor : term.factors) {
+      if (factor.exponent != 1 || !factor.base->is(Role::Kind::total)) continue;
+      const Shape &from = factor.base->operands[0]->shape, &to = factor.base->shape;
+      const double count = static_cast<double>(from.numel()) / static_cast<double>(to.numel());
+      // Where they are reduced but stay, their axes can be told by the shapes.
+      if (count < 2 || from.rank() != to.rank()) continue;
+      if (std::abs(std::abs(term.coefficient) * count - 1) > 1e-12) continue;
+      std::uint32_t axes = 0;
+      for (int axis = 0; axis < from.rank(); ++axis)
+        if (from[axis] != to[axis]) axes |= std::uint32_t{1} << axis;
+      Builder builder(trace_.environment());
+      const Tensor x = builder.value(factor.base->operands[0]);
+      const Expr mean =
+          builder.build([&] { return chainrule::mean(x, Axes::of_mask(axes), true); });
+      factor = atom(mean).terms[0].factors[0];
+      term.coefficient *= count;
+      break;
+    }
+  return sum;
+}
+
+// eᵃ ⊘ (1 + eᵃ) is σ(a).
+Polynomial Algebra::with_sigmoids(Polynomial sum) {
+  // What an operation without a name is.
+  const auto shown = [&](const Expr& e) -> const Expr& {
+    const bool is_unnamed = e->kind == Kind::tensor && trace_.node(e->node).name().empty();
+    return is_unnamed && trace_.forward(e->node) ? trace_.forward(e->node) : e;
+  };
+  for (Term& term : sum.terms) {
+    const auto is_exponential = [&](const Factor& f) {
+      return f.exponent == 1 && shown(f.base)->is(Role::Kind::exponential);
+    };
+    const auto e = std::ranges::find_if(term.factors, is_exponential);
+    if (e == term.factors.end()) continue;
+    const auto is_one_or_e = [&](const Term& t) {
+      return t.coefficient == 1 &&
+             (t.factors.empty() ||
+              (t.factors.size() == 1 && t.factors[0].key == e->key && t.factors[0].exponent == 1));
+    };
+    const auto is_denominator = [&](const Factor& f) {
+      if (f.exponent != -1) return false;
+      const Polynomial below = polynomial(f.base);
+      return below.terms.size() == 2 && std::ranges::all_of(below.terms, is_one_or_e);
+    };
+    const auto below = std::ranges::find_if(term.factors, is_denominator);
+    if (below == term.factors.end()) continue;
+    Builder builder(trace_.environment());
+    const Tensor a = builder.value(shown(e->base)->operands[0]);
+    const Expr sigmoid = builder.build([&] { return chainrule::sigmoid(a); });
+    divide(term, {1, {*e, {below->base, below->key, -1}}});
+    multiply_into(term, atom(sigmoid).terms[0].factors[0]);
+  }
+  return sum;
+}
+
+// 1 / N and 1 / √d in the places of their numbers: where a mean divides by N on every way to the
+// loss, and where only one extent has that root.
+Polynomial Algebra::with_extents(Polynomial sum, std::uint32_t of) {
+  if (trace_.extents().empty()) return sum;
+  const auto divide_by = [&](Term& term, const Expr& extent, double value) {
+    term.coefficient *= value;
+    Factor factor = atom(extent).terms[0].factors[0];
+    factor.exponent = -1;
+    multiply_into(term, factor);
+  };
+  const auto is_simple = [](double x) {
+    const double quarters = std::abs(x) * 4;
+    return std::round(quarters) > 0 && std::abs(quarters - std::round(quarters)) < 1e-9 * quarters;
+  };
+  for (Term& term : sum.terms) {
+    // What another gradient is divided by stands in its own formula.
+    bool has_gradient = false;
+    for (const Factor& factor : term.factors)
+      visit_parts(factor.base,
+                  [&](const Expr& part) { has_gradient |= part->kind == Kind::gradient; });
+    if (!has_gradient)
+      for (const Extent& extent : trace_.divided_by(of))
+        divide_by(term, extent_expression(extent.count, extent.name),
+                  static_cast<double>(extent.count));
+    if (is_simple(term.coefficient)) continue;
+    const Extent* root = nullptr;
+    int fitting = 0;
+    for (const Extent& extent : trace_.extents())
+      if (is_simple(term.coefficient * std::sqrt(static_cast<double>(extent.count)))) {
+        root = &extent;
+        ++fitting;
+      }
+    if (fitting != 1) continue;
+    Builder builder(trace_.environment());
+    const Tensor d = builder.value(extent_expression(root->count, root->name));
+    divide_by(term, builder.build([&] { return sqrt(d); }),
+              std::sqrt(static_cast<double>(root->count)));
+  }
+  return sum;
+}
+
+// −(a − b) ⊗ c is (b − a) ⊗ c.
+Polynomial Algebra::with_signs_inside(Polynomial sum) {
+  for (Term& term : sum.terms) {
+    if (term.coefficient >= 0) continue;
+    const auto is_difference = [](const Factor& f) {
+      return std::abs(f.exponent) == 1 && f.base->is(Role::Kind::difference);
+    };
+    const auto factor = std::ranges::find_if(term.factors, is_difference);
+    if (factor == term.factors.end()) continue;
+    Builder builder(trace_.environment());
+    const Tensor a = builder.value(factor->base->operands[0]);
+    const Tensor b = builder.value(factor->base->operands[1]);
+    const Expr turned = builder.build([&] { return b - a; });
+    *factor = {turned, key_of(turned), factor->exponent};
+    term.coefficient = -term.coefficient;
+  }
+  return sum;
+}
+
+// where(c, 0, a) ⊗ x + where(c, b, 0) ⊗ y is where(c, b ⊗ y, a ⊗ x), where that is shorter.
+Polynomial Algebra::with_selections_joined(const Polynomial& sum, const Shape& shape) {
+  const auto selection_in = [](const Term& term) -> const Expression* {
+    for (const Factor& factor : term.factors)
+      if (factor.exponent == 1 && factor.base->is(Role::Kind::selection)) return factor.base.get();
+    return nullptr;
+  };
+  Polynomial result;
+  std::vector<bool> done(sum.terms.size());
+  for (std::size_t i = 0; i < sum.terms.size(); ++i) {
+    if (done[i]) continue;
+    const Expression* first = selection_in(sum.terms[i]);
+    Polynomial holds, elsewhere;
+    std::vector<std::size_t> alike;
+    const std::string condition = first ? key_of(first->operands[0]) : "";
+    for (std::size_t j = i; first && j < sum.terms.size(); ++j) {
+      const Expression* selection = selection_in(sum.terms[j]);
+      if (done[j] || !selection || key_of(selection->operands[0]) != condition) continue;
+      Term rest = sum.terms[j];
+      std::erase_if(rest.factors, [&](const Factor& f) { return f.base.get() == selection; });
+      add_into(holds, product({{rest}}, polynomial(selection->operands[1])));
+      add_into(elsewhere, product({{rest}}, polynomial(selection->operands[2])));
+      alike.push_back(j);
+    }
+    if (alike.size() < 2) {
+      result.terms.push_back(sum.terms[i]);
+      continue;
+    }
+    for (const std::size_t j : alike) done[j] = true;
+    add_into(result, polynomial(joined(first->operands[0], holds, elsewhere, shape)));
+  }
+  return result;
+}
+
+Expr Algebra::joined(const Expr& condition, const Polynomial& where_it_holds,
+                     const Polynomial& elsewhere, const Shape& shape) {
+  // A number that both have in common stands in front.
+  Polynomial a = where_it_holds, b = elsewhere;
+  double common = 1;
+  if (a.terms.size() == 1) common = a.terms[0].coefficient;
+  for (Polynomial* side : {&a, &b})
+    for (Term& term : side->terms) term.coefficient /= common;
+  const Expr yes = expression_of(a, shape), no = expression_of(b, shape);
+  Builder builder(trace_.environment());
+  const Tensor mask = builder.value(condition);
+  const Tensor x = builder.value(yes), y = builder.value(no);
+  return builder.build([&] {
+    const Tensor chosen = chosen_from(mask, x, y);
+    return common == 1 ? chosen : chosen * common;
+  });
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,211 @@
+#include <chainrule/graph/derivation/notation_reader.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using enum Strength;
+using Open = Written::Open;
+
+struct Sign {
+  std::string_view text;
+  Strength strength;
+  bool right_is_tighter;  // a − (b − c), a ⊘ (b ⊘ c)
+};
+constexpr Sign signs[] = {
+    {" + ", sum, false},      {" − ", sum, true},       {" ⊗ ", product, false},
+    {" ⊘ ", product, true},   {" / ", product, true},   {"·", matrix_product, false},
+    {" > ", relation, false}, {" ≥ ", relation, false}, {" < ", relation, false},
+    {" ≤ ", relation, false}, {" = ", relation, false}, {" ≠ ", relation, false},
+    {" ∧ ", relation, false}, {" ∨ ", relation, false}};
+struct Prefix {
+  std::string_view text;
+  Strength needs, strength;
+  Open open;
+};
+constexpr Prefix prefixes[] = {{"−", product, sum, Open::no},
+                               {"√", power, prefix, Open::no},
+                               {"Σ", power, prefix, Open::linear},
+                               {"log ", power, prefix, Open::yes},
+                               {"¬", power, prefix, Open::no}};
+
+Strength tighter(Strength strength) {
+  return static_cast<Strength>(static_cast<int>(strength) + 1);
+}
+
+const Sign* sign_at(std::string_view rest) {
+  for (const Sign& sign : signs)
+    if (rest.starts_with(sign.text)) return &sign;
+  return nullptr;
+}
+
+std::size_t length_at(std::string_view text) {
+  std::size_t length = 1;
+  while (length < text.size() && (text[length] & 0xC0) == 0x80) ++length;
+  return length;
+}
+
+// How many bytes of a sign that is none of those above stand here: ∘, ★, mod, ∇². 0 for letters
+// that are not between spaces, digits, brackets, and what stands above or below others.
+std::size_t other_sign_at(std::string_view rest) {
+  const std::string_view first = rest.substr(0, length_at(rest));
+  constexpr std::string_view no_signs = "()[]{},._'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉∂";
+  if (rest.empty() || no_signs.find(first) != std::string_view::npos) return 0;
+  if (first[0] == ' ') {  // a word between two operands
+    const std::size_t end = rest.find(' ', 1);
+    const bool is_word = end != std::string_view::npos && end > 1 && detail::is_letter(rest[1]) &&
+                         rest.substr(end + 1).starts_with('{');
+    return is_word ? end + 1 : 0;
+  }
+  if ((first[0] & 0x80) == 0)
+    return detail::is_letter(first[0]) || detail::is_digit(first[0]) ? 0 : 1;
+  return first.size();
+}
+
+// The same behind spaces that are not a part of it.
+std::size_t other_sign_after_spaces(std::string_view rest) {
+  if (const std::size_t length = other_sign_at(rest)) return length;
+  std::size_t spaces = 0;
+  while (spaces < rest.size() && rest[spaces] == ' ') ++spaces;
+  const std::size_t length = spaces == 0 ? 0 : other_sign_at(rest.substr(spaces));
+  return length == 0 ? 0 : spaces + length;
+}
+
+// The notation of an op with its operands in it, read from left to right.
+class Reader {
+ public:
+  Reader(std::string_view notation, const std::vector<Written>& operands, const Style& style)
+      : rest_(notation), operands_(operands), style_(style) {}
+
+  Written read() {
+    int depth = 0;
+    while (!rest_.empty()) {
+      if (const Sign* sign = sign_at(rest_)) {
+        if (depth == 0) strength_ = std::min(strength_, sign->strength);
+        need_ = sign->right_is_tighter ? tighter(sign->strength) : sign->strength;
+        prefix_ = Open::no;
+        literal_ += sign->text;
+        open_ = Open::no;
+        rest_.remove_prefix(sign->text.size());
+        continue;
+      }
+      if (rest_[0] == '{') {
+        operand(depth);
+        continue;
+      }
+      if (rest_[0] == '(' || rest_[0] == '[') ++depth;
+      if (rest_[0] == ')' || rest_[0] == ']') --depth;
+      if (rest_[0] == '(' || rest_[0] == '[' || rest_[0] == ',') {
+        need_ = relation;
+        prefix_ = Open::no;
+      }
+      bool is_prefix = false;
+      for (const Prefix& sign : prefixes)
+        if (rest_.starts_with(sign.text)) {
+          is_prefix = true;
+          need_ = sign.needs;
+          prefix_ = sign.open;
+          if (depth == 0) strength_ = std::min(strength_, sign.strength);
+        }
+      const std::size_t length = std::max(length_at(rest_), is_prefix ? 0 : other_sign(depth));
+      literal_ += rest_.substr(0, length);
+      rest_.remove_prefix(length);
+      open_ = Open::no;
+    }
+    flush();
+    return {std::move(out_), strength_, false, false, open_};
+  }
+
+ private:
+  const Written& take() {
+    const auto [k, length] = operand_mark(rest_);
+    rest_.remove_prefix(length);
+    static const Written missing{"?"};  // a notation with more operands than there are
+    return k < operands_.size() ? operands_[k] : missing;
+  }
+
+  // A sign that is none of the known ones binds as · does between operands, else as √ does.
+  std::size_t other_sign(int depth) {
+    const std::size_t length = other_sign_after_spaces(rest_);
+    if (length == 0) return 0;
+    const bool follows = !out_.empty() || !literal_.empty();
+    const bool infix = follows && rest_.find('{') != std::string_view::npos;
+    need_ = infix ? tighter(matrix_product) : power;
+    prefix_ = Open::no;
+    if (depth == 0) strength_ = std::min(strength_, infix ? matrix_product : prefix);
+    return length;
+  }
+
+  void operand(int depth) {
+    const Written& operand = take();
+    Strength need = need_;
+    if (const Sign* sign = sign_at(rest_)) {
+      need = std::max(need, sign->strength);
+      // (Σ a) ⊗ b, (log a) / 2, but Σ a / 2.
+      const bool reaches =
+          operand.open == Open::yes || (operand.open == Open::linear && sign->text != " / ");
+      if (reaches && sign->strength > sum) need = atom;
+    } else if (other_sign_after_spaces(rest_) != 0) {
+      const bool infix = rest_.find('{') != std::string_view::npos;
+      need = std::max(need, infix ? tighter(matrix_product) : power);
+      if (operand.open != Open::no) need = atom;
+    }
+    std::string above;
+    for (const std::string_view suffix : {std::string_view("ᵀ"), std::string_view("²")})
+      if (rest_.starts_with(suffix)) {
+        above = suffix;
+        rest_.remove_prefix(suffix.size());
+      }
+    if (rest_.starts_with("^{")) {
+      rest_.remove_prefix(1);
+      above = take().text;
+    }
+    if (!above.empty() || rest_.starts_with("[")) {
+      need = atom;
+      if (depth == 0) strength_ = std::min(strength_, power);
+    }
+    // −y ⊘ p is (−y) ⊘ p.
+    const bool begins = out_.empty() && literal_.empty() && need == product && operand.negation;
+    if (begins && depth == 0) strength_ = std::min(strength_, sum);
+    // (h2)ᵀ, but xᵀ.
+    const bool parentheses =
+        (operand.strength < need && !begins) || (!above.empty() && !operand.single);
+    // Σ(a ⊗ b), but Σ a.
+    if (parentheses && need_ == power && literal_.ends_with(' ')) literal_.pop_back();
+    flush();
+    const std::string base = parentheses ? style_.parenthesized(operand.text) : operand.text;
+    out_ += above.empty() ? base : style_.raised(base, above);
+    open_ = parentheses || !above.empty() ? Open::no : std::max(prefix_, operand.open);
+  }
+
+  void flush() {
+    if (!literal_.empty()) out_ += style_.literal(literal_);
+    literal_.clear();
+  }
+
+  std::string_view rest_;
+  const std::vector<Written>& operands_;
+  const Style& style_;
+  std::string out_, literal_;
+  Strength strength_ = atom;
+  Strength need_ = relation;  // of an operand that comes now
+  Open prefix_ = Open::no;    // of what stands in front of it
+  Open open_ = Open::no;      // of what is written so far
+};
+
+}  // namespace
+
+Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style) {
+  Written written = Reader(notation, operands, style).read();
+  written.negation = notation == "−{0}" && operands[0].strength >= product;
+  return written;
+}
+
+}  // namespace chainrule::derivation

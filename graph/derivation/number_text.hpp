@@ -1,0 +1,16 @@
+#pragma once
+
+#include <chainrule/graph/derivation/notation_reader.hpp>
+
+namespace chainrule::derivation {
+
+/// A number as a person writes it: 0.2, 1 / 6, √2, 1 / √8. What has no such form has six digits.
+Written number_text(double number, const Style& style);
+
+/// A number or a scalar in front of x: 2 x, λ (a + b).
+Written beside_text(const Written& number, const Written& x, const Style& style);
+
+/// x with a number in front of it, or below: 2 x, x / 32, 2 x / 3, x / √8, −x.
+Written scaled_text(double factor, const Written& x, const Style& style);
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,110 @@
+#include <chainrule/graph/derivation/sum_text.hpp>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/derivation/layers.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr std::size_t fewest_terms = 3;
+// A longer term tells a reader nothing, however often it comes.
+constexpr int largest_term = 40;
+
+struct Term {
+  const Expr* expression;
+  bool subtracted;
+};
+
+std::vector<Term> terms_of(const Expression& sum) {
+  std::vector<Term> terms;
+  struct Part {
+    const Expr* expression;
+    bool subtracted;
+  };
+  std::vector<Part> to_do;
+  const auto open = [&](const Expression& e, bool subtracted) {
+    to_do.push_back({&e.operands[1], subtracted != e.is(Role::Kind::difference)});
+    to_do.push_back({&e.operands[0], subtracted});
+  };
+  open(sum, false);
+  while (!to_do.empty()) {
+    const auto [expression, subtracted] = to_do.back();
+    to_do.pop_back();
+    const Expression& e = **expression;
+    if (e.shape == sum.shape && (e.is(Role::Kind::sum) || e.is(Role::Kind::difference)))
+      open(e, subtracted);
+    else
+      terms.push_back({expression, subtracted});
+  }
+  return terms;
+}
+
+// The number of the step that a term belongs to: that of the gradient in it, else the largest.
+std::optional<int> step_of(const Expr& term, const Names& names) {
+  std::optional<int> step;
+  bool of_gradient = false;
+  visit_parts(term, [&](const Expr& part) {
+    if (!part->is_symbol()) return;
+    const std::optional<int> number = layer_of(names(*part));
+    const bool is_gradient = part->kind == Expression::Kind::gradient;
+    if (!number || (of_gradient && !is_gradient)) return;
+    step = step && of_gradient == is_gradient ? std::max(*step, *number) : *number;
+    of_gradient = is_gradient;
+  });
+  return step;
+}
+
+}  // namespace
+
+std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts& parts,
+                                      const Names& names, Format format, Mark derivative) {
+  const std::vector<Term> terms = terms_of(sum);
+  if (terms.size() < fewest_terms) return std::nullopt;
+  // By what they are in terms of their step's number: the steps, and the terms.
+  struct Alike {
+    Written term;
+    std::map<int, std::size_t> steps;
+  };
+  std::map<std::string, Alike> alike;
+  for (std::size_t k = 0; k < terms.size(); ++k) {
+    const Expr& term = *terms[k].expression;
+    const std::optional<int> step =
+        size_of(term) <= largest_term ? step_of(term, names) : std::nullopt;
+    if (!step) continue;
+    const auto in_step = [&](const Expression& e) { return name_in_layer(names(e), *step, 't'); };
+    Written written = written_of(term, in_step, format, derivative);
+    Alike& group = alike[(terms[k].subtracted ? "−" : "+") + written.text];
+    group.term = std::move(written);
+    group.steps.emplace(*step, k);
+  }
+  const auto runs = [](const auto& group) {
+    const auto& steps = group.second.steps;
+    const int apart = steps.rbegin()->first - steps.begin()->first;
+    return steps.size() >= fewest_terms && apart == static_cast<int>(steps.size()) - 1;
+  };
+  const auto found = std::ranges::find_if(alike, runs);
+  if (found == alike.end()) return std::nullopt;
+  const auto& [term, steps] = found->second;
+  const Style& style = style_of(format);
+  const std::string sign = style.sum_over('t', steps.begin()->first, steps.rbegin()->first);
+  const bool parentheses = term.strength < Strength::product;
+  Written result{sign + (parentheses ? style.parenthesized(term.text) : term.text)};
+  result.strength = Strength::product;
+  result.open = parentheses ? Written::Open::no : Written::Open::linear;
+  if (found->first.starts_with("−")) result = read("−{0}", {result}, style);
+  for (std::size_t k = 0; k < terms.size(); ++k) {
+    const bool is_in_it =
+        std::ranges::any_of(steps, [&](const auto& step) { return step.second == k; });
+    if (is_in_it) continue;
+    result = read(terms[k].subtracted ? "{0} − {1}" : "{0} + {1}",
+                  {result, parts.at(terms[k].expression->get())}, style);
+  }
+  return result;
+}
+
+}  // namespace chainrule::derivation
