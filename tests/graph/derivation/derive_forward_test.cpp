@@ -154,8 +154,7 @@ TEST_CASE("derive_forward: values are those of differences and of jvp") {
           "ṫ2 = V̇·h + V·ḣ\n"
           "ṗ  = p ⊗ (ṫ2 − Σ₀(p ⊗ ṫ2))\n"
           "L̇  = −mean(Σ₀(y ⊗ ṗ ⊘ p))\n"
-          "where t3 = W·x\n"
-          "      t1 = t3 + b\n"
+          "where t1 = W·x + b\n"
           "      t2 = V·h\n");
     // The same direction as jvp() of the function.
     Generator generator(7);
@@ -180,7 +179,7 @@ TEST_CASE("derive_forward: values are those of differences and of jvp") {
           "ṫ1 = (ẋ·Wᵀ + x·Ẇᵀ + ḃ) ⊗ t1 ⊗ (1 − t1)\n"
           "l̇  = ṫ1 − Σ₁(exp(l) ⊗ ṫ1)\n"
           "ṅ  = layer_norm'(l)·l̇ ⊗ g + standardized(l) ⊗ ġ + ḃ\n"
-          "v̇  = Σ₀(ṅ ⊗ (n − a) / 2)\n"
+          "v̇  = −Σ₀((a − n) ⊗ ṅ) / 2\n"
           "ȧ  = Σ₀ ṅ / 5\n"
           "ṡ  = 2 Σ(v̇ ⊗ v ⊗ a) + Σ(v² ⊗ ȧ)\n"
           "where t1 = σ(x·Wᵀ + b)\n");

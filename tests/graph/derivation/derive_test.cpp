@@ -77,8 +77,10 @@ TEST_CASE("derive: a batch, with its 1/N and the sums over the samples") {
 TEST_CASE("derive: the steps from the rules to the textbook have reasons") {
   const TextbookNetwork net({4, 3, 2}, 1);
   const Derivation derivation = derive(net.loss);
-  const Derivation::Step& dz2 = derivation.steps().front();
-  CHECK(dz2.gradient.text == "dz2");
+  const auto is_dz2 = [](const Derivation::Step& step) { return step.gradient.text == "dz2"; };
+  const auto found = std::ranges::find_if(derivation.steps(), is_dz2);
+  REQUIRE(found != derivation.steps().end());
+  const Derivation::Step& dz2 = *found;
   CHECK(dz2.forms.front().formula.text == "p ⊗ (dp − Σ₀(p ⊗ dp))");
   REQUIRE(dz2.forms.size() == 4);
   CHECK(dz2.forms[1].formula.text == "p ⊗ (−y ⊘ p − Σ₀(p ⊗ (−y ⊘ p)))");
@@ -96,12 +98,11 @@ TEST_CASE("derive: layers of nn, whose results have no names") {
   const Tensor y = one_hot(tensor({0, 1, 1, 0, 1}), 2).named("y");
   const Tensor h = linear(x, V, {}, Activation::tanh);
   CHECK(formulas(derive(cross_entropy(linear(h, W, b), y))) ==
-        "dt1 = (softmax(t1) − y) / 5\n"
-        "dW  = (dt1)ᵀ·t2\n"
+        "dt1 = (softmax₁(t1) − y) / 5\n"
+        "dW  = (dt1)ᵀ·tanh(x·Vᵀ)\n"
         "db  = Σ₀ dt1\n"
-        "dV  = (dt1·W ⊗ (1 − (t2)²))ᵀ·x\n"
-        "where t2 = tanh(x·Vᵀ)\n"
-        "      t1 = t2·Wᵀ + b\n");
+        "dV  = (dt1·W ⊗ (1 − (tanh(x·Vᵀ))²))ᵀ·x\n"
+        "where t1 = tanh(x·Vᵀ)·Wᵀ + b\n");
   // Sums of terms that share a factor are one sum.
   const Tensor c = zeros({3}).named("c").requires_grad_();
   const Tensor s = linear(x, V, c, Activation::sigmoid);
@@ -260,10 +261,8 @@ TEST_CASE("derive: no formula stands before what it needs, and no two tensors ha
   const Tensor W = tensor({{0.5, -1.0}}, f64).named("W").requires_grad_();
   const Tensor b = tensor({{0.25}}, f64).named("b").requires_grad_();
   CHECK(formulas(derive(sum(square(matmul(W, x) + b)))) ==
-        "db = 2 t1\n"
-        "dW = db·xᵀ\n"
-        "where t2 = W·x\n"
-        "      t1 = t2 + b\n");
+        "db = 2 (W·x + b)\n"
+        "dW = db·xᵀ\n");
   const Tensor V = tensor({{0.5, -1.0}, {0.25, 0.75}}, f64).named("V").requires_grad_();
   Tensor h = x;
   for (int i = 0; i < 3; ++i) h = tanh(matmul(V, h).named("z")).named("h");
@@ -285,11 +284,7 @@ TEST_CASE("derive: which part of a tensor a slice is") {
   const Tensor A = arange(12, f64).named("a").requires_grad_();
   const Tensor M = reshape(A, {3, 4}).named("M");
   CHECK(formulas(derive(sum(M(1, all) * M(slice(0, 1), slice({}, {}, -2))(0, 0)), {M})) ==
-        "dM = slice_scatter[0:1, 3::-2](slice_scatter[0, 0](Σ t1)) + "
-        "slice_scatter[1, 0:4](expand(t2))\n"
-        "where t1 = M[1, 0:4]\n"
-        "      t3 = M[0:1, 3::-2]\n"
-        "      t2 = t3[0, 0]\n");
+        "dM = at[0:1, 3::-2](at[0, 0](Σ M[1])) + at[1](expand((M[0:1, 3::-2])[0, 0]))\n");
 }
 
 TEST_CASE("derive: infinite numbers in formulas") {
@@ -330,8 +325,8 @@ TEST_CASE("derive: what has no name and was not computed is said to be a paramet
   const Tensor y = tensor({2.0, 3.0}, f64);
   CHECK(formulas(derive(sum(w * c * w * y))) ==
         "dw1 = 2 c1 ⊗ w1 ⊗ c2\n"
-        "where c1 = data (2,)\n"
-        "      w1 = parameter (2,)\n"
+        "where w1 = parameter (2,)\n"
+        "      c1 = data (2,)\n"
         "      c2 = data (2,)\n");
 }
 
@@ -377,9 +372,7 @@ TEST_CASE("derive: ops of a user's own appear by name") {
   const Cube cube;
   const Tensor x = tensor({0.5, -1.0}, f64).named("x").requires_grad_();
   const Tensor y = cube(x, Where::current());
-  CHECK(formulas(derive(sum(square(y)))) ==
-        "dx = 6 t1 ⊗ x²\n"
-        "where t1 = cube(x)\n");
+  CHECK(formulas(derive(sum(square(y)))) == "dx = 6 cube(x) ⊗ x²\n");
   const Opaque opaque;
   const std::string message = error_of<GradError>([&] { derive(sum(opaque(x))); });
   CHECK(message.find("opaque") != std::string::npos);
@@ -415,7 +408,7 @@ TEST_CASE("derive: what ran before in the process has no part in it") {
     return derive(f() + f()).text() + derive(g() + g()).text();
   };
   const std::string fresh = print();
-  CHECK(fresh.find("2 softmax(z)") != std::string::npos);
+  CHECK(fresh.find("2 softmax₁(z)") != std::string::npos);
   {
     std::vector<Tensor> held;  // what any earlier computation leaves in free memory
     for (int n = 1; n < 90; ++n)

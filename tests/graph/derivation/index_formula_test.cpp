@@ -148,8 +148,8 @@ TEST_CASE("index notation: a perceptron, with one sample and with a batch") {
         "(dhₖ)ᵢⱼ = Σₙ (Wₖ₊₁)ₙᵢ (dzₖ₊₁)ₙⱼ    for k = 2, 1\n"
         "(dzₖ)ᵢⱼ = (dhₖ)ᵢⱼ σ'((zₖ)ᵢⱼ)       for k = 2, 1\n"
         "dW1ᵢⱼ   = Σₙ dz1ᵢₙ xⱼₙ\n");
-  CHECK(by_element(derivation, {.steps = true}).starts_with("dz3ᵢⱼ = pᵢⱼ (dpᵢⱼ − Σₙ pₙⱼ dpₙⱼ)\n") ==
-        true);
+  CHECK(by_element(derivation, {.steps = true}).find("dz3ᵢⱼ = pᵢⱼ (dpᵢⱼ − Σₙ pₙⱼ dpₙⱼ)\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("index notation: in LaTeX and MathML") {
@@ -218,7 +218,7 @@ TEST_CASE("index notation: a recurrence, whose steps are slices") {
   }
   const Tensor all = p.keep("H", stack(states, 0));
   const std::string text = by_element(check_gradients(sum(square(all - y)) / 2.0, p.named));
-  CHECK(text.find("dxᵢⱼₖ = [i = 3] Σₙ dt1ⱼₙ Uₙₖ + ") != std::string::npos);
+  CHECK(text.find("dxᵢⱼₖ = [i = 3] Σₙ da3ⱼₙ Uₙₖ + ") != std::string::npos);
 }
 
 TEST_CASE("index notation: bilinear forms and contractions of tensors") {
@@ -265,11 +265,9 @@ TEST_CASE("index notation: an axis made of two is split, also on the left") {
   const Tensor x = p.parameter("x", {3, 2, 4}), W = p.parameter("W", {5, 8});
   const Tensor z = p.keep("z", matmul(W, flatten(x, 1, 2).T()));
   CHECK(by_element(check_gradients(sum(square(z)) / 2.0, p.named)) ==
-        "dzᵢⱼ  = zᵢⱼ\n"
-        "dWᵢⱼ  = Σₙ dzᵢₙ t1ⱼₙ\n"
-        "dxᵢⱼₖ = Σₙ dzₙᵢ Wₙ,₄ⱼ₊ₖ\n"
-        "where t2ᵢ,₄ⱼ₊ₖ = xᵢⱼₖ\n"
-        "      t1ᵢⱼ = t2ⱼᵢ\n");
+        "dzᵢⱼ     = zᵢⱼ\n"
+        "dWᵢ,₄ⱼ₊ₖ = Σₙ dzᵢₙ xₙⱼₖ\n"
+        "dxᵢⱼₖ    = Σₙ dzₙᵢ Wₙ,₄ⱼ₊ₖ\n");
 }
 
 TEST_CASE("index notation: letters are not the names of tensors, nor of the layer") {
@@ -294,9 +292,8 @@ TEST_CASE("index notation: where all letters are names, they are letters all the
   const Shape eight(std::vector<std::int64_t>(8, 2));
   const Tensor x = q.parameter("x", eight), y = q.data("y", eight);
   const Tensor z = q.keep("z", x * sum(x * y));
-  CHECK(
-      by_element(derive(sum(z * y * y))).find("dxᵢⱼₖₗₘₙₚᵣ = (dz ⊗ t1 + Σ(dz ⊗ x) ⊗ y)ᵢⱼₖₗₘₙₚᵣ\n") !=
-      std::string::npos);
+  CHECK(by_element(derive(sum(z * y * y)))
+            .find("dxᵢⱼₖₗₘₙₚᵣ = (dz ⊗ Σ(x ⊗ y) + Σ(dz ⊗ x) ⊗ y)ᵢⱼₖₗₘₙₚᵣ\n") != std::string::npos);
 }
 
 TEST_CASE("index notation: what letters do not say stands there as a whole") {
@@ -349,14 +346,13 @@ TEST_CASE("index notation: ops of a program's own, by what they do") {
   CHECK(by_element(derive(sum(square(y)))) ==
         "dyᵢⱼ = 2 yᵢⱼ\n"
         "dxᵢⱼ = 3 dyᵢⱼ xᵢⱼ²\n");
-  CHECK(by_element(derive(sum(square(cube(x, Where::current()))))).ends_with("t1ᵢⱼ = cube(xᵢⱼ)\n"));
+  CHECK(by_element(derive(sum(square(cube(x, Where::current()))))).find("cube(xᵢⱼ)") !=
+        std::string::npos);
   const Columns columns;
   Program q;
   const Tensor a = q.parameter("a", {2, 5}), w = q.parameter("w", {2, 3});
   const Tensor part = apply(columns, {&a}, {}, Where::current());
-  CHECK(by_element(derive(sum(part * w), {w})) ==
-        "dwᵢⱼ = t1ᵢⱼ\n"
-        "where t1ᵢⱼ = aᵢ,₄₋₂ⱼ\n");
+  CHECK(by_element(derive(sum(part * w), {w})) == "dwᵢⱼ = aᵢ,₄₋₂ⱼ\n");
 }
 
 TEST_CASE("index notation: tangents") {
@@ -378,9 +374,8 @@ TEST_CASE("index notation: tangents") {
   CHECK(by_element(derivation) ==
         "żᵢⱼ = Σₙ xᵢₙ Ẇⱼₙ + ḃⱼ\n"
         "Ṗᵢⱼ = Pᵢⱼ (żᵢⱼ − Σₙ Pᵢₙ żᵢₙ)\n"
-        "L̇   = Σₙ t1ₙ Σₘ żₙₘ softmaxₘ(zₙₘ) / 4 + Σₙ t2ₙ Σₘ Ṗₙₘ [Pₙₘ = t1ₙ] / (Σₚ [Pₙₚ = t1ₙ]) / 4\n"
-        "where t2ᵢ = logsumexpₙ(zᵢₙ)\n"
-        "      t1ᵢ = maxₙ(Pᵢₙ)\n");
+        "L̇   = Σₙ maxₘ(Pₙₘ) Σₘ żₙₘ softmaxₘ(zₙₘ) / 4 + Σₙ logsumexpₘ(zₙₘ) Σₘ Ṗₙₘ [Pₙₘ = maxₚ(Pₙₚ)] "
+        "/ (Σₚ [Pₙₚ = maxᵣ(Pₙᵣ)]) / 4\n");
 }
 
 TEST_CASE("index notation: the reader finds what is wrong") {

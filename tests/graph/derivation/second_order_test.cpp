@@ -89,11 +89,9 @@ TEST_CASE("second derivatives: softmax with cross-entropy, (diag p − p pᵀ) v
   const auto batch = [&](const Tensor& at) {
     return -mean(sum(Y * log(softmax(at, 1).named("p")), 1));
   };
-  CHECK(hessian_product(batch, Z, V) ==
-        "dp = v / 4\n"
-        "dz = p ⊗ (dp − Σ₁(p ⊗ dp))\n");
+  CHECK(hessian_product(batch, Z, V) == "dz = p ⊗ (v − Σ₁(p ⊗ v)) / 4\n");
   CHECK(hessian_product([&](const Tensor& at) { return cross_entropy(at, Y); }, Z, V) ==
-        "dz = softmax(z) ⊗ (v − Σ₁(softmax(z) ⊗ v)) / 4\n");
+        "dz = softmax₁(z) ⊗ (v − Σ₁(softmax₁(z) ⊗ v)) / 4\n");
 }
 
 TEST_CASE("second derivatives: softmax regression") {
@@ -141,13 +139,10 @@ TEST_CASE("second derivatives: of functions of one tensor") {
   const Tensor x = given.parameter("x", {3}), v = given.data("v", {3});
   const auto of = [&](const Loss& loss) { return hessian_product(loss, x, v); };
   CHECK(of([](const Tensor& at) { return sum(at * at * at); }) == "dx = 6 v ⊗ x\n");
-  CHECK(of([](const Tensor& at) { return sum(exp(at)); }) ==
-        "dx = v ⊗ t1\n"
-        "where t1 = exp(x)\n");
+  CHECK(of([](const Tensor& at) { return sum(exp(at)); }) == "dx = v ⊗ exp(x)\n");
   CHECK(of([](const Tensor& at) { return sum(softplus(at)); }) == "dx = v ⊗ σ'(x)\n");
   CHECK(of([](const Tensor& at) { return logsumexp(at); }) ==
-        "dx = t1 ⊗ (v − Σ(t1 ⊗ v))\n"
-        "where t1 = softmax(x)\n");
+        "dx = softmax(x) ⊗ (v − Σ(softmax(x) ⊗ v))\n");
   CHECK(of([](const Tensor& at) { return sum(sin(at)); }) == "dx = −v ⊗ sin(x)\n");
   // Through a logarithm that is named, and through a quotient.
   of([](const Tensor& at) { return sum(log((square(at) + 1).named("q"))); });
@@ -167,10 +162,10 @@ TEST_CASE("second derivatives: layers") {
     };
   };
   CHECK(hessian_product(layer([](const Tensor& z) { return sigmoid(z); }), W, V)
-            .starts_with("dt1 = V·x\n"));
+            .starts_with("dh = V·x ⊗ "));
   CHECK(hessian_product(layer([](const Tensor& z) { return tanh(z); }), W, V)
-            .find("dz  = dh ⊗ tanh'(z)\n"
-                  "dW  = dz·xᵀ\n") != std::string::npos);
+            .find("dz = dh ⊗ tanh'(z)\n"
+                  "dW = dz·xᵀ\n") != std::string::npos);
 
   const TextbookNetwork net({3, 4, 2}, 1);
   const Tensor direction = given.data("V", {4, 3});

@@ -1,0 +1,290 @@
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/nn/cross_entropy.hpp>
+#include <chainrule/ops/nn/layer_norm.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+// What a good author writes: the forms that formulas are shown in.
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+struct Book {
+  Generator generator{7};
+
+  Tensor data(const char* name, const Shape& shape) {
+    return uniform(-1, 1, shape, generator, f64).named(name);
+  }
+  Tensor parameter(const char* name, const Shape& shape) {
+    return data(name, shape).requires_grad_();
+  }
+};
+
+std::string formulas(const Tensor& loss) { return derive(loss).text({.limits = false}); }
+
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("print: a Gaussian likelihood stays factored") {
+  Book book;
+  const Tensor mu = book.parameter("μ", {5}), s = book.parameter("s", {5}), y = book.data("y", {5});
+  CHECK(formulas(sum(0.5 * (s + square(y - mu) * exp(-s)))) ==
+        "ds = (1 − (μ − y)² ⊗ exp(−s)) / 2\n"
+        "dμ = exp(−s) ⊗ (μ − y)\n");
+}
+
+TEST_CASE("print: products of matrices and vectors, without what the operation needs besides") {
+  Book book;
+  const Tensor w = book.parameter("w", {3}), X = book.data("X", {12, 3}), y = book.data("y", {12});
+  const Tensor r = (matmul(X, w) - y).named("r");
+  CHECK(formulas(mean(square(r))) ==
+        "dr = r / 6\n"
+        "dw = Xᵀ·dr\n");
+  const Tensor W = book.parameter("W", {4, 5}), x = book.data("x", {5});
+  const Tensor z = matmul(W, x).named("z");
+  CHECK(formulas(sum(square(tanh(z)))) ==
+        "dz = 2 tanh(z) ⊗ tanh'(z)\n"
+        "dW = dz·xᵀ\n");
+  const Tensor a = book.parameter("a", {4}), M = book.data("M", {4, 5});
+  const Tensor b = book.parameter("b", {5});
+  CHECK(formulas(dot(a, matmul(M, b))) ==
+        "db = Mᵀ·a\n"
+        "da = M·b\n");
+}
+
+TEST_CASE("print: Huber's loss is clipped, its mask a comparison") {
+  Book book;
+  const Tensor w = book.parameter("w", {3}), X = book.data("X", {40, 3}), y = book.data("y", {40});
+  const Tensor r = (matmul(X, w) - y).named("r"), size = abs(r);
+  const Tensor loss = mean(where(size <= 0.2, 0.5 * square(r), 0.2 * (size - 0.1)));
+  CHECK(formulas(loss) ==
+        "dr = clip(r, −0.2, 0.2) / 40\n"
+        "dw = Xᵀ·dr\n");
+  const Tensor z = book.parameter("z", {14}), m = book.data("m", {14});
+  CHECK(formulas(sum(where(z > m, z * z, m))).find("[z > m]") != std::string::npos);
+  // A mask that is no comparison of what is near stays one.
+  const Tensor dropped = tensor(
+      {true, false, false, true, true, false, true, true, false, true, false, false, true, false});
+  CHECK(formulas(sum(where(dropped, z * z, m))).find("c1 = mask (14,)") != std::string::npos);
+}
+
+TEST_CASE("print: logistic losses") {
+  Book book;
+  const Tensor z = book.parameter("z", {9});
+  const Tensor y = where(book.data("q", {9}) > 0.0, 1.0, full({9}, -1.0, f64)).named("y");
+  CHECK(formulas(-mean(log(sigmoid(y * z)))) == "dz = −σ(−y ⊗ z) ⊗ y / 9\n");
+  CHECK(formulas(mean(log1p(exp(-y * z)))) == "dz = −y ⊗ σ(−y ⊗ z) / 9\n");
+  const Tensor p = sigmoid(z).named("p"), t = book.data("t", {9});
+  CHECK(formulas(-mean(t * log(p) + (1.0 - t) * log(1.0 - p))) == "dz = (p − t) / 9\n");
+}
+
+TEST_CASE("print: layer norm and batch norm by hand are one line") {
+  Book book;
+  const Tensor x = book.parameter("x", {4, 6}), g = book.parameter("γ", {6});
+  const Tensor t = book.data("t", {4, 6});
+  const Tensor c = x - mean(x, 1, true);
+  const Tensor u = (c / sqrt(mean(square(c), 1, true) + 1e-5)).named("u");
+  CHECK(has_line(formulas(sum(t * (u * g))),
+                 "dx = (du − mean₁(du ⊗ u) ⊗ u − mean₁(du)) ⊘ √(mean₁((t1)²) + 1e-05)"));
+  // x − mean twice is one thing.
+  const Tensor mu = mean(x, 0, true), v = mean(square(x - mu), 0, true);
+  const Tensor n = ((x - mu) / sqrt(v + 1e-5)).named("n");
+  CHECK(has_line(formulas(sum(t * (n * g))),
+                 "dx = (dn − mean₀(dn ⊗ n) ⊗ n − mean₀(dn)) ⊘ √(mean₀((t1)²) + 1e-05)"));
+}
+
+TEST_CASE("print: the axis of a softmax, where it is not the only one") {
+  Book book;
+  const Tensor z = book.parameter("z", {3, 4}), y = book.data("y", {3, 4});
+  CHECK(formulas(sum(y * softmax(z, 0))) == "dz = softmax₀(z) ⊗ (y − Σ₀(softmax₀(z) ⊗ y))\n");
+  CHECK(formulas(sum(logsumexp(z, 1))) == "dz = softmax₁(z)\n");
+  const Tensor column = book.parameter("z", {4, 1});
+  CHECK(formulas(sum(logsumexp(column, 0))) == "dz = softmax(z)\n");
+}
+
+TEST_CASE("print: a sum stands in parentheses before a product") {
+  Book book;
+  const Tensor a = book.parameter("a", {4, 3}), y = book.data("y", {4, 3});
+  const std::string text = formulas(sum(square(sum(a, 1, true) * y)));
+  CHECK(text.find("(Σ₁ a) ⊗ y") != std::string::npos);
+}
+
+TEST_CASE("print: what scales a layer norm is in its gradient") {
+  Book book;
+  const Tensor a = book.parameter("a", {4, 5}), g = book.data("γ", {5}), C = book.data("C", {4, 5});
+  CHECK(formulas(sum(C * layer_norm(a, {5}, g))) == "da = layer_norm'(a)·(γ ⊗ C)\n");
+}
+
+TEST_CASE("print: numbers as they were written") {
+  Book book;
+  const Tensor Q = book.parameter("Q", {3, 8}), K = book.data("K", {5, 8}),
+               C = book.data("C", {3, 5});
+  CHECK(formulas(sum(C * (matmul(Q, K.T()) / std::sqrt(8.0)))) == "dQ = C·K / √8\n");
+  const Tensor x = book.parameter("x", {3}), c = book.data("c", {3});
+  CHECK(formulas(sum(c * x) / 6.0) == "dx = c / 6\n");
+  CHECK(formulas(sum(c * x) * (2.0 / 3)) == "dx = 2 c / 3\n");
+  CHECK(formulas(sum(c * x) * std::sqrt(2.0)) == "dx = √2 c\n");
+  CHECK(formulas(sum(c * x) * 0.35) == "dx = 0.35 c\n");
+  CHECK(formulas(sum(c * x) * 0.1234567) == "dx = 0.123457 c\n");
+}
+
+TEST_CASE("print: scalars with names") {
+  Book book;
+  const Tensor W = book.parameter("W", {4, 3}), lambda = tensor(0.01, f64).named("λ");
+  CHECK(formulas(lambda * sum(square(W))) == "dW = 2 λ W\n");
+  const Tensor z = book.parameter("z", {3}), y = book.data("y", {3});
+  const Tensor tau = tensor(2.0, f64).named("τ");
+  CHECK(formulas(sum(y * (z / tau))) == "dz = y / τ\n");
+}
+
+TEST_CASE("print: axes with names") {
+  Book book;
+  const Tensor X = uniform(-1, 1, {12, 4}, book.generator, f64).named("X", {"N", "d"});
+  const Tensor Y = uniform(0, 1, {12, 3}, book.generator, f64).named("Y", {"N", "C"});
+  const Tensor W = book.parameter("W", {4, 3});
+  const auto z = [&] { return matmul(X, W).named("z"); };
+  const auto dz = [&](const Tensor& loss) {
+    const std::string text = formulas(loss);
+    return text.substr(0, text.find('\n'));
+  };
+  CHECK(dz(mean(square(z() - Y))) == "dz = 2 (z − Y) / (N C)");
+  CHECK(dz(mean(sum(square(z() - Y), 1))) == "dz = 2 (z − Y) / N");
+  CHECK(dz(sum(square(z() - Y)) / 12.0) == "dz = 2 (z − Y) / N");
+  CHECK(dz(cross_entropy(z(), Y)) == "dz = (softmax₁(z) ⊗ Σ₁ Y − Y) / N");
+  // What is not divided by the mean does not get its name: 1/12 by hand behind another path.
+  const Tensor free = book.parameter("z", {12, 3});
+  CHECK(formulas(sum(free) / 24.0 + mean(sum(free * free, 1))) == "dz = z / 6 + 1 / 24\n");
+  const Tensor Q = book.parameter("Q", {12, 7});
+  const Tensor K = uniform(-1, 1, {5, 7}, book.generator, f64).named("K", {"T", "dₖ"});
+  CHECK(formulas(sum(matmul(Q, K.T()) / std::sqrt(7.0) * book.data("A", {12, 5}))) ==
+        "dQ = A·K / √dₖ\n");
+
+  const auto of_another_size = [&] {
+    const Tensor b = uniform(0, 1, {3}, book.generator, f64).named("b", {"N"});
+    (void)derive(sum(matmul(X, W) + b));
+  };
+  CHECK(error_of<ShapeError>(of_another_size).find("the axis N has ") != std::string::npos);
+  const auto too_few = [&] { (void)W.named("W", {"d"}); };
+  CHECK(error_of<ShapeError>(too_few).find("named: 1 names of axes for W") != std::string::npos);
+  CHECK(W.named("V", {"d", "C"}).named("V").node()->axes().empty());
+}
+
+TEST_CASE("print: Σₜ over the steps of a recurrent net") {
+  Book book;
+  const Tensor W = book.parameter("W", {3, 4}), U = book.parameter("U", {4, 4});
+  const Tensor b = book.parameter("b", {4}), V = book.parameter("V", {4, 1});
+  const Tensor y = book.data("y", {2, 1});
+  Tensor h = zeros({2, 4}, f64).named("h0"), loss = tensor(0.0, f64);
+  for (int t = 1; t <= 5; ++t) {
+    const std::string n = std::to_string(t);
+    const Tensor x = book.data(("x" + n).c_str(), {2, 3});
+    h = tanh(matmul(x, W) + matmul(h, U) + b).named("h" + n);
+    loss = loss + mean(square(matmul(h, V) - y));
+  }
+  const std::string text = derive(loss).text({.layers_once = true, .limits = false});
+  CHECK(has_line(text, "daₖ = dhₖ ⊗ tanh'(aₖ)     for k = 5 … 1"));
+  CHECK(has_line(text, "dhₖ = daₖ₊₁·Uᵀ + tₖ·Vᵀ    for k = 4 … 1"));
+  CHECK(has_line(text, "dU  = Σₜ₌₁⁵ (hₜ₋₁)ᵀ·daₜ"));
+  CHECK(has_line(text, "dW  = Σₜ₌₁⁵ (xₜ)ᵀ·daₜ"));
+  CHECK(has_line(text, "db  = Σ₀(Σₜ₌₁⁵ daₜ)"));
+  CHECK(text.find("t1 = h1·V − y\n") != std::string::npos);
+  CHECK(derive(loss).latex().find("\\sum_{t=1}^{5} {h_{t-1}}^{\\top}\\,\\mathrm{d}a_{t}") !=
+        std::string::npos);
+}
+
+TEST_CASE("print: parts of a tensor") {
+  Book book;
+  const Tensor x = book.parameter("x", {6}), q = book.parameter("q", {4, 3});
+  CHECK(formulas(sum(q[0] * q[1])) == "dq = at[1](q[0]) + at[0](q[1])\n");
+  CHECK(formulas(-log(x(2))) == "dx = at[2](−1 ⊘ x[2])\n");
+}
+
+TEST_CASE("print: every result with a name has its formula, those passed by in the full text") {
+  Book book;
+  const Tensor z = book.parameter("z", {4, 3}), y = softmax(book.data("y", {4, 3}), 1).named("y");
+  const Tensor p = softmax(z, 1).named("p"), l = log(p).named("l");
+  const Derivation derivation = derive(-sum(y * l));
+  CHECK(has_line(derivation.text({.limits = false}), "dz = p − y"));
+  CHECK(derivation.text({.limits = false}).find("dl") == std::string::npos);
+  CHECK(has_line(derivation.text({.steps = true, .limits = false}), "dl = −y"));
+  // Asked for, it is there.
+  CHECK(has_line(derive(-sum(y * log(softmax(z, 1)).named("l"))).text({.steps = true}), "dl = −y"));
+}
+
+TEST_CASE("print: asked for, an intermediate result has its formula beside a parameter's") {
+  Book book;
+  const Tensor w = book.parameter("w", {3}), c = book.data("c", {3});
+  const Tensor h = tanh(w).named("h"), loss = sum(c * h);
+  CHECK(derive(loss, {w, h}).text({.limits = false}) ==
+        "dh = c\n"
+        "dw = c ⊗ tanh'(w)\n");
+}
+
+namespace {
+
+// a ⊗ b under notations of its own.
+template <int n>
+struct Sign final : BinaryOp<Sign<n>> {
+  explicit Sign(const char* name, const char* notation) : BinaryOp<Sign<n>>(name, notation) {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T a, T b) {
+    return a * b;
+  }
+  static Node::SavedMask saved(bool a, bool b) {
+    return (a ? Node::input(1) : 0) | (b ? Node::input(0) : 0);
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1), r.where()));
+    if (r.needs(1)) r.give(1, (*this)(r.in(0), r.g(), r.where()));
+  }
+  Tensor operator()(const Tensor& a, const Tensor& b, const Where& where) const {
+    return apply(*this, {&a, &b}, {}, where);
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+}  // namespace
+
+TEST_CASE("print: signs that the library does not know bind as · does") {
+  const Sign<0> ring("print_ring", "{0} ∘ {1}");
+  const Sign<1> star("print_star", "{0} ★ {1}");
+  const Sign<2> word("print_word", "{0} by {1}");
+  const Sign<3> prefix("print_prefix", "∇²{0} − {1}");
+  Book book;
+  const Tensor A = book.parameter("A", {2, 3}), B = book.parameter("B", {2, 3});
+  const Tensor C = book.parameter("C", {2, 3});
+  const auto dA = [&](const auto& op) {
+    const Tensor loss = sum(op(A, B, Where::current()) * (B + C));
+    const std::string text = derive(loss, {A}).text({.limits = false});
+    return text.substr(text.find("dA = "));
+  };
+  CHECK(dA(ring) == "dA = (B + C) ∘ B\n");
+  CHECK(dA(star) == "dA = (B + C) ★ B\n");
+  CHECK(dA(word) == "dA = (B + C) by B\n");
+  CHECK(dA(prefix) == "dA = ∇²(B + C) − B\n");
+}
