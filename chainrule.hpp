@@ -14,6 +14,7 @@
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/derive_forward.hpp>
+#include <chainrule/graph/detect_anomaly.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chainrule/core/node.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
 
@@ -32,7 +33,8 @@ Error::Error(std::string_view message, const Where& where, std::string_view hint
 
 void detail::throw_no_memory(const char* function, const Where& where) {
   // The user's line of what a gradient rule calls is that of the operation it differentiates.
-  throw MemoryError(fmt::format("{}: no memory", function), mode.rule_of ? *mode.rule_of : where);
+  throw MemoryError(fmt::format("{}: no memory", function),
+                    mode.rule_of ? mode.rule_of->where() : where);
 }
 
 void Error::set_text(const std::string& text) {

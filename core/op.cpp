@@ -106,7 +106,7 @@ CHAINRULE_EARLY const Output the_output;
 const auto nothing = [](std::size_t) { return nullptr; };
 
 const Where& line_of(const Call& call) noexcept {
-  return mode.rule_of ? *mode.rule_of : call.where();
+  return mode.rule_of ? mode.rule_of->where() : call.where();
 }
 
 void mark_left_out(Node& node, const Call& call) {

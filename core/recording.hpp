@@ -1,10 +1,10 @@
 #pragma once
 
-#include <source_location>
 #include <utility>
 
 namespace chainrule {
 
+class Node;
 class Observer;
 
 namespace detail {
@@ -13,8 +13,9 @@ namespace detail {
 struct Mode {
   bool recording = true;   // nodes, for gradients
   bool provenance = true;  // where a softmax, sigmoid or exp came from, so that log() is stable
-  // In a gradient rule: the line of the operation that it differentiates, for the nodes it leaves.
-  const std::source_location* rule_of = nullptr;
+  // In a gradient rule: the application that it differentiates, whose line the nodes get that the
+  // rule leaves.
+  const Node* rule_of = nullptr;
   Observer* observer = nullptr;  // is told of every operation
 };
 

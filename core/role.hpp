@@ -63,6 +63,10 @@ struct Role {
     return role;
   }
   constexpr bool is(Kind which) const noexcept { return kind == which; }
+  /// True of those whose element i comes from element i of the operands, which broadcast.
+  constexpr bool elementwise() const noexcept {
+    return kind >= Kind::sum && kind <= Kind::conversion;
+  }
   /// How many operands it takes at least.
   constexpr std::size_t operands() const noexcept {
     switch (kind) {

@@ -49,6 +49,8 @@ struct Sweep {
   bool recorded;
   bool release;          // saved values, once a node was passed
   Rows* rows = nullptr;  // where gradients may come by rows
+  // Whether sums are operations: of what is recorded, and where an observer is to see them.
+  bool operations = recorded || detail::mode.observer != nullptr;
 };
 
 class Rule final : public Vjp {
@@ -72,7 +74,7 @@ class Rule final : public Vjp {
     if (!given || given->dtype() != input.dtype()) [[unlikely]]
       throw_unusable(i, gradient);
     if (!input.same_shape(*given)) gradient = sum_to_shape(gradient, input.shape(), node());
-    accumulate(sum_at(i), std::move(gradient), recorded());
+    accumulate(sum_at(i), std::move(gradient), sweep_.operations);
   }
   const Ref<Value>* sum_from_zeros(std::size_t i) override {
     if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
@@ -147,7 +149,7 @@ void check_not_released(const Traversal& traversal, const char* caller, const Wh
 
 void apply_rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g) {
   const Node& node = sweep.traversal.node(i);
-  detail::mode.rule_of = &node.where();
+  detail::mode.rule_of = &node;
   Rule rule(sweep, i, g);
   node.op()->vjp(rule);
 }
@@ -167,7 +169,7 @@ void add_recorded_rows(const Sweep& sweep, std::size_t i) {
   const auto found = sweep.rows->recorded.find(static_cast<std::uint32_t>(i));
   if (found == sweep.rows->recorded.end()) return;
   const Node& node = sweep.traversal.node(i);
-  detail::mode.rule_of = &node.where();
+  detail::mode.rule_of = &node;
   accumulate(sweep.gradients[i], found->second.sum(node.shape(), node.where()), true);
   sweep.rows->recorded.erase(found);
 }
@@ -196,6 +198,7 @@ void run(const Sweep& sweep, AtNode&& at_node) {
     }
     if (sweep.release && traversal.applies(i)) node.release_saved();
   }
+  detail::mode.rule_of = nullptr;
 }
 
 void check_output(const Tensor& output, const char* caller, const Where& where) {
@@ -320,7 +323,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
     Node& leaf = traversal.node(i);
     leaf.make_grad_dense();
     if (leaf.grad_value())
-      accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), recorded);
+      accumulate(gradients[i], Tensor(leaf.grad_value(), leaf.grad_node()), sweep.operations);
     leaf.reserve_grad();
     gradients[i] = owned(std::move(gradients[i]));
   }

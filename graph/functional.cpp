@@ -235,7 +235,7 @@ void detail::push_forward(const Traversal& traversal, std::span<Tensor> tangents
     ForwardRule rule(traversal, of, node.output_index(), tangents, keep, left_out);
     if (!rule.any()) continue;
     const Op& op = *traversal.node(of).op();
-    mode.rule_of = &node.where();
+    mode.rule_of = &traversal.node(of);
     Tensor tangent = op.jvp(rule);
     if (!tangent.defined())
       throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
