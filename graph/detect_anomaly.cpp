@@ -99,7 +99,7 @@ class Report {
  public:
   Report(const Node& application, Operands inputs, const Value& result, std::size_t k, Kind kind)
       : application_(application),
-        rule_of_(detail::mode.rule_of),
+        rule_of_(rule_of()),
         inputs_(inputs),
         result_(result),
         k_(k),
@@ -128,6 +128,12 @@ class Report {
   };
   static constexpr double large = 1e9;
 
+  // The application whose gradient rule runs; none for the sum of a leaf's gradients.
+  static const Node* rule_of() noexcept {
+    const Node* node = detail::mode.rule_of;
+    return node && !node->is_leaf() ? node : nullptr;
+  }
+
   bool is_bad(double x) const noexcept {
     return kind_ == Kind::nan ? std::isnan(x) : std::isinf(x);
   }
@@ -135,17 +141,22 @@ class Report {
   // The first bad element that the operation made, or else the first that came through an operand.
   void find_first() {
     const Shape shape = result_.shape();
-    bool found = false;
-    for (std::int64_t i = 0; i < result_.numel(); ++i) {
-      const Shape position = position_of(i, shape);
-      if (!is_bad(*element_at(result_, shape, position))) continue;
-      const std::optional<std::size_t> through = look_at(position);
-      if (found && through) continue;
-      found = true;
-      position_ = position;
-      through_ = through;
-      if (!through) return;
-    }
+    std::int64_t i = -1;
+    bool found = false, made = false;
+    visit_floating(result_.dtype(), [&](auto zero) {
+      const auto* data = result_.data<decltype(zero)>();
+      result_.for_each_offset([&](std::int64_t offset) {
+        ++i;
+        if (made || !is_bad(data[offset])) return;
+        const Shape position = position_of(i, shape);
+        const std::optional<std::size_t> through = look_at(position);
+        made = !through;
+        if (found && !made) return;
+        found = true;
+        position_ = position;
+        through_ = through;
+      });
+    });
     look_at(position_);
   }
 
@@ -249,9 +260,8 @@ class Report {
       return "0 / 0 has no value: choose a divisor that is never 0, x / where(d == 0, 1, d)";
     if (kind_ == Kind::nan)
       return "an operand is outside of where the operation is defined: clamp() it, or choose a "
-             "safe "
-             "one first, f(where(valid, x, 1)); a where() behind it does not keep NaN out of the "
-             "gradient";
+             "safe one first, f(where(valid, x, 1)); a where() behind it does not keep NaN out of "
+             "the gradient";
     if (!overflow && any(is_zero, has_zero))
       return rule_of_
                  ? "the slope is infinite at 0, as that of a root or a norm: add a small number "
