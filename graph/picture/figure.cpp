@@ -66,7 +66,12 @@ Figure::Figure(const Tensor& loss, const char* caller, const Where& where)
       modules_(derivation::modules_of(trace_.traversal())),
       steps_(steps_of(trace_.traversal())),
       points_(derivation::certifying_points(trace_)),
-      measures_(trace_) {}
+      measures_(trace_),
+      uses_(trace_.size()) {
+  for (std::uint32_t i = 0; i < trace_.size(); ++i)
+    for (const std::uint32_t input : trace_.traversal().edges(i))
+      if (input != Traversal::none) uses_[input].push_back(i);
+}
 
 std::vector<std::string> Figure::modules_at(int depth) const {
   std::vector<std::string> modules;

@@ -69,6 +69,7 @@ class Figure {
   Steps steps_;
   std::vector<derivation::Environment> points_;
   Measures measures_;
+  std::vector<std::vector<std::uint32_t>> uses_;  // of each node, by others
   std::map<std::uint32_t, std::string> labels_;
   std::map<std::uint32_t, Note> notes_;
 };

@@ -97,14 +97,15 @@ std::uint32_t Figure::last_result(const View::Item& item) const {
   return last;
 }
 
-// The gradient of all parameters of a module together; of what leaves it where it has none of its
-// own, as a step of a loop.
+// The gradient of all parameters that a module has for itself; of what leaves it where it has none,
+// as a step of a loop.
 double Figure::norm_of(const View::Item& item) const {
   if (item.module.empty()) return measures_.gradients[item.node].norm;
   double squares = 0;
-  if (!is_step(item))
-    for (const std::uint32_t i : item.inside)
-      if (is_parameter(i)) squares += measures_.gradients[i].norm * measures_.gradients[i].norm;
+  for (const std::uint32_t i : item.inside)
+    if (is_parameter(i) &&
+        std::ranges::all_of(uses_[i], [&](std::uint32_t use) { return contains(item, use); }))
+      squares += measures_.gradients[i].norm * measures_.gradients[i].norm;
   return squares > 0 ? std::sqrt(squares) : measures_.gradients[last_result(item)].norm;
 }
 

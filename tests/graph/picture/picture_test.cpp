@@ -121,6 +121,12 @@ TEST_CASE("picture: a program that goes through a module twice has two boxes for
   const std::string svg = graph_svg(sum(square(matmul(back, W))), {.fold_modules = 1});
   CHECK(svg.find(">cell · module<") != std::string::npos);
   CHECK(svg.find(">cell (2) · module<") != std::string::npos);
+  // The parameter is of both, so that each shows the gradient of what leaves it.
+  const auto norm_at = [&](const std::string& title) {
+    const std::size_t at = svg.find("‖d‖", svg.find(">" + title + "<"));
+    return svg.substr(at, svg.find("</text>", at) - at);
+  };
+  CHECK(norm_at("cell · module") != norm_at("cell (2) · module"));
 }
 
 TEST_CASE("picture: modules that take turns are shown open") {
