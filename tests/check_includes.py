@@ -61,6 +61,8 @@ ROOMS = {
     "graph/emission": "core core/detail graph graph/derivation "
                       "ops/elementwise ops/shape ops/reduce",
     "graph/picture": "core core/detail graph graph/derivation ops/elementwise",
+    # checking: what is offered beside a right formula are the mistakes that it knows of.
+    "graph/teaching": "core core/detail graph graph/derivation graph/checking ops/elementwise",
 
     # kernels/elementwise: parameters are written in place, outside of recording.
     # graph: a module looks in the graph for parameters that were not registered.
