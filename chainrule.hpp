@@ -21,6 +21,7 @@
 #include <chainrule/graph/picture/dot.hpp>
 #include <chainrule/graph/picture/picture.hpp>
 #include <chainrule/graph/teaching/exercise.hpp>
+#include <chainrule/graph/teaching/practise.hpp>
 #include <chainrule/nn/init/init.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 #include <chainrule/nn/layers/layer_norm.hpp>
