@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 
@@ -34,6 +35,30 @@ TEST_CASE("names, ops, shapes and dtypes of a small graph") {
   CHECK(count(text, "label=\"constant\\n()\"") == 1);  // the 1.0
   CHECK(count(text, " -> ") == 4);
   CHECK(count(text, "dot_test.cpp:") == 4);
+}
+
+namespace {
+
+struct Quoted final : UnaryOp<Quoted> {
+  Quoted() : UnaryOp("twice\"\\") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return 2 * x;
+  }
+  static Tensor slope(const Application&, const Tensor& g) { return 2.0 * g; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("what an op is called is escaped as names of tensors are") {
+  const Quoted twice;
+  const Tensor x = tensor(1.0, f64).requires_grad_();
+  const Tensor y = twice(x, Where::current());
+  CHECK(count(to_dot(y), "label=\"twice\\\"\\\\\\n() f64\"") == 1);
+  CHECK(count(to_dot(y.named("y")), "label=\"y\\ntwice\\\"\\\\\\n() f64\"") == 1);
 }
 
 TEST_CASE("a shared tensor is one node with an edge for each use") {
