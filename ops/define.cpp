@@ -47,10 +47,6 @@ void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, cons
                                name_of(is_floating(left) ? left : right)));
 }
 
-void detail::throw_undefined(const char* op, const char* which, const Where& where) {
-  Tensor::throw_undefined(where, op, which);
-}
-
 void detail::throw_shape(const char* op, const char* which, const Tensor& x, const Shape& expected,
                          const Where& where) {
   throw ShapeError(fmt::format("{}: the {} {} has not the shape {}", op, which, describe(x),
@@ -66,7 +62,8 @@ void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {
 }
 
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
-  const Shape x = a.shape(), y = b.shape();
+  const Shape x = a.value(where, op, "first of two operands").shape();
+  const Shape y = b.value(where, op, "second of two operands").shape();
   Shape out = x.rank() >= y.rank() ? x : y;
   for (int i = 1; i <= out.rank(); ++i) {
     const std::int64_t p = i <= x.rank() ? x[x.rank() - i] : 1;

@@ -16,14 +16,15 @@ namespace detail {
 [[noreturn]] void throw_dtype(const char* op, const Tensor& x, bool integers, const Where& where);
 [[noreturn]] void throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where,
                                const char* a_is = "", const char* b_is = "");
-[[noreturn]] void throw_undefined(const char* op, const char* which, const Where& where);
 [[noreturn]] void throw_shape(const char* op, const char* which, const Tensor& x,
                               const Shape& expected, const Where& where);
 }  // namespace detail
 
+// Those that check an operand throw ValueError where it is no tensor at all.
+
 /// Throws DTypeError unless x is floating, or also i64 when `integers`.
 inline void check_dtype(const char* op, const Tensor& x, bool integers, const Where& where) {
-  const DType dtype = x.value_ref()->dtype();
+  const DType dtype = x.value(where, op, "operand").dtype();
   if (!is_floating(dtype) && !(integers && dtype == i64))
     detail::throw_dtype(op, x, integers, where);
 }
@@ -32,17 +33,16 @@ inline void check_dtype(const char* op, const Tensor& x, bool integers, const Wh
 /// `integers`.
 inline void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool integers,
                          const Where& where) {
-  if (a.value_ref()->dtype() != b.value_ref()->dtype()) detail::throw_dtypes(op, a, b, where);
+  if (a.value(where, op, "first of two operands").dtype() !=
+      b.value(where, op, "second of two operands").dtype())
+    detail::throw_dtypes(op, a, b, where);
   check_dtype(op, a, integers, where);
 }
 
 /// The same for operands that messages call by what they are to the op, "prediction" and "target".
-/// Throws ValueError when one is no tensor at all.
 inline void check_operands(const char* op, const char* a_is, const Tensor& a, const char* b_is,
                            const Tensor& b, const Where& where) {
-  if (!a.defined()) detail::throw_undefined(op, a_is, where);
-  if (!b.defined()) detail::throw_undefined(op, b_is, where);
-  if (a.value_ref()->dtype() != b.value_ref()->dtype())
+  if (a.value(where, op, a_is).dtype() != b.value(where, op, b_is).dtype())
     detail::throw_dtypes(op, a, b, where, a_is, b_is);
   check_dtype(op, a, false, where);
 }
@@ -50,12 +50,14 @@ inline void check_operands(const char* op, const char* a_is, const Tensor& a, co
 /// Throws ShapeError unless x, which messages call by what it is to the op, has this shape.
 inline void check_shape(const char* op, const char* which, const Tensor& x, const Shape& expected,
                         const Where& where) {
-  if (x.value_ref()->shape() != expected) detail::throw_shape(op, which, x, expected, where);
+  if (x.value(where, op, which).shape() != expected)
+    detail::throw_shape(op, which, x, expected, where);
 }
 /// The same for the shape of another operand.
 inline void check_shape(const char* op, const char* which, const Tensor& x, const Value& like,
                         const Where& where) {
-  if (!x.value_ref()->same_shape(like)) detail::throw_shape(op, which, x, like.shape(), where);
+  if (!x.value(where, op, which).same_shape(like))
+    detail::throw_shape(op, which, x, like.shape(), where);
 }
 
 /// The shape that a and b broadcast to: aligned at the last axis, extents equal or 1. Throws

@@ -70,15 +70,14 @@ std::string usual_mistake(const Shape& logits, const Shape& target, bool labels,
 
 // The axis counted from 0, for logits that are fit for it.
 int checked_axis(const char* op, const Tensor& logits, int axis, const Where& where) {
-  if (!logits.defined()) detail::throw_undefined(op, "tensor of logits", where);
+  const int rank = logits.value(where, op, "tensor of logits").rank();
   check_dtype(op, logits, false, where);
-  return normalize_axis(op, axis, logits.rank(), logits, where);
+  return normalize_axis(op, axis, rank, logits, where);
 }
 
 void check_target(const char* op, const Tensor& logits, const Tensor& target, int axis,
                   const Where& where) {
-  if (!target.defined()) detail::throw_undefined(op, "target", where);
-  const DType dtype = target.dtype();
+  const DType dtype = target.value(where, op, "target").dtype();
   if (dtype != i64 && dtype != logits.dtype())
     throw DTypeError(
         fmt::format("{}: target {} is {}, logits {} are {}", op, describe(target), name_of(dtype),

@@ -389,8 +389,7 @@ class LayerNorm final : public Op {
   static Tensor weight_of(const Application& r) { return r.given(1) ? r.in(1) : Tensor(); }
 
   void check_trailing(const Tensor& x, const Shape& shape, const Where& where) const {
-    if (!x.defined()) detail::throw_undefined(name(), "input", where);
-    const Value& in = *x.value_ref();
+    const Value& in = x.value(where, name(), "input");
     check_dtype(name(), x, false, where);
     if (shape.empty())
       throw ShapeError(fmt::format("{}: the normalized shape has no axis", name()), where);
