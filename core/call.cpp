@@ -25,6 +25,10 @@ void Call::throw_parameters(std::size_t asked) const {
 }
 
 void Call::throw_missing(std::size_t i) const {
+  if (i >= input_count())
+    throw ValueError(fmt::format("{}: infer() asks for operand {}, but the op was applied to {}",
+                                 name(), i, input_count()),
+                     where_, "operands are counted from 0; given(i) says whether there is one");
   throw ValueError(fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
                    "it was default-constructed, or is the grad() of a tensor that has none");
 }
@@ -58,6 +62,9 @@ void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, con
     throw MemoryError(
         fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
   } catch (const ShapeError&) {
+    if (std::ranges::any_of(shape, [](std::int64_t extent) { return extent < 0; }))
+      throw ShapeError(fmt::format("{}: the result {} has a negative extent", op, to_string(shape)),
+                       where);
     throw ShapeError(fmt::format("{}: the result {} has more elements than can be counted", op,
                                  to_string(shape)),
                      where);

@@ -37,6 +37,29 @@ void detail::throw_no_memory(const char* function, const Where& where) {
                     mode.rule_of ? mode.rule_of->where() : where);
 }
 
+void detail::name_operation(Error& error, const char* part, const char* op,
+                            const Where& where) noexcept {
+  try {
+    std::string text = error.what();
+    const std::string here = place(where);
+    const std::string_view said =
+        std::string_view(text).substr(error.context_end_, error.place_end_ - error.context_end_);
+    if (here.empty() || said == here) return;
+    std::string line = fmt::format("\n  in {}{}", part, op);
+    if (error.has_place())
+      line += fmt::format(" at {}:{}", where.file_name(), where.line());
+    else
+      text.insert(error.context_end_, here);
+    const std::size_t added = error.has_place() ? 0 : here.size();
+    error.set_text(text.insert(error.message_end_, line));
+    error.message_end_ += line.size();
+    error.context_end_ += line.size();
+    error.place_end_ += line.size() + added;
+  } catch (...) {
+    // No memory for it: the error itself is what counts.
+  }
+}
+
 void Error::set_text(const std::string& text) {
   std::runtime_error::operator=(std::runtime_error(text));
 }

@@ -12,6 +12,17 @@ namespace chainrule {
 /// defaulted argument, so that errors and the graph name the user's line.
 using Where = std::source_location;
 
+class Error;
+
+namespace detail {
+
+/// Where an error that passes through an operation names another line than the user's, as what an
+/// op's own code throws: adds a line to the message, "in the vjp rule of scale at my_model.cpp:41";
+/// `part` is "the vjp rule of ", or empty. The user's line is the place of an error without one.
+void name_operation(Error& error, const char* part, const char* op, const Where& where) noexcept;
+
+}  // namespace detail
+
 /// The base of all exceptions of this library. `what()` reads
 ///
 ///     matmul: inner dimensions differ: W1 (32, 64) · x (1, 64)
@@ -41,6 +52,8 @@ class Error : public std::runtime_error {
   void set_hint(std::string_view hint);
 
  private:
+  friend void detail::name_operation(Error& error, const char* part, const char* op,
+                                     const Where& where) noexcept;
   void set_text(const std::string& text);
 
   // Where the parts of the text end; the hint is the rest. The text itself stays with the base,

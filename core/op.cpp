@@ -56,11 +56,14 @@ void Op::evaluate(Evaluation& call) const {
 }
 
 void Op::vjp(Vjp& r) const {
-  throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where());
+  throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where(),
+                  "override vjp(), or say by differentiable() that the op has no gradient; see "
+                  "docs/adding_an_op.md");
 }
 
 Tensor Op::jvp(Jvp& r) const {
-  throw GradError(fmt::format("{}: the op has no jvp rule", name_), r.node().where());
+  throw GradError(fmt::format("{}: the op has no jvp rule", name_), r.node().where(),
+                  "override jvp(), which forward mode asks for; see docs/adding_an_op.md");
 }
 
 std::string Op::written(const Node& node) const {
@@ -252,8 +255,8 @@ std::vector<Tensor> several_results(const Op& op, Operands inputs, const Paramet
 
 std::vector<Tensor> apply_several(const Op& op, Operands inputs, const Parameters& parameters,
                                   const Where& where) {
-  return detail::naming_memory(op.name(), where,
-                               [&] { return several_results(op, inputs, parameters, where); });
+  return detail::naming_op(op.name(), where,
+                           [&] { return several_results(op, inputs, parameters, where); });
 }
 
 namespace {

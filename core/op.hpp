@@ -148,6 +148,23 @@ Tensor remember(const Call& call, const Tensor& what, Ref<Value> out);
 void observe(const Call& call, Results outputs);
 [[noreturn]] void throw_several(const Inference& call);
 
+/// Calls f() for the op: where memory runs out, and where an error does not name the user's line,
+/// it names op and line.
+template <class F>
+decltype(auto) naming_op(const char* op, const Where& where, F&& f) {
+  try {
+    return std::forward<F>(f)();
+  } catch (const std::bad_alloc&) {
+    throw_no_memory(op, where);
+  } catch (const MemoryError& error) {
+    if (error.has_place()) throw;
+    throw_no_memory(op, where);
+  } catch (Error& error) {
+    name_operation(error, "", op, where);
+    throw;
+  }
+}
+
 inline bool any_requires_grad(Operands inputs) noexcept {
   for (const Tensor* input : inputs)
     if (input->requires_grad()) return true;
@@ -185,7 +202,7 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
 template <class O>
 Tensor apply(const O& op, Operands inputs, const Parameters& parameters, const Where& where,
              detail::Results known = {}) {
-  return detail::naming_memory(op.name(), where, [&] {
+  return detail::naming_op(op.name(), where, [&] {
     Inference inference(op, inputs, parameters, where);
     op.infer(inference);
     if (inference.output_count() > 1) [[unlikely]]

@@ -119,11 +119,13 @@ class Rule final : public Vjp {
     if (!gradient.defined())
       throw GradError(
           fmt::format("{}: its vjp rule gives an undefined gradient for input {}", op, i),
-          node().where());
+          node().where(), "what is never given counts as zero");
     throw DTypeError(
         fmt::format("{}: its vjp rule gives {} for input {}, which is {}", op,
                     name_of(gradient.dtype()), i, name_of(node().inputs()[i]->dtype())),
-        node().where());
+        node().where(),
+        fmt::format("a gradient has the dtype of its input: to(gradient, {})",
+                    name_of(node().inputs()[i]->dtype())));
   }
 
   const Sweep& sweep_;
@@ -151,7 +153,14 @@ void apply_rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g) {
   const Node& node = sweep.traversal.node(i);
   detail::mode.rule_of = &node;
   Rule rule(sweep, i, g);
-  node.op()->vjp(rule);
+  try {
+    node.op()->vjp(rule);
+  } catch (const MemoryError&) {
+    throw;
+  } catch (Error& error) {
+    detail::name_operation(error, "the vjp rule of ", node.op()->name(), node.where());
+    throw;
+  }
 }
 
 // An application of several outputs, whose gradients came from their nodes.

@@ -183,12 +183,25 @@ class ForwardRule final : public Jvp {
   const detail::LeftOut& left_out_;
 };
 
+Tensor tangent_by(const Op& op, Jvp& rule) {
+  try {
+    return op.jvp(rule);
+  } catch (const MemoryError&) {
+    throw;
+  } catch (Error& error) {
+    detail::name_operation(error, "the jvp rule of ", op.name(), rule.where());
+    throw;
+  }
+}
+
 // A tangent as the result has it: what broadcasts to it is expanded.
 Tensor checked(Tensor tangent, const Op& op, const Node& node) {
   if (tangent.dtype() != node.dtype())
     throw DTypeError(fmt::format("{}: its jvp rule gives {} for a result that is {}", op.name(),
                                  name_of(tangent.dtype()), name_of(node.dtype())),
-                     node.where());
+                     node.where(),
+                     fmt::format("a tangent has the dtype of the result: to(tangent, {})",
+                                 name_of(node.dtype())));
   if (node.same_shape(*tangent.value_ref())) return tangent;
   const Shape shape = tangent.shape(), result = node.shape();
   const int added = result.rank() - shape.rank();
@@ -198,7 +211,7 @@ Tensor checked(Tensor tangent, const Op& op, const Node& node) {
   if (!fits)
     throw ShapeError(fmt::format("{}: its jvp rule gives a tangent {} for a result {}", op.name(),
                                  to_string(shape), to_string(result)),
-                     node.where());
+                     node.where(), "it has the shape of the result, or one that broadcasts to it");
   return expand(tangent, result);
 }
 
@@ -236,10 +249,10 @@ void detail::push_forward(const Traversal& traversal, std::span<Tensor> tangents
     if (!rule.any()) continue;
     const Op& op = *traversal.node(of).op();
     mode.rule_of = &traversal.node(of);
-    Tensor tangent = op.jvp(rule);
+    Tensor tangent = tangent_by(op, rule);
     if (!tangent.defined())
       throw GradError(fmt::format("{}: its jvp rule gives an undefined tangent", op.name()),
-                      node.where());
+                      node.where(), "a tangent of zero is zeros of the result's shape and dtype");
     tangents[i] = checked(std::move(tangent), op, node);
     if (at_node) at_node(i);
   }

@@ -377,6 +377,9 @@ TEST_CASE("apply: what an op's author may do wrong is told in the op's name") {
   CHECK(error_of<GradError>(forward(reads_no_tangent))
             .starts_with("mistaken: its jvp rule reads the tangent of input 1, which has none\n"));
   CHECK(error_of<DTypeError>(forward(tangent_of_another_dtype))
+            .find("hint: a tangent has the dtype of the result: to(tangent, f64)") !=
+        std::string::npos);
+  CHECK(error_of<DTypeError>(forward(tangent_of_another_dtype))
             .starts_with("mistaken: its jvp rule gives f32 for a result that is f64\n"));
   CHECK(error_of<ShapeError>(forward(tangent_of_another_shape))
             .starts_with("mistaken: its jvp rule gives a tangent (7,) for a result (2,)\n"));

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <string>
 #include <string_view>
@@ -63,6 +64,27 @@ TEST_CASE("error: a context stands after the message, and the type stays") {
           error.set_context("");
           CHECK_FALSE(error.has_context());
         }) == "op: no\n  hint: say yes");
+}
+
+TEST_CASE("error: an operation that it passes through is named, and the user's line") {
+  const Where here = Where::current();
+  const std::string line = fmt::format("{}:{}", here.file_name(), here.line());
+  const auto named = [&](Error& error) {
+    detail::name_operation(error, "the vjp rule of ", "scale", here);
+  };
+  CHECK(changed(Error("no", Where(), "say yes"), named) ==
+        "no\n  in the vjp rule of scale\n  at " + line + "\n  hint: say yes");
+  CHECK(changed(ShapeError("op: no", Where::current()), named) ==
+        "op: no\n  in the vjp rule of scale at " + line + "\n  at HERE");
+  // What names the line already stays as it is.
+  CHECK(changed(Error("op: no", here), named) == "op: no\n  at " + line);
+  // A context stands behind it, and may come before or after.
+  CHECK(changed(Error("no", Where(), "say yes"), [&](Error& error) {
+          error.set_context("in fc1");
+          named(error);
+          error.set_context("in fc2");
+          error.set_hint("say so");
+        }) == "no\n  in the vjp rule of scale\n  in fc2\n  at " + line + "\n  hint: say so");
 }
 
 TEST_CASE("error: a better hint") {

@@ -422,6 +422,8 @@ TEST_CASE("rules that give undefined tensors are named") {
   const Tensor both[] = {x, y};
   CHECK(error_of<GradError>([&] { sum(apply(both)).backward(); }, 20)
             .starts_with("empty: its vjp rule gives an undefined gradient for input 1\n  at "));
+  CHECK(error_of<GradError>([&] { sum(apply(both)).backward(); }, 20)
+            .ends_with("\n  hint: what is never given counts as zero"));
   CHECK_FALSE(x.grad().defined());
   const Tensor points[] = {x.detach(), y.detach()};
   CHECK(error_of<GradError>([&] { jvp(Function(apply), points, points); }, 20)
@@ -453,6 +455,9 @@ TEST_CASE("an exception in the middle of a backward leaves nothing broken") {
             sum(odd).backward();
           }).find("misshapen: its vjp rule gives a gradient (5,) for an input (2,)") !=
           std::string::npos);
+    CHECK(error_of<ShapeError>([&] {
+            sum(odd).backward();
+          }).find("\n  hint: it has the shape of the input") != std::string::npos);
   }
   CHECK(live_nodes() == before);
 }
