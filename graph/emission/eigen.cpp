@@ -160,8 +160,11 @@ Code along(const Expression& e, const EigenForm& form, const Code& x) {
   const std::string function =
       fmt::format("{}_{}", e.op()->name(), form.axes == 1 ? "columns" : "rows");
   check_defined(e, function);
-  return made(fmt::format("{}({})", function, x.materialized(e.shape).as_matrix().text), e.shape,
-              Strength::atom, Form::matrix);
+  const Code whole = x.materialized(e.shape).as_matrix();
+  if (whole.is_scalar())
+    return made(fmt::format("{}(MatrixXd::Constant(1, 1, {}))(0, 0)", function, whole.text),
+                e.shape, Strength::atom, Form::matrix);
+  return made(fmt::format("{}({})", function, whole.text), e.shape, Strength::atom, Form::matrix);
 }
 
 // --- products ---

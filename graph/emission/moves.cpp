@@ -43,6 +43,11 @@ struct Region {
   bool turned = false;  // a row of the matrix is a column by itself
 };
 
+Code of_shape(Code x, const Shape& shape) {
+  x.shape = shape;
+  return x;
+}
+
 Tensor counted(const Shape& shape, double first = 1) {
   const auto end = first + static_cast<double>(shape.numel());
   return reshape(arange(first, end, 1, f64), shape);
@@ -215,6 +220,7 @@ Code moved(const Expression& e, const Code& operand) {
 Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
   const Code whole{"", e.shape};
   if (e.operands[0]->shape.numel() == 0) return Code{"0.0", {}};
+  if (whole.is_scalar()) return of_shape(part.as_matrix(), e.shape);
   const Region region = region_of(e);
   if ((region.rows.step != 1 && region.rows.count > 1) ||
       (region.columns.step != 1 && region.columns.count > 1))
@@ -233,6 +239,9 @@ Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
 // The operands side by side or one below the other.
 Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& helpers) {
   const Code whole{"", e.shape};
+  if (whole.is_scalar())
+    for (std::size_t k = 0; k < operands.size(); ++k)  // the others have no elements
+      if (e.operands[k]->shape.numel() == 1) return of_shape(operands[k].as_matrix(), e.shape);
   const auto full = [&](std::size_t k) {
     const Code x = operands[k].materialized(e.operands[k]->shape).as_matrix();
     return x.is_scalar() ? fmt::format("MatrixXd::Constant(1, 1, {})", x.text) : x.text;

@@ -140,6 +140,23 @@ Tensor reductions_loss(Generator& generator) {
   return loss + sum(softmax(A, 0) * A) + sum(log_softmax(A, 1) * A) + sum(softmax(r) * r);
 }
 
+// Tensors of one element, which are doubles, and elements of them.
+Tensor one_element_loss(Generator& generator) {
+  const Tensor o = parameter("o", {1}, generator), m = parameter("m", {1, 1}, generator);
+  const Tensor v = parameter("v", {5}, generator), s = parameter("s", {}, generator);
+  const Tensor r = parameter("r", {1, 3}, generator), none = zeros({0}, f64);
+  Tensor loss = exp(o[0]) + square(m(0, 0)) + sum(square(sin(v)), 0, true)[0] * 2.0;
+  loss = loss + sin(o)[0] * slice(o, 0, 0, 1)[0] + sum(slice(m, 1, 0, 1) * m[0]);
+  loss = loss + sum(square(concat({o, none}))) + sum(square(concat({o, o}, 0) * o));
+  loss = loss + sum(softmax(o * v[0]) * o) + sum(log_softmax(m * o, 1) * m) + logsumexp(o * s);
+  loss =
+      loss + sum(logsumexp(m * s, 0)) + sum(logsumexp(m, 1, true) * m) + max(o * s) + mean(m * m);
+  loss = loss + sum(matmul(m, r) * o) + dot(o, o) + sum(matmul(o, m)) + sum(matmul(m.T(), m));
+  loss = loss + sum(outer(o, v)) * s + sum(outer(o, o)) + sum(where(o > 0, o, m * s));
+  loss = loss + sum(expand(o, {3}) * r) + sum(reshape(m, {1}) * o) + sum(permute(m, {1, 0}) * r);
+  return loss + sum(layer_norm(r, {3}) * r * m) + sum(square(sigmoid(o) + tanh(m) * s));
+}
+
 void write_models(const std::filesystem::path& path) {
   Folder folder(path, "model");
   std::set<std::string> seen;
@@ -166,6 +183,7 @@ void write_models(const std::filesystem::path& path) {
   folder.add("reductions", reductions_loss(generator));
   folder.add("odd names and shapes", odd_loss(generator));
   folder.add("gradient penalty", penalty_loss(generator));
+  folder.add("one element", one_element_loss(generator));
   for (const auto& [label, loss] : own_op_losses()) folder.add(label, loss);
   // A logarithm of negative numbers: NaN in the loss, and numbers in the gradient.
   folder.add("NaN", sum(log(parameter("w", {4}, generator))));

@@ -24,6 +24,8 @@
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 using namespace chainrule;
@@ -205,6 +207,23 @@ TEST_CASE("emit_cpp: clear errors") {
   Network used;
   used.loss.backward();
   CHECK(message_of([&] { emit_cpp(used.loss); }).starts_with("emit_cpp: "));
+}
+
+TEST_CASE("emit_cpp: what goes into a tensor of one element is a double") {
+  const Tensor o = tensor({0.7}, f64).named("o").requires_grad_();
+  const Tensor m = tensor({{0.4}}, f64).named("m").requires_grad_();
+  const Tensor v = tensor({0.1, 0.2, 0.3}, f64).named("v").requires_grad_();
+  const auto header = [](const Tensor& loss) { return emit_cpp(loss).header; };
+  for (const Tensor& loss : {exp(o[0]), exp(m(0, 0)), sum(square(sin(v)), 0, true)[0] * 2.0,
+                             sum(square(concat({o, zeros({0}, f64)})))}) {
+    const std::string text = header(loss);
+    CAPTURE(text);
+    CHECK_FALSE(has(text, "placed("));
+    CHECK_FALSE(has(text, "above("));
+    CHECK_FALSE(has(text, "Constant("));
+  }
+  CHECK(has(header(exp(o[0])), "  do_ = "));
+  CHECK(has(header(sum(softmax(o) * o)), "softmax_columns(MatrixXd::Constant(1, 1, o))(0, 0)"));
 }
 
 TEST_CASE("emit_cpp: a long chain") {
