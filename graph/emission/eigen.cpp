@@ -72,15 +72,19 @@ std::string filled(const std::string& text, const std::vector<Code>& operands) {
 
 // An elementwise operation: of doubles, of a matrix where Eigen has it, else of arrays of one
 // shape; behind the first one numbers may stand for all elements.
-Code elementwise(const EigenForm& form, std::vector<Code> operands, bool gives_mask) {
+Code elementwise(const Expression& e, const EigenForm& form, std::vector<Code> operands) {
   Shape shape;
   for (const Code& x : operands) shape = broadcast(shape, x.shape);
   const bool masks = form.kind == EigenForm::Kind::mask;
   if (masks)
     for (Code& x : operands) x = as_mask(x);
-  const Form gives = gives_mask || masks ? Form::mask : Form::array;
+  const bool gives_mask = masks || e.application->dtype() == boolean;
+  const Form gives = gives_mask ? Form::mask : Form::array;
   const bool scalar = std::ranges::all_of(operands, &Code::is_scalar);
-  if (scalar) return made(filled(form.scalar, operands), shape, strength_of(form.scalar), gives);
+  if (scalar) {
+    check_given(e, form.scalar, "scalar");
+    return made(filled(form.scalar, operands), shape, strength_of(form.scalar), gives);
+  }
   const bool is_vector = std::ranges::all_of(operands, &Code::is_vector);
   const bool of_matrix = operands[0].form == Form::matrix && !form.matrix.empty();
   if (!of_matrix && !masks)
@@ -89,6 +93,7 @@ Code elementwise(const EigenForm& form, std::vector<Code> operands, bool gives_m
         operands[k] =
             (operands[k].shape == shape ? operands[k] : operands[k].materialized(shape)).as_array();
   const std::string& text = of_matrix ? form.matrix : form.array;
+  check_given(e, text, "array");
   Code result =
       made(filled(text, operands), shape, strength_of(text), of_matrix ? Form::matrix : gives);
   result.is_vector = is_vector;
@@ -300,9 +305,13 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
     case EigenForm::Kind::lines:
       return along(e, form, x);
     case EigenForm::Kind::comparison:
+      if (x.is_scalar() && !operands[1].is_scalar())
+        check_given(e, form.scalar, "scalar");
+      else
+        check_given(e, form.array, "array");
       return compared(x, form.array, form.scalar, operands[1]);
     default:
-      return elementwise(form, operands, e.application->dtype() == boolean);
+      return elementwise(e, form, operands);
   }
 }
 

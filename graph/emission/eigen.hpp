@@ -55,6 +55,9 @@ EigenForm form_of(const Expression& operation);
 /// Throws ValueError, which names the op, its line and the remedy, where the form does not fit the
 /// operands and the result, or names operands that are not there.
 void check_form(const Expression& operation, const EigenForm& form);
+/// The same where a part of the form that is needed, `code`, is empty; `member` is what it is
+/// called.
+void check_given(const Expression& operation, const std::string& code, const char* member);
 /// The same where the op's eigen_definition() does not have this function.
 void check_defined(const Expression& operation, const std::string& function);
 /// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.

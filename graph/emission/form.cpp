@@ -150,6 +150,12 @@ void check_form(const Expression& e, const EigenForm& form) {
          "give none, and written_out() instead");
 }
 
+void check_given(const Expression& e, const std::string& code, const char* member) {
+  if (!code.empty()) return;
+  fail(e, fmt::format("needs .{} for {}, and it is empty", member, shapes_of(e)),
+       "give array for Eigen arrays, and scalar for doubles, which tensors of one element are");
+}
+
 void check_defined(const Expression& e, const std::string& function) {
   if (words_in(e.op()->eigen_definition()).contains(function)) return;
   fail(e,

@@ -6,6 +6,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -70,6 +71,62 @@ TEST_CASE("emit_cpp: code that cannot be is an error that names the op, the line
   CHECK(
       refusal({.kind = comparison, .array = "<", .scalar = ">"})
           .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
+}
+
+namespace {
+
+// 2 x + y, whose code is what a test says.
+struct Mixed final : Op {
+  EigenForm form;
+  explicit Mixed(EigenForm said) : Op("mixed"), form(std::move(said)) {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *(2.0 * call.tensor(0) + call.tensor(1)).value_ref());
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, 2.0 * r.g());
+    if (r.needs(1)) r.give(1, r.g());
+  }
+  EigenForm eigen(const Parameters&) const override { return form; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "emit_cpp: a string of an elementwise form that is empty is an error where it is needed") {
+  const Tensor m = tensor({{0.5, -1.0}, {2.0, 1.5}}, f64).named("m").requires_grad_();
+  const Tensor s = tensor(0.3, f64).named("s").requires_grad_();
+  const auto emitted = [](const EigenForm& form, const Tensor& x) {
+    const Mixed op(form);
+    return emit_cpp(sum(sin(apply(op, {&x, &x}, {}, Where::current())))).header;
+  };
+  const std::string code = "2 * {0} + {1}";
+  using enum EigenForm::Kind;
+  const EigenForm of_arrays{.kind = elementwise, .array = code},
+      of_doubles{.kind = elementwise, .scalar = code},
+      of_matrices{.kind = elementwise, .matrix = code};
+  const auto refusal = [&](const EigenForm& form, const Tensor& x) {
+    return error_of<ValueError>([&] { emitted(form, x); });
+  };
+  const std::string needs_array = refusal(of_doubles, m);
+  CAPTURE(needs_array);
+  CHECK(
+      needs_array.starts_with("emit_cpp: the eigen() of mixed needs .array for (2, 2), (2, 2), and "
+                              "it is empty\n  at "));
+  CHECK(needs_array.find("form_test.cpp:") != std::string::npos);
+  CHECK(needs_array.find("\n  hint: give array for Eigen arrays, and scalar") != std::string::npos);
+  CHECK(
+      refusal(of_arrays, s).starts_with("emit_cpp: the eigen() of mixed needs .scalar for (), ()"));
+  CHECK(refusal({.kind = comparison, .scalar = ">"}, m)
+            .starts_with("emit_cpp: the eigen() of mixed needs .array"));
+  CHECK(refusal({.kind = mask, .array = "!{0}"}, s)
+            .starts_with("emit_cpp: the eigen() of mixed needs .scalar"));
+  // What is not needed may be left out.
+  CHECK(emitted(of_arrays, m).find("2 * m.array() + m.array()") != std::string::npos);
+  CHECK(emitted(of_doubles, s).find("2 * s + s") != std::string::npos);
+  CHECK(emitted(of_matrices, m).find("2 * m + m") != std::string::npos);
 }
 
 TEST_SUITE_END();
