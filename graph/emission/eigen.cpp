@@ -6,8 +6,11 @@
 #include <optional>
 #include <string_view>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/emission/arithmetic.hpp>
+#include <chainrule/graph/emission/helpers.hpp>
+#include <chainrule/graph/emission/identifiers.hpp>
 
 namespace chainrule::emission {
 
@@ -145,7 +148,8 @@ Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
                                                                 : over_rows ? "_columns"
                                                                             : "_rows");
     check_defined(e, function);
-    Code result = made(fmt::format("{}({})", function, matrix), to, Strength::atom, Form::matrix);
+    Code result = made(fmt::format("{}({})", function_name(*e.op(), function), matrix), to,
+                       Strength::atom, Form::matrix);
     return !all && over_rows && !form.keepdim ? as_column_of(std::move(result), to) : result;
   }
   if (all)
@@ -162,9 +166,10 @@ Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
 
 // softmax and its relatives: a function of ours for columns, and one for rows.
 Code along(const Expression& e, const EigenForm& form, const Code& x) {
-  const std::string function =
+  const std::string name =
       fmt::format("{}_{}", e.op()->name(), form.axes == 1 ? "columns" : "rows");
-  check_defined(e, function);
+  check_defined(e, name);
+  const std::string function = function_name(*e.op(), name);
   const Code whole = x.materialized(e.shape).as_matrix();
   if (whole.is_scalar())
     return made(fmt::format("{}(MatrixXd::Constant(1, 1, {}))(0, 0)", function, whole.text),
@@ -291,15 +296,16 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   if (!has_form(e)) fail(e);
   check_axes(e);
   if (is_said_by_role(e)) return by_role(e, operands);
-  const EigenForm form = form_of(e);
+  EigenForm form = form_of(e);
   check_form(e, form);
-  const char* name = e.op()->name();
-  if (*e.op()->eigen_definition()) helpers_.emplace(name, e.op()->eigen_definition());
+  const Op& op = *e.op();
+  const char* name = op.name();
+  if (*op.eigen_definition()) helpers_.emplace(function_name(op, name), definition_of(op));
   const Code& x = operands[0];
   switch (form.kind) {
     case EigenForm::Kind::function:
       check_defined(e, name);
-      return called(name, operands);
+      return called(function_name(op, name), operands);
     case EigenForm::Kind::reduction:
       return reduced(e, form, x);
     case EigenForm::Kind::lines:
@@ -311,12 +317,21 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
         check_given(e, form.array, "array");
       return compared(x, form.array, form.scalar, operands[1]);
     default:
+      for (std::string* code : {&form.array, &form.scalar, &form.matrix})
+        *code = calling(op, *code);
       return elementwise(e, form, operands);
   }
 }
 
 std::string slope_function(const Expression& slope) {
-  const std::string name = std::string(slope.op()->name()) + "_slope";
+  std::string name = slope.op()->name();
+  if (!is_identifier(name)) {
+    // What no two have in common stands behind what is left of it.
+    const std::size_t whole = std::hash<std::string>{}(name);
+    std::erase_if(name, [](char c) { return !detail::is_letter(c) && !detail::is_digit(c); });
+    name = fmt::format("op_{}_{:x}", name, whole);
+  }
+  name += "_slope";
   const std::span<const std::byte> bytes = slope.application->parameters().bytes();
   if (bytes.empty()) return name;
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());

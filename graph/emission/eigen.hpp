@@ -17,7 +17,7 @@ using derivation::Expr;
 using derivation::Expression;
 
 /// Functions that emitted code calls and Eigen does not have, by a name, with their definitions.
-using Helpers = std::map<std::string, std::string_view>;
+using Helpers = std::map<std::string, std::string>;
 
 /// Writes expressions as C++ with Eigen.
 class EigenWriter {

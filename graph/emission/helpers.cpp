@@ -1,6 +1,10 @@
 #include <chainrule/graph/emission/helpers.hpp>
 
-#include <chainrule/core/op.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <chainrule/graph/emission/identifiers.hpp>
 
 namespace chainrule::emission {
 
@@ -30,8 +34,19 @@ inline MatrixXd above(const MatrixXd& upper, const MatrixXd& lower) {
 }
 )";
 
+namespace {
+
+constexpr const char* helpers[] = {"placed", "beside", "above"};
+
+// What the emitted files call things besides what Identifiers knows: the parameters and functions
+// that would hide an op's function or be taken for it, and harm no tensor.
+constexpr std::string_view others[] = {"z",     "e",      "move",     "elements",
+                                       "count", "agrees", "the_loss", "ops"};
+
+}  // namespace
+
 std::vector<std::string> function_names() {
-  std::vector<std::string> names{"placed", "beside", "above"};
+  std::vector<std::string> names(std::begin(helpers), std::end(helpers));
   for (const Op* op : all_ops()) {
     const std::string name = op->name();
     if (*op->eigen_definition())
@@ -39,6 +54,69 @@ std::vector<std::string> function_names() {
     if (op->elementwise()) names.push_back(name + "_slope");
   }
   return names;
+}
+
+namespace {
+
+// The names of the functions that an op may define.
+std::vector<std::string> functions_of(const Op& op) {
+  std::vector<std::string> names;
+  const Words words = words_in(op.eigen_definition());
+  for (const char* part : {"", "_rows", "_columns"})
+    if (std::string name = op.name() + std::string(part); words.contains(name))
+      names.push_back(std::move(name));
+  return names;
+}
+
+bool stands_apart(const Op& op) {
+  const auto means_something = [](const std::string& name) {
+    return Identifiers::is_of_the_files(name) ||
+           std::ranges::find(helpers, name) != std::end(helpers) ||
+           std::ranges::find(others, name) != std::end(others);
+  };
+  const std::vector<std::string> mine = functions_of(op);
+  if (mine.empty()) return false;
+  if (std::ranges::any_of(mine, means_something)) return true;
+  for (const Op* other : all_ops()) {
+    if (other == &op) continue;
+    std::vector<std::string> theirs = functions_of(*other);
+    if (other->elementwise()) theirs.push_back(std::string(other->name()) + "_slope");
+    // Of two the one with the longer name.
+    for (const std::string& name : mine)
+      if (std::string_view(op.name()).size() > std::string_view(other->name()).size() &&
+          std::ranges::find(theirs, name) != theirs.end())
+        return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string function_name(const Op& op, const std::string& name) {
+  return stands_apart(op) ? "ops::" + name : name;
+}
+
+std::string definition_of(const Op& op) {
+  std::string text = op.eigen_definition();
+  if (!text.starts_with('\n')) text.insert(0, "\n");
+  if (!text.ends_with('\n')) text += '\n';
+  return stands_apart(op) ? fmt::format("\nnamespace ops {{{}}}  // namespace ops\n", text) : text;
+}
+
+std::string calling(const Op& op, std::string_view code) {
+  if (!stands_apart(op)) return std::string(code);
+  const std::vector<std::string> names = functions_of(op);
+  std::string text;
+  while (!code.empty()) {
+    std::size_t end = 0;
+    while (end < code.size() && is_identifier(code.substr(0, end + 1))) ++end;
+    const std::string word(code.substr(0, std::max<std::size_t>(end, 1)));
+    const bool is_member = text.ends_with('.') || text.ends_with("->") || text.ends_with("::");
+    if (!is_member && std::ranges::find(names, word) != names.end()) text += "ops::";
+    text += word;
+    code.remove_prefix(word.size());
+  }
+  return text;
 }
 
 }  // namespace chainrule::emission

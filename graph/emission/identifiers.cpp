@@ -103,6 +103,16 @@ bool Identifiers::is_namespace(std::string_view name) {
   return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
 }
 
+bool Identifiers::is_of_the_files(std::string_view name) {
+  return std::ranges::find(keywords, name) != std::end(keywords) ||
+         std::ranges::find(ours, name) != std::end(ours);
+}
+
+bool is_identifier(std::string_view text) {
+  return !text.empty() && !is_digit(text[0]) &&
+         std::ranges::all_of(text, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+}
+
 Words words_in(std::string_view code) {
   const auto is_part = [](char c) { return is_letter(c) || is_digit(c) || c == '_'; };
   Words words;

@@ -16,10 +16,15 @@ class Identifiers {
   std::string make(std::string_view name);
   /// Whether `name` may be that of a namespace as it stands.
   static bool is_namespace(std::string_view name);
+  /// Whether it is a keyword, or what the emitted files call something themselves.
+  static bool is_of_the_files(std::string_view name);
 
  private:
   std::set<std::string, std::less<>> taken_;
 };
+
+/// Letters, digits and underscores that do not begin with a digit.
+bool is_identifier(std::string_view text);
 
 /// The identifiers and numbers that code consists of.
 using Words = std::set<std::string, std::less<>>;

@@ -226,7 +226,7 @@ Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
       (region.columns.step != 1 && region.columns.count > 1))
     throw ValueError("emit_cpp: the gradient of a slice with a step has no form in Eigen",
                      e.application->where(), "take elements that lie side by side");
-  helpers.emplace("placed", placed_definition);
+  helpers.emplace("placed", std::string(placed_definition));
   Code block = part.materialized(e.operands[0]->shape).as_matrix();
   if (region.turned) block = block.transposed();
   std::string text = block.text;
@@ -259,7 +259,8 @@ Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& hel
       concat(numbers, below ? 0 : 1).to_vector<double>())
     throw_wrong_role(e, e.role(), "it does not put them one behind the other");
   const char* name = below ? "above" : "beside";
-  if (operands.size() > 1) helpers.emplace(name, below ? above_definition : beside_definition);
+  if (operands.size() > 1)
+    helpers.emplace(name, std::string(below ? above_definition : beside_definition));
   std::string text = full(operands.size() - 1);
   for (std::size_t k = operands.size() - 1; k-- > 0;)
     text = fmt::format("{}({}, {})", name, full(k), text);
