@@ -58,6 +58,23 @@ void compare(Check& check, std::string what, const Shape& shape, std::span<const
   check.report.rows.push_back(std::move(row));
 }
 
+// The function at a place that the user did not give. Its error says so, by what `where` gives.
+template <class Text>
+Tensor value_at(const Function& f, std::span<const Tensor> moved, double step, Text where) {
+  try {
+    return f(moved).detach();
+  } catch (const MemoryError&) {
+    throw;
+  } catch (Error& error) {
+    if (!error.has_context()) error.set_context("in gradcheck, " + where());
+    error.set_hint(
+        fmt::format("the function must be defined a step of {} around its inputs: "
+                    "give others, or a smaller .step",
+                    step));
+    throw;
+  }
+}
+
 // ∂⟨v, f⟩/∂xᵢ by central differences, element by element, in f64.
 std::vector<double> differences(const Check& check, std::size_t i, const Tensor& v) {
   const std::vector<double> x = check.inputs[i].to_vector<double>();
@@ -72,7 +89,13 @@ std::vector<double> differences(const Check& check, std::size_t i, const Tensor&
       at[k] += side == 0 ? -step : step;
       places[side] = at[k];
       moved[i] = from_span(std::span<const double>(at), check.inputs[i].shape());
-      values[side] = inner(v, check.f(moved).detach());
+      values[side] =
+          inner(v, value_at(check.f, moved, check.options.step, [&] {
+                  return fmt::format(
+                      "where it moves element {} of {} by {:.3g}",
+                      to_string(position_of(static_cast<std::int64_t>(k), moved[i].shape())),
+                      input_name(check, i), at[k] - x[k]);
+                }));
     }
     slopes[k] = (values[1] - values[0]) / (places[1] - places[0]);
   }
@@ -110,7 +133,8 @@ void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads)
     Tensors at;
     for (std::size_t k = 0; k < primals.size(); ++k)
       at.push_back(primals[k].detach() + t * directions[k]);
-    return of_floating(at).detach();
+    return value_at(of_floating, at, step,
+                    [] { return std::string("where it moves all inputs at once"); });
   };
   const Tensor slope = (along(step) - along(-step)) / (2 * step);
   compare(check, "forward mode, random direction", tangent.shape(), tangent.to_vector<double>(),

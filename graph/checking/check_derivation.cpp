@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/op.hpp>
@@ -15,6 +16,7 @@
 #include <chainrule/graph/checking/judge.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/wording.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
@@ -22,6 +24,7 @@
 
 namespace chainrule {
 
+using derivation::attempt;
 using derivation::Environment;
 using derivation::Expr;
 using derivation::largest;
@@ -68,7 +71,7 @@ class DerivationChecker {
     for (const std::uint32_t i : trace_.order()) {
       const auto found = formula_at.find(i);
       if (found == formula_at.end()) {
-        if (trace_.is_named(i)) own.gradients[i] = evaluate(trace_.gradient(i), own);
+        if (trace_.is_named(i)) own.gradients[i] = following(own, i);
         continue;
       }
       const std::size_t k = found->second;
@@ -78,8 +81,7 @@ class DerivationChecker {
         report.first_wrong_ = k;
       const Tensor by_hand = to(formulas_[k].by_hand.detach(), f64);
       // A value of another shape cannot take part in what follows.
-      own.gradients[i] =
-          by_hand.shape() == trace_.node(i).shape() ? by_hand : evaluate(trace_.gradient(i), own);
+      own.gradients[i] = by_hand.shape() == trace_.node(i).shape() ? by_hand : following(own, i);
     }
     return report;
   }
@@ -135,6 +137,13 @@ class DerivationChecker {
     for (std::uint32_t i = 0; i < trace.size(); ++i)
       if (trace.node(i).dtype() == f32) return true;
     return false;
+  }
+
+  // What the rules give for node i from the person's earlier gradients; autograd's own where an
+  // operation is not defined for these.
+  Tensor following(const Environment& own, std::uint32_t i) const {
+    return attempt([&] { return evaluate(trace_.gradient(i), own); })
+        .value_or(trace_.environment().gradients[i]);
   }
 
   void judge(std::size_t k, std::uint32_t i, const Environment& own, FormulaVerdict& verdict) {
@@ -208,12 +217,9 @@ class DerivationChecker {
 
   // In f64; undefined where that is not what the person's formula gave.
   Tensor value_of(const Expr& formula, const Tensor& by_hand) const {
-    Tensor value;
-    try {
-      value = evaluate(formula, trace_.environment());
-    } catch (const Error&) {
-      return {};
-    }
+    const Tensor value =
+        attempt([&] { return evaluate(formula, trace_.environment()); }).value_or(Tensor());
+    if (!value.defined()) return {};
     if (value.shape() != by_hand.shape()) return {};
     if (single_) return value;
     const std::vector<double> a = numbers(value), b = numbers(by_hand);
@@ -251,19 +257,20 @@ class DerivationChecker {
   // Whether a wrong formula only follows earlier ones, or what is wrong with it.
   void explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
                const Tensor& by_hand, const Truth& truth, bool recorded, FormulaVerdict& verdict) {
-    const Tensor expected = trace_.environment().gradients[i];
+    // With the right gradients in the place of the person's earlier ones.
+    const std::optional<Tensor> in_steps =
+        recorded ? attempt([&] { return evaluate(handwritten_.in_steps(k), trace_.environment()); })
+                 : std::nullopt;
     const Tensor accumulated = formulas_[k].of.grad();
     derivation::Suspect suspect{
         .node = i,
         .right = simplest,
-        .formula = recorded ? handwritten_.in_steps(k) : nullptr,
+        .formula = in_steps ? handwritten_.in_steps(k) : nullptr,
         .points = {&trace_.environment()},
-        .values = {by_hand},
+        .values = {in_steps.value_or(by_hand)},
         .tolerance = 0,
         .accumulated = accumulated.defined() ? to(accumulated.detach(), f64) : Tensor()};
-    if (recorded) {
-      // With the right gradients in the place of the person's earlier ones.
-      suspect.values[0] = evaluate(suspect.formula, trace_.environment());
+    if (in_steps) {
       const bool fits = verdict.given == verdict.expected;
       verdict.inherited =
           fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
@@ -272,15 +279,16 @@ class DerivationChecker {
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :
              handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {
-          try {
-            suspect.values.push_back(evaluate(suspect.formula, point));
-            suspect.points.push_back(&point);
-          } catch (const Error&) {
-            break;  // it cannot be computed there
-          }
+          const auto value = attempt([&] {
+            evaluate(simplest, point);
+            return evaluate(suspect.formula, point);
+          });
+          if (!value) break;  // they cannot be computed there
+          suspect.values.push_back(*value);
+          suspect.points.push_back(&point);
         }
     } else {
-      const Tensor by_own = evaluate(trace_.gradient(i), own);
+      const Tensor by_own = following(own, i);
       if (verdict.given == verdict.expected) {
         const std::vector<double> mine = numbers(by_own), given = numbers(by_hand);
         const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
@@ -300,7 +308,7 @@ class DerivationChecker {
           "though they are right";
     }
     if (verdict.inherited || verdict.ok) return;
-    suspect.tolerance = recorded || !(single_ || formulas_[k].by_hand.dtype() == f32) ? 1e-9 : 1e-5;
+    suspect.tolerance = in_steps || !(single_ || formulas_[k].by_hand.dtype() == f32) ? 1e-9 : 1e-5;
     verdict.diagnosis = words_.with_definitions(derivation::diagnose(
         trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));
   }

@@ -11,6 +11,7 @@
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/repair.hpp>
 #include <chainrule/graph/checking/upstream.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -44,8 +45,9 @@ class Diagnosis {
         [&] { return mistake_above(trace_, comparison_, text_); },
         [&] { return repair_parts(trace_, comparison_, text_); },
         [&] { return by_place(); }};
-    for (const auto& attempt : attempts)
-      if (std::string found = attempt(); !found.empty()) return found;
+    for (const auto& find : attempts)
+      // Candidates ask operations for numbers that the program did not have.
+      if (std::string found = attempt(find).value_or(""); !found.empty()) return found;
     return "";
   }
 

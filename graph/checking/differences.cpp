@@ -6,6 +6,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -36,7 +37,9 @@ Differences::Differences(const Trace& trace, const Rounding& rounding) : trace_(
 }
 
 double Differences::loss_with(std::uint32_t i, const Tensor& value) const {
-  return trace_.replay().changed(i, value)[trace_.loss()].item<double>();
+  // Steps that leave the domain of an operation count as those to where it is not finite.
+  return attempt([&] { return trace_.replay().changed(i, value)[trace_.loss()].item<double>(); })
+      .value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
 Tensor Differences::steps(std::uint32_t i) const {
@@ -59,7 +62,8 @@ Tensor Differences::steps(std::uint32_t i) const {
   return from_vector(steps, x.shape());
 }
 
-Environment Differences::moved(double part, std::uint64_t seed, bool data_too) const {
+std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
+                                              bool data_too) const {
   const NoGrad guard;
   Generator generator(seed);
   std::vector<Tensor> leaves(trace_.size());
@@ -69,7 +73,7 @@ Environment Differences::moved(double part, std::uint64_t seed, bool data_too) c
     if (!data_too && !trace_.node(i).requires_grad()) continue;
     leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
   }
-  return trace_.at(trace_.replay().from(std::move(leaves)));
+  return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
 }
 
 Difference Differences::along(std::uint32_t i, const Tensor& direction) const {

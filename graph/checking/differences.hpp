@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <chainrule/graph/checking/rounding.hpp>
@@ -30,8 +31,8 @@ class Differences {
   /// How far to go in each element of node i for a step of size 1.
   Tensor steps(std::uint32_t i) const;
   /// The point where each parameter, and data too if it says so, is moved by up to this part of its
-  /// steps, at random.
-  Environment moved(double part, std::uint64_t seed, bool data_too) const;
+  /// steps, at random. None where an operation is not defined there.
+  std::optional<Environment> moved(double part, std::uint64_t seed, bool data_too) const;
   /// Along `direction`, of the shape of node i.
   Difference along(std::uint32_t i, const Tensor& direction) const;
   /// Along one element.

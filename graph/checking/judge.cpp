@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -22,6 +24,8 @@ constexpr int most_looked_at = 6;
 // How far near points are, in units of the parameters' sizes. What is wrong differs by far more
 // than rounding, and, of the nearest, masks stay.
 constexpr double near = 1e-3, nearest = 1e-8;
+// Parts of that for points where the loss is defined and finite, if it is not at the first.
+constexpr double nearer[] = {1, 0.1, 0.01};
 
 double largest_gradient(const Environment& point) {
   double most = 0;
@@ -43,7 +47,12 @@ const std::vector<Environment>& Judge::points_at(double distance,
   // To one side and to the other.
   if (points.empty())
     for (const double side : {distance, -distance})
-      points.push_back(differences_.moved(side, 71, false));
+      for (const double part : nearer) {
+        std::optional<Environment> point = differences_.moved(side * part, 71, false);
+        if (!point || !is_finite_at(trace_, *point)) continue;
+        points.push_back(std::move(*point));
+        break;
+      }
   return points;
 }
 const std::vector<Environment>& Judge::near_points() const { return points_at(near, near_); }
@@ -143,12 +152,10 @@ bool Judge::right_nearby(std::uint32_t i, const Expr& formula, const Truth& trut
   std::vector<int> sides(truth.gradient.size());
   for (const Environment& point : masked ? nearest_points() : near_points()) {
     const std::vector<double> right = numbers(point.gradients[i]);
-    std::vector<double> given;
-    try {
-      given = numbers(evaluate(formula, point));
-    } catch (const Error&) {
-      return false;
-    }
+    // Where it is not defined nothing is said of it.
+    const std::optional<Tensor> value = attempt([&] { return evaluate(formula, point); });
+    if (!value) continue;
+    const std::vector<double> given = numbers(*value);
     if (given.size() != right.size()) return false;
     const double scale = largest(right);
     const auto differs = [&](std::size_t e, double allowed) {

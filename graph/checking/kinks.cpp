@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <chainrule/graph/derivation/compare.hpp>
 
@@ -15,9 +16,10 @@ constexpr int number_of_moves = 8;
 // then to the other one.
 void widen(SideValues& sides, const Differences& differences, std::uint32_t i, double part) {
   for (int k = 0; k < number_of_moves; ++k) {
-    const Environment there =
+    const std::optional<Environment> there =
         differences.moved(k % 2 == 0 ? part : -part, static_cast<std::uint64_t>(k / 2) + 31, true);
-    const std::vector<double> gradient = numbers(there.gradients[i]);
+    if (!there) continue;
+    const std::vector<double> gradient = numbers(there->gradients[i]);
     for (std::size_t e = 0; e < gradient.size(); ++e) {
       if (!std::isfinite(gradient[e])) continue;
       sides.least[e] = std::min(sides.least[e], gradient[e]);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -13,6 +15,8 @@ namespace chainrule::derivation {
 namespace {
 
 constexpr int number_of_samples = 4;
+// Where roundings lead out of an operation's domain others are taken, so many at most.
+constexpr int most_samples = 16;
 
 // Moves results by some roundings, always to another number.
 Replay::Adjust moving(Generator& generator, double unit) {
@@ -28,7 +32,7 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
                    double unit_of_constants)
     : point_(point), unit_(unit), unit_of_constants_(unit_of_constants) {
   const NoGrad guard;
-  for (int k = 0; k < number_of_samples; ++k) {
+  for (int k = 0; k < most_samples && moved_.size() < number_of_samples; ++k) {
     Generator generator(static_cast<std::uint64_t>(k) + 1);
     const Replay::Adjust move = moving(generator, unit);
     std::vector<Tensor> leaves = point.tensors;
@@ -39,7 +43,9 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
         if (!trace.replay().computed(i) && !trace.node(i).requires_grad())
           leaves[i] = move_data(std::move(leaves[i]));
     }
-    moved_.push_back(trace.at(trace.replay().from(std::move(leaves), move), move));
+    if (std::optional<Environment> moved =
+            attempt([&] { return trace.at(trace.replay().from(std::move(leaves), move), move); }))
+      moved_.push_back(std::move(*moved));
   }
 }
 
@@ -49,11 +55,13 @@ std::vector<double> Rounding::of(const Expr& expression) const {
   std::vector<double> most(here.size());
   for (std::size_t k = 0; k < moved_.size(); ++k) {
     Generator generator(k + 101);
-    const std::vector<double> there =
-        numbers(evaluate(expression, moved_[k], moving(generator, unit_),
-                         unit_of_constants_ > 0 ? moving(generator, unit_of_constants_) : nullptr));
-    for (std::size_t e = 0; e < here.size(); ++e) {
-      const double moved = difference(here[e], there[e]);
+    const auto there = attempt([&] {
+      return numbers(
+          evaluate(expression, moved_[k], moving(generator, unit_),
+                   unit_of_constants_ > 0 ? moving(generator, unit_of_constants_) : nullptr));
+    });
+    for (std::size_t e = 0; there && e < here.size(); ++e) {
+      const double moved = difference(here[e], (*there)[e]);
       if (std::isfinite(moved)) most[e] = std::max(most[e], moved);
     }
   }

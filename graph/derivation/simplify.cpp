@@ -1,7 +1,9 @@
 #include <chainrule/graph/derivation/simplify.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -9,6 +11,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -25,15 +28,17 @@ constexpr int largest_with_passing = 20;
 constexpr int number_of_points = 2;
 // The formula of another gradient is put in where it has not more than this.
 constexpr int largest_put_in = 12;
+// How far they are, in parts of the parameters' sizes, and how far nearer ones.
+constexpr double distances[] = {0.5, 0.05, 5e-3, 5e-4};
 
 // Values near those of the parameters; data stays, as formulas may rest on what it is.
-Environment random_point(const Trace& trace, Generator& generator) {
+Environment random_point(const Trace& trace, Generator& generator, double distance) {
   std::vector<Tensor> leaves(trace.size());
   const NoGrad guard;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     const Node& node = trace.node(i);
     if (!node.is_leaf() || !node.requires_grad()) continue;
-    const Tensor noise = uniform(-0.5, 0.5, node.shape(), generator, f64);
+    const Tensor noise = uniform(-distance, distance, node.shape(), generator, f64);
     leaves[i] = trace.replay().value(i) * (1 + noise) + noise * 0.1;
   }
   return trace.at(trace.replay().from(std::move(leaves)));
@@ -42,7 +47,8 @@ Environment random_point(const Trace& trace, Generator& generator) {
 bool certified(const Expr& a, const Expr& b, const Trace& trace,
                const std::vector<Environment>& points) {
   const auto same_at = [&](const Environment& point) {
-    return nearly_equal(evaluate(a, point), evaluate(b, point), tolerance);
+    return attempt([&] { return nearly_equal(evaluate(a, point), evaluate(b, point), tolerance); })
+        .value_or(false);
   };
   return same_at(trace.environment()) && std::ranges::all_of(points, same_at);
 }
@@ -104,8 +110,30 @@ std::vector<Stage> steps_between(const Trace& trace, std::uint32_t i, Rules rule
 std::vector<Environment> certifying_points(const Trace& trace) {
   Generator generator(0x5eed);
   std::vector<Environment> points;
-  for (int k = 0; k < number_of_points; ++k) points.push_back(random_point(trace, generator));
+  for (int k = 0; k < number_of_points; ++k)
+    for (const double distance : distances) {
+      std::optional<Environment> point =
+          attempt([&] { return random_point(trace, generator, distance); });
+      if (!point || !is_finite_at(trace, *point)) continue;
+      points.push_back(std::move(*point));
+      break;
+    }
   return points;
+}
+
+bool is_finite_at(const Trace& trace, const Environment& point) {
+  const auto stays_finite = [](const Tensor& here, const Tensor& there) {
+    if (!here.defined() || !is_floating(here.dtype())) return true;
+    const std::vector<double> x = numbers(here), y = numbers(there);
+    return std::ranges::equal(
+        x, y, [](double a, double b) { return !std::isfinite(a) || std::isfinite(b); });
+  };
+  const Environment& recorded = trace.environment();
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (!stays_finite(recorded.tensors[i], point.tensors[i]) ||
+        !stays_finite(recorded.gradients[i], point.gradients[i]))
+      return false;
+  return true;
 }
 
 std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,

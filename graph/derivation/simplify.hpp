@@ -18,8 +18,12 @@ struct Stage {
 };
 
 /// Two points near the recorded one, at which forms are compared: other values of the parameters.
-/// Data stays, as formulas may rest on what it is.
+/// Data stays, as formulas may rest on what it is. Nearer ones where an operation is not defined,
+/// or not finite, at those; fewer where there are none.
 std::vector<Environment> certifying_points(const Trace& trace);
+
+/// Whether what is finite at the recorded point is so at another one.
+bool is_finite_at(const Trace& trace, const Environment& point);
 
 /// The gradient of node i, first as the rules give it, last in the simplest form found. Every form
 /// has been compared with the one before at the recorded point and at `points`; one that differs is

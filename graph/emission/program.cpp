@@ -8,6 +8,8 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/lower.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -351,10 +353,26 @@ std::string Program::slope_body(const Expr& slope, const Tensor& at) {
   return of_z_alone ? body : "";
 }
 
+// Numbers at which the rule can be asked: the usual ones, or those of the program where the
+// operation is not defined at these.
+Tensor Program::places_of(const Expr& slope, const Shape& shape, double first) const {
+  constexpr double usual[] = {0.3, 0.6, 0.4, 0.7, 0.5, 0.25, 0.31, 0.62, 0.43, 0.55, 0.2};
+  const auto taken = [&](std::span<const double> from) {
+    std::vector<double> numbers;
+    const auto begin = static_cast<std::size_t>(first * static_cast<double>(from.size()));
+    for (std::size_t k = 0; k < static_cast<std::size_t>(shape.numel()); ++k)
+      numbers.push_back(from[(begin + k) % from.size()]);
+    return from_vector(numbers, shape);
+  };
+  const Tensor places = taken(usual);
+  if (derivation::attempt([&] { return slope_formula(*slope, places); })) return places;
+  return taken(derivation::numbers(evaluate(slope->operands[0], trace_.environment())));
+}
+
 std::string Program::slope_function_of_doubles(const std::string& name, const Expr& slope) {
-  const std::string body = slope_body(slope, tensor(0.3, f64));
+  const std::string body = slope_body(slope, places_of(slope, {}, 0));
   // What is another one at another z has numbers in it that the rule computed from z.
-  if (body.empty() || body != slope_body(slope, tensor(0.45, f64)))
+  if (body.empty() || body != slope_body(slope, places_of(slope, {}, 0.5)))
     throw ValueError(fmt::format("emit_cpp: the gradient rule of {} computes with numbers that no "
                                  "formula gives, and emitted code would keep",
                                  slope->op()->name()),
@@ -364,10 +382,9 @@ std::string Program::slope_function_of_doubles(const std::string& name, const Ex
 }
 
 std::string Program::slope_function_of_matrices(const std::string& name, const Expr& slope) {
-  const Tensor other = tensor({{0.31, 0.62, 0.43, 0.7, 0.55}, {0.2, 0.8, 0.35, 0.66, 0.41}}, f64);
-  std::string body = slope_body(slope, tensor({{0.3, 0.6}, {0.4, 0.7}, {0.5, 0.25}}, f64));
+  std::string body = slope_body(slope, places_of(slope, {3, 2}, 0));
   // Code that is the same for two shapes is right for all; else each number has its own.
-  if (body.empty() || body != slope_body(slope, other))
+  if (body.empty() || body != slope_body(slope, places_of(slope, {2, 5}, 0.5)))
     body = fmt::format("  return z.unaryExpr([](double e) {{ return {}(e); }});\n", name);
   return fmt::format("\ninline MatrixXd {}(const MatrixXd& z) {{\n{}}}\n", name, body);
 }

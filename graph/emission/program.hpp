@@ -56,6 +56,7 @@ class Program {
   void name_all();
   void write_lines(std::uint32_t predicted);
   void define_functions();
+  Tensor places_of(const Expr& slope, const Shape& shape, double first) const;
   std::string slope_body(const Expr& slope, const Tensor& at);
   std::string slope_function_of_doubles(const std::string& name, const Expr& slope);
   std::string slope_function_of_matrices(const std::string& name, const Expr& slope);

@@ -1,6 +1,7 @@
 #include <chainrule/graph/gradcheck.hpp>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -90,6 +91,20 @@ TEST_CASE("gradcheck reports a gradient that is not a number") {
   const GradcheckReport report =
       gradcheck([](std::span<const Tensor> in) { return sqrt(in[0] * in[0]); }, {tensor(0.0, f64)});
   CHECK_FALSE(report.ok());
+}
+
+TEST_CASE("gradcheck: an error at a place to which it moved says so") {
+  const Tensor x = tensor({0.5, 0.0}, f64).named("x");
+  const auto root = [](std::span<const Tensor> in) {
+    for (const double e : in[0].to_vector<double>())
+      if (e < 0) throw ValueError(fmt::format("root: {} is negative", e), Where(), "clamp it");
+    return sqrt(in[0] + 1.0);
+  };
+  CHECK(gradcheck(root, {x + 1e-3}).ok());
+  CHECK(error_of<ValueError>([&] { gradcheck(root, {x}); }) ==
+        "root: -1e-06 is negative\n  in gradcheck, where it moves element (1,) of input 0 (x) by "
+        "-1e-06\n  hint: the function must be defined a step of 1e-06 around its inputs: give "
+        "others, or a smaller .step");
 }
 
 TEST_SUITE_END();
