@@ -148,9 +148,10 @@ std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const Adjust& adjus
   return values;
 }
 
-std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value) const {
+std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value,
+                                    std::vector<Tensor> values) const {
   const detail::ModeScope scope({.recording = false, .provenance = false});
-  std::vector<Tensor> values = values_;
+  values.resize(traversal_.places());
   std::vector<bool> moved(traversal_.size());
   values[at] = value;
   moved[at] = true;

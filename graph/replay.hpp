@@ -32,7 +32,12 @@ class Replay {
 
   /// All values with node `at` changed to `value`, in f64. Throws the operations' errors where
   /// another shape does not fit them.
-  std::vector<Tensor> changed(std::uint32_t at, const Tensor& value) const;
+  std::vector<Tensor> changed(std::uint32_t at, const Tensor& value) const {
+    return changed(at, value, values_);
+  }
+  /// The same where all values were those that from() gave.
+  std::vector<Tensor> changed(std::uint32_t at, const Tensor& value,
+                              std::vector<Tensor> values) const;
   /// What is done to a result before others are computed from it.
   using Adjust = std::function<Tensor(Tensor)>;
   /// All values computed from other leaves: those of `leaves` that are defined take the place of

@@ -33,6 +33,7 @@ using derivation::numbers;
 using derivation::Trace;
 using derivation::Truth;
 using Holds = derivation::Handwritten::Holds;
+using Nearby = derivation::Judge::Nearby;
 
 namespace {
 
@@ -182,16 +183,22 @@ class DerivationChecker {
     }
 
     const bool same_shape = verdict.given == verdict.expected;
+    bool backed_here = false, backed_nearby = false;  // by differences, against autograd
     std::size_t worst = 0;
     if (same_shape) {
       const derivation::Judge::Opinion opinion = judge_.compare(i, numbers(given), truth);
-      verdict.ok = opinion.right;
       verdict.note = opinion.note;
       worst = measure(numbers(by_hand), autograd, truth, opinion, f32_formula, verdict);
-      if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here &&
-          !judge_.right_nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby)) {
-        verdict.ok = false;
-        verdict.note = "right for these values alone, and wrong for others of the parameters";
+      backed_here = !opinion.right && judge_.is_backed(i, given, truth);
+      verdict.ok = opinion.right || backed_here;
+      if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here) {
+        const Nearby nearby =
+            judge_.nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby);
+        backed_nearby = !backed_here && nearby == Nearby::backed;
+        if (nearby == Nearby::wrong) {
+          verdict.ok = backed_here = false;
+          verdict.note = "right for these values alone, and wrong for others of the parameters";
+        }
       }
     } else {
       verdict.absolute_error = verdict.relative_error = verdict.ulps = verdict.by_hand =
@@ -211,8 +218,25 @@ class DerivationChecker {
         verdict.autograd_ok = single_;
       }
     }
+    if (backed_here || backed_nearby) {
+      verdict.autograd_ok = false;
+      verdict.note = against_autograd(i, backed_nearby, verdict.note);
+    }
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole != nullptr, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
+  }
+
+  // Of a formula that agrees with differences alone.
+  std::string against_autograd(std::uint32_t i, bool nearby, const std::string& note) const {
+    std::string text = "differences agree with the formula, and not with autograd";
+    if (!nearby) return note.empty() ? text : text + "; " + note;
+    text += " where the parameters have other values";
+    const std::string rule = judge_.wrong_rule_nearby(i);
+    return rule.empty() ? text
+                        : fmt::format(
+                              "{}: the rule of {} disagrees with differences of that "
+                              "operation",
+                              text, rule);
   }
 
   // In f64; undefined where that is not what the person's formula gave.
@@ -272,10 +296,10 @@ class DerivationChecker {
         .accumulated = accumulated.defined() ? to(accumulated.detach(), f64) : Tensor()};
     if (in_steps) {
       const bool fits = verdict.given == verdict.expected;
-      verdict.inherited =
-          fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
-          (handwritten_.holds(k) == Holds::here ||
-           judge_.right_nearby(i, suspect.formula, truth, handwritten_.holds(k) == Holds::nearby));
+      verdict.inherited = fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
+                          (handwritten_.holds(k) == Holds::here ||
+                           judge_.nearby(i, suspect.formula, truth,
+                                         handwritten_.holds(k) == Holds::nearby) != Nearby::wrong);
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :
              handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {

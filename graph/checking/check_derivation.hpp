@@ -30,9 +30,10 @@ struct CheckOptions {
 /// What check_derivation() found for one formula.
 struct FormulaVerdict {
   std::string name;
-  Shape expected;            ///< the shape of the tensor
-  Shape given;               ///< the shape of the formula's value
-  bool ok = false;           ///< right, at the recorded values and, where it can be said, at others
+  Shape expected;   ///< the shape of the tensor
+  Shape given;      ///< the shape of the formula's value
+  bool ok = false;  ///< right, by autograd or by differences, at the recorded values and, where it
+                    ///< can be said, at others
   bool inherited = false;    ///< not ok, but only because of an earlier one that is wrong
   bool autograd_ok = false;  ///< autograd agrees with differences, or the note says why it does not
   double absolute_error = 0;  ///< the largest |by hand − by autograd|; NaN where shapes differ

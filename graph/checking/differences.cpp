@@ -28,8 +28,8 @@ bool Difference::agrees(double derivative, double allowed) const noexcept {
   return kink || std::abs(value - derivative) <= allowed + 8 * error;
 }
 
-Differences::Differences(const Trace& trace, const Rounding& rounding) : trace_(trace) {
-  loss_ = trace.replay().value(trace.loss()).item<double>();
+Differences::Differences(const Trace& trace, const Environment& point, const Rounding& rounding)
+    : trace_(trace), point_(point), loss_(point.tensors[trace.loss()].item<double>()) {
   // Two roundings of the result, and what those on the way to it move.
   const std::uint32_t loss = trace.loss();
   noise_ = 4 * half_unit_f64 * std::abs(loss_) +
@@ -38,13 +38,14 @@ Differences::Differences(const Trace& trace, const Rounding& rounding) : trace_(
 
 double Differences::loss_with(std::uint32_t i, const Tensor& value) const {
   // Steps that leave the domain of an operation count as those to where it is not finite.
-  return attempt([&] { return trace_.replay().changed(i, value)[trace_.loss()].item<double>(); })
+  return attempt([&] {
+           return trace_.replay().changed(i, value, point_.tensors)[trace_.loss()].item<double>();
+         })
       .value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
-Tensor Differences::steps(std::uint32_t i) const {
+Tensor steps_of(const Tensor& x) {
   const NoGrad guard;
-  const Tensor x = trace_.replay().value(i);
   std::vector<double> sizes;
   for (const double element : numbers(x))
     if (element != 0 && std::isfinite(element)) sizes.push_back(std::abs(element));
@@ -68,7 +69,7 @@ std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
   Generator generator(seed);
   std::vector<Tensor> leaves(trace_.size());
   for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-    const Tensor& value = trace_.replay().value(i);
+    const Tensor& value = point_.tensors[i];
     if (trace_.replay().computed(i) || !value.defined() || value.dtype() != f64) continue;
     if (!data_too && !trace_.node(i).requires_grad()) continue;
     leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
@@ -76,18 +77,16 @@ std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
   return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
 }
 
-Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
-  const NoGrad guard;
-  const Tensor& x = trace_.replay().value(i);
+Difference differentiate(const std::function<double(double)>& f, double here, double noise) {
   Difference best;
   best.value = std::numeric_limits<double>::quiet_NaN();
   best.error = std::numeric_limits<double>::infinity();
   double last = 0, last_gap = 0;
   for (double h = largest_step; h >= smallest_step; h *= smaller) {
-    const double above = loss_with(i, x + direction * h), below = loss_with(i, x - direction * h);
+    const double above = f(h), below = f(-h);
     const double central = (above - below) / (2 * h);
-    const double before = (loss_ - below) / h, behind = (above - loss_) / h;
-    const double rounding = noise_ / h;
+    const double before = (here - below) / h, behind = (above - here) / h;
+    const double rounding = noise / h;
     if (h < largest_step && std::isfinite(central) && std::isfinite(last)) {
       const double change = central - last;
       // Smooth functions differ by a hundredth of that, by h².
@@ -104,6 +103,12 @@ Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
     last_gap = std::abs(behind - before);
   }
   return best;
+}
+
+Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
+  const NoGrad guard;
+  const auto loss = [&](double h) { return loss_with(i, point_.tensors[i] + direction * h); };
+  return differentiate(loss, loss_, noise_);
 }
 
 Difference Differences::at(std::uint32_t i, std::int64_t position) const {

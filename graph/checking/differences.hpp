@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -20,16 +21,21 @@ struct Difference {
   bool agrees(double derivative, double allowed) const noexcept;
 };
 
+/// How far to go in each element for a step of size 1.
+Tensor steps_of(const Tensor& x);
+/// The derivative of a function of a step at 0, where it is `here`, but for `noise` by rounding.
+Difference differentiate(const std::function<double(double)>& f, double here, double noise);
+
 /// Differences of a recorded loss, independent of all gradient rules. Each element has a step of
 /// its own, in proportion to its size; steps get smaller until they agree with each other, after L.
 /// F. Richardson's extrapolation, Phil. Trans. Roy. Soc. A 210 (1911).
 class Differences {
  public:
-  /// `rounding` in f64, at the recorded point.
-  Differences(const Trace& trace, const Rounding& rounding);
+  /// At a point of the trace, with the rounding in f64 there.
+  Differences(const Trace& trace, const Environment& point, const Rounding& rounding);
 
-  /// How far to go in each element of node i for a step of size 1.
-  Tensor steps(std::uint32_t i) const;
+  /// steps_of() the value of node i.
+  Tensor steps(std::uint32_t i) const { return steps_of(point_.tensors[i]); }
   /// The point where each parameter, and data too if it says so, is moved by up to this part of its
   /// steps, at random. None where an operation is not defined there.
   std::optional<Environment> moved(double part, std::uint64_t seed, bool data_too) const;
@@ -42,6 +48,7 @@ class Differences {
   double loss_with(std::uint32_t i, const Tensor& value) const;
 
   const Trace& trace_;
+  const Environment& point_;
   double loss_;
   double noise_;  // of the loss, by rounding
 };

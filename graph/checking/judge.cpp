@@ -8,6 +8,7 @@
 
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/checking/rules.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -21,6 +22,8 @@ namespace {
 constexpr double safety = 24;
 // Elements that differ and are looked at by differences, at most.
 constexpr int most_looked_at = 6;
+// Random directions in which differences have to agree with a formula that autograd contradicts.
+constexpr int number_of_directions = 3;
 // How far near points are, in units of the parameters' sizes. What is wrong differs by far more
 // than rounding, and, of the nearest, masks stay.
 constexpr double near = 1e-3, nearest = 1e-8;
@@ -39,7 +42,7 @@ double largest_gradient(const Environment& point) {
 Judge::Judge(const Trace& trace, bool single)
     : trace_(trace),
       single_(single),
-      differences_(trace, rounding(Precision::f64_throughout)),
+      differences_(trace, trace.environment(), rounding(Precision::f64_throughout)),
       points_(certifying_points(trace)) {}
 
 const std::vector<Environment>& Judge::points_at(double distance,
@@ -146,23 +149,58 @@ Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
   return opinion;
 }
 
-bool Judge::right_nearby(std::uint32_t i, const Expr& formula, const Truth& truth,
-                         bool masked) const {
+bool Judge::is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
+                      const Tensor& given, const std::vector<double>& allowed) const {
+  const NoGrad guard;
+  bool contradicted = false;
+  for (int k = 0; k < number_of_directions; ++k) {
+    Generator generator(1001 + static_cast<std::uint64_t>(k));
+    const Tensor direction = randn(given.shape(), generator, f64) * steps_of(point.tensors[i]);
+    const Difference d = differences.along(i, direction);
+    if (!d.finite() || d.kink) return false;
+    const std::vector<double> along = numbers(direction);
+    double noise = 0;
+    for (std::size_t e = 0; e < along.size(); ++e) noise += std::abs(along[e]) * allowed[e];
+    const auto agrees = [&](const Tensor& gradient) {
+      const double slope = sum(direction * gradient).item<double>();
+      return d.agrees(slope, noise + 1e-7 * std::abs(slope));
+    };
+    if (!agrees(given)) return false;
+    contradicted = contradicted || !agrees(point.gradients[i]);
+    if (!contradicted) return false;
+  }
+  return true;
+}
+
+bool Judge::is_backed(std::uint32_t i, const Tensor& given, const Truth& truth) const {
+  return is_backed(trace_.environment(), differences_, i, given, truth.allowed);
+}
+
+std::string Judge::wrong_rule_nearby(std::uint32_t i) const {
+  for (const Environment& point : near_points())
+    if (std::string found = wrong_rule(trace_, point, i); !found.empty()) return found;
+  return "";
+}
+
+Judge::Nearby Judge::nearby(std::uint32_t i, const Expr& formula, const Truth& truth,
+                            bool masked) const {
   // At a kink two forms may differ on one side; what is wrong does on both.
   std::vector<int> sides(truth.gradient.size());
+  bool backed = true;
   for (const Environment& point : masked ? nearest_points() : near_points()) {
     const std::vector<double> right = numbers(point.gradients[i]);
     // Where it is not defined nothing is said of it.
     const std::optional<Tensor> value = attempt([&] { return evaluate(formula, point); });
     if (!value) continue;
     const std::vector<double> given = numbers(*value);
-    if (given.size() != right.size()) return false;
+    if (given.size() != right.size()) return Nearby::wrong;
     const double scale = largest(right);
     const auto differs = [&](std::size_t e, double allowed) {
       return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale &&
              std::abs(given[e] - right[e]) > allowed + 1e-13 * std::abs(right[e]);
     };
     std::vector<double> mine, theirs;  // rounding there, found out where it matters
+    bool is_wrong = false;
     for (std::size_t e = 0; e < given.size(); ++e) {
       if (!differs(e, 4 * truth.allowed[e])) continue;
       if (mine.empty()) {
@@ -170,10 +208,17 @@ bool Judge::right_nearby(std::uint32_t i, const Expr& formula, const Truth& trut
         mine = rounds.of(formula);
         theirs = rounds.of(trace_.gradient(i));
       }
-      if (differs(e, 2 * safety * std::max(mine[e], theirs[e]))) ++sides[e];
+      if (!differs(e, 2 * safety * std::max(mine[e], theirs[e]))) continue;
+      ++sides[e];
+      is_wrong = true;
     }
+    if (!is_wrong || !backed) continue;
+    for (double& rounded : mine) rounded *= 2 * safety;
+    const Rounding rounds(trace_, point, half_unit_f64);
+    backed = is_backed(point, Differences(trace_, point, rounds), i, *value, mine);
   }
-  return std::ranges::none_of(sides, [](int count) { return count == 2; });
+  if (std::ranges::none_of(sides, [](int count) { return count == 2; })) return Nearby::right;
+  return backed ? Nearby::backed : Nearby::wrong;
 }
 
 bool Judge::agrees_with_differences(std::uint32_t i, const Truth& truth, std::string& note) const {
@@ -202,6 +247,8 @@ bool Judge::agrees_with_differences(std::uint32_t i, const Truth& truth, std::st
       "the rules of autograd give {:.6g} along a random direction, differences "
       "{:.6g} ± {:.1g}",
       expected, d.value, d.error);
+  if (const std::string rule = wrong_rule(trace_, trace_.environment(), i); !rule.empty())
+    note += fmt::format(": the rule of {} disagrees with differences of that operation", rule);
   return false;
 }
 

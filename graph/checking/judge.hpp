@@ -19,7 +19,8 @@ struct Truth {
 };
 
 /// Decides whether a formula is right, by two oracles that know nothing of each other: the rules
-/// of autograd, and differences of the loss.
+/// of autograd, and differences of the loss. Where these disagree, what agrees with one of them is
+/// not wrong.
 class Judge {
  public:
   /// `single`: whether something of the loss was computed in f32.
@@ -38,16 +39,24 @@ class Judge {
   /// Of what a formula gave for node i.
   Opinion compare(std::uint32_t i, const std::vector<double>& given, const Truth& truth) const;
 
-  /// Whether formula and gradient are the same nearby, too, where both are finite: what is right
-  /// by chance, as a forgotten factor that is 1, is not.
-  bool right_nearby(std::uint32_t i, const Expr& formula, const Truth& truth, bool masked) const;
+  /// Whether differences agree with what a formula gave for node i, and not with autograd.
+  bool is_backed(std::uint32_t i, const Tensor& given, const Truth& truth) const;
 
-  /// Whether the rules agree with differences in a random direction; where they do not, why.
+  /// Whether formula and gradient are the same nearby, too, where both are finite: what is right
+  /// by chance, as a forgotten factor that is 1, is not. A formula that is not the same may be
+  /// backed by differences there.
+  enum class Nearby { right, wrong, backed };
+  Nearby nearby(std::uint32_t i, const Expr& formula, const Truth& truth, bool masked) const;
+
+  /// Whether the rules agree with differences in a random direction; where they do not, why, and of
+  /// which operation the rule is wrong, if that can be found.
   bool agrees_with_differences(std::uint32_t i, const Truth& truth, std::string& note) const;
   /// By differences.
   Difference difference_at(std::uint32_t i, std::int64_t position) const {
     return differences_.at(i, position);
   }
+  /// The first operation from the loss to node i whose rule is wrong at one of the near points.
+  std::string wrong_rule_nearby(std::uint32_t i) const;
   /// Other values of the parameters: far from the recorded ones, near, and so near that masks stay
   /// what they are.
   const std::vector<Environment>& points() const noexcept { return points_; }
@@ -58,6 +67,8 @@ class Judge {
 
  private:
   const Rounding& rounding(Precision precision) const;
+  bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
+                 const Tensor& given, const std::vector<double>& allowed) const;
   const std::vector<Environment>& points_at(double distance,
                                             std::vector<Environment>& points) const;
 

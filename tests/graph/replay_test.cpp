@@ -189,4 +189,22 @@ TEST_CASE("replay: results of an application of several") {
   CHECK(replay.from(leaves)[traversal.output(0)].item() == doctest::Approx(1.0 * 2 + 16.0 * 4));
 }
 
+TEST_CASE("replay: one value changed among others than the recorded") {
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_(), y = tensor(3.0, f64).requires_grad_();
+  const Tensor z = x * y, loss = sum(z * z) + sum(x);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  const auto place = [&](const Tensor& of) {
+    for (std::uint32_t i = 0; i < traversal.size(); ++i)
+      if (&traversal.node(i) == of.node()) return i;
+    return Traversal::none;
+  };
+  std::vector<Tensor> leaves(traversal.size());
+  leaves[place(x)] = tensor({5.0, 7.0}, f64);
+  const std::vector<Tensor> there = replay.from(leaves);
+  const std::vector<Tensor> changed = replay.changed(place(z), tensor({2.0, 1.0}, f64), there);
+  CHECK(changed[place(loss)].item() == 5.0 + 12.0);
+  CHECK(there[place(z)].to_vector<double>() == std::vector<double>{15.0, 21.0});
+}
+
 TEST_SUITE_END();
