@@ -67,6 +67,10 @@ std::string Naming::text(const Expr& expression, Format format, std::optional<in
   return text_of(inlined(expression), name, format, trace_.derivative());
 }
 
+std::string Naming::text_as_it_is(const Expr& expression, Format format) {
+  return text_of(expression, names(), format, trace_.derivative());
+}
+
 Expr Naming::inlined(const Expr& expression) {
   std::vector<std::uint32_t> to_do;
   const auto need = [&](const Expr& e) {

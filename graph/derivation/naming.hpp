@@ -25,6 +25,8 @@ class Naming {
   /// without names are shown by short formulas of their own where that reads as well.
   std::string text(const Expr& expression, Format format = Format::unicode,
                    std::optional<int> layer = std::nullopt);
+  /// The same with every result under its name.
+  std::string text_as_it_is(const Expr& expression, Format format = Format::unicode);
   /// What text() shows for an expression: those formulas in their places.
   Expr inlined(const Expr& expression);
   /// What text() calls the symbols of a formula, which it meets.

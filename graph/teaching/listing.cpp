@@ -88,8 +88,9 @@ Exercise::Written Listing::in_all_formats(const Expr& formula) {
     if (part->is_symbol() && trace_.forward(part->node) && !has_equation(part->node))
       abbreviated_.insert(part->node);
   });
-  return {names_.text(formula, Format::unicode), names_.text(formula, Format::latex),
-          names_.text(formula, Format::mathml)};
+  return {names_.text_as_it_is(formula, Format::unicode),
+          names_.text_as_it_is(formula, Format::latex),
+          names_.text_as_it_is(formula, Format::mathml)};
 }
 
 Exercise::Written Listing::written(const Expr& formula) {
@@ -105,7 +106,9 @@ Exercise::Written Listing::written(const Expr& formula, const Expression& symbol
           derivation::text_of(shown, name, Format::mathml)};
 }
 
-std::string Listing::text(const Expr& formula) { return names_.text(written_out(formula)); }
+std::string Listing::text(const Expr& formula) {
+  return names_.text_as_it_is(written_out(formula));
+}
 
 Exercise::Written Listing::name(std::uint32_t i) {
   if (i == trace_.loss() && trace_.node(i).name().empty())

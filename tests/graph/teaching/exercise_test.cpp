@@ -319,7 +319,7 @@ TEST_CASE(
   const Tensor Q = randn({2, 3}, random, f64).named("Q").requires_grad_();
   const Tensor K = randn({2, 3}, random, f64).named("K").requires_grad_();
   const Tensor T = randn({2, 2}, random, f64).named("T");
-  const Tensor S = (matmul(Q, K.T()) * 0.5).named("S");
+  const Tensor S = square(matmul(Q, K.T())).named("S");
   const Exercise exercise = make_exercise(sum(sin(S) * T));
   CHECK(exercise.definitions.empty());
   const auto product = std::ranges::find_if(
