@@ -43,15 +43,15 @@ Ref<Value> Inference::Result::allocate_other(const Call& call) const {
                       call.name(), to_string(shape_), to_string(strides_), offset_, of_,
                       to_string(call.in(of_).shape())),
           call.where(), "count strides and offset in elements of the operand's memory");
-    return Value::view(call.in_ref(of_), shape_, strides_, offset_);
-  }
-  if (kind_ == Kind::none)
+  } else if (kind_ == Kind::none) {
     throw GradError(fmt::format("{}: infer() says no result", call.name()), call.where(),
                     "call output() for each result");
+  }
   try {
-    return Value::make(dtype_, shape_);
+    return kind_ == Kind::view ? Value::view(call.in_ref(of_), shape_, strides_, offset_)
+                               : Value::make(dtype_, shape_);
   } catch (const Error&) {
-    detail::rethrow_result(call.name(), dtype_, shape_, call.where());
+    detail::rethrow_result(call.name(), dtype(call), shape_, call.where());
   }
 }
 
@@ -62,12 +62,12 @@ void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, con
     throw MemoryError(
         fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
   } catch (const ShapeError&) {
-    if (std::ranges::any_of(shape, [](std::int64_t extent) { return extent < 0; }))
-      throw ShapeError(fmt::format("{}: the result {} has a negative extent", op, to_string(shape)),
-                       where);
-    throw ShapeError(fmt::format("{}: the result {} has more elements than can be counted", op,
-                                 to_string(shape)),
-                     where);
+    const bool negative =
+        std::ranges::any_of(shape, [](std::int64_t extent) { return extent < 0; });
+    throw ShapeError(
+        fmt::format("{}: the result {} has {}", op, to_string(shape),
+                    negative ? "a negative extent" : "more elements than can be counted"),
+        where, negative ? "infer() counts extents from 0" : "a tensor has at most 2^59");
   }
 }
 

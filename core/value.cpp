@@ -64,6 +64,19 @@ std::int64_t checked_numel(const std::int64_t* dims, int rank) {
   return n;
 }
 
+// The same, for the usual extents in one pass.
+std::int64_t numel_of(const std::int64_t* dims, int rank) {
+  std::int64_t n = 1;
+  bool unusual = false;
+  for (int i = 0; i < rank; ++i) {
+    unusual |= __builtin_mul_overflow(n, dims[i], &n);
+    unusual |= dims[i] <= 0;
+  }
+  if (unusual || n > most_elements) [[unlikely]]
+    return checked_numel(dims, rank);
+  return n;
+}
+
 }  // namespace
 
 bool is_contiguous(const std::int64_t* dims, const std::int64_t* strides, int rank) noexcept {
@@ -108,15 +121,7 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
     to[3] = 1;
     return Ref<Value>::adopt(value);
   }
-  std::int64_t n = 1, sign = 0;
-  bool unusual = false;
-  for (int i = 0; i < rank; ++i) {
-    unusual |= __builtin_mul_overflow(n, dims[i], &n);
-    sign |= dims[i];
-  }
-  if (unusual || sign < 0 || n > most_elements) [[unlikely]]
-    n = checked_numel(dims, rank);
-  Value* value = make_owner(dtype, rank, n);
+  Value* value = make_owner(dtype, rank, numel_of(dims, rank));
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
@@ -148,21 +153,23 @@ bool Value::has_room_for(const Shape& shape, const Shape& strides,
       (static_cast<const char*>(elements_) - static_cast<const char*>(owner.elements_)) /
       static_cast<std::ptrdiff_t>(size_of(dtype_));
   std::int64_t first = 0;
-  if (__builtin_add_overflow(here, offset, &first)) return false;
+  bool beyond = __builtin_add_overflow(here, offset, &first), none = false;
   std::int64_t last = first;
   for (int axis = 0; axis < shape.rank(); ++axis) {
     std::int64_t reach = 0;
-    if (shape[axis] == 0) return true;  // no elements
-    if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach)) return false;
+    if (shape[axis] < 0) return false;
+    none |= shape[axis] == 0;
+    beyond |= __builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach);
     std::int64_t& end = reach < 0 ? first : last;
-    if (__builtin_add_overflow(end, reach, &end)) return false;
+    beyond |= __builtin_add_overflow(end, reach, &end);
   }
-  return first >= 0 && last < owner.numel_;
+  return none || (!beyond && first >= 0 && last < owner.numel_);
 }
 
 Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                        std::int64_t offset) {
   const int rank = shape.rank();
+  const std::int64_t numel = numel_of(shape.data(), rank);
   void* const elements =
       static_cast<char*>(of->elements_) + offset * static_cast<std::int64_t>(size_of(of->dtype_));
   // A view that undoes another, as the transpose of a transpose, is the base again: nothing keeps
@@ -179,7 +186,7 @@ Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& st
   value->elements_ = elements;
   value->base_ = of->base_ ? of->base_ : of.get();
   value->base_->refs.retain();
-  value->numel_ = shape.numel();
+  value->numel_ = numel;
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   for (int i = 0; i < rank; ++i) {
     to[i] = shape[i];

@@ -28,10 +28,12 @@ class Value {
   static Ref<Value> make_like(DType dtype, const Value& other);
 
   /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds. The base
-  /// itself where the view would show just that.
+  /// itself where the view would show just that. Throws ShapeError for more elements than can be
+  /// counted, of which a stride of 0 makes any number.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
-  /// Whether all elements of such a view lie in the memory that this value's owner has.
+  /// Whether all elements of such a view lie in the memory that this value's owner has, and no
+  /// extent is negative.
   bool has_room_for(const Shape& shape, const Shape& strides, std::int64_t offset) const noexcept;
 
   /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -124,6 +127,57 @@ TEST_CASE("apply: a view that leaves the memory of its operand is an error") {
         Window{2, 1, 0, 1}, Window{3, std::int64_t{1} << 62, 0, 0}})
     CHECK(
         error_of<ShapeError>([&] { at(x, outside); }).starts_with("windowed: infer() says a view"));
+}
+
+TEST_CASE("apply: a result with a negative extent is one, and with too many elements another") {
+  struct Shaped final : Op {
+    Shaped() : Op("shaped") {}
+    void infer(Inference& call) const override {
+      const auto& shape = call.parameters<std::array<std::int64_t, 3>>();
+      call.output(f32, Shape(std::span(shape)));
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  static const Shaped shaped;
+  using Extents = std::array<std::int64_t, 3>;
+  const Tensor x = ones({2});
+  const auto message = [&](Extents extents) {
+    return error_of<ShapeError>([&] { apply(shaped, {&x}, extents, Where::current()); });
+  };
+  CHECK(message({2, -3, 1}) ==
+        "shaped: the result (2, -3, 1) has a negative extent\n  at HERE\n  hint: infer() counts "
+        "extents from 0");
+  const std::int64_t many = std::int64_t{1} << 62;
+  for (const Extents& extents : {Extents{many, 8, 1}, Extents{many, 8, 0}, Extents{0, many, 8}})
+    CHECK(message(extents).find("has more elements than can be counted\n  at HERE") !=
+          std::string::npos);
+}
+
+TEST_CASE("apply: a view has as many elements as can be counted") {
+  struct Repeated final : Op {
+    Repeated() : Op("repeated") {}
+    void infer(Inference& call) const override {
+      const auto& shape = call.parameters<std::array<std::int64_t, 3>>();
+      call.view(0, Shape(std::span(shape)), {0, 0, 0}, 0);
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  static const Repeated repeated;
+  using Extents = std::array<std::int64_t, 3>;
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  const auto to = [&](Extents extents) { return apply(repeated, {&x}, extents, Where::current()); };
+  CHECK(sum(to({2, 3, 4})).item() == 24);
+  CHECK(to({std::int64_t{1} << 59, 1, 1}).numel() == std::int64_t{1} << 59);
+  CHECK(to({5, 0, 7}).numel() == 0);
+  for (const Extents& extents :
+       {Extents{std::int64_t{1} << 62, 8, 1}, Extents{(std::int64_t{1} << 61) + 1, 8, 1},
+        Extents{(std::int64_t{1} << 59) + 1, 1, 1}, Extents{std::int64_t{1} << 62, 8, 0},
+        Extents{0, std::int64_t{1} << 62, 8}})
+    CHECK(error_of<ShapeError>([&] {
+            to(extents);
+          }).find("has more elements than can be counted") != std::string::npos);
+  for (const Extents& extents : {Extents{-3, 1, 1}, Extents{-3, -2, 1}, Extents{0, -1, 1}})
+    CHECK(error_of<ShapeError>([&] { to(extents); }).starts_with("repeated: infer() says a view"));
 }
 
 TEST_SUITE_END();
