@@ -19,13 +19,15 @@ std::int64_t count_elements(const char* op, const Shape& shape, const Where& whe
   bool overflow = false, none = false;
   for (const std::int64_t extent : shape) {
     if (extent < 0)
-      throw ShapeError(fmt::format("{}: negative extent in {}", op, to_string(shape)), where);
+      throw ShapeError(fmt::format("{}: negative extent in {}", op, to_string(shape)), where,
+                       "write the number out: -1 for what is left is known by reshape() alone");
     none |= extent == 0;
     if (extent != 0) overflow |= __builtin_mul_overflow(n, extent, &n);
   }
   if (overflow || n > most_elements)
     throw ShapeError(
-        fmt::format("{}: {} has more elements than can be counted", op, to_string(shape)), where);
+        fmt::format("{}: {} has more elements than can be counted", op, to_string(shape)), where,
+        "a tensor has at most 2^59: is an extent a product, or no extent at all?");
   return none ? 0 : n;
 }
 
@@ -68,7 +70,8 @@ E convert(const detail::AnyNumber& number, const char* op, const Where& where) {
 
 void check_floating(const char* op, DType dtype, const Where& where) {
   if (!is_floating(dtype))
-    throw DTypeError(fmt::format("{}: makes f32 or f64, not {}", op, name_of(dtype)), where);
+    throw DTypeError(fmt::format("{}: makes f32 or f64, not {}", op, name_of(dtype)), where,
+                     "arange(start, stop, step) makes integers");
 }
 
 void check_finite(const char* op, const char* what, double number, const Where& where) {
@@ -76,9 +79,11 @@ void check_finite(const char* op, const char* what, double number, const Where& 
     throw ValueError(fmt::format("{}: {} is {}", op, what, number), where);
 }
 
+constexpr const char* step_hint = "full({n}, start) repeats one number";
+
 Tensor arange_integers(std::int64_t start, std::int64_t stop, std::int64_t step, DType dtype,
                        const Where& where) {
-  if (step == 0) throw ValueError("arange: the step is 0", where);
+  if (step == 0) throw ValueError("arange: the step is 0", where, step_hint);
   // In unsigned arithmetic neither the distance nor the size of the step can overflow.
   const bool up = step > 0;
   const auto from = static_cast<std::uint64_t>(start), to = static_cast<std::uint64_t>(stop);
@@ -129,7 +134,8 @@ Tensor full(const char* op, const Shape& shape, AnyNumber number, DType dtype, c
 }
 
 Tensor arange(AnyNumber start, AnyNumber stop, AnyNumber step, DType dtype, const Where& where) {
-  if (dtype == boolean) throw DTypeError("arange: makes numbers, not boolean", where);
+  if (dtype == boolean)
+    throw DTypeError("arange: makes numbers, not boolean", where, "compare them: arange(n) < k");
   const bool integers = start.integral && stop.integral && step.integral;
   if (!integers) {
     check_finite("arange", "start", start.real, where);
@@ -140,10 +146,11 @@ Tensor arange(AnyNumber start, AnyNumber stop, AnyNumber step, DType dtype, cons
     return arange_integers(convert<std::int64_t>(start, "arange", where),
                            convert<std::int64_t>(stop, "arange", where),
                            convert<std::int64_t>(step, "arange", where), dtype, where);
-  if (step.real == 0) throw ValueError("arange: the step is 0", where);
+  if (step.real == 0) throw ValueError("arange: the step is 0", where, step_hint);
   // Divided one by one where the distance itself would be infinite.
   double steps = (stop.real - start.real) / step.real;
-  if (!std::isfinite(steps)) steps = stop.real / step.real - start.real / step.real;
+  const bool far = !std::isfinite(stop.real - start.real);
+  if (far) steps = stop.real / step.real - start.real / step.real;
   const double count = std::max(std::ceil(steps), 0.0);
   if (!(count <= static_cast<double>(most_elements)))
     throw ValueError(
@@ -154,8 +161,11 @@ Tensor arange(AnyNumber start, AnyNumber stop, AnyNumber step, DType dtype, cons
   visit_floating(dtype, [&](auto zero) {
     using T = decltype(zero);
     T* out = value->data<T>();
+    // Half of what may be beyond all numbers before it is added.
+    const double part = far ? 0.5 : 1, whole = far ? 2 : 1;
     for (std::int64_t i = 0; i < value->numel(); ++i)
-      out[i] = static_cast<T>(start.real + static_cast<double>(i) * step.real);
+      out[i] =
+          static_cast<T>(whole * (part * start.real + static_cast<double>(i) * (part * step.real)));
   });
   return Tensor(std::move(value));
 }
@@ -250,7 +260,7 @@ Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Wher
                      where);
   Ref<Value> value = detail::make_value("linspace", {count}, dtype, where);
   const auto last = static_cast<double>(count - 1);
-  double step = count > 1 ? (stop - start) / last : 0;
+  double step = count > 2 ? (stop - start) / last : 0;  // two numbers are the ends
   if (!std::isfinite(step)) step = stop / last - start / last;
   visit_floating(dtype, [&](auto zero) {
     using T = decltype(zero);

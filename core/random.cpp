@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
 #include <utility>
@@ -185,17 +186,22 @@ Tensor rand(const Shape& shape, Generator& generator, DType dtype, Where where) 
 Tensor uniform(double low, double high, const Shape& shape, Generator& generator, DType dtype,
                Where where) {
   check_floating("uniform", dtype, where);
-  if (!(low <= high) || !std::isfinite(high - low))
+  if (!(low <= high) || !std::isfinite(low) || !std::isfinite(high))
     throw ValueError(fmt::format("uniform: no range [{}, {})", low, high), where,
                      "the bounds are finite, the lower one first");
+  if (dtype == f32 && std::max(std::abs(low), std::abs(high)) > std::numeric_limits<float>::max())
+    throw ValueError(fmt::format("uniform: no range [{}, {}) in f32", low, high), where,
+                     "f32 ends at 3.4e+38: ask for f64");
   Ref<Value> value = detail::make_value("uniform", shape, dtype, where);
+  const bool wide = !std::isfinite(high - low);
   visit_floating(dtype, [&](auto zero) {
     using T = decltype(zero);
     const T first = static_cast<T>(low), end = static_cast<T>(high);
     // Rounding may reach the upper bound, which is not included.
     const T last = first < end ? std::nextafter(end, first) : first;
     const auto stretch = [=](double u) {
-      return std::min(static_cast<T>(low + (high - low) * u), last);
+      const double x = wide ? low * (1 - u) + high * u : low + (high - low) * u;
+      return std::min(static_cast<T>(x), last);
     };
     fill_pairs(generator, value->data<T>(), value->numel(), [&](auto even, auto odd) {
       return std::pair(stretch(unit(even)), stretch(unit(odd)));
@@ -224,7 +230,9 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generato
 }
 
 Tensor permutation(std::int64_t n, Generator& generator, Where where) {
-  if (n < 0) throw ValueError(fmt::format("permutation: of {} numbers", n), where);
+  if (n < 0)
+    throw ValueError(fmt::format("permutation: of {} numbers", n), where,
+                     "x.size(0) says how many rows there are to permute");
   Ref<Value> value = detail::make_value("permutation", {n}, i64, where);
   std::int64_t* out = value->data<std::int64_t>();
   std::iota(out, out + n, std::int64_t{0});

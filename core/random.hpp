@@ -69,7 +69,7 @@ Tensor rand(const Shape& shape, Generator& generator, DType dtype = f32,
             Where where = Where::current());
 
 /// Uniform in [low, high); low where both are equal. Throws ValueError for bounds in the wrong
-/// order, NaN or infinite.
+/// order, NaN, infinite or beyond the dtype.
 Tensor uniform(double low, double high, const Shape& shape, DType dtype = f32,
                Where where = Where::current());
 Tensor uniform(double low, double high, const Shape& shape, Generator& generator, DType dtype = f32,

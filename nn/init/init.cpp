@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -32,11 +34,17 @@ Tensor draw(const char* op, bool normal, double deviation, const Shape& shape, D
     throw DTypeError(fmt::format("{}: makes f32 or f64, not {}", op, name_of(dtype)), where,
                      "randint draws integers");
   Generator& generator = given ? *given : default_generator();
-  if (shape.numel() == 0) deviation = 0;  // it may be infinite
-  if (!normal) {
-    const double bound = std::sqrt(3.0) * deviation;
-    return uniform(-bound, bound, shape, generator, dtype, where);
-  }
+  // It may be infinite where there are no elements.
+  if (!std::ranges::all_of(shape, [](std::int64_t extent) { return extent > 0; })) deviation = 0;
+  const double bound = std::sqrt(3.0) * deviation;
+  // randn() goes to 8.6 standard deviations.
+  const double largest = normal ? 8.6 * deviation : bound;
+  if (!(largest <=
+        (dtype == f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max())))
+    throw ValueError(fmt::format("{}: a standard deviation of {} leads beyond {}", op, deviation,
+                                 name_of(dtype)),
+                     where, "the gain is that of an activation, near 1");
+  if (!normal) return uniform(-bound, bound, shape, generator, dtype, where);
   const NoGrad guard;
   return mul(randn(shape, generator, dtype, where), deviation, where);
 } catch (const ShapeError&) {

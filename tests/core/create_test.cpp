@@ -47,12 +47,17 @@ TEST_CASE("create: zeros, ones and full") {
 
 TEST_CASE("create: sizes and numbers that cannot be") {
   CHECK(error_of<ShapeError>([] { zeros({2, -1}); }) ==
-        "zeros: negative extent in (2, -1)\n  at HERE");
+        "zeros: negative extent in (2, -1)\n  at HERE\n  hint: write the number out: -1 for what "
+        "is left is known by reshape() alone");
   CHECK(error_of<ShapeError>([] { ones({0, -1}); }) ==
-        "ones: negative extent in (0, -1)\n  at HERE");
-  CHECK(error_of<ShapeError>([] { eye(-2); }) == "eye: negative extent in (-2, -2)\n  at HERE");
+        "ones: negative extent in (0, -1)\n  at HERE\n  hint: write the number out: -1 for what is "
+        "left is known by reshape() alone");
+  CHECK(error_of<ShapeError>([] { eye(-2); }) ==
+        "eye: negative extent in (-2, -2)\n  at HERE\n  hint: write the number out: -1 for what is "
+        "left is known by reshape() alone");
   CHECK(error_of<ShapeError>([] { full({std::int64_t{1} << 40, std::int64_t{1} << 40}, 1); }) ==
-        "full: (1099511627776, 1099511627776) has more elements than can be counted\n  at HERE");
+        "full: (1099511627776, 1099511627776) has more elements than can be counted\n  at HERE\n  "
+        "hint: a tensor has at most 2^59: is an extent a product, or no extent at all?");
   const std::string hint = "\n  at HERE\n  hint: round it first, or name a floating dtype";
   CHECK(error_of<ValueError>([] { full({2}, 1.5, i64); }) == "full: 1.5 is not an i64" + hint);
   CHECK(error_of<ValueError>([] { full({2}, not_a_number, i64); }) ==
@@ -108,8 +113,10 @@ TEST_CASE("create: arange") {
 }
 
 TEST_CASE("create: arange that cannot be") {
-  CHECK(error_of<ValueError>([] { arange(0, 5, 0); }) == "arange: the step is 0\n  at HERE");
-  CHECK(error_of<ValueError>([] { arange(0.0, 5.0, 0.0); }) == "arange: the step is 0\n  at HERE");
+  CHECK(error_of<ValueError>([] { arange(0, 5, 0); }) ==
+        "arange: the step is 0\n  at HERE\n  hint: full({n}, start) repeats one number");
+  CHECK(error_of<ValueError>([] { arange(0.0, 5.0, 0.0); }) ==
+        "arange: the step is 0\n  at HERE\n  hint: full({n}, start) repeats one number");
   CHECK(error_of<ValueError>([] { arange(not_a_number); }) == "arange: stop is nan\n  at HERE");
   CHECK(error_of<ValueError>([] { arange(-infinity, 0.0); }) == "arange: start is -inf\n  at HERE");
   CHECK(error_of<ValueError>([] { arange(0.0, 1.0, not_a_number); }) ==
@@ -123,7 +130,7 @@ TEST_CASE("create: arange that cannot be") {
       "arange: from -1e+308 to 1e+308 by 1e-300 are more elements than can be counted\n  at HERE");
   CHECK_THROWS_AS(arange(0.0, 1.0, 0.5, i64), ValueError);
   CHECK(error_of<DTypeError>([] { arange(2, boolean); }) ==
-        "arange: makes numbers, not boolean\n  at HERE");
+        "arange: makes numbers, not boolean\n  at HERE\n  hint: compare them: arange(n) < k");
 }
 
 TEST_CASE("create: linspace") {
@@ -144,7 +151,8 @@ TEST_CASE("create: linspace") {
   CHECK(error_of<ValueError>([] { linspace(0, infinity, 2); }) ==
         "linspace: stop is inf\n  at HERE");
   CHECK(error_of<DTypeError>([] { linspace(0, 1, 2, i64); }) ==
-        "linspace: makes f32 or f64, not i64\n  at HERE");
+        "linspace: makes f32 or f64, not i64\n  at HERE\n  hint: arange(start, stop, step) makes "
+        "integers");
 }
 
 TEST_CASE("create: tensors of literals") {
@@ -212,7 +220,8 @@ TEST_CASE("create: copies of spans and vectors") {
         "from_vector: (3,) has 3 elements, but 4 numbers are given\n  at HERE\n  hint: the "
         "product of the extents is how many numbers there are");
   CHECK(error_of<ShapeError>([&] { from_span(std::span(numbers), {-4}); }) ==
-        "from_span: negative extent in (-4,)\n  at HERE");
+        "from_span: negative extent in (-4,)\n  at HERE\n  hint: write the number out: -1 for what "
+        "is left is known by reshape() alone");
   CHECK_THROWS_AS(from_vector(std::vector<unsigned long>{~0UL}), ValueError);
 }
 
@@ -254,6 +263,15 @@ TEST_CASE("create: memory borrowed as const is not written") {
         "mutable_data: (2,) is borrowed memory that is const\n  at HERE\n  hint: borrow a span of "
         "non-const elements, or copy them with from_span");
   CHECK(x.version() == 0);
+}
+
+TEST_CASE("create: ends that are farther apart than any number") {
+  CHECK(linspace(-1.7e308, 1.7e308, 2, f64).to_vector<double>() == Doubles{-1.7e308, 1.7e308});
+  CHECK(linspace(-1.7e308, 1.7e308, 3, f64).to_vector<double>() == Doubles{-1.7e308, 0, 1.7e308});
+  CHECK(arange(-1.5e308, 1.7e308, 0.5e308, f64).to_vector<double>() ==
+        Doubles{-1.5e308, -1e308, -0.5e308, 0, 0.5e308, 1e308, 1.5e308});
+  CHECK(arange(1.5e308, -1.7e308, -1.5e308, f64).to_vector<double>() ==
+        Doubles{1.5e308, 0, -1.5e308});
 }
 
 TEST_SUITE_END();

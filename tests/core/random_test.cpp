@@ -288,14 +288,45 @@ TEST_CASE("random: arguments that cannot be") {
   CHECK(error_of<DTypeError>([] { rand({2}, i64); }) ==
         "rand: makes f32 or f64, not i64\n  at HERE\n  hint: randint draws integers");
   CHECK_THROWS_AS(randn({2}, boolean), DTypeError);
-  CHECK(error_of<ShapeError>([] { randn({-2}); }) == "randn: negative extent in (-2,)\n  at HERE");
+  CHECK(error_of<ShapeError>([] { randn({-2}); }) ==
+        "randn: negative extent in (-2,)\n  at HERE\n  hint: write the number out: -1 for what is "
+        "left is known by reshape() alone");
   CHECK(error_of<ValueError>([] { randint(3, 3, {2}); }) ==
         "randint: no integer in [3, 3)\n  at HERE\n  hint: the upper bound is not included");
   CHECK(error_of<ValueError>([] { uniform(1, 0, {2}); }) ==
         "uniform: no range [1, 0)\n  at HERE\n  hint: the bounds are finite, the lower one first");
   CHECK_THROWS_AS(uniform(0, std::numeric_limits<double>::quiet_NaN(), {2}), ValueError);
-  CHECK_THROWS_AS(uniform(-1e308, 1e308, {2}, f64), ValueError);
-  CHECK(error_of<ValueError>([] { permutation(-1); }) == "permutation: of -1 numbers\n  at HERE");
+  CHECK_THROWS_AS(uniform(-std::numeric_limits<double>::infinity(), 1, {2}, f64), ValueError);
+  CHECK(error_of<ValueError>([] { permutation(-1); }) ==
+        "permutation: of -1 numbers\n  at HERE\n  hint: x.size(0) says how many rows there are to "
+        "permute");
+}
+
+TEST_CASE("random: the widest bounds that there are, and wider ones") {
+  Generator generator(31);
+  const double most = std::numeric_limits<double>::max();
+  const std::vector<double> x = uniform(-most, most, {4000}, generator, f64).to_vector<double>();
+  int above_half = 0;
+  for (const double each : x) {
+    CHECK((each >= -most && each < most));
+    above_half += each > most / 2;
+  }
+  // A quarter of 4000, within 5 standard deviations of √(4000·3/16) = 27.
+  CHECK(std::abs(above_half - 1000) < 140);
+  const float most_f32 = std::numeric_limits<float>::max();
+  for (const float each : uniform(-most_f32, most_f32, {1000}, generator).to_vector<float>())
+    CHECK(std::isfinite(each));
+  CHECK(
+      error_of<ValueError>([&] { uniform(-1e39, 1, {2}, generator); }) ==
+      "uniform: no range [-1e+39, 1) in f32\n  at HERE\n  hint: f32 ends at 3.4e+38: ask for f64");
+  constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min(),
+                         last = std::numeric_limits<std::int64_t>::max();
+  bool low = false, high = false;
+  for (const std::int64_t each : randint(least, last, {100}, generator).to_vector<std::int64_t>()) {
+    low |= each < least / 2;
+    high |= each > last / 2;
+  }
+  CHECK((low && high));
 }
 
 TEST_SUITE_END();

@@ -135,4 +135,14 @@ TEST_CASE("init: a weight for which there is no memory" * doctest::skip(!memory:
         "kaiming_normal: no memory for (33554432, 33554432) of f32\n  at HERE");
 }
 
+TEST_CASE("init: numbers beyond the dtype are no initial values") {
+  CHECK(error_of<ValueError>([] {
+          nn::xavier_uniform({2, 2}, {.gain = 1e39});
+        }).starts_with("xavier_uniform: a standard deviation of 7.07"));
+  CHECK_THROWS_AS(nn::kaiming_normal({2, 2}, {.gain = 1e38}), ValueError);
+  CHECK_THROWS_AS(nn::kaiming_uniform({2, 2}, {.gain = 1.7e308, .dtype = f64}), ValueError);
+  const Tensor wide = nn::xavier_uniform({2, 2}, {.gain = 1e308, .dtype = f64});
+  for (const double each : wide.to_vector<double>()) CHECK(std::isfinite(each));
+}
+
 TEST_SUITE_END();
