@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -38,10 +39,13 @@ std::vector<Tensor> fresh(std::span<const Tensor> inputs, const char* caller, co
 
 Tensor call(const Function& f, std::span<const Tensor> places, const char* caller,
             const Where& where) {
-  if (!f) throw ValueError(fmt::format("{}: there is no function", caller), where);
+  if (!f)
+    throw ValueError(fmt::format("{}: there is no function", caller), where,
+                     "the std::function is empty: was it moved from?");
   Tensor output = f(places);
   if (!output.defined())
-    throw ValueError(fmt::format("{}: the function returned an undefined tensor", caller), where);
+    throw ValueError(fmt::format("{}: the function returned an undefined tensor", caller), where,
+                     "return its result from all paths; a tensor without a value is undefined");
   if (!is_floating(output.dtype()))
     throw DTypeError(
         fmt::format("{}: the function's result {} holds {}, and only f32 and f64 have gradients",
@@ -61,7 +65,7 @@ void check_like(const Tensor& given, const Tensor& of, const char* caller, const
   if (!given.value_ref()->same_shape(*of.value_ref()))
     throw ShapeError(fmt::format("{}: the {} {} has not the shape of the {} {}", caller, what,
                                  describe(given), owner, describe(of)),
-                     where);
+                     where, fmt::format("a {} has one element for each of the {}", what, owner));
 }
 
 // True when a tensor follows from parameters other than these places, as those that the function
@@ -82,25 +86,26 @@ bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
   return false;
 }
 
-std::vector<Tensor> joined(std::span<const Tensor> first, std::span<const Tensor> second) {
-  std::vector<Tensor> all;
-  all.reserve(first.size() + second.size());
-  all.insert(all.end(), first.begin(), first.end());
-  all.insert(all.end(), second.begin(), second.end());
-  return all;
+// Whose elements the tensors have that a caller gave, in order of address.
+using Owners = std::vector<const Value*>;
+Owners owners_of(std::span<const Tensor> first, std::span<const Tensor> second) {
+  Owners owners;
+  owners.reserve(first.size() + second.size());
+  for (const std::span<const Tensor> tensors : {first, second})
+    for (const Tensor& tensor : tensors) owners.push_back(tensor.value_ref()->owner());
+  std::ranges::sort(owners, std::less());
+  return owners;
 }
 
 // A result with its graph, if that is to be kept and there is one. Its elements are its own: with a
-// graph at least neither those of the `given` tensors, which the caller may write to, nor of
-// parameters that the function captured, of which it may return one or a view.
-Tensor result_of(Tensor&& tensor, bool keep, std::span<const Tensor> given, const Where& where) {
+// graph at least neither those of the tensors that were `given`, which the caller may write to, nor
+// of parameters that the function captured, of which it may return one or a view.
+Tensor result_of(Tensor&& tensor, bool keep, const Owners& given, const Where& where) {
   if (keep && tensor.requires_grad()) {
     const Value* value = tensor.value_ref().get();
     const Value* owner = value->owner();
     const bool shared =
-        tensor.is_leaf() || value != owner || std::ranges::any_of(given, [&](const Tensor& one) {
-          return one.value_ref()->owner() == owner;
-        });
+        tensor.is_leaf() || value != owner || std::ranges::binary_search(given, owner, std::less());
     return shared ? detail::copy(tensor, where) : std::move(tensor);
   }
   const Ref<Value> value = tensor.value_ref();
@@ -142,7 +147,7 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
   const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
                                  depends_on_others(output, places));
   std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
-  const std::vector<Tensor> given = keep ? joined(inputs, {&seed, 1}) : std::vector<Tensor>();
+  const Owners given = keep ? owners_of(inputs, {&seed, 1}) : Owners();
   for (Tensor& gradient : grads)
     if (gradient.defined()) gradient = result_of(std::move(gradient), keep, given, where);
   return {result_of(std::move(output), keep, given, where), std::move(grads)};
@@ -296,7 +301,7 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
                                  std::span<const Tensor> tangents, const Where& where) {
   if (inputs.size() != tangents.size())
     throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
-                     where);
+                     where, "give one for each input, of its shape: zeros_like(x) for what stays");
   for (std::size_t i = 0; i < inputs.size(); ++i)
     check_like(tangents[i], inputs[i], "jvp", "tangent", "input", where);
   const bool recorded = is_recording();
@@ -305,7 +310,7 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
   Tensor output = call(f, places, "jvp", where);
   const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
                                  depends_on_others(output, places));
-  const std::vector<Tensor> given = keep ? joined(inputs, tangents) : std::vector<Tensor>();
+  const Owners given = keep ? owners_of(inputs, tangents) : Owners();
   Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep, given, where);
   return {result_of(std::move(output), keep, given, where), std::move(tangent)};
 }

@@ -360,7 +360,8 @@ TEST_CASE("no function, and a function that returns no tensor") {
   const UnaryFunction none, undefined = [](const Tensor&) { return Tensor(); };
   CHECK_THROWS_AS(value_and_grad(none, x), ValueError);
   CHECK(error_of<ValueError>([&] { vjp(undefined, x, x); }) ==
-        "vjp: the function returned an undefined tensor\n  at HERE");
+        "vjp: the function returned an undefined tensor\n  at HERE\n  hint: return its result from "
+        "all paths; a tensor without a value is undefined");
   CHECK_THROWS_AS(jvp(undefined, x, x), ValueError);
 }
 
