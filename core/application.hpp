@@ -147,7 +147,7 @@ class Vjp : public Application {
   /// index is i64 of any shape and rows has its axes instead of the input's first.
   virtual void give_rows(std::size_t i, const Tensor& index, const Tensor& rows) = 0;
   /// True when the gradient of this very node was asked for, so that no rule may step over it.
-  virtual bool asked_for(const Node* node) const noexcept = 0;
+  virtual bool asked_for(const Node* node) const = 0;
 
  protected:
   static constexpr std::uint32_t not_wanted = ~std::uint32_t{0};

@@ -170,9 +170,10 @@ const RowGradientParts& Node::grad_rows() const noexcept {
   return extra_ ? extra_->grad_rows : no_rows;
 }
 
-void Node::set_grad_rows(RowGradientParts rows) {
-  set_grad({}, {});
-  extra().grad_rows = std::move(rows);
+void Node::reserve_grad_rows(const RowGradientParts& rows) { extra().grad_rows.reserve_for(rows); }
+
+void Node::add_grad_rows(RowGradientParts&& rows) noexcept {
+  extra_->grad_rows.append(std::move(rows));
 }
 
 void Node::make_grad_dense() {

@@ -182,8 +182,10 @@ class Node {
   void reserve_grad() { extra(); }
   void set_grad(Ref<Value> value, Ref<Node> node);
   const RowGradientParts& grad_rows() const noexcept;
-  /// Makes rows the gradient; after reserve_grad() it cannot fail.
-  void set_grad_rows(RowGradientParts rows);
+  /// Makes room for more rows of the gradient, after which add_grad_rows() cannot fail.
+  void reserve_grad_rows(const RowGradientParts& rows);
+  /// Adds rows to a gradient that is none yet, or rows alone.
+  void add_grad_rows(RowGradientParts&& rows) noexcept;
   /// Turns rows into a gradient of the leaf's shape. Several threads may do it at once. Throws
   /// MemoryError.
   void make_grad_dense();

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -15,9 +19,16 @@ struct RowGradient {
   Ref<Value> rows;   ///< (k, …) row-major, where the parameter is (n, …)
 };
 
-/// What look-ups add to one such gradient, in which a row may come several times.
+/// What look-ups add to one such gradient, in which a row may come several times. Not copied: a
+/// gradient that grows by a part in each of many backward calls costs what is added.
 class RowGradientParts {
  public:
+  RowGradientParts() = default;
+  RowGradientParts(const RowGradientParts&) = delete;
+  RowGradientParts& operator=(const RowGradientParts&) = delete;
+  RowGradientParts(RowGradientParts&&) noexcept = default;
+  RowGradientParts& operator=(RowGradientParts&&) noexcept = default;
+
   bool empty() const noexcept { return parts_.empty(); }
   /// `index` is i64 of any shape and `rows` has the elements of one row for each, both row-major;
   /// neither is written to any more.
@@ -26,9 +37,16 @@ class RowGradientParts {
     parts_.push_back({std::move(index), std::move(rows)});
     row_count_ += count;
   }
-  void add(const RowGradientParts& others) {
-    parts_.insert(parts_.end(), others.parts_.begin(), others.parts_.end());
+  /// Makes room for them, after which append() cannot fail.
+  void reserve_for(const RowGradientParts& others) {
+    const std::size_t all = parts_.size() + others.parts_.size();
+    if (all > parts_.capacity()) parts_.reserve(std::max(all, 2 * parts_.capacity()));
+  }
+  void append(RowGradientParts&& others) noexcept {
+    parts_.insert(parts_.end(), std::move_iterator(others.parts_.begin()),
+                  std::move_iterator(others.parts_.end()));
     row_count_ += others.row_count_;
+    others.clear();
   }
   std::int64_t part_count() const noexcept { return static_cast<std::int64_t>(parts_.size()); }
   /// How many rows there are, each as often as it comes.

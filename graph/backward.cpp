@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <unordered_set>
 
@@ -21,6 +22,14 @@ namespace {
 using Gradients = std::vector<Tensor, memory::Pool<Tensor>>;
 using Leaves = std::vector<std::uint32_t, memory::Pool<std::uint32_t>>;
 using RowGradients = std::map<std::uint32_t, RowGradientParts>;  // by place
+
+// Whether a gradient of so many rows in so many parts is kept as rows: as long as that is less than
+// the whole, and merging the parts does not cost more.
+bool stays_rows(const RowGradientParts& parts, const RowGradientParts& more, const Shape& table) {
+  constexpr std::int64_t part_cost = 1024;  // of one more part, in elements of a table
+  return parts.row_count() + more.row_count() <= table[0] / 2 &&
+         parts.part_count() + more.part_count() <= table.numel() / part_cost;
+}
 
 // Gradients that are zero but for some rows, by place.
 struct Rows {
@@ -41,11 +50,31 @@ const Ref<Value>& made_writable(Tensor& sum, const Node& of, const Where& where)
   return sum.value_ref();
 }
 
+// The nodes whose gradients were asked for. Rules may ask about each of many nodes.
+class Targets {
+ public:
+  explicit Targets(std::span<const Tensor> tensors) : tensors_(tensors) {}
+  bool contain(const Node* node) const {
+    if (tensors_.size() < 16)
+      return std::ranges::any_of(tensors_, [&](const Tensor& t) { return t.node() == node; });
+    if (nodes_.empty()) {
+      nodes_.reserve(tensors_.size());
+      for (const Tensor& tensor : tensors_) nodes_.push_back(tensor.node());
+      std::ranges::sort(nodes_, std::less());
+    }
+    return std::ranges::binary_search(nodes_, node, std::less());
+  }
+
+ private:
+  std::span<const Tensor> tensors_;
+  mutable std::vector<const Node*> nodes_;  // of many, in order, once asked
+};
+
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
   Gradients& gradients;
-  std::span<const Tensor> targets;
+  Targets targets;
   bool recorded;
   bool release;          // saved values, once a node was passed
   Rows* rows = nullptr;  // where gradients may come by rows
@@ -94,19 +123,15 @@ class Rule final : public Vjp {
     if (recorded()) return sweep_.rows->recorded[sum_place(i)].add(index, rows, shape, where());
     RowGradientParts& parts = sweep_.rows->of_leaves[sum_place(i)];
     parts.add(kernels::copied(*index.value_ref()), kernels::contiguous(rows.value_ref()));
-    if (parts.row_count() <= shape[0] / 2 && parts.part_count() <= shape.numel() / part_cost)
-      return;
+    if (stays_rows(parts, {}, shape)) return;
     parts.add_to(*made_writable(sum_at(i), input, where()));
     sweep_.rows->of_leaves.erase(sum_place(i));
   }
-  bool asked_for(const Node* node) const noexcept override {
-    return std::ranges::any_of(sweep_.targets, [&](const Tensor& t) { return t.node() == node; });
-  }
+  bool asked_for(const Node* node) const override { return sweep_.targets.contain(node); }
 
  private:
   static_assert(not_wanted == Traversal::none);
   static constexpr std::int64_t rows_from = 1 << 14;  // elements of a table
-  static constexpr std::int64_t part_cost = 1024;     // of one more part, in elements of a table
   void check_place(std::size_t i) const {
     if (i >= input_count())
       throw GradError(fmt::format("{}: its vjp rule gives a gradient for input {}, but it was "
@@ -231,11 +256,13 @@ void check_seed(const Tensor& output, const Tensor& seed, const char* caller, co
   if (given.dtype() != of.dtype())
     throw DTypeError(fmt::format("{}: the seed is {}, but {} is {}", caller, name_of(given.dtype()),
                                  describe(output), name_of(of.dtype())),
-                     where);
+                     where, fmt::format("convert it: to(seed, {})", name_of(of.dtype())));
   if (!given.same_shape(of))
     throw ShapeError(fmt::format("{}: the seed {} has not the shape of {}", caller,
                                  to_string(given.shape()), describe(output)),
-                     where);
+                     where,
+                     "a seed has one element for each of the output: ones_like(y) adds up "
+                     "its gradients");
 }
 
 // A parameter's grad() is its own: nobody else sees its elements, and they are row-major. What has
@@ -274,19 +301,16 @@ class LentGradients {
   Leaves lent_;
 };
 
-// Leaves in `rows` a leaf's rows, with those that it has already, where they are all of its
-// gradient and fewer than the leaf's; adds them to its gradient elsewhere.
+// Leaves in `rows` what is to be added to a leaf's rows, where rows are all of its gradient and
+// stay it; adds them to its gradient elsewhere.
 void settle_rows(const Traversal& traversal, Gradients& gradients, RowGradients& rows,
                  Leaves& leaves) {
   for (auto each = rows.begin(); each != rows.end();) {
     const auto& [i, parts] = *each;
     Node& leaf = traversal.node(i);
     Tensor& sum = gradients[i];
-    RowGradientParts all = leaf.grad_rows();
-    all.add(parts);
-    if (!sum.defined() && !leaf.grad_value() && all.row_count() <= leaf.shape()[0] / 2) {
-      leaf.reserve_grad();
-      each->second = std::move(all);
+    if (!sum.defined() && !leaf.grad_value() && stays_rows(leaf.grad_rows(), parts, leaf.shape())) {
+      leaf.reserve_grad_rows(parts);
       ++each;
     } else {
       if (!sum.defined()) leaves.push_back(i);
@@ -309,7 +333,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   // nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
   Rows rows;
-  const Sweep sweep{traversal, gradients, {}, recorded, release, &rows};
+  const Sweep sweep{traversal, gradients, Targets({}), recorded, release, &rows};
   Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
     if (!traversal.node(i).is_leaf()) return;
@@ -338,7 +362,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   }
   for (std::uint32_t i : leaves)
     traversal.node(i).set_grad(gradients[i].value_ref(), gradients[i].node_ref());
-  for (auto& [i, parts] : rows.of_leaves) traversal.node(i).set_grad_rows(std::move(parts));
+  for (auto& [i, parts] : rows.of_leaves) traversal.node(i).add_grad_rows(std::move(parts));
 }
 
 }  // namespace
@@ -353,7 +377,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
   const ModeScope scope(mode_with(true, true));
   Gradients gradients(traversal.places());
   gradients[traversal.output(0)] = ones(output.shape(), output.dtype());
-  run({traversal, gradients, stops, true, false}, at_node);
+  run({traversal, gradients, Targets(stops), true, false}, at_node);
 }
 
 void backward(const Tensor& output, BackwardOptions options, Where where) {
@@ -385,10 +409,11 @@ enum class Seeds { callers, ours };
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> seeds,
                          Seeds whose, std::span<const Tensor> inputs, GradOptions options,
                          const Where& where) {
-  if (outputs.empty()) throw ValueError("grad: no outputs", where);
+  if (outputs.empty())
+    throw ValueError("grad: no outputs", where, "name what is to be differentiated, then inputs");
   if (seeds.size() != outputs.size())
     throw ValueError(fmt::format("grad: {} seeds for {} outputs", seeds.size(), outputs.size()),
-                     where);
+                     where, "give one for each output, of its shape");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     check_output(outputs[i], "grad", where);
     check_seed(outputs[i], seeds[i], "grad", where);
@@ -410,9 +435,9 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
       accumulate(gradients[at], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;
   Rows rows;
-  const Sweep sweep{traversal, gradients,
-                    inputs,    options.create_graph,
-                    release,   options.create_graph ? &rows : nullptr};
+  const Sweep sweep{traversal,       gradients,
+                    Targets(inputs), options.create_graph,
+                    release,         options.create_graph ? &rows : nullptr};
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.
   run(sweep, [&](std::size_t node, const Tensor& g) {
     if (traversal.is_target(node)) gradients[node] = g;

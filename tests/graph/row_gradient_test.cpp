@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
@@ -309,6 +311,35 @@ TEST_CASE("slices: each adds to the place that collects the gradient of the whol
   CHECK(held.to_vector<double>() == right);
   for (int j = 0; j < 4; ++j) right[static_cast<std::size_t>(8 + j)] += 1;
   CHECK(w.grad().to_vector<double>() == right);
+}
+
+TEST_CASE("rows: what many calls add costs what they add") {
+  // The memory that one more call needs at its peak, after so many.
+  Tensor w = zeros({100'000, 8}).requires_grad_();
+  const auto add = [&](std::int64_t i) {
+    sum(take(w, tensor({i, i + 1, 3 * i, std::int64_t{7}}))).backward();
+  };
+  const auto needed = [&](std::int64_t i) {
+    reset_peak_memory();
+    const std::int64_t before = memory_stats().live_bytes;
+    add(i);
+    return memory_stats().peak_bytes - before;
+  };
+  std::int64_t most = 0, calls = 0;
+  for (; calls < 20; ++calls) most = std::max(most, needed(calls));
+  for (; calls < 600; ++calls) add(calls);
+  std::int64_t least = needed(calls++);
+  for (int i = 0; i < 10; ++i) least = std::min(least, needed(calls++));
+  CHECK(least <= most);
+  CHECK(w.node()->grad_rows().part_count() == calls);
+  // Once all of the rows would cost more to merge than the table to go through, it is dense.
+  for (; calls < 1000; ++calls) add(calls);
+  CHECK(w.node()->grad_rows().empty());
+  std::vector<float> right(800'000);
+  for (std::int64_t i = 0; i < calls; ++i)
+    for (const std::int64_t row : {i, i + 1, 3 * i, std::int64_t{7}})
+      for (int j = 0; j < 8; ++j) right[static_cast<std::size_t>(row * 8 + j)] += 1;
+  CHECK(w.grad().to_vector<float>() == right);
 }
 
 TEST_SUITE_END();
