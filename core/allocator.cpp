@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include <algorithm>
 #include <mutex>
@@ -40,6 +37,9 @@ struct Store {
   LargeBlocks large;
   std::uint64_t time = 0;  // counts what was put back: the stamps
   std::int64_t requests = 0;
+  // Bytes of blocks that are malloc()'s, not pages of their own; and the most of them since it last
+  // gave back what it keeps.
+  std::int64_t in_heap = 0, most_in_heap = 0;
   ThreadCache* caches = nullptr;                 // of running threads
   ThreadCache* retired = nullptr;                // of ended threads, to be taken over by new ones
   std::atomic<std::int64_t> nodes_of_others{0};  // counted by threads that have no cache
@@ -63,16 +63,21 @@ struct Store {
       const Kept *block = large.oldest(), *slab = slabs.oldest();
       if (block && (!slab || block->stamp < slab->stamp)) {
         KeptBlock* oldest = large.take_oldest();
+        if (oldest->bytes < map_from) in_heap -= static_cast<std::int64_t>(oldest->bytes);
         system_free(oldest, oldest->bytes);
       } else {
         system_free(slabs.take_oldest(), slab_bytes);
       }
     }
   }
-  // No more is kept than was ever in use at once and 48 MiB: with what malloc() cannot give back of
-  // blocks in between, the process holds at most twice its peak and 64 MiB.
+  // No more is kept than was ever in use at once and 48 MiB: with what malloc() keeps of blocks in
+  // between, the process holds at most twice its peak and 64 MiB. A program that goes on to larger
+  // blocks leaves the heap of the smaller ones nearly empty.
   void keep_bounded() noexcept {
     keep_at_most((std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed));
+    if (most_in_heap - in_heap < std::int64_t{8} << 20) return;
+    system_trim();
+    most_in_heap = in_heap;
   }
 
   // All free blocks that a thread has at hand, to their slabs.
@@ -95,6 +100,10 @@ struct Store {
     }
     if (!block) throw MemoryError(fmt::format("memory: the system does not give {} bytes", bytes));
     ++requests;
+    if (bytes < map_from) {
+      in_heap += static_cast<std::int64_t>(bytes);
+      most_in_heap = std::max(most_in_heap, in_heap);
+    }
     return block;
   }
 };
@@ -294,9 +303,7 @@ void trim_memory() {
     if (memory::thread_cache) memory::the_store.dissolve(*memory::thread_cache);
     memory::the_store.release_all();
   }
-#if defined(__GLIBC__)
-  malloc_trim(0);  // free() keeps what is not at the end of its heap
-#endif
+  memory::system_trim();
 }
 
 }  // namespace chainrule

@@ -7,12 +7,22 @@
 #define CHAINRULE_MAPS_PAGES 0
 #endif
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <cstdint>
 #include <cstdlib>
 
 #include <chainrule/core/memory/blocks.hpp>
 
 namespace chainrule::memory {
+
+void system_trim() noexcept {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 bool (*system_refuses)() noexcept = nullptr;
 

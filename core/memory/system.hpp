@@ -13,6 +13,10 @@ void* system_allocate(std::size_t bytes, std::size_t alignment) noexcept;
 /// The same `bytes` as asked for.
 void system_free(void* block, std::size_t bytes) noexcept;
 
+/// Gives back what malloc() keeps of smaller blocks that were freed between others: only what is at
+/// the end of its heap returns by itself. Looks at all that is free there.
+void system_trim() noexcept;
+
 /// For tests of what happens without memory: asked before the system is; true stands for none.
 extern bool (*system_refuses)() noexcept;
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <thread>
 #include <utility>
@@ -205,6 +206,26 @@ TEST_CASE("allocator: what is kept is at most the peak and 64 MiB") {
   CHECK(kept > 32 * mebibyte);
   CHECK(resident() - before <= 2 * memory_stats().peak_bytes + 64 * mebibyte);
 }
+
+#if defined(__GLIBC__)
+// As batches of 1 … 512 samples leave them: blocks of which malloc() keeps what it gets back.
+TEST_CASE("allocator: what malloc() keeps of blocks counts, too") {
+  if (!memory::pooled) return;
+  trim_memory();
+  reset_peak_memory();
+  const std::int64_t before = resident();
+  std::vector<std::unique_ptr<char[]>> others;  // what a program has of its own in between
+  for (int round = 0; round < 2; ++round)
+    for (std::int64_t batch = 1; batch <= 512; ++batch) {
+      std::vector<Tensor> step;
+      for (const std::int64_t features : {784, 256, 256, 256, 256, 256, 784}) {
+        step.push_back(zeros({batch, features}));
+        others.push_back(std::make_unique<char[]>(64));
+      }
+    }
+  CHECK(resident() - before <= 2 * memory_stats().peak_bytes + 64 * mebibyte);
+}
+#endif
 
 TEST_CASE("allocator: small blocks that are trimmed are resident no more") {
   if (!memory::pooled) return;
