@@ -231,6 +231,18 @@ void count_node_without_cache(std::int64_t change) noexcept {
   the_store.nodes_of_others.fetch_add(change);
 }
 
+bool has_room(std::size_t bytes) noexcept {
+  const std::size_t rounded = round_up(bytes);
+  const StoreLock lock;
+  void* room = system_allocate(rounded, large_alignment);
+  if (!room) {
+    the_store.release_all();
+    room = system_allocate(rounded, large_alignment);
+  }
+  if (room) system_free(room, rounded);
+  return room != nullptr;
+}
+
 void* allocate_large(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 62))
     throw MemoryError(fmt::format("memory: {} bytes are more than any machine has", bytes));

@@ -81,6 +81,10 @@ void count_node_without_cache(std::int64_t change) noexcept;
 void* allocate_large(std::size_t bytes);
 void deallocate_large(void* block, std::size_t bytes) noexcept;
 
+/// Whether the system would give so many bytes at once, if need be for what is kept for reuse: for
+/// code of others that does not survive it when there are none.
+bool has_room(std::size_t bytes) noexcept;
+
 /// A block of at least `bytes`, aligned to 16 bytes, and to 64 above largest_small. Throws
 /// MemoryError.
 inline void* allocate(std::size_t bytes) {

@@ -125,6 +125,7 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   // The smallest take less time than to choose.
   const bool tiny = m > 1 && m * n * k <= 1 << 12 && n * k <= 1 << 10;
   const Engine engine = tiny ? Engine::registers : engine_for(m, n, k, b);
+  if (engine == Engine::onednn) prepare_onednn();
   if (m * n * k >= 2 * gemm_grain)
     multiply_in_pieces(engine, m, n, k, a, b, c, result);
   else

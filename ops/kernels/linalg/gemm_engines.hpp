@@ -43,7 +43,11 @@ inline constexpr std::int64_t gemm_grain = 1 << 23;
 
 /// True when the library was built with oneDNN.
 bool has_onednn() noexcept;
-/// oneDNN's product; false when it refused, with c undefined unless it is added to.
+/// Lets oneDNN make its kernels, once in a process: it does that within the first product, and does
+/// not survive a want of memory there. Throws MemoryError when there is none for them.
+void prepare_onednn();
+/// oneDNN's product, after prepare_onednn(); false when it refused, with c undefined unless it is
+/// added to.
 bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
                           const MatrixView<float>& a, const MatrixView<float>& b, float* c,
                           std::int64_t c_row, Result result);

@@ -3,6 +3,12 @@
 #ifdef CHAINRULE_ONEDNN
 #include <dlfcn.h>
 #include <dnnl.h>
+
+#include <atomic>
+#include <mutex>
+
+#include <chainrule/core/error.hpp>
+#include <chainrule/core/fork.hpp>
 #endif
 
 namespace chainrule::kernels {
@@ -40,9 +46,29 @@ class OneThread {
   int before_;
 };
 
+std::mutex prepare_mutex;
+const chainrule::detail::HeldOverFork held(prepare_mutex);
+std::atomic<bool> prepared{false};
+
 }  // namespace
 
 bool has_onednn() noexcept { return true; }
+
+void prepare_onednn() {
+  if (prepared.load(std::memory_order_acquire)) [[likely]]
+    return;
+  const std::lock_guard lock(prepare_mutex);
+  if (prepared.load(std::memory_order_relaxed)) return;
+  // Some 6 MiB are mapped for the kernels of all products.
+  if (!memory::has_room(std::size_t{16} << 20))
+    throw MemoryError("memory: the system does not give what oneDNN needs for its kernels");
+  const OneThread alone;
+  constexpr int n = 17;
+  const float a[n * n] = {};
+  float c[n * n];
+  dnnl_sgemm('N', 'N', n, n, n, 1.0F, a, n, a, n, 0.0F, c, n);
+  prepared.store(true, std::memory_order_release);
+}
 
 bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
                           const MatrixView<float>& a, const MatrixView<float>& b, float* c,
@@ -57,6 +83,8 @@ bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
 #else
 
 bool has_onednn() noexcept { return false; }
+
+void prepare_onednn() {}
 
 bool multiply_with_onednn(std::int64_t, std::int64_t, std::int64_t, const MatrixView<float>&,
                           const MatrixView<float>&, float*, std::int64_t, Result) {

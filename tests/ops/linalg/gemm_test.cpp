@@ -1,15 +1,26 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
+#include <chainrule/core/allocator.hpp>
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/threads.hpp>
 #include <chainrule/ops/kernels/linalg/gemm_engines.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 
 using namespace chainrule;
 using kernels::MatrixView;
@@ -130,5 +141,57 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
     }
   }
 }
+
+#if defined(__linux__)
+// Run by the next test, in a process that has computed no product yet: with as much more address
+// space as the environment says, in KiB.
+TEST_CASE("gemm: the first product with little memory" * doctest::skip()) {
+  const char* more = std::getenv("CHAINRULE_TEST_KIB");
+  if (!more) return;
+  const int threads = std::atoi(std::getenv("CHAINRULE_TEST_THREADS"));
+  set_num_threads(threads);
+  const Tensor x = ones({600, 500}), w = ones({700, 500});
+  rlimit limit{};
+  std::ifstream file("/proc/self/statm");
+  file >> limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_cur * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) +
+                   static_cast<rlim_t>(std::atol(more)) * 1024;
+  limit.rlim_max = RLIM_INFINITY;
+  setrlimit(RLIMIT_AS, &limit);
+  std::string text;
+  try {
+    _exit(matmul(x, w.T()).at({599, 699}) == 500 ? 0 : 1);
+  } catch (const MemoryError& error) {
+    text = error.what();
+  }
+  _exit(text.starts_with("matmul: no memory") && text.find("gemm_test.cpp:") != text.npos ? 2 : 3);
+}
+
+TEST_CASE("gemm: without memory the first product is an error, not the end") {
+  if (!kernels::has_onednn() || !memory::pooled) return;  // sanitizers map too much themselves
+  int right = 0, refused = 0;
+  for (const char* threads : {"1", "2"})
+    for (const char* more : {"0", "700", "1500", "2500", "4000", "5500", "7000", "10000", "13000",
+                             "18000", "25000", "40000", "150000"}) {
+      CAPTURE(threads);
+      CAPTURE(more);
+      const pid_t child = fork();
+      if (child == 0) {
+        setenv("CHAINRULE_TEST_KIB", more, 1);
+        setenv("CHAINRULE_TEST_THREADS", threads, 1);
+        execl("/proc/self/exe", "tests", "--no-skip", "-tc=gemm: the first product with*", nullptr);
+        _exit(4);
+      }
+      int status = 0;
+      waitpid(child, &status, 0);
+      REQUIRE(WIFEXITED(status));
+      CHECK((WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2));
+      right += WEXITSTATUS(status) == 0;
+      refused += WEXITSTATUS(status) == 2;
+    }
+  CHECK(right > 0);
+  CHECK(refused > 0);
+}
+#endif
 
 TEST_SUITE_END();
