@@ -17,7 +17,8 @@
 
 /// In front of the object of an op: it is made before the globals of programs, whose initialisers
 /// may use it, and ends after them. (An op of a program itself needs it only where that is so,
-/// too.)
+/// too.) A global of a program with this very number may be made before the ops are and
+/// destroyed after them, and can use none then: programs take 102 and above.
 #define CHAINRULE_EARLY [[gnu::init_priority(101)]]
 
 namespace chainrule {
