@@ -61,10 +61,10 @@ namespace detail {
 template <class T>
 void check_map(const char* function, const Tensor& tensor, int least, int most,
                const Where& where) {
-  if (tensor.dtype(where) != dtype_of<T>)
+  if (tensor.value(where, function).dtype() != dtype_of<T>)
     throw DTypeError(std::string(function) + ": asked for " + name_of(dtype_of<T>) + ", but " +
                          describe(tensor) + " holds " + name_of(tensor.dtype()),
-                     where);
+                     where, std::string("convert it: to(x, ") + name_of(dtype_of<T>) + ")");
   if (tensor.rank() < least || tensor.rank() > most)
     throw ShapeError(std::string(function) + ": " + describe(tensor) + " has " +
                          std::to_string(tensor.rank()) + " axes, expected " +
@@ -111,7 +111,7 @@ VectorMap<T> as_vector(const Tensor& tensor, Where where = Where::current()) {
 template <class T>
 MutableMatrixMap<T> as_mutable_matrix(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_matrix", tensor, 1, 2, where);
-  tensor.mutable_data<T>(where);
+  detail::mutable_data<T>(tensor, "as_mutable_matrix", where);
   return MutableMatrixMap<T>(tensor, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
 }
 
@@ -119,7 +119,7 @@ MutableMatrixMap<T> as_mutable_matrix(Tensor& tensor, Where where = Where::curre
 template <class T>
 MutableArrayMap<T> as_mutable_array(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_array", tensor, 1, 2, where);
-  tensor.mutable_data<T>(where);
+  detail::mutable_data<T>(tensor, "as_mutable_array", where);
   return MutableArrayMap<T>(tensor, tensor.size(0), tensor.rank() == 1 ? 1 : tensor.size(1));
 }
 
@@ -127,7 +127,7 @@ MutableArrayMap<T> as_mutable_array(Tensor& tensor, Where where = Where::current
 template <class T>
 MutableVectorMap<T> as_mutable_vector(Tensor& tensor, Where where = Where::current()) {
   detail::check_map<T>("as_mutable_vector", tensor, 1, 1, where);
-  tensor.mutable_data<T>(where);
+  detail::mutable_data<T>(tensor, "as_mutable_vector", where);
   return MutableVectorMap<T>(tensor, tensor.size(0), 1);
 }
 

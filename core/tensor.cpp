@@ -119,21 +119,28 @@ std::span<const T> Tensor::data(Where where) const {
 }
 
 template <class T>
-WritableSpan<T> Tensor::mutable_data(Where where) {
-  const std::span<const T> elements = adjacent_elements<T>(*this, "mutable_data", where);
-  if (node_ && !node_->is_leaf() && node_->requires_grad())
-    throw GradError(fmt::format("mutable_data: {} is the result of a recorded operation and cannot "
-                                "be written",
-                                describe(*this)),
-                    where,
-                    "write into parameters and data, or into x.detach() knowing that a graph "
-                    "that saved it will refuse its backward");
-  if (value_->read_only())
+WritableSpan<T> detail::mutable_data(const Tensor& tensor, const char* function,
+                                     const Where& where) {
+  const std::span<const T> elements = adjacent_elements<T>(tensor, function, where);
+  const Node* node = tensor.node();
+  if (node && !node->is_leaf() && node->requires_grad())
+    throw GradError(
+        fmt::format("{}: {} is the result of a recorded operation and cannot be written", function,
+                    describe(tensor)),
+        where,
+        "write into parameters and data, or into x.detach() knowing that a graph that saved it "
+        "will refuse its backward");
+  if (tensor.value_ref()->read_only())
     throw ValueError(
-        fmt::format("mutable_data: {} is borrowed memory that is const", describe(*this)), where,
+        fmt::format("{}: {} is borrowed memory that is const", function, describe(tensor)), where,
         "borrow a span of non-const elements, or copy them with from_span");
-  value_->bump_version();
-  return {std::span(const_cast<T*>(elements.data()), elements.size()), value_};
+  tensor.value_ref()->bump_version();
+  return {std::span(const_cast<T*>(elements.data()), elements.size()), tensor.value_ref()};
+}
+
+template <class T>
+WritableSpan<T> Tensor::mutable_data(Where where) {
+  return detail::mutable_data<T>(*this, "mutable_data", where);
 }
 
 Tensor& Tensor::requires_grad_(bool on, Where where) & {
@@ -220,7 +227,8 @@ std::string describe(const Tensor& tensor) {
   template T Tensor::at<T>(const Shape&, Where) const;       \
   template std::vector<T> Tensor::to_vector<T>(Where) const; \
   template std::span<const T> Tensor::data<T>(Where) const;  \
-  template WritableSpan<T> Tensor::mutable_data<T>(Where);
+  template WritableSpan<T> Tensor::mutable_data<T>(Where);   \
+  template WritableSpan<T> detail::mutable_data<T>(const Tensor&, const char*, const Where&);
 CHAINRULE_ELEMENT_TYPE(float)
 CHAINRULE_ELEMENT_TYPE(double)
 CHAINRULE_ELEMENT_TYPE(std::int64_t)

@@ -119,7 +119,10 @@ class Tensor {
   /// large table were read, by take() along its first axis or as w[i] and w[slice(i, j)],
   /// backward() keeps these rows alone, which the optimizers know; asking for it here makes it as
   /// large as the table. What reads a view of the table (a reshape, its transpose) or parts of rows
-  /// (gather(), w(i, j)) costs all of it.
+  /// (gather(), w(i, j)) costs all of it, and so does every such view, of a parameter or of a
+  /// result, that is made anew for each row: x.T()(all, i) in a loop. Make the view once, before
+  /// the loop, and read the rows of that. Rows that add up over many calls are kept until all of
+  /// them costs less.
   Tensor grad(Where where = Where::current()) const;
   /// Puts the numbers of a gradient there, without its graph, as clipping does. Throws GradError
   /// unless this is a parameter, DTypeError and ShapeError unless dtype and shape agree; an
@@ -180,5 +183,14 @@ class Tensor {
 
 /// "W1 (32, 64)", or the shape alone without a name; for messages.
 std::string describe(const Tensor& tensor);
+
+namespace detail {
+
+/// Tensor::mutable_data() for another function that errors are to name. T is float, double,
+/// std::int64_t or bool.
+template <class T>
+WritableSpan<T> mutable_data(const Tensor& tensor, const char* function, const Where& where);
+
+}  // namespace detail
 
 }  // namespace chainrule

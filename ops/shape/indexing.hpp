@@ -17,7 +17,9 @@
 ///     x[slice({}, {}, -1)]     the rows reversed      x(all, slice(0, {}, 2))  every second column
 ///     x(newaxis, all)          with an axis of 1      x(ellipsis, 0)     0 along the last axis
 ///
-/// Gradient: g in zeros of the shape of x.
+/// Gradient: g in zeros of the shape of x. It is added to that of x where it is read, so that a
+/// loop over rows costs what they have; but a view of x that is made anew in each turn, as
+/// x.T()(all, i), costs all of x each time: make it once, before the loop.
 namespace chainrule {
 
 /// One end of a slice: a position, or {} for as far as it goes.

@@ -7,6 +7,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/eigen.hpp>
 #include <chainrule/graph/backward.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -84,9 +85,33 @@ TEST_CASE("eigen: wrong ranks and dtypes") {
   CHECK(error_of<ShapeError>([&] { as_vector<float>(zeros({2, 1})); }) ==
         "as_vector: (2, 1) has 2 axes, expected 1\n  at HERE\n  hint: reshape it first");
   CHECK(error_of<DTypeError>([&] { as_matrix<double>(x); }) ==
-        "as_matrix: asked for f64, but x (2, 3, 4) holds f32\n  at HERE");
+        "as_matrix: asked for f64, but x (2, 3, 4) holds f32\n  at HERE\n  hint: convert it: to(x, "
+        "f64)");
   CHECK_THROWS_AS(as_mutable_matrix<float>(x), ShapeError);
-  CHECK_THROWS_AS(as_matrix<float>(Tensor()), ValueError);
+}
+
+TEST_CASE("eigen: errors name the function that was called") {
+  Tensor none, result = ones({2, 2}).requires_grad_() * 2.0, view = transposed(ones({2, 3}));
+  const auto undefined = [](const char* function) {
+    return std::string(function) +
+           ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the "
+           "grad() of a tensor that has none";
+  };
+  CHECK(error_of<ValueError>([&] { as_matrix<float>(none); }) == undefined("as_matrix"));
+  CHECK(error_of<ValueError>([&] { as_array<float>(none); }) == undefined("as_array"));
+  CHECK(error_of<ValueError>([&] { as_vector<float>(none); }) == undefined("as_vector"));
+  CHECK(error_of<ValueError>([&] { as_mutable_matrix<float>(none); }) ==
+        undefined("as_mutable_matrix"));
+  CHECK(error_of<ValueError>([&] { as_mutable_array<float>(none); }) ==
+        undefined("as_mutable_array"));
+  CHECK(error_of<ValueError>([&] { as_mutable_vector<float>(none); }) ==
+        undefined("as_mutable_vector"));
+  CHECK(error_of<GradError>([&] {
+          as_mutable_matrix<float>(result);
+        }).starts_with("as_mutable_matrix: (2, 2) is the result of a recorded operation"));
+  CHECK(error_of<ShapeError>([&] {
+          as_mutable_array<float>(view);
+        }).starts_with("as_mutable_array: (3, 2) is a view with strides"));
 }
 
 TEST_CASE("eigen: copies of expressions") {
