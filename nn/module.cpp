@@ -134,34 +134,41 @@ void Module::find_unknown(std::span<const Tensor> results, std::span<const Tenso
 
 // --- registration ---
 
+// The members of the class derived from this are moved next: as modules they are in the list of
+// this one's children, where each takes the place of the one that it is made from.
 Module::Module(Module&& other) noexcept
     : parameters_(std::move(other.parameters_)),
       buffers_(std::move(other.buffers_)),
-      children_(std::move(other.children_)),
+      names_(std::move(other.names_)),
+      first_child_(std::exchange(other.first_child_, nullptr)),
+      last_child_(std::exchange(other.last_child_, nullptr)),
       parent_(std::exchange(other.parent_, nullptr)),
+      next_(std::exchange(other.next_, nullptr)),
+      previous_(std::exchange(other.previous_, nullptr)),
+      name_(std::move(other.name_)),
       training_(other.training_),
       looked_(other.looked_.load(std::memory_order_relaxed)) {
   other.moved_from_ = true;
   other.parameters_.clear();
   other.buffers_.clear();
-  other.children_.clear();
-  // The members of the class derived from this are moved next: as modules they find their entries
-  // in this table, and replace them in turn.
-  for (const NamedModule& child : children_) child.module->parent_ = this;
+  other.names_.clear();
+  for_children([this](Module& child) { child.parent_ = this; });
   if (!parent_) return;
-  for (NamedModule& entry : parent_->children_)
-    if (entry.module == &other) entry.module = this;
+  (previous_ ? previous_->next_ : parent_->first_child_) = this;
+  (next_ ? next_->previous_ : parent_->last_child_) = this;
 }
 
 Module::~Module() {
   leave_parent();
-  for (const NamedModule& child : children_) child.module->parent_ = nullptr;
+  while (first_child_) first_child_->leave_parent();
 }
 
 void Module::leave_parent() noexcept {
   if (!parent_) return;
-  std::erase_if(parent_->children_, [this](const NamedModule& c) { return c.module == this; });
-  parent_ = nullptr;
+  parent_->names_.erase(name_);
+  (previous_ ? previous_->next_ : parent_->first_child_) = next_;
+  (next_ ? next_->previous_ : parent_->last_child_) = previous_;
+  parent_ = next_ = previous_ = nullptr;
 }
 
 void Module::check_name(std::string_view name, const Where& where) const {
@@ -171,15 +178,21 @@ void Module::check_name(std::string_view name, const Where& where) const {
   if (name.find('.') != name.npos)
     throw ValueError(fmt::format("{}: the name \"{}\" has a '.'", class_name(), name), where,
                      "a '.' stands between the names of modules, as in \"fc1.weight\"");
-  const auto taken = [name](const auto& entry) { return entry.name == name; };
-  if (std::ranges::any_of(parameters_, taken) || std::ranges::any_of(buffers_, taken) ||
-      std::ranges::any_of(children_, taken))
-    throw ValueError(fmt::format("{}: the name \"{}\" is used twice", class_name(), name), where);
+  if (names_.contains(std::string(name)))
+    throw ValueError(fmt::format("{}: the name \"{}\" is used twice", class_name(), name), where,
+                     "parameters, buffers and modules of one module have different names");
 }
 
 void Module::changed() noexcept {
   for (Module* module = this; module; module = module->parent_)
     module->looked_.store(false, std::memory_order_relaxed);
+}
+
+// In both or in none.
+void Module::enter(std::vector<NamedTensor>& table, NamedTensor entry) {
+  if (table.size() == table.capacity()) table.reserve(2 * table.size() + 2);
+  names_.insert(entry.name);
+  table.push_back(std::move(entry));
 }
 
 Parameter Module::parameter(std::string_view name, Tensor initial, Where where) {
@@ -191,7 +204,8 @@ Tensor Module::register_parameter(std::string_view name, Tensor initial, const W
   check_name(name, where);
   const auto what = [&] { return fmt::format("{}: parameter \"{}\"", class_name(), name); };
   if (!initial.defined())
-    throw ValueError(what() + ": the initial value is an undefined tensor", where);
+    throw ValueError(what() + ": the initial value is an undefined tensor", where,
+                     "give it its first elements: zeros(shape), randn(shape), nn/init/init.hpp");
   if (!is_floating(initial.dtype()))
     throw DTypeError(
         fmt::format("{} holds {}, but f32 or f64 is needed", what(), name_of(initial.dtype())),
@@ -210,7 +224,7 @@ Tensor Module::register_parameter(std::string_view name, Tensor initial, const W
   } else if (initial.name().empty()) {
     initial = initial.named(name);
   }
-  parameters_.push_back({std::string(name), initial});
+  enter(parameters_, {std::string(name), initial});
   changed();
   return initial;
 }
@@ -225,13 +239,13 @@ Tensor Module::register_buffer(std::string_view name, Tensor initial, const Wher
   if (!initial.defined())
     throw ValueError(fmt::format("{}: buffer \"{}\": the initial value is an undefined tensor",
                                  class_name(), name),
-                     where);
+                     where, "give it its first elements: zeros(shape)");
   if (initial.requires_grad())
     throw GradError(fmt::format("{}: buffer \"{}\": {} requires gradients", class_name(), name,
                                 describe(initial)),
                     where, "declare it as a parameter, or take its elements alone: detach()");
   initial = Tensor(own(std::move(initial))).named(name, where);
-  buffers_.push_back({std::string(name), initial});
+  enter(buffers_, {std::string(name), initial});
   return initial;
 }
 
@@ -242,10 +256,8 @@ void Module::adopt(std::string_view name, Module* module, const Where& where) {
 void Module::register_child(std::string_view name, Module* module, const Where& where) {
   check_name(name, where);
   if (!module)
-    throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name),
-                     where);
-  children_.reserve(children_.size() + 1);
-  moved_from_ = false;  // it is filled again
+    throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name), where,
+                     "the pointer is null: was it moved from?");
   std::string key(name);
   // A tensor that is named by its path in the child is now named by its path in this module. One
   // with another name has it from another module, with which it is shared.
@@ -257,10 +269,15 @@ void Module::register_child(std::string_view name, Module* module, const Where& 
         if (node.name() == std::string_view(full).substr(key.size() + 1)) node.set_name(full);
       }
   });
+  names_.insert(key);
   module->leave_parent();
   module->parent_ = this;
+  module->name_ = std::move(key);
+  module->previous_ = last_child_;
+  (last_child_ ? last_child_->next_ : first_child_) = module;
+  last_child_ = module;
   if (module->training_ != training_) module->train(training_);
-  children_.push_back({std::move(key), module});
+  moved_from_ = false;  // it is filled again
   changed();
 }
 
@@ -269,7 +286,15 @@ void Module::register_child(std::string_view name, Module* module, const Where& 
 template <class Visit>
 void Module::walk(const std::string& prefix, Visit&& visit) const {
   visit(prefix, *this);
-  for (const NamedModule& child : children_) child.module->walk(join(prefix, child.name), visit);
+  for_children([&](const Module& child) { child.walk(join(prefix, child.name_), visit); });
+}
+
+std::vector<NamedModule> Module::children(Where where) const {
+  return chainrule::detail::naming_memory("children", where, [&] {
+    std::vector<NamedModule> all;
+    for_children([&](Module& child) { all.push_back({child.name_, &child}); });
+    return all;
+  });
 }
 
 std::vector<NamedTensor> Module::named_parameters(Where where) const {
@@ -320,26 +345,27 @@ std::int64_t Module::parameter_count(Where where) const {
   return count;
 }
 
-std::string Module::path() const {
-  if (!parent_) return "";
-  for (const NamedModule& entry : parent_->children_)
-    if (entry.module == this) return join(parent_->path(), entry.name);
-  return "";
+std::string Module::path(Where where) const {
+  return chainrule::detail::naming_memory("path", where, [&] { return path_from_outermost(); });
+}
+
+std::string Module::path_from_outermost() const {
+  return parent_ ? join(parent_->path_from_outermost(), name_) : "";
 }
 
 std::string Module::description_with_path() const {
-  const std::string at = path();
+  const std::string at = path_from_outermost();
   return at.empty() ? description() : fmt::format("{} {}", description(), at);
 }
 
 void Module::train(bool on) {
   training_ = on;
-  for (const NamedModule& child : children_) child.module->train(on);
+  for_children([on](Module& child) { child.train(on); });
 }
 
 void Module::zero_grad() noexcept {
   for (NamedTensor& entry : parameters_) entry.tensor.zero_grad();
-  for (const NamedModule& child : children_) child.module->zero_grad();
+  for_children([](Module& child) { child.zero_grad(); });
 }
 
 // --- printing ---

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -62,8 +63,9 @@ struct NamedModule {
 /// with the innermost module and its path from the outermost one.
 ///
 /// Modules can be moved, also into functions, std::vector and std::unique_ptr, and neither copied
-/// nor assigned; calling one that was moved from throws ValueError. Names are not empty, have no
-/// '.', and are used once in a module (ValueError).
+/// nor assigned; calling one that was moved from throws ValueError until it is given a child again,
+/// as Sequential::append() does. Names are not empty, have no '.', and are used once in a module
+/// (ValueError).
 class Module {
  public:
   Module(Module&& other) noexcept;
@@ -84,13 +86,13 @@ class Module {
   /// The tensors of the state that are not trained, in the same order.
   std::vector<NamedTensor> named_buffers(Where where = Where::current()) const;
   /// The modules right below this one, with their names in it.
-  std::vector<NamedModule> children() const { return children_; }
+  std::vector<NamedModule> children(Where where = Where::current()) const;
   /// This module, named "", and all below it, each before its children.
   std::vector<NamedModule> named_modules(Where where = Where::current());
   /// How many numbers are trained.
   std::int64_t parameter_count(Where where = Where::current()) const;
   /// Where this module stands below the outermost one: "encoder.fc1", or "".
-  std::string path() const;
+  std::string path(Where where = Where::current()) const;
 
   // --- training ---
 
@@ -140,6 +142,13 @@ class Module {
     return module;
   }
 
+  bool is_moved_from() const noexcept { return moved_from_; }
+  /// Throws the ValueError of a module that was moved from.
+  void check_not_moved(const Where& where) const {
+    if (moved_from_) [[unlikely]]
+      throw_moved(where);
+  }
+
   /// The line of the call that this module is in, for the operations in forward().
   Where where(Where here = Where::current()) const noexcept;
 
@@ -185,6 +194,7 @@ class Module {
   void register_child(std::string_view name, Module* module, const Where& where);
   void adopt(std::string_view name, Module* module, const Where& where);
   void leave_parent() noexcept;
+  void enter(std::vector<NamedTensor>& table, NamedTensor entry);
   void check_name(std::string_view name, const Where& where) const;
   void changed() noexcept;
   [[noreturn]] void throw_moved(const Where& where) const;
@@ -197,10 +207,24 @@ class Module {
   template <class Visit>
   void walk(const std::string& prefix, Visit&& visit) const;
 
+  // Calls f for the modules right below this one.
+  template <class F>
+  void for_children(F f) const {
+    for (Module* child = first_child_; child; child = child->next_) f(*child);
+  }
+  std::string path_from_outermost() const;
+
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
-  std::vector<NamedModule> children_;
+  std::unordered_set<std::string> names_;  // of both and of the children
+  // The children are a list through the modules themselves, so that any of them can be moved or
+  // destroyed without a search.
+  Module* first_child_ = nullptr;
+  Module* last_child_ = nullptr;
   Module* parent_ = nullptr;
+  Module* next_ = nullptr;  // of the same parent
+  Module* previous_ = nullptr;
+  std::string name_;  // in the parent
   bool training_ = true;
   bool moved_from_ = false;
   std::atomic<bool> looked_{false};
@@ -208,8 +232,7 @@ class Module {
 
 template <class F>
 auto Module::call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f) {
-  if (moved_from_) [[unlikely]]
-    throw_moved(where);
+  check_not_moved(where);
   const Call call(*this, where);
   auto results = [&] {
     try {

@@ -154,8 +154,10 @@ class ModulePrinter:
         for table in ("parameters_", "buffers_"):
             for entry in entries(base[table]):
                 yield text_of(entry["name"]), entry["tensor"]
-        for entry in entries(base["children_"]):
-            yield text_of(entry["name"]), entry["module"].dereference()
+        child = base["first_child_"]
+        while child != 0:
+            yield text_of(child["name_"]), child.dereference()
+            child = child["next_"]
         if not self.module.type.name.startswith("chainrule::nn::"):
             yield from own_members(self.module)
 

@@ -16,13 +16,15 @@ namespace chainrule::nn {
 namespace {
 
 const Shape& checked(const Shape& shape, const LayerNormOptions& options, const Where& where) {
-  if (shape.empty()) throw ShapeError("LayerNorm: the normalized shape has no axis", where);
+  if (shape.empty())
+    throw ShapeError("LayerNorm: the normalized shape has no axis", where,
+                     "give the extents of the trailing axes: LayerNorm(features)");
   if (!std::ranges::all_of(shape, [](std::int64_t extent) { return extent > 0; }))
     throw ValueError(fmt::format("LayerNorm: the normalized shape is {}", to_string(shape)), where,
                      "all extents must be positive");
   if (!(options.eps >= 0 && std::isfinite(options.eps)))
     throw ValueError(fmt::format("LayerNorm: the eps {} is negative or not finite", options.eps),
-                     where);
+                     where, "it keeps the variance from 0: 1e-5 is usual");
   if (!is_floating(options.dtype))
     throw DTypeError(fmt::format("LayerNorm: it cannot compute in {}", name_of(options.dtype)),
                      where, "give it .dtype = f32 or f64");
@@ -50,6 +52,7 @@ Tensor LayerNorm::forward(const Tensor& x) {
 }
 
 std::string LayerNorm::description() const {
+  if (is_moved_from()) return "LayerNorm(moved from)";
   return fmt::format("LayerNorm({}{})", fmt::join(shape_, ", "),
                      !weight.defined() ? ", not affine"
                      : !bias.defined() ? ", no bias"

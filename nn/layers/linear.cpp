@@ -73,7 +73,7 @@ Tensor Linear::activated(const Tensor& x, Activation activation) const {
 }
 
 std::string Linear::description() const {
-  if (!weight.defined()) return "Linear(moved from)";
+  if (is_moved_from()) return "Linear(moved from)";
   return fmt::format("Linear({}, {}{})", in_features(), out_features(),
                      bias.defined() ? "" : ", no bias");
 }

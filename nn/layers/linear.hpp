@@ -32,8 +32,8 @@ class Linear : public Module {
   /// "Linear(64, 32)"
   std::string description() const override;
 
-  std::int64_t in_features() const { return weight.size(1); }
-  std::int64_t out_features() const { return weight.size(0); }
+  std::int64_t in_features(Where where = Where::current()) const { return features(1, where); }
+  std::int64_t out_features(Where where = Where::current()) const { return features(0, where); }
 
   Parameter weight;  ///< (out, in)
   Parameter bias;    ///< (out), or undefined
@@ -46,6 +46,10 @@ class Linear : public Module {
   /// The call of this layer together with the activation behind it, in one operation.
   Tensor call_with(const Tensor& x, Activation activation, const Where& where);
   Tensor activated(const Tensor& x, Activation activation) const;
+  std::int64_t features(int axis, const Where& where) const {
+    check_not_moved(where);
+    return weight.size(axis, where);
+  }
 };
 
 }  // namespace chainrule::nn

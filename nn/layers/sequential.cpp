@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 
 namespace chainrule::nn {
@@ -25,18 +26,26 @@ Sequential& Sequential::append(std::unique_ptr<Module> module, Where where) {
     throw ValueError("Sequential: there is no module to append", where,
                      "the pointer is null: was it moved from?");
   chainrule::detail::naming_memory("Sequential", where, [&] {
-    modules_.reserve(modules_.size() + 1);
+    if (modules_.size() == modules_.capacity()) {
+      steps_.reserve(2 * modules_.size() + 2);
+      modules_.reserve(2 * modules_.size() + 2);
+    }
     modules_.push_back(child(std::to_string(modules_.size()), std::move(module), where));
-    plan();
+    plan_end();
   });
   return *this;
 }
 
 // A layer and the activation behind it become one operation. A sigmoid at the end does not: where a
-// user takes its logarithm, log() has to see the sigmoid to compute the stable form.
-void Sequential::plan() {
-  std::vector<Step> steps;
-  for (std::size_t i = 0; i < modules_.size(); ++i) {
+// user takes its logarithm, log() has to see the sigmoid to compute the stable form. So the module
+// that was appended last changes at most the two steps before it.
+void Sequential::plan_end() {
+  std::size_t i = modules_.size() - 1;
+  for (int step = 0; step < 2 && !steps_.empty(); ++step) {
+    i -= steps_.back().linear ? 2 : 1;
+    steps_.pop_back();
+  }
+  for (; i < modules_.size(); ++i) {
     Step step{modules_[i].get(), nullptr, Activation::none};
     const std::type_info* type = type_of(*step.module);
     const std::type_info* behind = i + 1 < modules_.size() ? type_of(*modules_[i + 1]) : nullptr;
@@ -48,9 +57,8 @@ void Sequential::plan() {
         ++i;
       }
     }
-    steps.push_back(step);
+    steps_.push_back(step);
   }
-  steps_ = std::move(steps);
 }
 
 Tensor Sequential::forward(const Tensor& x) {
@@ -62,11 +70,12 @@ Tensor Sequential::forward(const Tensor& x) {
 }
 
 Module& Sequential::operator[](const Place& place) const {
+  check_not_moved(place.where());
   const auto count = static_cast<std::ptrdiff_t>(modules_.size());
   const std::ptrdiff_t at = place.index() < 0 ? place.index() + count : place.index();
   if (at < 0 || at >= count)
     throw IndexError(fmt::format("Sequential: module {} of {}", place.index(), count),
-                     place.where());
+                     place.where(), chainrule::detail::range_hint("modules", count));
   return *modules_[static_cast<std::size_t>(at)];
 }
 
@@ -74,7 +83,7 @@ void Sequential::throw_type(const Module& module, const std::type_info& wanted,
                             const Where& where) {
   throw ValueError(fmt::format("Sequential: module {} is {}, not {}", module.path(),
                                module.description(), class_name(wanted)),
-                   where);
+                   where, "get<>() names the class of the module at this place");
 }
 
 }  // namespace chainrule::nn

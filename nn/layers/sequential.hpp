@@ -41,7 +41,7 @@ class Sequential : public Module {
     (append(std::move(modules), Where()), ...);  // of which nobody knows the line
   }
 
-  /// Adds a module at the end.
+  /// Adds a module at the end. Fills one that was moved from, and is empty since, again.
   template <class M>
     requires std::derived_from<M, Module>
   Sequential& append(M&& module, Where where = Where::current()) {
@@ -57,7 +57,7 @@ class Sequential : public Module {
   Tensor forward(const Tensor& x) override;
 
   std::size_t size() const noexcept { return modules_.size(); }
-  /// The module at this place. Throws IndexError.
+  /// The module at this place. Throws IndexError, ValueError when this was moved from.
   Module& operator[](const Place& place) const;
   /// The same as what it is: `model.get<nn::Linear>(0).weight`. Throws ValueError for another type.
   /// Does not compile with -fno-rtti, under which nobody knows what a module is.
@@ -84,7 +84,7 @@ class Sequential : public Module {
     Linear* linear;
     Activation activation;
   };
-  void plan();
+  void plan_end();
 
   std::vector<std::unique_ptr<Module>> modules_;
   std::vector<Step> steps_;

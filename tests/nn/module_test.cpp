@@ -19,6 +19,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/count_malloc.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -261,8 +262,9 @@ TEST_CASE("module: names that cannot be") {
   any.buffer("b", ones({1}));
   const nn::Linear c = any.child("c", nn::Linear(1, 1));
   for (const char* name : {"a", "b", "c"}) {
-    const std::string expected =
-        "Any: the name \"" + std::string(name) + "\" is used twice\n  at HERE";
+    const std::string expected = "Any: the name \"" + std::string(name) +
+                                 "\" is used twice\n  at HERE\n  hint: parameters, buffers and "
+                                 "modules of one module have different names";
     CHECK(error_of<ValueError>([&] { any.parameter(name, ones({1})); }) == expected);
     CHECK(error_of<ValueError>([&] { any.buffer(name, ones({1})); }) == expected);
     CHECK(error_of<ValueError>([&] { any.child(name, nn::Linear(1, 1)); }) == expected);
@@ -286,9 +288,11 @@ TEST_CASE("module: initial values that cannot be") {
         "  at HERE\n"
         "  hint: convert it with to(x, f32), or keep it as a buffer(\"name\", …)");
   CHECK(error_of<ValueError>([&] { any.parameter("w", Tensor()); }) ==
-        "Any: parameter \"w\": the initial value is an undefined tensor\n  at HERE");
+        "Any: parameter \"w\": the initial value is an undefined tensor\n  at HERE\n  hint: give "
+        "it its first elements: zeros(shape), randn(shape), nn/init/init.hpp");
   CHECK(error_of<ValueError>([&] { any.buffer("w", Tensor()); }) ==
-        "Any: buffer \"w\": the initial value is an undefined tensor\n  at HERE");
+        "Any: buffer \"w\": the initial value is an undefined tensor\n  at HERE\n  hint: give it "
+        "its first elements: zeros(shape)");
   const Tensor leaf = ones({2}).requires_grad_();
   CHECK(error_of<GradError>([&] { any.parameter("w", leaf * 0.1); }) ==
         "Any: parameter \"w\": the initial value (2,) is the result of a recorded operation\n"
@@ -301,9 +305,9 @@ TEST_CASE("module: initial values that cannot be") {
   CHECK(error_of<ValueError>([&] {
           any.parameter("w", view);
         }).starts_with("Any: parameter \"w\": (3, 2), which is to be shared, is a view"));
-  CHECK(error_of<ValueError>([&] {
-          any.child("m", std::unique_ptr<nn::Linear>());
-        }).starts_with("Any: child \"m\": there is no module\n  at HERE"));
+  CHECK(error_of<ValueError>([&] { any.child("m", std::unique_ptr<nn::Linear>()); })
+            .starts_with("Any: child \"m\": there is no module\n  at HERE\n  hint: the pointer is "
+                         "null: was it moved from?"));
   CHECK(any.parameters().empty());
   CHECK(any.buffer("labels", ones({2}, i64)).dtype() == i64);
 }
@@ -361,6 +365,82 @@ TEST_CASE("module: one that was moved from says so") {
   nn::Linear linear(2, 2);
   const nn::Linear taken = std::move(linear);
   CHECK_THROWS_AS(linear(ones({1, 2})), ValueError);
+}
+
+TEST_CASE("module: what is asked of one that was moved from names the layer and the line") {
+  nn::Linear linear(2, 3);
+  const nn::Linear taken = std::move(linear);
+  const char* moved =
+      ": this module was moved from\n  at HERE\n  hint: call the one that it was moved to; "
+      "std::move(module) leaves nothing to compute with";
+  CHECK(error_of<ValueError>([&] { linear.in_features(); }) == std::string("Linear") + moved);
+  CHECK(error_of<ValueError>([&] { linear.out_features(); }) == std::string("Linear") + moved);
+  CHECK(taken.in_features() == 2);
+  CHECK(taken.out_features() == 3);
+  CHECK(linear.description() == "Linear(moved from)");
+  nn::LayerNorm norm(2);
+  const nn::LayerNorm kept = std::move(norm);
+  CHECK(norm.description() == "LayerNorm(moved from)");
+  nn::Sequential layers(nn::Linear(2, 2), nn::Tanh());
+  const nn::Sequential held = std::move(layers);
+  CHECK(error_of<ValueError>([&] { layers[0]; }) == std::string("Sequential") + moved);
+  CHECK(error_of<ValueError>([&] { layers.get<nn::Tanh>(1); }) ==
+        std::string("Sequential") + moved);
+  layers.append(nn::Tanh());  // fills it again
+  CHECK(layers.get<nn::Tanh>(0).path() == "0");
+}
+
+TEST_CASE("module: children that move and go leave the others as they are") {
+  std::vector<std::unique_ptr<nn::Identity>> parts;
+  struct Any : nn::Module {
+    using nn::Module::child;
+  } any;
+  for (int i = 0; i < 5; ++i)
+    parts.push_back(
+        any.child(std::string(1, static_cast<char>('a' + i)), std::make_unique<nn::Identity>()));
+  const auto names = [&] {
+    std::string all;
+    for (const nn::NamedModule& each : any.children()) {
+      CHECK(each.module->path() == each.name);
+      all += each.name;
+    }
+    return all;
+  };
+  CHECK(names() == "abcde");
+  parts[2] = std::make_unique<nn::Identity>(std::move(*parts[2]));  // in its place
+  CHECK(names() == "abcde");
+  parts[0] = std::make_unique<nn::Identity>(std::move(*parts[0]));
+  parts[4] = std::make_unique<nn::Identity>(std::move(*parts[4]));
+  CHECK(names() == "abcde");
+  parts[1].reset();
+  CHECK(names() == "acde");
+  CHECK(error_of<ValueError>([&] {
+          any.child("c", nn::Identity());
+        }).starts_with("Any: the name \"c\" is used twice"));
+  parts[4].reset();
+  parts[0].reset();
+  CHECK(names() == "cd");
+  const nn::Identity again = any.child("a", nn::Identity());  // the name is free again
+  CHECK(names() == "cda");
+  {
+    Any other = std::move(any);
+    CHECK(other.children().size() == 3);
+    CHECK(names().empty());
+  }
+  CHECK(parts[2]->path().empty());  // outlives the one that it was in
+}
+
+TEST_CASE("sequential: appending asks for as much memory among many modules as among few") {
+  if (!CountMalloc::available) return;
+  nn::Sequential model;
+  const auto calls_for = [&](int count) {
+    const CountMalloc calls;
+    for (int i = 0; i < count; ++i) model.append(nn::Tanh());
+    return calls.calls();
+  };
+  const std::int64_t few = calls_for(200);
+  calls_for(1800);
+  CHECK(calls_for(200) <= few);
 }
 
 TEST_SUITE_END();

@@ -31,7 +31,8 @@ TEST_CASE("no rtti: in a Sequential, whose layers ask for their neighbours' clas
   model.append(nn::Linear(2, 1));
   CHECK(model(ones({1, 2})).shape() == Shape{1, 1});
   CHECK(error_of<ValueError>([&] { model.get<nn::Linear>(1); }) ==
-        "Sequential: module 1 is Module, not Linear\n  at HERE");
+        "Sequential: module 1 is Module, not Linear\n  at HERE\n  hint: get<>() names the class of "
+        "the module at this place");
 }
 
 TEST_CASE("no rtti: an error is caught by its class there") {

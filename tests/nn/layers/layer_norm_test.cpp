@@ -81,11 +81,13 @@ TEST_CASE("LayerNorm: what does not fit") {
   CHECK(below(error_of<ShapeError>([&] { model(ones({2, 3})); })) ==
         "\n  in LayerNorm(4) 1.1\n  at HERE");
   CHECK(error_of<ShapeError>([] { nn::LayerNorm(Shape{}); }) ==
-        "LayerNorm: the normalized shape has no axis\n  at HERE");
+        "LayerNorm: the normalized shape has no axis\n  at HERE\n  hint: give the extents of the "
+        "trailing axes: LayerNorm(features)");
   CHECK(error_of<ValueError>([] { nn::LayerNorm(0); }) ==
         "LayerNorm: the normalized shape is (0,)\n  at HERE\n  hint: all extents must be positive");
   CHECK(error_of<ValueError>([] { nn::LayerNorm(4, {.eps = -1}); }) ==
-        "LayerNorm: the eps -1 is negative or not finite\n  at HERE");
+        "LayerNorm: the eps -1 is negative or not finite\n  at HERE\n  hint: it keeps the variance "
+        "from 0: 1e-5 is usual");
   CHECK_THROWS_AS(nn::LayerNorm(4, {.eps = std::numeric_limits<double>::quiet_NaN()}), ValueError);
   CHECK_THROWS_AS(nn::LayerNorm(4, {.dtype = i64}), DTypeError);
 }

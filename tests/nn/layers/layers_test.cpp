@@ -261,10 +261,12 @@ TEST_CASE("sequential: moved, and appended to, after a forward") {
 TEST_CASE("sequential: errors") {
   nn::Sequential model(nn::Linear(2, 2), nn::Identity());
   CHECK(error_of<IndexError>([&] { model.get<nn::Linear>(2); }) ==
-        "Sequential: module 2 of 2\n  at HERE");
-  CHECK(error_of<IndexError>([&] { model[-3]; }) == "Sequential: module -3 of 2\n  at HERE");
+        "Sequential: module 2 of 2\n  at HERE\n  hint: modules go from -2 to 1");
+  CHECK(error_of<IndexError>([&] { model[-3]; }) ==
+        "Sequential: module -3 of 2\n  at HERE\n  hint: modules go from -2 to 1");
   CHECK(error_of<ValueError>([&] { model.get<nn::Linear>(1); }) ==
-        "Sequential: module 1 is Identity, not Linear\n  at HERE");
+        "Sequential: module 1 is Identity, not Linear\n  at HERE\n  hint: get<>() names the class "
+        "of the module at this place");
   CHECK(error_of<ValueError>([&] { model.append(std::unique_ptr<nn::Module>()); }) ==
         "Sequential: there is no module to append\n  at HERE\n  hint: the pointer is null: was it "
         "moved from?");
