@@ -12,6 +12,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/error.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 
 // After numpy/_core/arrayprint.py (FloatingFormat, _formatArray), so that a NumPy user reads what
 // they expect.
@@ -209,9 +210,7 @@ struct Layout {
   }
 };
 
-}  // namespace
-
-std::string to_string(const Tensor& tensor, const PrintOptions& options) {
+std::string written(const Tensor& tensor, const PrintOptions& options) {
   if (!tensor.defined()) return "tensor(undefined)";
   const Value& value = *tensor.value_ref();
   PrintOptions mine = options;
@@ -244,8 +243,14 @@ std::string to_string(const Tensor& tensor, const PrintOptions& options) {
   return text + ')';
 }
 
+}  // namespace
+
+std::string to_string(const Tensor& tensor, const PrintOptions& options, Where where) {
+  return detail::naming_memory("to_string", where, [&] { return written(tensor, options); });
+}
+
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) {
-  return stream << to_string(tensor);
+  return stream << to_string(tensor, {}, {});
 }
 
 std::ostream& operator<<(std::ostream& stream, const Shape& shape) {

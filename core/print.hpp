@@ -37,8 +37,10 @@ struct PrintOptions {
 /// the default; integers and true, false speak for themselves), or not f32 in an empty tensor; the
 /// shape of an empty (but for `(0,)`) or abridged tensor; requires_grad. With automatic notation
 /// all numbers are written with exponents if the largest magnitude is 1e8 or more, the smallest
-/// other than 0 is below 1e-4, or they are more than a factor of 1000 apart.
-std::string to_string(const Tensor& tensor, const PrintOptions& options = {});
+/// other than 0 is below 1e-4, or they are more than a factor of 1000 apart. Throws MemoryError,
+/// as do the others here, which know no line.
+std::string to_string(const Tensor& tensor, const PrintOptions& options = {},
+                      Where where = Where::current());
 
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 std::ostream& operator<<(std::ostream& stream, const Shape& shape);
@@ -68,7 +70,7 @@ struct fmt::formatter<chainrule::Tensor> {
   template <class Context>
   auto format(const chainrule::Tensor& tensor, Context& context) const {
     auto out = context.out();
-    for (const char c : chainrule::to_string(tensor, options)) *out++ = c;
+    for (const char c : chainrule::to_string(tensor, options, {})) *out++ = c;
     return out;
   }
   chainrule::PrintOptions options;

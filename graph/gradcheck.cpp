@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -26,6 +27,22 @@ struct Check {
   Generator random;
   GradcheckReport report;
 };
+
+// What f gives where it is to be differentiated, or near it: f64, and of one shape.
+Tensor checked(const Check& check, const Tensor& result, const Shape* shape = nullptr) {
+  if (!result.defined())
+    throw ValueError("gradcheck: the function returned an undefined tensor", check.where,
+                     "return its result from all paths; a tensor without a value is undefined");
+  if (result.dtype() != f64)
+    throw DTypeError(fmt::format("gradcheck: the function gives {} {}, but differences need f64",
+                                 name_of(result.dtype()), describe(result)),
+                     check.where, "compute it from the f64 inputs, or convert it: to(x, f64)");
+  if (shape && result.shape() != *shape)
+    throw ShapeError(fmt::format("gradcheck: the function gives {}, and gave {} before",
+                                 to_string(result.shape()), to_string(*shape)),
+                     check.where, "its result has one shape, wherever the inputs are");
+  return result.detach();
+}
 
 double relative_error(double a, double b) {
   if (std::isnan(a) && std::isnan(b)) return 0;
@@ -60,9 +77,10 @@ void compare(Check& check, std::string what, const Shape& shape, std::span<const
 
 // The function at a place that the user did not give. Its error says so, by what `where` gives.
 template <class Text>
-Tensor value_at(const Function& f, std::span<const Tensor> moved, double step, Text where) {
+Tensor value_at(const Check& check, std::span<const Tensor> moved, const Shape& shape, Text where) {
+  Tensor result;
   try {
-    return f(moved).detach();
+    result = check.f(moved);
   } catch (const MemoryError&) {
     throw;
   } catch (Error& error) {
@@ -70,13 +88,15 @@ Tensor value_at(const Function& f, std::span<const Tensor> moved, double step, T
     error.set_hint(
         fmt::format("the function must be defined a step of {} around its inputs: "
                     "give others, or a smaller .step",
-                    step));
+                    check.options.step));
     throw;
   }
+  return checked(check, result, &shape);
 }
 
 // ∂⟨v, f⟩/∂xᵢ by central differences, element by element, in f64.
 std::vector<double> differences(const Check& check, std::size_t i, const Tensor& v) {
+  const Shape shape = v.shape();
   const std::vector<double> x = check.inputs[i].to_vector<double>();
   Tensors moved = check.inputs;
   for (Tensor& each : moved) each = each.detach();
@@ -90,7 +110,7 @@ std::vector<double> differences(const Check& check, std::size_t i, const Tensor&
       places[side] = at[k];
       moved[i] = from_span(std::span<const double>(at), check.inputs[i].shape());
       values[side] =
-          inner(v, value_at(check.f, moved, check.options.step, [&] {
+          inner(v, value_at(check, moved, shape, [&] {
                   return fmt::format(
                       "where it moves element {} of {} by {:.3g}",
                       to_string(position_of(static_cast<std::int64_t>(k), moved[i].shape())),
@@ -129,11 +149,12 @@ void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads)
   const auto [value, tangent] = jvp(of_floating, primals, directions, check.where);
 
   const double step = check.options.step;
+  const Shape shape = v.shape();
   const auto along = [&](double t) {
-    Tensors at;
+    Tensors at = constants;
     for (std::size_t k = 0; k < primals.size(); ++k)
-      at.push_back(primals[k].detach() + t * directions[k]);
-    return value_at(of_floating, at, step,
+      at[places[k]] = primals[k].detach() + t * directions[k];
+    return value_at(check, at, shape,
                     [] { return std::string("where it moves all inputs at once"); });
   };
   const Tensor slope = (along(step) - along(-step)) / (2 * step);
@@ -147,15 +168,10 @@ void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads)
 }
 
 GradcheckReport run(Check check, const std::string& order) {
-  if (!check.f) throw ValueError("gradcheck: there is no function", check.where);
-  const Tensor result = check.f(check.inputs);
-  if (!result.defined())
-    throw ValueError("gradcheck: the function returned an undefined tensor", check.where);
-  const Tensor value = result.detach();
-  if (value.dtype(check.where) != f64)
-    throw DTypeError(fmt::format("gradcheck: the function gives {} {}, but differences need f64",
-                                 name_of(value.dtype()), describe(value)),
-                     check.where);
+  if (!check.f)
+    throw ValueError("gradcheck: there is no function", check.where,
+                     "the std::function is empty: was it moved from?");
+  const Tensor value = checked(check, check.f(check.inputs));
   const Tensor v = randn(value.shape(), check.random, f64);
   const ValueAndGrad pulled = vjp(check.f, check.inputs, v, check.where);
   check_reverse(check, v, pulled.grads, order);
@@ -190,11 +206,7 @@ GradcheckReport run(Check check, const std::string& order) {
   return check.report;
 }
 
-}  // namespace
-
-bool GradcheckReport::ok() const noexcept { return std::ranges::all_of(rows, &GradcheckRow::ok); }
-
-std::string GradcheckReport::to_string() const {
+std::string table_of(std::span<const GradcheckRow> rows) {
   std::size_t width = 4;
   for (const GradcheckRow& row : rows) width = std::max(width, row.what.size());
   std::string text = fmt::format("{:<{}}  {:<12} {:>9}  {:<12} {:>17} {:>17}\n", "what", width,
@@ -207,26 +219,40 @@ std::string GradcheckReport::to_string() const {
   return text;
 }
 
+}  // namespace
+
+bool GradcheckReport::ok() const noexcept { return std::ranges::all_of(rows, &GradcheckRow::ok); }
+
+std::string GradcheckReport::to_string(Where where) const {
+  return detail::naming_memory("to_string", where, [&] { return table_of(rows); });
+}
+
 GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
                           GradcheckOptions options, Where where) {
   if (options.order != 1 && options.order != 2)
-    throw ValueError(fmt::format("gradcheck: order {} is neither 1 nor 2", options.order), where);
+    throw ValueError(fmt::format("gradcheck: order {} is neither 1 nor 2", options.order), where,
+                     "order 1 checks gradients, 2 also the gradients of gradients");
   if (!(options.step > 0) || !(options.tolerance > 0))
     throw ValueError(fmt::format("gradcheck: step {} and tolerance {} must be positive",
                                  options.step, options.tolerance),
-                     where);
+                     where, "leave them as they are: GradcheckOptions has what suits f64");
   bool any = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].dtype(where) == f32)
+    const std::string operand = fmt::format("input {}", i);
+    if (inputs[i].value(where, "gradcheck", operand.c_str()).dtype() == f32)
       throw DTypeError(fmt::format("gradcheck: input {}, {}, is f32, too coarse for differences", i,
                                    describe(inputs[i])),
                        where, "convert it: to(x, f64)");
     any |= inputs[i].dtype() == f64;
   }
-  if (!any) throw ValueError("gradcheck: no input is f64, so there is nothing to check", where);
-  return run(
-      {f, Tensors(inputs.begin(), inputs.end()), options, where, Generator(options.seed), {}},
-      "gradient");
+  if (!any)
+    throw ValueError("gradcheck: no input is f64, so there is nothing to check", where,
+                     "convert what is to be differentiated: to(x, f64)");
+  return detail::naming_all_memory("gradcheck", where, [&] {
+    return run(
+        {f, Tensors(inputs.begin(), inputs.end()), options, where, Generator(options.seed), {}},
+        "gradient");
+  });
 }
 
 GradcheckReport gradcheck(const Function& f, std::initializer_list<Tensor> inputs,

@@ -34,7 +34,7 @@ struct GradcheckReport {
   bool ok() const noexcept;
   explicit operator bool() const noexcept { return ok(); }
   /// A table with a row for each comparison.
-  std::string to_string() const;
+  std::string to_string(Where where = Where::current()) const;
 };
 
 /// Compares autograd's derivatives of f with central differences, at the given inputs: reverse

@@ -21,7 +21,7 @@ Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double le
   if (!(learning_rate > 0 && std::isfinite(learning_rate)))
     throw ValueError(
         fmt::format("{}: the learning rate {} is not positive and finite", name, learning_rate),
-        where);
+        where, "usual are 0.1 … 1e-4; set_learning_rate(0) stands still");
   if (parameters_.empty())
     throw ValueError(fmt::format("{}: there are no parameters to train", name), where,
                      "give model.parameters(); a module's members are registered by child() and "
@@ -51,7 +51,8 @@ void Optimizer::check_parameters(const Where& where) const {
           parameter.requires_grad() ? "give the tensor that it was computed from"
                                     : "call requires_grad_() on it first");
     if (!seen.insert(parameter.node()).second)
-      throw ValueError(fmt::format("{}: {} is given twice", name, describe_parameter(i)), where);
+      throw ValueError(fmt::format("{}: {} is given twice", name, describe_parameter(i)), where,
+                       "parameters() of a module that holds both lists what they share once");
     if (!value.contiguous())
       throw ValueError(
           fmt::format("{}: {} is a view that is not row-major", name, describe_parameter(i)), where,
@@ -59,7 +60,7 @@ void Optimizer::check_parameters(const Where& where) const {
     if (value.read_only())
       throw ValueError(
           fmt::format("{}: {} is borrowed memory that is const", name, describe_parameter(i)),
-          where);
+          where, "borrow a span of non-const elements, or copy them with from_span");
   }
 }
 
@@ -67,17 +68,21 @@ std::string Optimizer::describe_parameter(std::size_t i) const {
   return fmt::format("parameter {}, {},", i, describe(parameters_[i]));
 }
 
+void Optimizer::check_not_moved(const Where& where) const {
+  if (parameters_.empty())
+    throw ValueError(fmt::format("{}: this optimizer was moved from", name_), where,
+                     "use the one that it was moved to");
+}
+
 void Optimizer::set_learning_rate(double rate, Where where) {
+  check_not_moved(where);
   if (!(rate >= 0 && std::isfinite(rate)))
     throw ValueError(fmt::format("{}: the learning rate {} is negative or not finite", name_, rate),
-                     where);
+                     where, "0 stands still");
   learning_rate_ = rate;
 }
 
 void Optimizer::check_gradients(const Where& where) const {
-  if (parameters_.empty())
-    throw ValueError(fmt::format("{}: this optimizer was moved from", name_), where,
-                     "use the one that it was moved to");
   std::size_t missing = 0, first = 0;
   for (std::size_t i = parameters_.size(); i-- > 0;)
     if (!parameters_[i].node()->grad_value() && parameters_[i].node()->grad_rows().empty()) {
@@ -106,34 +111,41 @@ void Optimizer::check_option(const char* option, double value, bool fits, const 
   throw ValueError(fmt::format("{}: the {} {} is {}", name_, option, value, otherwise), where);
 }
 
+// What update i needs beside the parameter and its gradient.
+void Optimizer::prepare_step(std::size_t i, std::vector<Ref<Value>>& copies,
+                             std::vector<RowGradient>& rows, const Where& where) {
+  if (Node& leaf = *parameters_[i].node(); !leaf.grad_rows().empty()) {
+    if (takes_rows()) {
+      rows.resize(parameters_.size());
+      rows[i] = leaf.grad_rows().combined(*parameters_[i].value_ref());
+      return;
+    }
+    leaf.make_grad_dense();
+  }
+  const Ref<Value>& gradient = parameters_[i].node()->grad_value();
+  if (!gradient) return;
+  if (!gradient->contiguous()) {
+    copies.resize(parameters_.size());
+    copies[i] = contiguous(Tensor(gradient), where).value_ref();
+  }
+  try {
+    prepare(i, *parameters_[i].value_ref());
+  } catch (const MemoryError&) {
+    throw MemoryError(
+        fmt::format("{}: no memory for the state of {}", name_, describe_parameter(i)), where);
+  }
+}
+
 void Optimizer::step(Where where) {
+  check_not_moved(where);
   check_gradients(where);
   const NoGrad guard;
   // First what may fail for want of memory, then what cannot.
   std::vector<Ref<Value>> copies;  // of gradients that are not row-major, which few are
   std::vector<RowGradient> rows;   // of gradients that are rows
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (Node& leaf = *parameters_[i].node(); !leaf.grad_rows().empty()) {
-      if (takes_rows()) {
-        rows.resize(parameters_.size());
-        rows[i] = leaf.grad_rows().combined(*parameters_[i].value_ref());
-        continue;
-      }
-      leaf.make_grad_dense();
-    }
-    const Ref<Value>& gradient = parameters_[i].node()->grad_value();
-    if (!gradient) continue;
-    if (!gradient->contiguous()) {
-      copies.resize(parameters_.size());
-      copies[i] = contiguous(Tensor(gradient), where).value_ref();
-    }
-    try {
-      prepare(i, *parameters_[i].value_ref());
-    } catch (const MemoryError&) {
-      throw MemoryError(
-          fmt::format("{}: no memory for the state of {}", name_, describe_parameter(i)), where);
-    }
-  }
+  chainrule::detail::naming_memory(name_, where, [&] {
+    for (std::size_t i = 0; i < parameters_.size(); ++i) prepare_step(i, copies, rows, where);
+  });
   ++step_count_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Ref<Value>& gradient = parameters_[i].node()->grad_value();

@@ -38,16 +38,17 @@ class Optimizer {
   /// GradError and names the first parameter that has no gradient: usually one that the loss does
   /// not depend on, and that would silently not be trained. When missing gradients are allowed,
   /// such parameters stay as they are, and it throws only when none has a gradient. Throws
-  /// MemoryError when there is none for the optimizer's state. Whatever it throws, no parameter has
-  /// changed, and step() can be called again.
+  /// MemoryError when there is none for the optimizer's state or the rows of a gradient. Whatever
+  /// it throws, no parameter has changed, and step() can be called again.
   void step(Where where = Where::current());
-  /// Removes the gradients of all parameters.
+  /// Removes the gradients of all parameters; one that was moved from has none.
   void zero_grad() noexcept;
   /// How often step() was done.
   std::int64_t step_count() const noexcept { return step_count_; }
 
   double learning_rate() const noexcept { return learning_rate_; }
-  /// For schedules. Throws ValueError for a negative rate, NaN and infinity; 0 stands still.
+  /// For schedules. Throws ValueError for a negative rate, NaN and infinity (0 stands still), and
+  /// when the optimizer was moved from.
   void set_learning_rate(double rate, Where where = Where::current());
 
  protected:
@@ -85,7 +86,10 @@ class Optimizer {
 
  private:
   void check_parameters(const Where& where) const;
+  void check_not_moved(const Where& where) const;
   void check_gradients(const Where& where) const;
+  void prepare_step(std::size_t i, std::vector<Ref<Value>>& copies, std::vector<RowGradient>& rows,
+                    const Where& where);
 
   const char* name_;
   std::vector<Tensor> parameters_;

@@ -76,7 +76,8 @@ SGD::SGD(std::vector<Tensor> parameters, double learning_rate, SGDOptions option
   check_option("dampening", options.dampening, true, "not finite", where);
   check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range, where);
   if (options.nesterov && !(options.momentum > 0 && options.dampening == 0))
-    throw ValueError("SGD: nesterov needs a momentum, and no dampening", where);
+    throw ValueError("SGD: nesterov needs a momentum, and no dampening", where,
+                     "give {.momentum = 0.9, .nesterov = true}");
   chainrule::detail::naming_memory("SGD", where, [&] {
     momentum_.resize(options.momentum != 0 ? this->parameters().size() : 0);
   });

@@ -107,4 +107,27 @@ TEST_CASE("gradcheck: an error at a place to which it moved says so") {
         "others, or a smaller .step");
 }
 
+TEST_CASE("gradcheck: its errors name it, and the line of the call") {
+  const Tensor x = tensor({1.0, 2.0}, f64);
+  const Function total = [](std::span<const Tensor> at) { return sum(at[0]); };
+  CHECK(error_of<ValueError>([&] { gradcheck(total, {Tensor()}); }) ==
+        "gradcheck: the input 0 is undefined\n  at HERE\n  hint: it was default-constructed, or is "
+        "the grad() of a tensor that has none");
+  int call = 0;
+  const Function changes = [&](std::span<const Tensor> at) {
+    return ++call > 3 ? at[0] : sum(at[0]);
+  };
+  CHECK(error_of<ShapeError>([&] {
+          gradcheck(changes, {x});
+        }).starts_with("gradcheck: the function gives (2,), and gave () before\n  at HERE"));
+  call = 0;
+  const Function ends = [&](std::span<const Tensor> at) {
+    return ++call > 3 ? Tensor() : sum(at[0]);
+  };
+  CHECK(
+      error_of<ValueError>([&] { gradcheck(ends, {x}); })
+          .starts_with("gradcheck: the function returned an undefined tensor\n  at HERE\n  hint: "
+                       "return its result from all paths; a tensor without a value is undefined"));
+}
+
 TEST_SUITE_END();

@@ -20,12 +20,14 @@
 #include <chainrule/core/allocator.hpp>
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/memory/system.hpp>
+#include <chainrule/core/print.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/graph/functional.hpp>
+#include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/graph/picture/picture.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 #include <chainrule/nn/layers/layer_norm.hpp>
@@ -270,6 +272,24 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   const auto parameters = [] { return std::vector<Tensor>{ones({30}).requires_grad_()}; };
   check_names("SGD", parameters, [](auto& p) { nn::SGD(std::move(p), 0.1, {.momentum = 0.9}); });
   check_names("Adam", parameters, [](auto& p) { nn::Adam(std::move(p), 0.1); });
+  const auto look_up = [] {
+    const Tensor w = ones({5000, 8}).requires_grad_();
+    auto sgd = std::make_unique<nn::SGD>(std::vector{w}, 0.1);
+    sum(take(w, tensor({3, 4, 3}))).backward();
+    return sgd;
+  };
+  check_names("step() with rows", look_up, [](auto& sgd) { sgd->step(); });
+  check_names("gradcheck", nothing, [](int) {
+    gradcheck([](std::span<const Tensor> at) { return sum(sigmoid(at[0]) * at[0]); },
+              {tensor({0.5, 1.5}, f64)}, {.order = 2});
+  });
+  const auto report = [] {
+    return gradcheck([](std::span<const Tensor> at) { return sum(at[0]); },
+                     {tensor({0.5, 1.5}, f64)});
+  };
+  check_names("GradcheckReport::to_string()", report, [](auto& r) { r.to_string(); });
+  check_names("to_string(tensor)", nothing, [](int) { to_string(rand({9, 9})); });
+  check_names("children()", model, [](auto& m) { m->layers.children(); });
   const auto table = [] { return ones({500, 8}).requires_grad_(); };
   check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
   check_names("split", table, [](Tensor& t) { split(t, 100); });

@@ -217,7 +217,8 @@ TEST_CASE("adam: a missing gradient is reported, and nothing changes") {
 TEST_CASE("adam: options out of their range") {
   const Tensor w = ones({2}).requires_grad_();
   CHECK(error_of<ValueError>([&] { nn::Adam({w}, -1); }) ==
-        "Adam: the learning rate -1 is not positive and finite\n  at HERE");
+        "Adam: the learning rate -1 is not positive and finite\n  at HERE\n  hint: usual are 0.1 … "
+        "1e-4; set_learning_rate(0) stands still");
   CHECK(error_of<ValueError>([&] { nn::Adam({w}, 0.1, {.betas = {0.9, 1}}); }) ==
         "Adam: the second beta 1 is not from 0 to below 1\n  at HERE");
   CHECK(error_of<ValueError>([&] { nn::AdamW({w}, 0.1, {.betas = {-0.5, 0.9}}); }) ==

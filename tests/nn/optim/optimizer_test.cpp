@@ -268,7 +268,8 @@ TEST_CASE("sgd: what cannot be trained") {
         "  at HERE\n"
         "  hint: a layer without a bias has an undefined one; model.parameters() leaves it out");
   CHECK(error_of<ValueError>([&] { nn::SGD({w, w}, 0.1); }) ==
-        "SGD: parameter 1, w (2, 2), is given twice\n  at HERE");
+        "SGD: parameter 1, w (2, 2), is given twice\n  at HERE\n  hint: parameters() of a "
+        "module that holds both lists what they share once");
   const Tensor view = ones({2, 3}).T().requires_grad_();
   CHECK(error_of<ValueError>([&] {
           nn::SGD({view}, 0.1);
@@ -276,7 +277,8 @@ TEST_CASE("sgd: what cannot be trained") {
   static const float constant[2] = {1, 2};
   const Tensor read_only = borrow(std::span(constant), {2}).requires_grad_();
   CHECK(error_of<ValueError>([&] { nn::SGD({read_only}, 0.1); }) ==
-        "SGD: parameter 0, (2,), is borrowed memory that is const\n  at HERE");
+        "SGD: parameter 0, (2,), is borrowed memory that is const\n  at HERE\n  hint: borrow a "
+        "span of non-const elements, or copy them with from_span");
 }
 
 TEST_CASE("sgd: options out of their range") {
@@ -284,7 +286,8 @@ TEST_CASE("sgd: options out of their range") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
   CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0); }) ==
-        "SGD: the learning rate 0 is not positive and finite\n  at HERE");
+        "SGD: the learning rate 0 is not positive and finite\n  at HERE\n  hint: usual are 0.1 … "
+        "1e-4; set_learning_rate(0) stands still");
   for (const double bad : {-0.1, nan, infinity}) {
     CHECK_THROWS_AS(nn::SGD({w}, bad), ValueError);
     CHECK_THROWS_AS(nn::SGD({w}, 0.1, {.momentum = bad}), ValueError);
@@ -295,12 +298,13 @@ TEST_CASE("sgd: options out of their range") {
   CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.momentum = 0.5, .dampening = nan}); }) ==
         "SGD: the dampening nan is not finite\n  at HERE");
   CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.nesterov = true}); }) ==
-        "SGD: nesterov needs a momentum, and no dampening\n  at HERE");
+        "SGD: nesterov needs a momentum, and no dampening\n  at HERE\n  hint: give {.momentum = "
+        "0.9, .nesterov = true}");
   nn::SGD sgd({w}, 0.1);
   sgd.set_learning_rate(0);  // as the end of a schedule
   CHECK(sgd.learning_rate() == 0);
   CHECK(error_of<ValueError>([&] { sgd.set_learning_rate(-1); }) ==
-        "SGD: the learning rate -1 is negative or not finite\n  at HERE");
+        "SGD: the learning rate -1 is negative or not finite\n  at HERE\n  hint: 0 stands still");
   CHECK_THROWS_AS(sgd.set_learning_rate(nan), ValueError);
 }
 
@@ -321,6 +325,8 @@ TEST_CASE("optimizer: one that was moved from says so") {
   sum(w).backward();
   first.zero_grad();  // of no parameter
   CHECK(error_of<ValueError>([&] { first.step(); }) ==
+        "SGD: this optimizer was moved from\n  at HERE\n  hint: use the one that it was moved to");
+  CHECK(error_of<ValueError>([&] { first.set_learning_rate(0.1); }) ==
         "SGD: this optimizer was moved from\n  at HERE\n  hint: use the one that it was moved to");
   second.step();
   CHECK(w.to_vector<float>() == std::vector<float>{0.5F, 0.5F});
