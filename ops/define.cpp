@@ -58,7 +58,7 @@ void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {
   if (rank > max_rank)
     throw ShapeError(fmt::format("{}: {} axes from {}, but a tensor has at most {}", op, rank,
                                  describe(x), max_rank),
-                     where);
+                     where, "join some of its axes first: flatten(), reshape()");
 }
 
 Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {

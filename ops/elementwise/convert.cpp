@@ -28,7 +28,7 @@ template <class T>
   const Shape at = position_of(static_cast<std::int64_t>(first), x.shape());
   throw ValueError(
       fmt::format("to: no i64 for {} at {} of {}", elements[first], to_string(at), describe(x)),
-      where);
+      where, "replace such elements first: where(isnan(x), 0.0, x), clamp(x, low, high)");
 }
 
 // Its parameter is the dtype of the result.

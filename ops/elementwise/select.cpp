@@ -265,7 +265,7 @@ class Clamp final : public Op {
       if (!(from <= to))
         throw ValueError(fmt::format("clamp: the bounds {} and {} for {} are in the wrong order",
                                      from, to, describe(x)),
-                         where);
+                         where, "clamp(x, low, high): the lower bound first, and none NaN");
       bounds = Bounds::of(from, to);
     });
     return apply(*this, {&x}, bounds, where);

@@ -83,6 +83,8 @@ void multiply(const Side& a, const Side& b, std::span<const std::int64_t> batch,
     multiply_all<double>(a, b, batch, out);
 }
 
+constexpr const char* inner_differ = "inner dimensions differ";
+
 [[noreturn]] void bad_shapes(const char* what, const Tensor& a, const Tensor& b,
                              const Where& where) {
   const Shape x = a.shape(), y = b.shape();
@@ -98,6 +100,11 @@ void multiply(const Side& a, const Side& b, std::span<const std::int64_t> batch,
                        left, right);
   else if (x.rank() == 2 && y.rank() >= 1 && x[0] == y[std::max(y.rank() - 2, 0)])
     hint = fmt::format("the first operand fits transposed: matmul({}.T(), {})", left, right);
+  else if (what == inner_differ)
+    hint = fmt::format("the last axis of {} is as long as the {} of {}", left,
+                       y.rank() == 1 ? "only one" : "last but one", right);
+  else
+    hint = "axes in front of the matrices are equal, 1, or missing";
   throw ShapeError(fmt::format("matmul: {}: {} · {}", what, describe(a), describe(b)), where, hint);
 }
 
@@ -181,7 +188,7 @@ class Matmul final : public Op {
     const Value &x = *a.value_ref(), &y = *b.value_ref();
     check_dtypes(name(), a, b, false, where);
     const Side left(x, true, p.a_transposed), right(y, false, p.b_transposed);
-    if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
+    if (left.columns != right.rows) bad_shapes(inner_differ, a, b, where);
     const std::int64_t dims[] = {left.rows, right.columns};
     Ref<Value> out = make_result(name(), x.dtype(), dims, 2, where);
     detail::naming_memory(name(), where, [&] { multiply(left, right, {}, *out); });
@@ -196,7 +203,7 @@ class Matmul final : public Op {
     if (x.rank() == 0 || y.rank() == 0) bad_shapes("an operand is a scalar", a, b, where);
     const auto& p = call.parameters<MatmulParameters>();
     const Side left(x, true, p.a_transposed), right(y, false, p.b_transposed);
-    if (left.columns != right.rows) bad_shapes("inner dimensions differ", a, b, where);
+    if (left.columns != right.rows) bad_shapes(inner_differ, a, b, where);
     Shape shape;
     if (x.rank() > 2 || y.rank() > 2) shape = batch_shape(a, b, where);
     if (x.rank() > 1) shape.push_back(left.rows);
@@ -318,7 +325,7 @@ struct Dot final : Op {
     if (x.numel() != y.numel())
       throw ShapeError(fmt::format("dot: lengths differ: {} and {}", describe(call.tensor(0)),
                                    describe(call.tensor(1))),
-                       call.where());
+                       call.where(), "dot multiplies element by element; matmul takes matrices");
     call.output(x.dtype(), Shape());
   }
   void evaluate(Evaluation& call) const override {

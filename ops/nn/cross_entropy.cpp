@@ -65,7 +65,7 @@ std::string usual_mistake(const Shape& logits, const Shape& target, bool labels,
     for (int extra = 0; extra < target.rank(); ++extra)
       if (target[extra] == 1 && without(target, extra) == expected)
         return fmt::format("drop the axis of extent 1: squeeze(target, {})", extra);
-  return {};
+  return labels ? "there is one label for each sample" : "there is one probability for each logit";
 }
 
 // The axis counted from 0, for logits that are fit for it.
@@ -106,7 +106,11 @@ void check_labels(const char* op, const Tensor& logits, const Value& labels, int
   throw IndexError(
       fmt::format("{}: label {} at {} is not one of the {} classes of logits {}", op, label[at],
                   to_string(position_of(at, labels.shape())), classes, describe(logits)),
-      where, label[at] == classes && classes > 0 ? "labels count from 0" : "");
+      where,
+      label[at] == classes && classes > 0 ? "labels count from 0"
+      : label[at] < 0 ? "take out the samples without a label first: take(x, index)"
+                      : "the last layer gives one logit for each class: more, if there are "
+                        "more labels");
 }
 
 // --- the rules' parts, in tensor operations ---

@@ -107,7 +107,7 @@ void check_affine(const Call& call, const char* what, std::size_t i, std::size_t
   if (given.shape() != shape)
     throw ShapeError(fmt::format("{}: the {} {} has not the normalized shape {}", call.name(), what,
                                  describe(given), to_string(shape)),
-                     call.where());
+                     call.where(), "it has one element for each that is normalized together");
 }
 
 void infer_statistics(Inference& call, const Value& x) {
@@ -333,7 +333,7 @@ class LayerNorm final : public Op {
     const double eps = call.parameters<LayerNormParameters>().eps;
     if (!(eps >= 0 && std::isfinite(eps)))
       throw ValueError(fmt::format("{}: the eps {} is negative or not finite", name(), eps),
-                       call.where());
+                       call.where(), "it keeps the variance from 0: 1e-5 is usual");
     call.output_like(x.dtype(), x);
     infer_statistics(call, x);
   }
@@ -392,7 +392,8 @@ class LayerNorm final : public Op {
     const Value& in = x.value(where, name(), "input");
     check_dtype(name(), x, false, where);
     if (shape.empty())
-      throw ShapeError(fmt::format("{}: the normalized shape has no axis", name()), where);
+      throw ShapeError(fmt::format("{}: the normalized shape has no axis", name()), where,
+                       "give the extents of the trailing axes: {features}");
     const int axis = in.rank() - shape.rank();
     bool fits = axis >= 0;
     for (int i = 0; fits && i < shape.rank(); ++i) fits = in.dims()[axis + i] == shape[i];

@@ -187,7 +187,7 @@ class ArgExtremum final : public ReductionOp<ArgExtremum<C, f>> {
     if (!is_all(p) && std::popcount(p.mask) != 1)
       throw ValueError(fmt::format("{}: {} of the {} axes of {}, but one or all are needed",
                                    call.name(), std::popcount(p.mask), x.rank(), describe(x)),
-                       call.where());
+                       call.where(), "join them into one axis first: flatten(), reshape()");
     return i64;
   }
   static void compute(Value& out, const Ref<Value>& x, const ReduceParameters& p) {

@@ -24,7 +24,7 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
           where, detail::range_hint("axes", rank));
     if (mask >> axis & 1)
       throw ValueError(fmt::format("{}: axis {} of {} is named twice", op, axis, describe(x)),
-                       where);
+                       where, "negative axes count from the end: -1 is the last one");
     mask |= std::uint32_t{1} << axis;
   }
   if (count_ > max_rank)

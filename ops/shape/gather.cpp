@@ -121,7 +121,7 @@ void check_source(const char* op, const Whole& whole, const Tensor& source, cons
     throw ShapeError(fmt::format("{}: the source {} does not have the shape {} of what is taken "
                                  "from {}",
                                  op, describe(source), to_string(shape), whole.text()),
-                     where);
+                     where, "there is one element of the source for each that is added to");
 }
 
 // --- the ops ---
@@ -325,7 +325,8 @@ struct OneHot final : Op {
     const auto& p = call.parameters<OneHotParameters>();
     check_index_dtype(name(), call.tensor(0), call.where());
     if (p.classes < 0)
-      throw ValueError(fmt::format("one_hot: {} classes", p.classes), call.where());
+      throw ValueError(fmt::format("one_hot: {} classes", p.classes), call.where(),
+                       "the largest label and 1, or leave it out");
     check_rank(name(), index.rank() + 1, call.tensor(0), call.where());
     Shape shape = index.shape();
     shape.push_back(p.classes);

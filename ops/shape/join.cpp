@@ -8,6 +8,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/shape/assign.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
@@ -200,7 +201,7 @@ struct Stack final : Joining<Stack> {
     const int rank = first.rank() + 1, axis = call.parameters<int>();
     if (axis < 0 || axis >= rank)
       throw IndexError(fmt::format("stack: axis {} of a result with {} axes", axis, rank),
-                       call.where());
+                       call.where(), detail::range_hint("axes", rank));
     if (rank > max_rank)
       throw ShapeError(fmt::format("stack: {} has {} axes, and there can be no more",
                                    describe(call.tensor(0)), max_rank),
@@ -284,7 +285,7 @@ int axis_to_split(const Tensor& x, int axis, const Where& where) {
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis, Where where) {
   if (size <= 0)
     throw ValueError(fmt::format("split: parts of {} positions, but 1 or more are needed", size),
-                     where);
+                     where, "the size is that of a part, not how many parts there are");
   const int at = axis_to_split(x, axis, where);
   const std::int64_t extent = x.size(at);
   return detail::naming_memory("split", where, [&] {

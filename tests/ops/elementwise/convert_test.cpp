@@ -63,11 +63,14 @@ TEST_CASE("to: what no i64 holds is named") {
   CHECK(to(tensor({-edge, std::nextafter(edge, 0)}, f64), i64).to_vector<std::int64_t>() ==
         Numbers{std::numeric_limits<std::int64_t>::min(), 9223372036854774784});
   CHECK(error_of<ValueError>([&] { to(tensor({{1.0, edge}}, f64).named("x"), i64); }) ==
-        "to: no i64 for 9.223372036854776e+18 at (0, 1) of x (1, 2)\n  at HERE");
+        "to: no i64 for 9.223372036854776e+18 at (0, 1) of x (1, 2)\n  at HERE\n  hint: replace "
+        "such elements first: where(isnan(x), 0.0, x), clamp(x, low, high)");
   CHECK(error_of<ValueError>([&] { to(tensor(std::nan("")), i64); }) ==
-        "to: no i64 for nan at () of ()\n  at HERE");
+        "to: no i64 for nan at () of ()\n  at HERE\n  hint: replace such elements first: "
+        "where(isnan(x), 0.0, x), clamp(x, low, high)");
   CHECK(error_of<ValueError>([&] { to(tensor({0.0, -infinity}, f32), i64); }) ==
-        "to: no i64 for -inf at (1,) of (2,)\n  at HERE");
+        "to: no i64 for -inf at (1,) of (2,)\n  at HERE\n  hint: replace such elements first: "
+        "where(isnan(x), 0.0, x), clamp(x, low, high)");
   CHECK_THROWS_AS(to(tensor({edge, 0.0}, f32)[slice({}, {}, -1)], i64), ValueError);
 }
 

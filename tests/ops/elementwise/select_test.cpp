@@ -191,7 +191,8 @@ TEST_CASE("select: errors name the op, the operands and the line of the expressi
         "maximum: (1,) holds boolean, but f32, f64 or i64 is needed\n  at HERE\n  hint: convert "
         "it: to(x, f32)");
   CHECK(error_of<ValueError>([&] { clamp(x, 2, 1); }) ==
-        "clamp: the bounds 2 and 1 for x (2, 3) are in the wrong order\n  at HERE");
+        "clamp: the bounds 2 and 1 for x (2, 3) are in the wrong order\n  at HERE\n  hint: "
+        "clamp(x, low, high): the lower bound first, and none NaN");
   CHECK_THROWS_AS(clamp(x, not_a_number, 1), ValueError);
   CHECK_THROWS_AS(clamp(tensor({1}), 0.5, 1), DTypeError);
   CHECK_THROWS_AS(clamp(x > 0, 0, 1), DTypeError);

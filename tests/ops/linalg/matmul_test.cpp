@@ -157,9 +157,9 @@ TEST_CASE("matmul: what does not fit, and where") {
   CHECK(error_of<ShapeError>([&] {
           matmul(w, tensor(2.0));
         }).starts_with("matmul: an operand is a scalar: W1 (32, 64) · ()\n  at HERE"));
-  CHECK(error_of<ShapeError>([&] {
-          matmul(zeros({2, 3, 4}), zeros({3, 4, 2}));
-        }).starts_with("matmul: batch axes do not broadcast: (2, 3, 4) · (3, 4, 2)\n  at HERE"));
+  CHECK(error_of<ShapeError>([&] { matmul(zeros({2, 3, 4}), zeros({3, 4, 2})); })
+            .starts_with("matmul: batch axes do not broadcast: (2, 3, 4) · (3, 4, 2)\n  at HERE\n  "
+                         "hint: axes in front of the matrices are equal, 1, or missing"));
   CHECK_THROWS_AS(matmul(zeros({3}), zeros({4})), ShapeError);
   CHECK(error_of<DTypeError>([&] { matmul(w, zeros({64, 1}, f64)); }) ==
         "matmul: dtypes differ: W1 (32, 64) is f32, (64, 1) is f64\n  at HERE\n  hint: convert one "
@@ -167,7 +167,8 @@ TEST_CASE("matmul: what does not fit, and where") {
         "them: to(x, f32)");
   CHECK_THROWS_AS(matmul(zeros({2, 2}, i64), zeros({2, 2}, i64)), DTypeError);
   CHECK(error_of<ShapeError>([&] { dot(w[0], zeros({3})); }) ==
-        "dot: lengths differ: (64,) and (3,)\n  at HERE");
+        "dot: lengths differ: (64,) and (3,)\n  at HERE\n  hint: dot multiplies element by "
+        "element; matmul takes matrices");
   CHECK_THROWS_AS(dot(w, w), ShapeError);
   CHECK_THROWS_AS(outer(w, x), ShapeError);
   CHECK_THROWS_AS(matmul(w, Tensor()), ValueError);

@@ -178,7 +178,7 @@ TEST_CASE("cross_entropy: a label that is no class") {
         "HERE\n  hint: labels count from 0");
   CHECK(error_of<IndexError>([&] { cross_entropy(z, tensor({{0, 1}, {2, -1}})); }) ==
         "cross_entropy: label -1 at (1, 1) is not one of the 3 classes of logits z (2, 2, 3)\n  at "
-        "HERE");
+        "HERE\n  hint: take out the samples without a label first: take(x, index)");
   CHECK_THROWS_AS(cross_entropy(zeros({1, 0}), tensor({0})), IndexError);
 }
 
@@ -201,9 +201,10 @@ TEST_CASE("cross_entropy: targets that do not fit") {
         "cross_entropy: probabilities do not fit the logits: y (4,) for z (4, 3) with the classes "
         "along axis 1, expected (4, 3)\n  at HERE\n  hint: class labels are i64: convert them with "
         "to(target, i64)");
-  CHECK(shape_error(zeros({3, 4})) ==
-        "cross_entropy: probabilities do not fit the logits: (3, 4) for z (4, 3) with the classes "
-        "along axis 1, expected (4, 3)\n  at HERE");
+  CHECK(
+      shape_error(zeros({3, 4})) ==
+      "cross_entropy: probabilities do not fit the logits: (3, 4) for z (4, 3) with the classes "
+      "along axis 1, expected (4, 3)\n  at HERE\n  hint: there is one probability for each logit");
   CHECK(shape_error(zeros({}, i64), 0).find("expected (3,)") != std::string::npos);
   CHECK(error_of<DTypeError>([&] { cross_entropy(z, zeros({4, 3}, f64)); }) ==
         "cross_entropy: target (4, 3) is f64, logits z (4, 3) are f32\n  at HERE\n  hint: class "

@@ -222,11 +222,14 @@ TEST_CASE("layer_norm: what is wrong with the arguments") {
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {1, 2, 3}); }) ==
         "layer_norm: x (2, 3) does not end in the normalized shape (1, 2, 3)\n  at HERE");
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {}); }) ==
-        "layer_norm: the normalized shape has no axis\n  at HERE");
+        "layer_norm: the normalized shape has no axis\n  at HERE\n  hint: give the extents of the "
+        "trailing axes: {features}");
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {3}, ones({2}).named("w")); }) ==
-        "layer_norm: the weight w (2,) has not the normalized shape (3,)\n  at HERE");
+        "layer_norm: the weight w (2,) has not the normalized shape (3,)\n  at HERE\n  hint: it "
+        "has one element for each that is normalized together");
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {3}, {}, ones({1, 3})); }) ==
-        "layer_norm: the bias (1, 3) has not the normalized shape (3,)\n  at HERE");
+        "layer_norm: the bias (1, 3) has not the normalized shape (3,)\n  at HERE\n  hint: it has "
+        "one element for each that is normalized together");
   CHECK(error_of<DTypeError>([&] { layer_norm(x, {3}, ones({3}, f64)); })
             .starts_with(
                 "layer_norm: dtypes differ: input x (2, 3) is f32, weight (3,) is f64\n  at HERE"));
@@ -236,7 +239,8 @@ TEST_CASE("layer_norm: what is wrong with the arguments") {
                         std::numeric_limits<double>::quiet_NaN()};
   for (const double eps : bad) CHECK_THROWS_AS(layer_norm(x, {3}, {}, {}, eps), ValueError);
   CHECK(error_of<ValueError>([&] { layer_norm(x, {3}, {}, {}, -1); }) ==
-        "layer_norm: the eps -1 is negative or not finite\n  at HERE");
+        "layer_norm: the eps -1 is negative or not finite\n  at HERE\n  hint: it keeps the "
+        "variance from 0: 1e-5 is usual");
   CHECK(layer_norm(zeros({0, 3}), {3}).shape() == Shape{0, 3});
   CHECK(layer_norm(zeros({3, 0}), {0}).shape() == Shape{3, 0});
 }

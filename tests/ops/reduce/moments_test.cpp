@@ -251,7 +251,8 @@ TEST_CASE("var_mean: errors name the op, the operand and the line") {
   CHECK(error_of<IndexError>([&] { var_mean(x, 2); }) ==
         "var_mean: axis 2 of x (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] { var_mean(x, {1, -1}); }) ==
-        "var_mean: axis 1 of x (2, 3) is named twice\n  at HERE");
+        "var_mean: axis 1 of x (2, 3) is named twice\n  at HERE\n  hint: negative axes count from "
+        "the end: -1 is the last one");
   CHECK(error_of<DTypeError>([&] { var_mean(tensor({1, 2}).named("n")); }) ==
         "var_mean: n (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: "
         "to(x, f32)");

@@ -110,7 +110,8 @@ TEST_CASE("reduction: axes that are none, and where they were named") {
   CHECK(error_of<IndexError>([&] { mean(x, {0, -3}); }) ==
         "mean: axis -3 of x (2, 3), which has 2 axes\n  at HERE\n  hint: axes go from -2 to 1");
   CHECK(error_of<ValueError>([&] { max(x, {1, -1}); }) ==
-        "max: axis 1 of x (2, 3) is named twice\n  at HERE");
+        "max: axis 1 of x (2, 3) is named twice\n  at HERE\n  hint: negative axes count from the "
+        "end: -1 is the last one");
   CHECK(error_of<IndexError>([&] { logsumexp(tensor(1.0), 0); }) ==
         "logsumexp: axis 0 of (), which has 0 axes\n  at HERE\n  hint: there are no axes");
   const std::vector<std::int64_t> many(40, 0);
@@ -399,7 +400,8 @@ TEST_CASE("reduction: indices") {
       }
   }
   CHECK(error_of<ValueError>([&] { argmax(deep, {0, 1}); }) ==
-        "argmax: 2 of the 3 axes of (5, 300, 300), but one or all are needed\n  at HERE");
+        "argmax: 2 of the 3 axes of (5, 300, 300), but one or all are needed\n  at HERE\n  hint: "
+        "join them into one axis first: flatten(), reshape()");
   Tensor parameter = zeros({3}).requires_grad_();
   CHECK_FALSE(argmax(parameter).requires_grad());
 }

@@ -137,11 +137,11 @@ TEST_CASE("gather: wrong shapes and dtypes") {
   CHECK_THROWS_AS(gather(x, 1, zeros({6, 1}, i64)), ShapeError);
   CHECK(error_of<ShapeError>([&] { index_add(x, 0, tensor({0, 1}), zeros({2, 7}).named("s")); }) ==
         "index_add: the source s (2, 7) does not have the shape (2, 8) of what is taken from E (5, "
-        "8)\n  at HERE");
+        "8)\n  at HERE\n  hint: there is one element of the source for each that is added to");
   CHECK_THROWS_AS(scatter_add(x, 0, tensor({{0}}), zeros({1, 2})), ShapeError);
   CHECK_THROWS_AS(scatter_add(x, 0, tensor({{0}}), zeros({1, 1}, f64)), DTypeError);
   CHECK(error_of<ValueError>([&] { one_hot(tensor({0}), -2); }) ==
-        "one_hot: -2 classes\n  at HERE");
+        "one_hot: -2 classes\n  at HERE\n  hint: the largest label and 1, or leave it out");
   CHECK_THROWS_AS(one_hot(zeros({2}), 3), DTypeError);
   const Tensor deep = zeros({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
   CHECK_THROWS_AS(take(deep, tensor({{0}})), ShapeError);

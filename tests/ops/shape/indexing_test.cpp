@@ -191,7 +191,8 @@ TEST_CASE("indexing: what is out of range is named with axis, extent and line") 
   CHECK(deep.rank() == max_rank);
   CHECK(error_of<ShapeError>([&] { deep(newaxis); })
             .starts_with("index: 17 axes from (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), "
-                         "but a tensor has at most 16\n  at HERE"));
+                         "but a tensor has at most 16\n  at HERE\n  hint: join some of its axes "
+                         "first: flatten(), reshape()"));
 }
 
 namespace {

@@ -84,7 +84,8 @@ TEST_CASE("join: split gives views that concat joins again") {
   CHECK(sized[1].shape() == Shape{2, 0});
   CHECK(split(zeros({0, 2}), 4).size() == 1);
   CHECK(error_of<ValueError>([&] { split(x, 0); }) ==
-        "split: parts of 0 positions, but 1 or more are needed\n  at HERE");
+        "split: parts of 0 positions, but 1 or more are needed\n  at HERE\n  hint: the size is "
+        "that of a part, not how many parts there are");
   CHECK(error_of<ShapeError>([&] { split(x.named("x"), {2, 4}, 1); }) ==
         "split: parts of 2 + 4 positions do not make up axis 1 of x (2, 7)\n  at HERE\n  hint: "
         "their sum is its extent, 7");
@@ -157,7 +158,7 @@ TEST_CASE("join: what does not fit is named with the operand") {
         "hint: "
         "concat() joins along an axis that the tensors have");
   CHECK(error_of<IndexError>([&] { stack({a, a}, 3); }) ==
-        "stack: axis 3 of a result with 3 axes\n  at HERE");
+        "stack: axis 3 of a result with 3 axes\n  at HERE\n  hint: axes go from -3 to 2");
   CHECK_THROWS_AS(stack({a, zeros({2, 3}, i64)}), DTypeError);
   Tensor deep = tensor(1.0);
   for (int i = 0; i < max_rank; ++i) deep = unsqueeze(deep, 0);
@@ -165,5 +166,7 @@ TEST_CASE("join: what does not fit is named with the operand") {
   CHECK(error_of<ShapeError>([&] { stack({deep, deep}); }) ==
         "stack: " + ones + " has 16 axes, and there can be no more\n  at HERE");
   CHECK(error_of<ShapeError>([&] { unsqueeze(deep, 0); }) ==
-        "unsqueeze: 17 axes from " + ones + ", but a tensor has at most 16\n  at HERE");
+        "unsqueeze: 17 axes from " + ones +
+            ", but a tensor has at most 16\n  at HERE\n  hint: join some of its axes first: "
+            "flatten(), reshape()");
 }

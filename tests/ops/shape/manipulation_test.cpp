@@ -170,10 +170,10 @@ TEST_CASE("expand: more elements than can be counted") {
   const Tensor column = expand(ones({1, 1}), {many, 1}), row = expand(ones({1, 1}), {1, many});
   CHECK(error_of<ShapeError>([&] { column + row; }) ==
         "add: the result (4294967296, 4294967296) has more elements than can be counted\n"
-        "  at HERE");
+        "  at HERE\n  hint: a tensor has at most 2^59");
   CHECK(error_of<ShapeError>([&] { matmul(column, row); }) ==
         "matmul: the result (4294967296, 4294967296) has more elements than can be counted\n"
-        "  at HERE");
+        "  at HERE\n  hint: a tensor has at most 2^59");
 }
 
 TEST_CASE("a result for which there is no memory" * doctest::skip(!memory::pooled)) {
