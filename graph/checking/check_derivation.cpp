@@ -222,6 +222,7 @@ class DerivationChecker {
       verdict.autograd_ok = false;
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
+    verdict.here_alone = !whole || handwritten_.holds(k) == Holds::here;
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole != nullptr, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
   }

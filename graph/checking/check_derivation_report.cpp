@@ -50,6 +50,19 @@ std::string remark(const FormulaVerdict& v) {
   return fmt::format("{}: {}", v.name, text);
 }
 
+// Which formulas might be wrong elsewhere; "" when there is none.
+std::string asked_here_alone(const std::vector<FormulaVerdict>& verdicts) {
+  std::vector<std::string> names;
+  for (const FormulaVerdict& v : verdicts)
+    if (v.ok && v.here_alone) names.push_back(v.name);
+  if (names.empty()) return "";
+  const bool all = names.size() == verdicts.size() && names.size() > 1;
+  return fmt::format(
+      "{} checked at the recorded values alone: formulas in recorded tensors, outside of no_grad, "
+      "are asked at others, too",
+      all ? "all are" : detail::joined(names, ", ") + (names.size() == 1 ? " is" : " are"));
+}
+
 std::string json_string(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -95,6 +108,7 @@ std::string DerivationReport::text(bool colour) const {
     out += fmt::format("the first wrong step is {}\n", first->name);
   for (const FormulaVerdict& v : verdicts_)
     if (const std::string text = remark(v); !text.empty()) out += text + '\n';
+  if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += text + '\n';
   return out;
 }
 
@@ -119,6 +133,7 @@ std::string DerivationReport::markdown() const {
   }
   for (const FormulaVerdict& v : verdicts_)
     if (const std::string text = remark(v); !text.empty()) out += "\n- " + text;
+  if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += "\n- " + text;
   return out + '\n';
 }
 
@@ -128,11 +143,12 @@ std::string DerivationReport::json() const {
   for (std::size_t k = 0; k < verdicts_.size(); ++k) {
     const FormulaVerdict& v = verdicts_[k];
     out += fmt::format(
-        "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"autograd_ok\": {}, "
+        "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"here_alone\": {}, \"autograd_ok\": "
+        "{}, "
         "\"shape\": {}, \"expected_shape\": {}, \"absolute_error\": {}, \"relative_error\": {}, "
         "\"ulps\": {}, \"worst\": {}, \"by_hand\": {}, \"by_autograd\": {}, "
         "\"by_differences\": {}, \"derived\": {}, \"diagnosis\": {}, \"note\": {}}}",
-        k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.autograd_ok,
+        k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.here_alone, v.autograd_ok,
         json_shape(v.given), json_shape(v.expected), json_number(v.absolute_error),
         json_number(v.relative_error), json_number(v.ulps), json_shape(v.worst),
         json_number(v.by_hand), json_number(v.by_autograd), json_number(v.by_differences),
