@@ -127,7 +127,9 @@ std::vector<std::string> Figure::lines_of_module(const View::Item& item) {
   std::vector<std::string> operations;
   std::size_t parameters = 0;
   for (const std::uint32_t i : item.inside) {
-    if (!trace_.node(i).is_leaf()) operations.push_back(label_of(i));
+    // What only moves data about is not what a module does.
+    if (!trace_.node(i).is_leaf() && trace_.node(i).requires_grad())
+      operations.push_back(label_of(i));
     parameters += is_parameter(i);
   }
   const bool step = is_step(item);

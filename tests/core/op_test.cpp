@@ -60,7 +60,8 @@ TEST_CASE("apply: errors of an op's own lines name the op and the user's line") 
             .starts_with("shape: 17 axes, but a tensor has at most 16\n  in throwing at " + line +
                          "\n  at "));
   CHECK(message(ShapeError(""), negative) ==
-        "throwing: the result (2, -1) has a negative extent\n  at " + line);
+        "throwing: the result (2, -1) has a negative extent\n  at " + line +
+            "\n  hint: infer() counts extents from 0");
   CHECK(message(ValueError(""), operand)
             .starts_with(
                 "throwing: infer() asks for operand 5, but the op was applied to 1\n  at " + line));

@@ -105,7 +105,7 @@ TEST_CASE("certifying_points: nearer ones where the usual ones are not finite, o
       CAPTURE(at);
       const Tensor x = tensor({at, 1.5}, f64).named("x").requires_grad_();
       const Tensor loss = sum(own ? apply(strict, {&x}, {}, Where::current()) : sqrt(x));
-      const derivation::Trace trace(loss, {}, "test", Where::current());
+      const derivation::Trace trace(loss, std::span<const Tensor>(), "test", Where::current());
       for (const derivation::Environment& point : derivation::certifying_points(trace)) {
         CHECK(derivation::is_finite_at(trace, point));
         CHECK(std::isfinite(point.tensors[trace.loss()].item<double>()));

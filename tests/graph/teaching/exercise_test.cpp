@@ -326,7 +326,8 @@ TEST_CASE(
       exercise.program, [](const auto& each) { return each.formula.text == "Q·Kᵀ"; });
   REQUIRE(product != exercise.program.end());
   const std::string name = product->name.text;  // whatever it is called
-  CHECK(line_of(exercise, "d" + name).hints[0].starts_with(name + " stands in S = " + name));
+  CHECK(
+      line_of(exercise, "d" + name).hints[0].starts_with(name + " stands in S = (" + name + ")²"));
 }
 
 TEST_CASE("make_exercise: operations of several steps, and programs without names") {
