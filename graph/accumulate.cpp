@@ -31,11 +31,12 @@ Tensor sum_to_shape(const Tensor& gradient, const Shape& shape, const Node& node
       valid = from[axis] == shape[axis - added];
   }
   if (!valid)
-    throw ShapeError(fmt::format("{}: its vjp rule gives a gradient {} for an input {}",
-                                 node.op()->name(), to_string(from), to_string(shape)),
-                     node.where(),
-                     "it has the shape of the input, or the one that this broadcast to, and is then "
-                     "summed; what a reduction left out is spread by expand()");
+    throw ShapeError(
+        fmt::format("{}: its vjp rule gives a gradient {} for an input {}", node.op()->name(),
+                    to_string(from), to_string(shape)),
+        node.where(),
+        "it has the shape of the input, or the one that this broadcast to, and is then "
+        "summed; what a reduction left out is spread by expand()");
   // Without the axes in front the sum has the shape already, unless others stay with extent 1.
   const bool only_added = mask == (std::uint32_t{1} << added) - 1;
   const Tensor summed = detail::sum_mask(gradient, mask, !only_added, node.where());

@@ -12,6 +12,7 @@
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/accumulate.hpp>
 #include <chainrule/graph/recorded_rows.hpp>
+#include <chainrule/graph/targets.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
@@ -50,31 +51,11 @@ const Ref<Value>& made_writable(Tensor& sum, const Node& of, const Where& where)
   return sum.value_ref();
 }
 
-// The nodes whose gradients were asked for. Rules may ask about each of many nodes.
-class Targets {
- public:
-  explicit Targets(std::span<const Tensor> tensors) : tensors_(tensors) {}
-  bool contain(const Node* node) const {
-    if (tensors_.size() < 16)
-      return std::ranges::any_of(tensors_, [&](const Tensor& t) { return t.node() == node; });
-    if (nodes_.empty()) {
-      nodes_.reserve(tensors_.size());
-      for (const Tensor& tensor : tensors_) nodes_.push_back(tensor.node());
-      std::ranges::sort(nodes_, std::less());
-    }
-    return std::ranges::binary_search(nodes_, node, std::less());
-  }
-
- private:
-  std::span<const Tensor> tensors_;
-  mutable std::vector<const Node*> nodes_;  // of many, in order, once asked
-};
-
 // One reverse sweep over a traversal: what has come together for each of its places so far.
 struct Sweep {
   const Traversal& traversal;
   Gradients& gradients;
-  Targets targets;
+  detail::Targets targets;
   bool recorded;
   bool release;          // saved values, once a node was passed
   Rows* rows = nullptr;  // where gradients may come by rows
@@ -333,7 +314,7 @@ void backward_from(const Tensor& output, const Tensor& seed, BackwardOptions opt
   // nobody adds to a node's gradient once it was passed.
   const bool release = !options.retain_graph && !recorded;
   Rows rows;
-  const Sweep sweep{traversal, gradients, Targets({}), recorded, release, &rows};
+  const Sweep sweep{traversal, gradients, detail::Targets({}), recorded, release, &rows};
   Leaves leaves;
   run(sweep, [&](std::size_t i, const Tensor& g) {
     if (!traversal.node(i).is_leaf()) return;
@@ -377,7 +358,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
   const ModeScope scope(mode_with(true, true));
   Gradients gradients(traversal.places());
   gradients[traversal.output(0)] = ones(output.shape(), output.dtype());
-  run({traversal, gradients, Targets(stops), true, false}, at_node);
+  run({traversal, gradients, detail::Targets(stops), true, false}, at_node);
 }
 
 void backward(const Tensor& output, BackwardOptions options, Where where) {
@@ -435,9 +416,12 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
       accumulate(gradients[at], seeds[i], options.create_graph);
   const bool release = !options.retain_graph && !options.create_graph;
   Rows rows;
-  const Sweep sweep{traversal,       gradients,
-                    Targets(inputs), options.create_graph,
-                    release,         options.create_graph ? &rows : nullptr};
+  const Sweep sweep{traversal,
+                    gradients,
+                    detail::Targets(inputs),
+                    options.create_graph,
+                    release,
+                    options.create_graph ? &rows : nullptr};
   // Parked where they were found, since nobody adds to a node's gradient once it was passed.
   run(sweep, [&](std::size_t node, const Tensor& g) {
     if (traversal.is_target(node)) gradients[node] = g;

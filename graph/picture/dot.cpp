@@ -25,8 +25,8 @@ std::string escaped(std::string_view text) {
 // One node: what it is, its shape and dtype, and how it looks: parameters green boxes, named
 // constants grey boxes, results white ellipses.
 std::string statement(const Node& node, std::size_t i) {
-  const std::string kind =
-      node.is_leaf() ? (node.requires_grad() ? "parameter" : "constant") : escaped(picture::op_of(node));
+  const std::string kind = node.is_leaf() ? (node.requires_grad() ? "parameter" : "constant")
+                                          : escaped(picture::op_of(node));
   const char* look = !node.is_leaf()        ? "shape=ellipse, fillcolor=\"white\""
                      : node.requires_grad() ? "shape=box, fillcolor=\"#d5efd5\""
                                             : "shape=box, fillcolor=\"#e6e6e6\"";
