@@ -338,8 +338,7 @@ namespace detail {
 
 std::string softmax_text(const Shape& shape, int axis) {
   const bool alone = shape.numel() == shape[axis];
-  const std::string digits = "₀₁₂₃₄₅₆₇₈₉";
-  return alone ? "softmax" : "softmax" + digits.substr(3 * static_cast<std::size_t>(axis), 3);
+  return alone ? "softmax" : "softmax" + axis_subscript(axis);
 }
 
 Tensor softmax_slope(const Tensor& g, const Tensor& p, int axis, const Where& where) {

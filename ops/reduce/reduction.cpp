@@ -58,13 +58,17 @@ Tensor spread(const Tensor& reduced, const Shape& shape, const ReduceParameters&
   return expand(with_axes(reduced, shape, p), shape);
 }
 
+std::string axis_subscript(int axis) {
+  return std::string("₀₁₂₃₄₅₆₇₈₉").substr(3 * static_cast<std::size_t>(axis % 10), 3);
+}
+
 std::string axes_text(const Node& node, const ReduceParameters& p) {
   const int reduced = __builtin_popcount(p.mask);
   const int rank = node.rank() + (p.keepdim ? 0 : reduced);
   std::string text;
   if (reduced == rank) return text;
   for (int axis = 0; axis < rank; ++axis)
-    if (p.mask >> axis & 1) text += std::string("₀₁₂₃₄₅₆₇₈₉").substr(3 * (axis % 10), 3);
+    if (p.mask >> axis & 1) text += axis_subscript(axis);
   return text;
 }
 

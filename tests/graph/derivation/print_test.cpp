@@ -125,6 +125,11 @@ TEST_CASE("print: the axis of a softmax, where it is not the only one") {
   CHECK(formulas(sum(logsumexp(z, 1))) == "dz = softmax₁(z)\n");
   const Tensor column = book.parameter("z", {4, 1});
   CHECK(formulas(sum(logsumexp(column, 0))) == "dz = softmax(z)\n");
+  // Of more axes than digits, the last digit.
+  Shape many(std::vector<std::int64_t>(13, 1));
+  many[0] = many[12] = 2;
+  const Tensor deep = book.parameter("z", many);
+  CHECK(formulas(sum(logsumexp(deep, 12))).find("softmax₂(z)") != std::string::npos);
 }
 
 TEST_CASE("print: a sum stands in parentheses before a product") {
