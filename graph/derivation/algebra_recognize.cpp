@@ -71,11 +71,8 @@ Polynomial Algebra::as_factor(const Polynomial& sum, const Shape& shape) {
 Polynomial Algebra::with_named_results(Polynomial sum) {
   if (!named_products_) {
     named_products_.emplace();
-    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+    for (const std::uint32_t i : trace_.named_products()) {
       const Expr& formula = trace_.forward(i);
-      if (!formula || trace_.node(i).name().empty() || formula->shape != trace_.node(i).shape())
-        continue;
-      if (!formula->is(Role::Kind::product) && !formula->is(Role::Kind::quotient)) continue;
       const Polynomial product = polynomial(formula);
       if (product.terms.size() != 1 || product.terms[0].factors.size() < 2) continue;
       named_products_->push_back({product.terms[0], tensor_expression(i, formula->shape)});

@@ -116,6 +116,12 @@ void Trace::complete(const char* caller, const Where& where) {
         if (part->kind == Expression::Kind::gradient && part->node != i)
           ++gradient_uses_[part->node];
       });
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const Expr& formula = forward_[i];
+    if (!formula || node(i).name().empty() || formula->shape != node(i).shape()) continue;
+    if (formula->is(Role::Kind::product) || formula->is(Role::Kind::quotient))
+      named_products_.push_back(i);
+  }
   environment_ = at(recorded_values());
   extents_ = extents_of(traversal_, caller, where);
   divided_by_.resize(size());

@@ -66,6 +66,8 @@ class Trace {
   /// The first of the results without names that the same operation gave for the same operands; i
   /// itself where there is no other.
   std::uint32_t first_of(std::uint32_t i) const;
+  /// The results with names that are products or quotients, element by element.
+  const std::vector<std::uint32_t>& named_products() const noexcept { return named_products_; }
   /// Whether others refer to the gradient of node i by name, though the node has none, and its
   /// formula would serve a reader as well: it is one symbol with numbers, or only one other needs
   /// it.
@@ -115,6 +117,7 @@ class Trace {
   std::vector<Expr> forward_;
   std::vector<Expr> gradients_;
   std::vector<bool> named_;
+  std::vector<std::uint32_t> named_products_;
   std::vector<Extent> extents_;
   std::vector<std::vector<Extent>> divided_by_;
   std::vector<int> gradient_uses_;     // formulas that show the gradient
