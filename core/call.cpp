@@ -39,19 +39,19 @@ Ref<Value> Inference::Result::allocate_other(const Call& call) const {
     if (!call.in(of_).has_room_for(shape_, strides_, offset_))
       throw ShapeError(
           fmt::format("{}: infer() says a view {} with strides {} from element {} on, which is not "
-                      "within operand {}, {}",
+                      "within operand {}, {}, or has more elements than can be counted",
                       call.name(), to_string(shape_), to_string(strides_), offset_, of_,
                       to_string(call.in(of_).shape())),
           call.where(), "count strides and offset in elements of the operand's memory");
-  } else if (kind_ == Kind::none) {
+    return Value::view(call.in_ref(of_), shape_, strides_, offset_);
+  }
+  if (kind_ == Kind::none)
     throw GradError(fmt::format("{}: infer() says no result", call.name()), call.where(),
                     "call output() for each result");
-  }
   try {
-    return kind_ == Kind::view ? Value::view(call.in_ref(of_), shape_, strides_, offset_)
-                               : Value::make(dtype_, shape_);
+    return Value::make(dtype_, shape_);
   } catch (const Error&) {
-    detail::rethrow_result(call.name(), dtype(call), shape_, call.where());
+    detail::rethrow_result(call.name(), dtype_, shape_, call.where());
   }
 }
 

@@ -49,31 +49,23 @@ std::size_t owner_bytes(std::size_t header, std::size_t elements) {
       fmt::format("shape: {} has more elements than can be counted", to_string(shape)));
 }
 
-// Also where some extents have a product that is too large, but another is 0.
-std::int64_t checked_numel(const std::int64_t* dims, int rank) {
+// The number of elements, or −1 where there can be no such tensor: also where some extents have a
+// product that is too large, but another is 0.
+[[gnu::cold]] std::int64_t numel_or_none(const std::int64_t* dims, int rank) noexcept {
   std::int64_t n = 1;
-  bool overflow = false;
+  bool none = false, overflow = false;
   for (int i = 0; i < rank; ++i) {
-    if (dims[i] < 0) bad_extents(dims, rank);
-    // An extent of 0 makes the product 0 whatever the others are.
+    if (dims[i] < 0) return -1;
+    none |= dims[i] == 0;
     if (dims[i] != 0) overflow |= __builtin_mul_overflow(n, dims[i], &n);
   }
-  if (overflow || n > most_elements) bad_extents(dims, rank);
-  for (int i = 0; i < rank; ++i)
-    if (dims[i] == 0) n = 0;
-  return n;
+  if (overflow || n > most_elements) return -1;
+  return none ? 0 : n;
 }
 
-// The same, for the usual extents in one pass.
-std::int64_t numel_of(const std::int64_t* dims, int rank) {
-  std::int64_t n = 1;
-  bool unusual = false;
-  for (int i = 0; i < rank; ++i) {
-    unusual |= __builtin_mul_overflow(n, dims[i], &n);
-    unusual |= dims[i] <= 0;
-  }
-  if (unusual || n > most_elements) [[unlikely]]
-    return checked_numel(dims, rank);
+std::int64_t checked_numel(const std::int64_t* dims, int rank) {
+  const std::int64_t n = numel_or_none(dims, rank);
+  if (n < 0) bad_extents(dims, rank);
   return n;
 }
 
@@ -121,7 +113,15 @@ Ref<Value> Value::make(DType dtype, const std::int64_t* dims, int rank) {
     to[3] = 1;
     return Ref<Value>::adopt(value);
   }
-  Value* value = make_owner(dtype, rank, numel_of(dims, rank));
+  std::int64_t n = 1, sign = 0;
+  bool unusual = false;
+  for (int i = 0; i < rank; ++i) {
+    unusual |= __builtin_mul_overflow(n, dims[i], &n);
+    sign |= dims[i];
+  }
+  if (unusual || sign < 0 || n == 0 || n > most_elements) [[unlikely]]
+    n = checked_numel(dims, rank);
+  Value* value = make_owner(dtype, rank, n);
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   std::int64_t step = 1;
   for (int i = rank - 1; i >= 0; --i) {
@@ -153,23 +153,23 @@ bool Value::has_room_for(const Shape& shape, const Shape& strides,
       (static_cast<const char*>(elements_) - static_cast<const char*>(owner.elements_)) /
       static_cast<std::ptrdiff_t>(size_of(dtype_));
   std::int64_t first = 0;
-  bool beyond = __builtin_add_overflow(here, offset, &first), none = false;
-  std::int64_t last = first;
+  if (__builtin_add_overflow(here, offset, &first)) return false;
+  std::int64_t last = first, count = 1;
   for (int axis = 0; axis < shape.rank(); ++axis) {
     std::int64_t reach = 0;
-    if (shape[axis] < 0) return false;
-    none |= shape[axis] == 0;
-    beyond |= __builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach);
+    if (shape[axis] <= 0) [[unlikely]]
+      return numel_or_none(shape.data(), shape.rank()) == 0;
+    if (__builtin_mul_overflow(count, shape[axis], &count)) return false;
+    if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach)) return false;
     std::int64_t& end = reach < 0 ? first : last;
-    beyond |= __builtin_add_overflow(end, reach, &end);
+    if (__builtin_add_overflow(end, reach, &end)) return false;
   }
-  return none || (!beyond && first >= 0 && last < owner.numel_);
+  return first >= 0 && last < owner.numel_ && count <= most_elements;
 }
 
 Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                        std::int64_t offset) {
   const int rank = shape.rank();
-  const std::int64_t numel = numel_of(shape.data(), rank);
   void* const elements =
       static_cast<char*>(of->elements_) + offset * static_cast<std::int64_t>(size_of(of->dtype_));
   // A view that undoes another, as the transpose of a transpose, is the base again: nothing keeps
@@ -186,7 +186,7 @@ Ref<Value> Value::view(const Ref<Value>& of, const Shape& shape, const Shape& st
   value->elements_ = elements;
   value->base_ = of->base_ ? of->base_ : of.get();
   value->base_->refs.retain();
-  value->numel_ = numel;
+  value->numel_ = shape.numel();
   auto* to = reinterpret_cast<std::int64_t*>(value + 1);
   for (int i = 0; i < rank; ++i) {
     to[i] = shape[i];

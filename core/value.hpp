@@ -28,12 +28,11 @@ class Value {
   static Ref<Value> make_like(DType dtype, const Value& other);
 
   /// A view of the elements of `of`: `offset` and `strides` in elements, within bounds. The base
-  /// itself where the view would show just that. Throws ShapeError for more elements than can be
-  /// counted, of which a stride of 0 makes any number.
+  /// itself where the view would show just that.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
-  /// Whether all elements of such a view lie in the memory that this value's owner has, and no
-  /// extent is negative.
+  /// Whether there can be such a view: its elements can be counted, of which a stride of 0 makes any
+  /// number, and all lie in the memory that this value's owner has.
   bool has_room_for(const Shape& shape, const Shape& strides, std::int64_t offset) const noexcept;
 
   /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the
