@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/teaching/wrong_formulas.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -71,7 +73,11 @@ bool Choices::same(const Offered& a, const Offered& b) {
 
 std::vector<Tensor> Choices::values_of(const Expr& formula) const {
   std::vector<Tensor> values;
-  for (const derivation::Environment* point : points_) values.push_back(evaluate(formula, *point));
+  for (const derivation::Environment* point : points_) {
+    std::optional<Tensor> value = derivation::attempt([&] { return evaluate(formula, *point); });
+    if (!value) break;  // an operation is not defined for what a wrong formula hands it
+    values.push_back(std::move(*value));
+  }
   return values;
 }
 
@@ -148,7 +154,10 @@ void Choices::add_wrong(std::uint32_t i, const Expr& right, std::size_t count,
   const auto add = [&](WrongFormula& wrong) {
     Offered offered;
     offered.choice.formula = std::move(wrong.written);
-    if (wrong.formula) offered.values = values_of(wrong.formula);
+    if (wrong.formula) {
+      offered.values = values_of(wrong.formula);
+      if (offered.values.empty()) return false;
+    }
     if (finite && !is_finite(offered.values)) return false;
     for (const Offered& other : chosen)
       if (same(offered, other)) return false;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 
 namespace chainrule::teaching {
@@ -70,8 +71,11 @@ std::optional<Exercise::Element> element_of(Listing& listing, const derivation::
     element.given.push_back({listing.written(symbol), few});
   }
   const Tensor exact = evaluate(link.formula(), trace.environment());
-  const std::vector<double> right = numbers(exact),
-                            by_shown = numbers(evaluate(link.formula(), shown));
+  // An operation may refuse what is left of a number in few digits.
+  const std::optional<Tensor> of_shown =
+      derivation::attempt([&] { return evaluate(link.formula(), shown); });
+  if (!of_shown) return std::nullopt;
+  const std::vector<double> right = numbers(exact), by_shown = numbers(*of_shown);
   const double most = derivation::largest(right);
   const auto tolerance = [&](std::size_t e) {
     return 0.01 * std::abs(right[e]) + 2 * std::abs(right[e] - by_shown[e]) + 1 / digits;

@@ -4,6 +4,7 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::teaching {
@@ -78,11 +79,8 @@ class Fitted {
 
 Expr fitted(const Expr& formula, const derivation::Replacements& others,
             const Environment& environment) {
-  try {
-    return Fitted(formula, others, environment).result();
-  } catch (const Error&) {
-    return nullptr;
-  }
+  return derivation::attempt([&] { return Fitted(formula, others, environment).result(); })
+      .value_or(nullptr);
 }
 
 }  // namespace chainrule::teaching

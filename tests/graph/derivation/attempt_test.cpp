@@ -13,7 +13,9 @@
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
+#include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/graph/teaching/exercise.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -79,6 +81,66 @@ TEST_CASE("derive, pictures, check_derivation: near the border of an op's domain
       CHECK_FALSE(program.check(c * 0.5 * sqrt(x)).ok());
       CHECK_FALSE(program.check(c / sqrt(x)).ok());
     }
+}
+
+namespace {
+
+// x³ of numbers from 1.0003 on, and its slope, which formulas show as bounded'.
+struct Bounded final : UnaryOp<Bounded> {
+  Bounded() : UnaryOp("bounded") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0);
+  static double value(double x) {
+    if (x < 1.0003) throw std::domain_error("bounded: from 1.0003 on");
+    return x * x * x;
+  }
+  static Tensor slope(const Application& r, const Tensor& g);
+  EigenForm eigen(const Parameters&) const override {
+    return EigenForm::member("cube()", "{0} * {0} * {0}");
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+struct BoundedSlope final : BinaryOp<BoundedSlope> {
+  const Bounded& of;
+  explicit BoundedSlope(const Bounded& function) : BinaryOp("bounded_slope"), of(function) {}
+  Role role(const Parameters&) const override { return Role::slope_at(of); }
+  static constexpr bool integers = false;
+  static Node::SavedMask saved(bool, bool) { return Node::input(0) | Node::input(1); }
+  static double value(double g, double x) { return g * 3 * x * x; }
+  void vjp(Vjp& r) const override { r.give(0, r.g() * 3.0 * square(r.in(1))); }
+  Tensor written_out(const Node&, std::span<const Tensor> in) const override {
+    return in[0] * (3.0 * square(in[1]));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+const BoundedSlope* bounded_slope = nullptr;
+
+Tensor Bounded::slope(const Application& r, const Tensor& g) {
+  return (*bounded_slope)(g, r.in(0), Where::current());
+}
+
+}  // namespace
+
+TEST_CASE("derive, emit_cpp, make_exercise: a slope that is not defined at other numbers") {
+  const Bounded bounded;
+  const BoundedSlope slope(bounded);
+  bounded_slope = &slope;
+  const Tensor w = tensor({-1.0004, -2.5}, f64).named("w").requires_grad_();
+  const Tensor c = tensor({2.0, 3.0}, f64).named("c");
+  const Tensor loss = sum(c * bounded(-w, Where::current()));
+  const std::string text = derive(loss).text();
+  CAPTURE(text);
+  CHECK(text.find("bounded'") != std::string::npos);
+  const std::string header = emit_cpp(loss).header;
+  CAPTURE(header);
+  CHECK(header.find("inline MatrixXd bounded_slope(const MatrixXd& z) {") != std::string::npos);
+  CHECK(header.find("z.array().square()") != std::string::npos);
+  // Of w an exercise shows three digits.
+  const Exercise exercise = make_exercise(loss);
+  REQUIRE(exercise.lines.size() == 1);
+  CHECK(exercise.lines[0].choices.size() > 1);
+  bounded_slope = nullptr;
 }
 
 TEST_CASE("derive, check_derivation: at the border itself") {
