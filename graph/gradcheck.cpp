@@ -4,206 +4,354 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
+#include <optional>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/checking/moved_function.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule {
 
 namespace {
 
+using derivation::Difference;
+using derivation::numbers;
 using Tensors = std::vector<Tensor>;
+using Doubles = std::vector<double>;
+using Reading = derivation::MovedFunction::Reading;
 
-struct Check {
-  const Function& f;
-  Tensors inputs;
-  GradcheckOptions options;
-  Where where;
-  Generator random;
-  GradcheckReport report;
-};
-
-// What f gives where it is to be differentiated, or near it: f64, and of one shape.
-Tensor checked(const Check& check, const Tensor& result, const Shape* shape = nullptr) {
-  if (!result.defined())
-    throw ValueError("gradcheck: the function returned an undefined tensor", check.where,
-                     "return its result from all paths; a tensor without a value is undefined");
-  if (result.dtype() != f64)
-    throw DTypeError(fmt::format("gradcheck: the function gives {} {}, but differences need f64",
-                                 name_of(result.dtype()), describe(result)),
-                     check.where, "compute it from the f64 inputs, or convert it: to(x, f64)");
-  if (shape && result.shape() != *shape)
-    throw ShapeError(fmt::format("gradcheck: the function gives {}, and gave {} before",
-                                 to_string(result.shape()), to_string(*shape)),
-                     check.where, "its result has one shape, wherever the inputs are");
-  return result.detach();
-}
-
-double relative_error(double a, double b) {
-  if (std::isnan(a) && std::isnan(b)) return 0;
-  const double error = std::abs(a - b) / std::max({1.0, std::abs(a), std::abs(b)});
-  return std::isnan(error) ? INFINITY : error;
-}
+// How far inputs are moved off a kink, in parts of their sizes, and the first step there.
+constexpr double off_kinks = 1e-3, step_off_kinks = 1e-5;
+// How much more an output may weigh than others.
+constexpr double widest = 1e8;
+// Differences know themselves but for so many times their error.
+constexpr double safety = 8;
 
 double inner(const Tensor& a, const Tensor& b) {
   return no_grad([&] { return sum(a * b).item(); });
 }
 
-std::string input_name(const Check& check, std::size_t i) {
-  const std::string_view name = check.inputs[i].name();
+std::string place_of(std::size_t element, const Shape& shape) {
+  return to_string(position_of(static_cast<std::int64_t>(element), shape));
+}
+
+// |a − b| relative to the larger one, but for what b may be off by rounding: that is no more than
+// the tolerance.
+double relative_error(double a, double b, double unknown, double tolerance) {
+  if (a == b) return 0;
+  const double error = std::abs(a - b) / std::max({std::abs(a), std::abs(b), unknown / tolerance});
+  return std::isnan(error) ? INFINITY : error;
+}
+
+bool is_hidden(const Difference& d) { return std::abs(d.value) < safety * d.error; }
+
+// The elements of which a row has something to say.
+struct Elements {
+  std::vector<std::size_t> found;
+  void add(std::size_t element) { found.push_back(element); }
+  std::string text(const Shape& shape) const {
+    const std::string first = place_of(found.at(0), shape);
+    return found.size() == 1 ? "at " + first
+                             : fmt::format("at {} elements, the first {}", found.size(), first);
+  }
+};
+
+// A derivative of the function: by autograd at some inputs, and of some of its elements by
+// differences.
+struct Derivative {
+  std::string what;
+  Shape shape;
+  Doubles here;
+  std::function<Doubles(std::span<const Tensor>)> autograd;
+  std::function<std::vector<Difference>(std::span<const Tensor>, const std::vector<std::size_t>&,
+                                        double first_step)>
+      differences;
+};
+
+class Check {
+ public:
+  Check(const Function& f, std::span<const Tensor> inputs, const GradcheckOptions& options,
+        const Where& where, std::uint64_t seed)
+      : f_(f, inputs, where), options_(options), where_(where), random_(seed) {}
+
+  std::vector<GradcheckRow> run(int order, const std::string& of_what);
+
+ private:
+  std::string name(std::size_t i) const;
+  Tensor pushed(std::span<const Tensor> at, std::span<const Tensor> directions) const;
+  Tensor weights_of_outputs();
+  Function pulled(const Tensor& v, const Tensors& directions) const;
+  double noise_of(const Function& scalar) const;
+
+  class Beside;
+  void check_reverse(const Tensor& v, std::span<const Tensor> grads, const std::string& of_what);
+  void check_forward(const Tensor& v, std::span<const Tensor> grads);
+  void compare(const Derivative& derivative);
+  bool is_right_off_kinks(const Derivative& derivative,
+                          const std::vector<std::size_t>& kinks) const;
+
+  derivation::MovedFunction f_;
+  const GradcheckOptions& options_;
+  Where where_;
+  Generator random_;
+  std::vector<GradcheckRow> rows_;
+};
+
+std::string Check::name(std::size_t i) const {
+  const std::string_view name = f_.inputs()[i].name();
   return name.empty() ? fmt::format("input {}", i) : fmt::format("input {} ({})", i, name);
 }
 
-// Notes the worst element of two lists of numbers.
-void compare(Check& check, std::string what, const Shape& shape, std::span<const double> autograd,
-             std::span<const double> reference) {
-  GradcheckRow row{.what = std::move(what), .shape = shape, .worst_index = {}};
-  for (std::size_t i = 0; i < autograd.size(); ++i) {
-    const double error = relative_error(autograd[i], reference[i]);
-    if (error < row.worst_error || (i > 0 && error == row.worst_error)) continue;
-    row.worst_error = error;
-    row.worst_index = position_of(static_cast<std::int64_t>(i), shape);
-    row.autograd = autograd[i];
-    row.reference = reference[i];
-  }
-  row.ok = row.worst_error <= check.options.tolerance;
-  check.report.rows.push_back(std::move(row));
-}
-
-// The function at a place that the user did not give. Its error says so, by what `where` gives.
-template <class Text>
-Tensor value_at(const Check& check, std::span<const Tensor> moved, const Shape& shape, Text where) {
-  Tensor result;
-  try {
-    result = check.f(moved);
-  } catch (const MemoryError&) {
-    throw;
-  } catch (Error& error) {
-    if (!error.has_context()) error.set_context("in gradcheck, " + where());
-    error.set_hint(
-        fmt::format("the function must be defined a step of {} around its inputs: "
-                    "give others, or a smaller .step",
-                    check.options.step));
-    throw;
-  }
-  return checked(check, result, &shape);
-}
-
-// ∂⟨v, f⟩/∂xᵢ by central differences, element by element, in f64.
-std::vector<double> differences(const Check& check, std::size_t i, const Tensor& v) {
-  const Shape shape = v.shape();
-  const std::vector<double> x = check.inputs[i].to_vector<double>();
-  Tensors moved = check.inputs;
-  for (Tensor& each : moved) each = each.detach();
-  std::vector<double> slopes(x.size());
-  for (std::size_t k = 0; k < x.size(); ++k) {
-    const double step = check.options.step * std::max(1.0, std::abs(x[k]));
-    double values[2], places[2];
-    for (int side = 0; side < 2; ++side) {
-      std::vector<double> at = x;
-      at[k] += side == 0 ? -step : step;
-      places[side] = at[k];
-      moved[i] = from_span(std::span<const double>(at), check.inputs[i].shape());
-      values[side] =
-          inner(v, value_at(check, moved, shape, [&] {
-                  return fmt::format(
-                      "where it moves element {} of {} by {:.3g}",
-                      to_string(position_of(static_cast<std::int64_t>(k), moved[i].shape())),
-                      input_name(check, i), at[k] - x[k]);
-                }));
+bool Check::is_right_off_kinks(const Derivative& derivative,
+                               const std::vector<std::size_t>& kinks) const {
+  const auto agrees = derivation::attempt([&] {
+    const Tensors place = f_.moved(f_.inputs(), f_.random_steps(options_.seed + 29), off_kinks);
+    const Doubles there = derivative.autograd(place);
+    const auto differences = derivative.differences(place, kinks, step_off_kinks);
+    for (std::size_t k = 0; k < kinks.size(); ++k) {
+      const Difference& d = differences[k];
+      if (!d.finite() || d.kink) continue;
+      if (!(relative_error(there[kinks[k]], d.value, safety * d.error, options_.tolerance) <=
+            options_.tolerance))
+        return false;
     }
-    slopes[k] = (values[1] - values[0]) / (places[1] - places[0]);
-  }
-  return slopes;
+    return true;
+  });
+  return agrees.value_or(true);
 }
 
-void check_reverse(Check& check, const Tensor& v, std::span<const Tensor> grads,
-                   const std::string& order) {
-  for (std::size_t i = 0; i < check.inputs.size(); ++i)
-    if (check.inputs[i].dtype() == f64)
-      compare(check, fmt::format("{}, {}", order, input_name(check, i)), check.inputs[i].shape(),
-              grads[i].to_vector<double>(), differences(check, i, v));
+// What autograd gives next to the inputs; asked for when it is needed.
+class Check::Beside {
+ public:
+  Beside(const Check& check, const Derivative& derivative)
+      : check_(check), derivative_(derivative) {}
+
+  // Whether the number at the inputs is one of a kink's there.
+  bool is_subgradient(std::size_t e, const Difference& d) {
+    find();
+    if (!d.kink && !sides_->kink[e]) return false;
+    const double width = 2 * (sides_->most[e] - sides_->least[e]) + tolerance_of(sides_->most[e]);
+    const double here = derivative_.here[e];
+    return sides_->least[e] - width <= here && here <= sides_->most[e] + width;
+  }
+  // Whether it is that of the differences, so that only the inputs themselves are apart.
+  bool agrees(std::size_t e, const Difference& d) {
+    find();
+    const double allowed = tolerance_of(d.value) + safety * d.error;
+    return std::abs(sides_->least[e] - d.value) <= allowed &&
+           std::abs(sides_->most[e] - d.value) <= allowed;
+  }
+
+ private:
+  double tolerance_of(double number) const { return check_.options_.tolerance * std::abs(number); }
+  void find() {
+    if (sides_) return;
+    const derivation::MovedFunction& f = check_.f_;
+    const derivation::Moved moved = [&](double part, std::uint64_t seed) {
+      return derivation::attempt([&] {
+               return derivative_.autograd(f.moved(f.inputs(), f.random_steps(seed), part));
+             })
+          .value_or(Doubles());
+    };
+    const Doubles near = moved(1e-9, 1);
+    sides_ = derivation::side_values(near.empty() ? derivative_.here : near, moved);
+  }
+
+  const Check& check_;
+  const Derivative& derivative_;
+  std::optional<derivation::SideValues> sides_;
+};
+
+void Check::compare(const Derivative& derivative) {
+  GradcheckRow row{.what = derivative.what, .shape = derivative.shape, .worst_index = {}};
+  const Doubles& here = derivative.here;
+  std::vector<std::size_t> all(here.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const std::vector<Difference> differences =
+      derivative.differences(f_.inputs(), all, options_.step);
+
+  Beside beside(*this, derivative);
+  Elements kinks, infinite, hidden, apart;
+  double worst = -1;
+  for (const std::size_t e : all) {
+    const Difference& d = differences[e];
+    if (!d.finite()) {
+      infinite.add(e);
+      continue;
+    }
+    double error = relative_error(here[e], d.value, safety * d.error, options_.tolerance);
+    if (!(error <= options_.tolerance)) {
+      if (beside.is_subgradient(e, d)) {
+        kinks.add(e);
+        error = 0;
+      } else if (beside.agrees(e, d)) {
+        apart.add(e);
+      }
+    } else if (d.kink) {
+      kinks.add(e);
+    } else if (here[e] != 0 && is_hidden(d) && std::abs(here[e]) < safety * d.error) {
+      hidden.add(e);
+    }
+    if (error <= worst) continue;
+    worst = error;
+    row.worst_error = error;
+    row.worst_index = position_of(static_cast<std::int64_t>(e), derivative.shape);
+    row.autograd = here[e];
+    row.reference = d.value;
+  }
+  row.ok = worst <= options_.tolerance;
+
+  const auto say = [&](const Elements& elements, std::string_view what) {
+    if (elements.found.empty()) return;
+    if (!row.note.empty()) row.note += "; ";
+    row.note += fmt::format("{} {}", what, elements.text(derivative.shape));
+  };
+  say(infinite, "no finite differences");
+  say(hidden, "rounding of the function hides the derivative");
+  say(apart, "autograd agrees beside it: an operation treats this point apart");
+  say(kinks, "a kink");
+  if (!kinks.found.empty() && row.ok && !is_right_off_kinks(derivative, kinks.found)) {
+    row.ok = false;
+    row.note += ", and beside it autograd does not agree with differences";
+  }
+  rows_.push_back(std::move(row));
+}
+
+void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
+                          const std::string& of_what) {
+  const Reading read = f_.reading(v);
+  for (const std::size_t i : f_.floating()) {
+    const Shape shape = f_.inputs()[i].shape();
+    const auto autograd = [&](std::span<const Tensor> at) {
+      return numbers(vjp(f_.function(), at, v, where_).grads[i]);
+    };
+    const auto differences = [&](std::span<const Tensor> at,
+                                 const std::vector<std::size_t>& elements, double first_step) {
+      const Doubles steps = numbers(derivation::steps_of(at[i])), noise = f_.noise(at, read);
+      std::vector<Difference> found;
+      for (const std::size_t e : elements) {
+        Tensors directions(at.size());
+        directions[i] = zeros(shape, f64);
+        directions[i].mutable_data<double>()[e] = steps[e];
+        const auto along = [&](double first) {
+          return f_.along(at, directions, read, noise, first,
+                          fmt::format("element {} of {}", place_of(e, shape), name(i)))[0];
+        };
+        found.push_back(along(first_step));
+        // Where rounding hides what so small an element does, steps as for one of size 1 may not.
+        if (steps[e] < 1 && is_hidden(found.back()))
+          if (const Difference wide = along(first_step / steps[e]); wide.error < found.back().error)
+            found.back() = wide;
+        found.back().divide(steps[e]);
+      }
+      return found;
+    };
+    compare(
+        {fmt::format("{}, {}", of_what, name(i)), shape, numbers(grads[i]), autograd, differences});
+  }
+}
+
+// J·u at some inputs, by forward mode.
+Tensor Check::pushed(std::span<const Tensor> at, std::span<const Tensor> directions) const {
+  Tensors primals, tangents, place(at.begin(), at.end());
+  for (const std::size_t i : f_.floating()) {
+    primals.push_back(at[i]);
+    tangents.push_back(directions[i]);
+  }
+  const Function of_floating = [&](std::span<const Tensor> moving) {
+    for (std::size_t k = 0; k < moving.size(); ++k) place[f_.floating()[k]] = moving[k];
+    return f_.function()(place);
+  };
+  return jvp(of_floating, primals, tangents, where_).second;
+}
+
+// Σᵢ ⟨uᵢ, ∂⟨v, f⟩/∂xᵢ⟩, whose gradients are second derivatives.
+Function Check::pulled(const Tensor& v, const Tensors& directions) const {
+  return [this, v, directions](std::span<const Tensor> at) {
+    const EnableGrad recording;
+    Tensors places(at.begin(), at.end());
+    for (const std::size_t i : f_.floating())
+      if (!places[i].requires_grad()) places[i].requires_grad_();
+    const ValueAndGrad inside = vjp(f_.function(), places, v, where_);
+    Tensor total = zeros({}, f64);
+    for (const std::size_t i : f_.floating()) total = total + sum(directions[i] * inside.grads[i]);
+    return total;
+  };
+}
+
+double Check::noise_of(const Function& scalar) const {
+  const derivation::MovedFunction f(scalar, f_.inputs(), where_);
+  return f.noise(f_.inputs(), f.reading({}))[0];
 }
 
 // Forward mode along a random direction u: J·u against differences along u, and ⟨v, J u⟩ = ⟨Jᵀ v,
 // u⟩.
-void check_forward(Check& check, const Tensor& v, std::span<const Tensor> grads) {
-  Tensors primals, directions, constants = check.inputs;
-  std::vector<std::size_t> places;
-  for (std::size_t i = 0; i < check.inputs.size(); ++i) {
-    if (check.inputs[i].dtype() != f64) continue;
-    primals.push_back(check.inputs[i]);
-    directions.push_back(randn(check.inputs[i].shape(), check.random, f64));
-    places.push_back(i);
-  }
-  const Function of_floating = [&](std::span<const Tensor> at) {
-    Tensors all = constants;
-    for (std::size_t k = 0; k < places.size(); ++k) all[places[k]] = at[k];
-    return check.f(all);
+void Check::check_forward(const Tensor& v, std::span<const Tensor> grads) {
+  const Tensors directions = f_.random_steps(options_.seed + 5);
+  const Reading read = f_.reading({});
+  const auto differences = [&](std::span<const Tensor> at, const std::vector<std::size_t>& elements,
+                               double first_step) {
+    const std::vector<Difference> all =
+        f_.along(at, directions, read, f_.noise(at, read), first_step, "all inputs at once");
+    std::vector<Difference> found;
+    for (const std::size_t e : elements) found.push_back(all[e]);
+    return found;
   };
-  const auto [value, tangent] = jvp(of_floating, primals, directions, check.where);
+  const Tensor tangent = pushed(f_.inputs(), directions).detach();
+  compare({"forward mode, random direction", tangent.shape(), numbers(tangent),
+           [&](std::span<const Tensor> at) { return numbers(pushed(at, directions)); },
+           differences});
 
-  const double step = check.options.step;
-  const Shape shape = v.shape();
-  const auto along = [&](double t) {
-    Tensors at = constants;
-    for (std::size_t k = 0; k < primals.size(); ++k)
-      at[places[k]] = primals[k].detach() + t * directions[k];
-    return value_at(check, at, shape,
-                    [] { return std::string("where it moves all inputs at once"); });
-  };
-  const Tensor slope = (along(step) - along(-step)) / (2 * step);
-  compare(check, "forward mode, random direction", tangent.shape(), tangent.to_vector<double>(),
-          slope.to_vector<double>());
-
-  double pulled = 0;
-  for (std::size_t k = 0; k < primals.size(); ++k) pulled += inner(grads[places[k]], directions[k]);
-  const double pushed = inner(v, tangent);
-  compare(check, "⟨v, J u⟩ against ⟨Jᵀ v, u⟩", {}, {{pushed}}, {{pulled}});
+  GradcheckRow row{.what = "⟨v, J u⟩ against ⟨Jᵀ v, u⟩", .shape = {}, .worst_index = {}};
+  row.autograd = inner(v, tangent);
+  for (const std::size_t i : f_.floating()) row.reference += inner(grads[i], directions[i]);
+  const double rounding =
+      noise_of(pulled(v, directions)) +
+      noise_of([&](std::span<const Tensor> at) { return sum(v * pushed(at, directions)); });
+  row.worst_error =
+      relative_error(row.autograd, row.reference, safety * rounding, options_.tolerance);
+  row.ok = row.worst_error <= options_.tolerance ||
+           (std::isnan(row.autograd) && std::isnan(row.reference));
+  rows_.push_back(std::move(row));
 }
 
-GradcheckReport run(Check check, const std::string& order) {
-  if (!check.f)
-    throw ValueError("gradcheck: there is no function", check.where,
-                     "the std::function is empty: was it moved from?");
-  const Tensor value = checked(check, check.f(check.inputs));
-  const Tensor v = randn(value.shape(), check.random, f64);
-  const ValueAndGrad pulled = vjp(check.f, check.inputs, v, check.where);
-  check_reverse(check, v, pulled.grads, order);
-  if (check.options.forward) check_forward(check, v, pulled.grads);
+// The direction v of ⟨v, f⟩, random but for this: outputs are weighted by how well they are known,
+// so that those in hundreds do not hide those in hundredths.
+Tensor Check::weights_of_outputs() {
+  const NoGrad guard;
+  const Tensor noise = from_vector(f_.noise(f_.inputs(), f_.reading({})), f_.value().shape());
+  const Tensor sizes = derivation::steps_of(noise);
+  const double most = derivation::largest(numbers(sizes));
+  return randn(noise.shape(), random_, f64) * clamp(most / sizes, 1.0, widest);
+}
 
-  if (check.options.order == 2) {
-    // Second order: the gradient of Σᵢ ⟨wᵢ, ∂⟨v, f⟩/∂xᵢ⟩.
-    Tensors weights(check.inputs.size());
-    for (std::size_t i = 0; i < weights.size(); ++i)
-      if (check.inputs[i].dtype() == f64)
-        weights[i] = randn(check.inputs[i].shape(), check.random, f64);
-    const Function slopes = [&](std::span<const Tensor> at) {
-      const EnableGrad recording;
-      Tensors places(at.begin(), at.end());
-      for (Tensor& place : places)
-        if (place.dtype() == f64 && !place.requires_grad()) place.requires_grad_();
-      const ValueAndGrad inside = vjp(check.f, places, v, check.where);
-      Tensor total = zeros({}, f64);
-      for (std::size_t i = 0; i < places.size(); ++i)
-        if (weights[i].defined()) total = total + sum(weights[i] * inside.grads[i]);
-      return total;
-    };
-    GradcheckOptions once = check.options;
-    once.order = 1;
-    const GradcheckReport second =
-        run({slopes, check.inputs, once, check.where, check.random, {}}, "second order");
-    for (const GradcheckRow& row : second.rows) {
-      check.report.rows.push_back(row);
-      if (!row.what.starts_with("second")) check.report.rows.back().what += ", second order";
-    }
+std::vector<GradcheckRow> Check::run(int order, const std::string& of_what) {
+  const Tensor v = weights_of_outputs();
+  const ValueAndGrad at_inputs = vjp(f_.function(), f_.inputs(), v, where_);
+  check_reverse(v, at_inputs.grads, of_what);
+  if (options_.forward) check_forward(v, at_inputs.grads);
+  if (order == 1) return std::move(rows_);
+
+  Tensors weights(f_.inputs().size());
+  for (const std::size_t i : f_.floating())
+    weights[i] = randn(f_.inputs()[i].shape(), random_, f64);
+  const Function slopes = pulled(v, weights);
+  for (GradcheckRow& row :
+       Check(slopes, f_.inputs(), options_, where_, options_.seed + 1).run(1, "second order")) {
+    if (!row.what.starts_with("second")) row.what += ", second order";
+    rows_.push_back(std::move(row));
   }
-  return check.report;
+  return std::move(rows_);
 }
 
 std::string table_of(std::span<const GradcheckRow> rows) {
@@ -211,11 +359,13 @@ std::string table_of(std::span<const GradcheckRow> rows) {
   for (const GradcheckRow& row : rows) width = std::max(width, row.what.size());
   std::string text = fmt::format("{:<{}}  {:<12} {:>9}  {:<12} {:>17} {:>17}\n", "what", width,
                                  "shape", "error", "at", "autograd", "differences");
-  for (const GradcheckRow& row : rows)
+  for (const GradcheckRow& row : rows) {
     text += fmt::format("{:<{}}  {:<12} {:>9.2e}  {:<12} {:>17.10g} {:>17.10g}{}\n", row.what,
                         width, chainrule::to_string(row.shape), row.worst_error,
                         chainrule::to_string(row.worst_index), row.autograd, row.reference,
                         row.ok ? "" : "  WRONG");
+    if (!row.note.empty()) text += fmt::format("  {}\n", row.note);
+  }
   return text;
 }
 
@@ -236,6 +386,9 @@ GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
     throw ValueError(fmt::format("gradcheck: step {} and tolerance {} must be positive",
                                  options.step, options.tolerance),
                      where, "leave them as they are: GradcheckOptions has what suits f64");
+  if (!f)
+    throw ValueError("gradcheck: there is no function", where,
+                     "the std::function is empty: was it moved from?");
   bool any = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const std::string operand = fmt::format("input {}", i);
@@ -249,9 +402,8 @@ GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
     throw ValueError("gradcheck: no input is f64, so there is nothing to check", where,
                      "convert what is to be differentiated: to(x, f64)");
   return detail::naming_all_memory("gradcheck", where, [&] {
-    return run(
-        {f, Tensors(inputs.begin(), inputs.end()), options, where, Generator(options.seed), {}},
-        "gradient");
+    return GradcheckReport{
+        Check(f, inputs, options, where, options.seed).run(options.order, "gradient")};
   });
 }
 

@@ -1,6 +1,5 @@
 #include <chainrule/graph/checking/differences.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -11,22 +10,6 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
-
-namespace {
-
-// Each step is this part of the one before.
-constexpr double smaller = 0.1;
-constexpr double largest_step = 1e-3, smallest_step = 1e-9;
-// What steps agree to is good enough.
-constexpr double close = 1e-8;
-
-}  // namespace
-
-bool Difference::finite() const noexcept { return std::isfinite(value) && std::isfinite(error); }
-
-bool Difference::agrees(double derivative, double allowed) const noexcept {
-  return kink || std::abs(value - derivative) <= allowed + 8 * error;
-}
 
 Differences::Differences(const Trace& trace, const Environment& point, const Rounding& rounding)
     : trace_(trace), point_(point), loss_(point.tensors[trace.loss()].item<double>()) {
@@ -44,25 +27,6 @@ double Differences::loss_with(std::uint32_t i, const Tensor& value) const {
       .value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
-Tensor steps_of(const Tensor& x) {
-  const NoGrad guard;
-  std::vector<double> sizes;
-  for (const double element : numbers(x))
-    if (element != 0 && std::isfinite(element)) sizes.push_back(std::abs(element));
-  double typical = 1;
-  if (!sizes.empty()) {
-    const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
-    std::nth_element(sizes.begin(), middle, sizes.end());
-    typical = *middle;
-  }
-  std::vector<double> steps = numbers(x);
-  for (double& element : steps) {
-    const double size = std::abs(element);
-    element = std::isfinite(size) && size > 0 ? size : std::min(typical, 1.0);
-  }
-  return from_vector(steps, x.shape());
-}
-
 std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
                                               bool data_too) const {
   const NoGrad guard;
@@ -75,34 +39,6 @@ std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
     leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
   }
   return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
-}
-
-Difference differentiate(const std::function<double(double)>& f, double here, double noise) {
-  Difference best;
-  best.value = std::numeric_limits<double>::quiet_NaN();
-  best.error = std::numeric_limits<double>::infinity();
-  double last = 0, last_gap = 0;
-  for (double h = largest_step; h >= smallest_step; h *= smaller) {
-    const double above = f(h), below = f(-h);
-    const double central = (above - below) / (2 * h);
-    const double before = (here - below) / h, behind = (above - here) / h;
-    const double rounding = noise / h;
-    if (h < largest_step && std::isfinite(central) && std::isfinite(last)) {
-      const double change = central - last;
-      // Smooth functions differ by a hundredth of that, by h².
-      const double error = std::abs(change) * smaller + rounding;
-      if (error < best.error) {
-        best = {central + change * smaller * smaller, error, before, behind, false};
-        // What the sides differ by goes with h, unless there is a kink.
-        const double gap = std::abs(behind - before);
-        best.kink = gap > 16 * rounding && gap > 0.5 * last_gap;
-      }
-      if (best.error <= close * std::abs(best.value) && !best.kink) break;
-    }
-    last = central;
-    last_gap = std::abs(behind - before);
-  }
-  return best;
 }
 
 Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
@@ -118,7 +54,7 @@ Difference Differences::at(std::uint32_t i, std::int64_t position) const {
   const double step = size[static_cast<std::size_t>(position)];
   unit.mutable_data<double>()[static_cast<std::size_t>(position)] = step;
   Difference d = along(i, unit);
-  for (double* number : {&d.value, &d.error, &d.before, &d.behind}) *number /= step;
+  d.divide(step);
   return d;
 }
 

@@ -12,14 +12,12 @@ namespace {
 
 constexpr int number_of_moves = 8;
 
-// The gradient with the parameters moved by this part of their sizes, each to a side of its own and
-// then to the other one.
-void widen(SideValues& sides, const Differences& differences, std::uint32_t i, double part) {
+// What the gradient is with everything moved by this part of its size, each to a side of its own
+// and then to the other one.
+void widen(SideValues& sides, const Moved& moved, double part) {
   for (int k = 0; k < number_of_moves; ++k) {
-    const std::optional<Environment> there =
-        differences.moved(k % 2 == 0 ? part : -part, static_cast<std::uint64_t>(k / 2) + 31, true);
-    if (!there) continue;
-    const std::vector<double> gradient = numbers(there->gradients[i]);
+    const std::vector<double> gradient =
+        moved(k % 2 == 0 ? part : -part, static_cast<std::uint64_t>(k / 2) + 31);
     for (std::size_t e = 0; e < gradient.size(); ++e) {
       if (!std::isfinite(gradient[e])) continue;
       sides.least[e] = std::min(sides.least[e], gradient[e]);
@@ -35,12 +33,11 @@ bool SideValues::allow(std::size_t e, double number) const {
   return kink[e] && number >= least[e] - width && number <= most[e] + width;
 }
 
-SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i) {
+SideValues side_values(const std::vector<double>& here, const Moved& moved) {
   constexpr double far = 1e-6, near = 1e-9;
-  const std::vector<double> here = numbers(trace.environment().gradients[i]);
   SideValues wide{here, here, {}}, sides{here, here, {}};
-  widen(wide, differences, i, far);
-  widen(sides, differences, i, near);
+  widen(wide, moved, far);
+  widen(sides, moved, near);
   // What is smooth is a thousandth as wide for the nearer ones.
   for (std::size_t e = 0; e < here.size(); ++e) {
     const double width = sides.most[e] - sides.least[e];
@@ -48,6 +45,14 @@ SideValues side_values(const Trace& trace, const Differences& differences, std::
                          width > 1e-7 * std::abs(here[e]));
   }
   return sides;
+}
+
+SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i) {
+  return side_values(numbers(trace.environment().gradients[i]),
+                     [&](double part, std::uint64_t seed) {
+                       const std::optional<Environment> there = differences.moved(part, seed, true);
+                       return there ? numbers(there->gradients[i]) : std::vector<double>();
+                     });
 }
 
 }  // namespace chainrule::derivation

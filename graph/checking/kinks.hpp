@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <chainrule/graph/checking/differences.hpp>
@@ -18,6 +20,12 @@ struct SideValues {
   bool allow(std::size_t element, double number) const;
 };
 
+/// A gradient with everything that it depends on moved by up to this part of its size, at random
+/// from a seed; nothing where that is not defined.
+using Moved = std::function<std::vector<double>(double part, std::uint64_t seed)>;
+
+/// From `here`, and where that is moved.
+SideValues side_values(const std::vector<double>& here, const Moved& moved);
 SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i);
 
 }  // namespace chainrule::derivation

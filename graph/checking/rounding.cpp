@@ -18,15 +18,14 @@ constexpr int number_of_samples = 4;
 // Where roundings lead out of an operation's domain others are taken, so many at most.
 constexpr int most_samples = 16;
 
-// Moves results by some roundings, always to another number.
-Replay::Adjust moving(Generator& generator, double unit) {
-  return [&generator, unit](Tensor x) {
+}  // namespace
+
+Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
+  return [&generator, half_unit](Tensor x) {
     if (!x.defined() || x.dtype() != f64) return x;
-    return x * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * unit));
+    return x * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * half_unit));
   };
 }
-
-}  // namespace
 
 Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
                    double unit_of_constants)
@@ -34,11 +33,11 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
   const NoGrad guard;
   for (int k = 0; k < most_samples && moved_.size() < number_of_samples; ++k) {
     Generator generator(static_cast<std::uint64_t>(k) + 1);
-    const Replay::Adjust move = moving(generator, unit);
+    const Replay::Adjust move = rounding_at_random(generator, unit);
     std::vector<Tensor> leaves = point.tensors;
     if (unit_of_constants > 0) {
       // Data that was rounded to f32, as the sum of it that should be 1.
-      const Replay::Adjust move_data = moving(generator, unit_of_constants);
+      const Replay::Adjust move_data = rounding_at_random(generator, unit_of_constants);
       for (std::uint32_t i = 0; i < trace.size(); ++i)
         if (!trace.replay().computed(i) && !trace.node(i).requires_grad())
           leaves[i] = move_data(std::move(leaves[i]));
@@ -56,9 +55,9 @@ std::vector<double> Rounding::of(const Expr& expression) const {
   for (std::size_t k = 0; k < moved_.size(); ++k) {
     Generator generator(k + 101);
     const auto there = attempt([&] {
-      return numbers(
-          evaluate(expression, moved_[k], moving(generator, unit_),
-                   unit_of_constants_ > 0 ? moving(generator, unit_of_constants_) : nullptr));
+      return numbers(evaluate(
+          expression, moved_[k], rounding_at_random(generator, unit_),
+          unit_of_constants_ > 0 ? rounding_at_random(generator, unit_of_constants_) : nullptr));
     });
     for (std::size_t e = 0; there && e < here.size(); ++e) {
       const double moved = difference(here[e], (*there)[e]);

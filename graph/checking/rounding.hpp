@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
@@ -26,6 +27,9 @@ class Rounding {
   double unit_, unit_of_constants_;
   std::vector<Environment> moved_;
 };
+
+/// Moves results in f64 by about a unit in the last place, to one side or the other at random.
+Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
 
 inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;
 

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/checking/difference.hpp>
+#include <chainrule/graph/functional.hpp>
+
+namespace chainrule::derivation {
+
+/// A function of tensors that gradcheck() looks at from outside: at its inputs, and where those
+/// that are f64 are moved. Directions have a tensor for each input; an undefined one stays.
+class MovedFunction {
+ public:
+  MovedFunction(const Function& f, std::span<const Tensor> inputs, const Where& where);
+
+  const Function& function() const noexcept { return f_; }
+  const std::vector<Tensor>& inputs() const noexcept { return inputs_; }
+  /// The inputs that are f64.
+  const std::vector<std::size_t>& floating() const noexcept { return floating_; }
+  /// What it gives at the inputs: f64, the same each time. Throws where it is not.
+  const Tensor& value() const noexcept { return value_; }
+
+  std::vector<Tensor> moved(std::span<const Tensor> from, std::span<const Tensor> directions,
+                            double by) const;
+  /// A direction at random, in which no element moves by more than its size.
+  std::vector<Tensor> random_steps(std::uint64_t seed) const;
+
+  /// What is looked at of a result.
+  using Reading = std::function<std::vector<double>(const Tensor&)>;
+  /// ⟨v, result⟩, or without v all its numbers.
+  Reading reading(const Tensor& v) const;
+  /// How far rounding moves it at a place: what it recorded is computed again with each result
+  /// moved by a unit in the last place.
+  std::vector<double> noise(std::span<const Tensor> at, const Reading& read) const;
+  /// Differences of that from a place in a direction, beginning with the step `first`. Where they
+  /// leave the function's domain smaller steps may do; where none does, what it threw is thrown on,
+  /// and says to where it was moved.
+  std::vector<Difference> along(std::span<const Tensor> from, std::span<const Tensor> directions,
+                                const Reading& read, std::span<const double> noise, double first,
+                                const std::string& moves) const;
+
+ private:
+  Tensor checked(const Tensor& result, const Shape* shape) const;
+
+  const Function& f_;
+  std::vector<Tensor> inputs_;
+  Where where_;
+  std::vector<std::size_t> floating_;
+  Tensor value_;
+};
+
+}  // namespace chainrule::derivation
