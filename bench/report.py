@@ -25,6 +25,7 @@ BENCHMARKS = [
     "perceptron",
     "threads",
     "optimizers",
+    "derivation",
     "elementwise",
     "growth",
     "matmul_engines",
