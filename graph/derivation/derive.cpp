@@ -35,14 +35,15 @@ class DerivationBuilder {
     const std::vector<std::string> modules = derivation::modules_of(trace.traversal());
     Derivation result;
     for (const Chain::Link& link : chain_.with_asides()) {
-      Derivation::Step step{in_all_formats(derivation::gradient_expression(link.of, {})),
-                            names_.tensor(link.of),
-                            trace.node(link.of).shape(),
-                            {},
-                            values_[link.of],
-                            modules[link.of],
-                            in_layer(link),
-                            link.aside};
+      Derivation::Step step{
+          in_all_formats(derivation::gradient_expression(link.of, {})),
+          names_.tensor(link.of),
+          trace.node(link.of).shape(),
+          {},
+          values_[link.of],
+          modules[link.of],
+          in_layer(link.of, derivation::gradient_expression(link.of, {}), link.formula()),
+          link.aside};
       for (const derivation::Stage& form : link.forms)
         // Forms may differ in what is not written, such as where an expression is broadcast.
         if (Derivation::Written formula = in_all_formats(form.expression);
@@ -55,10 +56,12 @@ class DerivationBuilder {
     add_elements(result);
     for (const std::uint32_t i : names_.abbreviated()) {
       const Expr tensor = derivation::tensor_expression(i, trace.node(i).shape());
-      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)),
-                                     in_all_formats(trace.forward(i)), !needed.contains(i),
-                                     by_element(tensor, names_.inlined(trace.forward(i))),
-                                     !in_formulas.contains(i)});
+      const Expr formula = trace.forward(i);
+      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)), in_all_formats(formula),
+                                     !needed.contains(i),
+                                     by_element(tensor, names_.inlined(formula)),
+                                     !in_formulas.contains(i), in_layer(i, tensor, formula)});
+      add_elements(result.definitions_.back().in_layer, tensor, formula);
     }
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
       const Expr data = names_.data()[k];
@@ -93,14 +96,12 @@ class DerivationBuilder {
     return text;
   }
 
-  std::optional<Derivation::Step::InLayer> in_layer(const Chain::Link& link) {
-    const std::optional<int> k = derivation::layer_of(names_.tensor(link.of));
+  // What is said of node i, in terms of the number that its name has.
+  std::optional<Derivation::InLayer> in_layer(std::uint32_t i, const Expr& left,
+                                              const Expr& formula) {
+    const std::optional<int> k = derivation::layer_of(names_.tensor(i));
     if (!k) return std::nullopt;
-    return Derivation::Step::InLayer{
-        *k,
-        in_all_formats(derivation::gradient_expression(link.of, {}), k),
-        in_all_formats(link.formula(), k),
-        {}};
+    return Derivation::InLayer{*k, in_all_formats(left, k), in_all_formats(formula, k), {}};
   }
 
   // The same formulas for one element, which may need more abbreviations: those of operands that
@@ -116,13 +117,16 @@ class DerivationBuilder {
         if (next < step.forms.size() &&
             names_.text(form.expression) == step.forms[next].formula.text)
           step.forms[next++].by_element = by_element(left, names_.inlined(form.expression));
-      if (!step.in_layer) continue;
-      const int number = step.in_layer->k;
-      const auto name = [&](const derivation::Expression& symbol) {
-        return derivation::name_in_layer(names_.symbol(symbol), number);
-      };
-      step.in_layer->by_element = by_element(left, names_.inlined(link.formula()), name, "k");
+      add_elements(step.in_layer, left, link.formula());
     }
+  }
+  void add_elements(std::optional<Derivation::InLayer>& in_layer, const Expr& left,
+                    const Expr& formula) {
+    if (!in_layer) return;
+    const auto name = [&](const derivation::Expression& symbol) {
+      return derivation::name_in_layer(names_.symbol(symbol), in_layer->k);
+    };
+    in_layer->by_element = by_element(left, names_.inlined(formula), name, "k");
   }
 
   Derivation::ByElement by_element(const Expr& left, const Expr& formula) {

@@ -55,20 +55,20 @@ class Derivation {
     std::string reason;
     ByElement by_element;
   };
+  /// The formula with numbers of layers relative to its own: dWₖ = dzₖ·(hₖ₋₁)ᵀ for k = 3.
+  struct InLayer {
+    int k;
+    Written gradient;  ///< or what is defined
+    Written formula;
+    ByElement by_element;
+  };
   struct Step {
     Written gradient;  ///< dW3
     std::string of;    ///< "W3"
     Shape shape;
-    std::vector<Form> forms;  ///< from what the rules gave to the simplest one found
-    Tensor value;             ///< the gradient at the recorded point, in f64
-    std::string module;       ///< "encoder.0"; "" outside of all
-    /// The formula with numbers of layers relative to its own: dWₖ = dzₖ·(hₖ₋₁)ᵀ for k = 3.
-    struct InLayer {
-      int k;
-      Written gradient;
-      Written formula;
-      ByElement by_element;
-    };
+    std::vector<Form> forms;          ///< from what the rules gave to the simplest one found
+    Tensor value;                     ///< the gradient at the recorded point, in f64
+    std::string module;               ///< "encoder.0"; "" outside of all
     std::optional<InLayer> in_layer;  ///< nothing where its name has no number
     bool only_in_full = false;        ///< a result that the formulas of the parameters pass by
 
@@ -81,6 +81,7 @@ class Derivation {
     bool only_in_full = false;  ///< only forms before the last ones need it
     ByElement by_element{};
     bool only_by_element = false;  ///< only formulas for one element need it
+    std::optional<InLayer> in_layer{};
   };
 
   const std::vector<Step>& steps() const& noexcept { return steps_; }

@@ -12,6 +12,7 @@
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
+#include <chainrule/graph/derivation/repeated.hpp>
 #include <chainrule/graph/derivation/sides.hpp>
 #include <chainrule/graph/derivation/value_text.hpp>
 
@@ -36,41 +37,19 @@ struct Row {
   std::string numbers{};          // shapes and norms
 };
 
-std::string layers_text(const std::vector<const Step*>& steps) {
-  const int first = steps[0]->in_layer->k, second = steps[1]->in_layer->k;
-  const int last = steps.back()->in_layer->k;
-  const bool by_one = std::abs(first - second) == 1;
-  if (steps.size() == 2) return fmt::format("for k = {}, {}", first, last);
-  if (by_one) return fmt::format("for k = {} … {}", first, last);
-  return fmt::format("for k = {}, {} … {}", first, second, last);
-}
-
 bool is_shown(const Step& step, const DerivationView& view) {
   return view.steps || !step.only_in_full;
 }
 
-// Steps whose formulas differ in the layer's number alone, and those numbers are evenly spaced:
-// each is found under the first of them.
-std::map<const Step*, std::vector<const Step*>> repeated(const std::vector<Step>& steps,
-                                                         const DerivationView& view) {
-  std::map<std::string, std::vector<const Step*>> alike;
-  for (const Step& step : steps)
-    if (step.in_layer && is_shown(step, view) && (view.fold_modules == 0 || step.module.empty()))
-      alike[left_of(*step.in_layer, view).text + " = " + right_of(*step.in_layer, view).text]
-          .push_back(&step);
-  std::map<const Step*, std::vector<const Step*>> result;
-  for (const auto& [template_text, all] : alike) {
-    const auto k = [&, &all = all](std::size_t i) { return all[i]->in_layer->k; };
-    for (std::size_t begin = 0; begin + 1 < all.size();) {
-      const int apart = k(begin + 1) - k(begin);
-      std::size_t end = begin + 2;
-      while (end < all.size() && k(end) - k(end - 1) == apart) ++end;
-      result[all[begin]] = {all.begin() + static_cast<std::ptrdiff_t>(begin),
-                            all.begin() + static_cast<std::ptrdiff_t>(end)};
-      begin = end;
-    }
-  }
-  return result;
+// What is said once of steps that differ in the layer's number alone.
+std::vector<std::optional<derivation::Numbered>> numbered(const std::vector<Step>& steps,
+                                                          const DerivationView& view) {
+  std::vector<std::optional<derivation::Numbered>> equations(steps.size());
+  if (!derivation::says_layers_once(view)) return equations;
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    if (is_shown(steps[i], view) && (view.fold_modules == 0 || steps[i].module.empty()))
+      equations[i] = derivation::numbered(steps[i].in_layer, view);
+  return equations;
 }
 
 // "encoder: 4 gradients, d(encoder.0.weight) …"
@@ -122,19 +101,21 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
     for (const Step& step : steps)
       if (!step.module.empty() && is_shown(step, view))
         in_module[derivation::outer_module(step.module, view.fold_modules)].push_back(&step);
-  std::map<const Step*, std::vector<const Step*>> layers;
-  if (view.layers_once && !view.steps) layers = repeated(steps, view);
+  const auto equations = numbered(steps, view);
+  const auto layers = derivation::repeated(equations);
   std::set<const Step*> done;
-  for (const Step& step : steps) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = steps[i];
     if (!is_shown(step, view) || !done.insert(&step).second) continue;
     if (view.fold_modules > 0 && !step.module.empty()) {
       const std::string_view module = derivation::outer_module(step.module, view.fold_modules);
       rows.push_back(folded(module, in_module[module]));
       done.insert(in_module[module].begin(), in_module[module].end());
-    } else if (const auto same = layers.find(&step); same != layers.end()) {
+    } else if (const auto same = layers.find(i); same != layers.end()) {
       rows.push_back({left_of(*step.in_layer, view), right_of(*step.in_layer, view),
-                      layers_text(same->second), same->second});
-      done.insert(same->second.begin(), same->second.end());
+                      derivation::layers_text(equations, same->second)});
+      for (const std::size_t k : same->second) rows.back().of.push_back(&steps[k]);
+      done.insert(rows.back().of.begin(), rows.back().of.end());
     } else if (!view.steps) {
       const Derivation::Form& last = step.forms.back();
       rows.push_back({left_of(step, last, view), right_of(last, view), "", {&step}});
@@ -180,8 +161,8 @@ void each_line(const Derivation& derivation, const DerivationView& view, const T
       if (const std::string value = value_in_format(step->value); !value.empty())
         line(row.of.size() == 1 ? "" : step->gradient.*formula, value, "");
   }
-  for (const Derivation::ByElement& definition : definitions_of(derivation, view))
-    line(definition.left.*formula, definition.right.*formula, remark_of_definition);
+  for (const auto& [left, right, layers] : definitions_of(derivation, view))
+    line(left.*formula, right.*formula, both(remark_of_definition, layers, ", "));
 }
 
 constexpr const char* limits =
@@ -223,9 +204,9 @@ std::string Derivation::text(const DerivationView& view) const {
       }
     }
     const char* where = "where";
-    for (const Derivation::ByElement& definition : definitions_of(*this, view))
-      text += fmt::format("{} {} = {}\n", std::exchange(where, "     "), definition.left.text,
-                          definition.right.text);
+    for (const auto& [left, right, layers] : definitions_of(*this, view))
+      text += fmt::format("{} {} = {}{}\n", std::exchange(where, "     "), left.text, right.text,
+                          layers.empty() ? "" : "    " + layers);
     return view.limits ? text + limits + '\n' : text;
   });
 }
@@ -282,8 +263,8 @@ std::string Derivation::markdown(const DerivationView& view) const {
       text += '\n';
     }
     std::string list;
-    for (const Derivation::ByElement& definition : definitions_of(*this, view))
-      list += fmt::format("\n- ${} = {}$", definition.left.latex, definition.right.latex);
+    for (const auto& [left, right, layers] : definitions_of(*this, view))
+      list += fmt::format("\n- ${} = {}${}", left.latex, right.latex, both(" ", layers, ""));
     if (!list.empty()) text += "\nwhere\n" + list + "\n";
     return view.limits ? text + "\n" + limits + "\n" : text;
   });

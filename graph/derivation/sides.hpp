@@ -1,8 +1,11 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/derivation/repeated.hpp>
 
 /// The sides of equations as a view shows them: of whole tensors, or of one element.
 namespace chainrule::derivation {
@@ -16,26 +19,32 @@ inline const Derivation::Written& right_of(const Derivation::Form& form,
                                            const DerivationView& view) {
   return view.indices ? form.by_element.right : form.formula;
 }
-inline const Derivation::Written& left_of(const Derivation::Step::InLayer& in_layer,
+inline const Derivation::Written& left_of(const Derivation::InLayer& in_layer,
                                           const DerivationView& view) {
   return view.indices ? in_layer.by_element.left : in_layer.gradient;
 }
-inline const Derivation::Written& right_of(const Derivation::Step::InLayer& in_layer,
+inline const Derivation::Written& right_of(const Derivation::InLayer& in_layer,
                                            const DerivationView& view) {
   return view.indices ? in_layer.by_element.right : in_layer.formula;
 }
 
-/// The definitions that a view needs, for one element where that is asked for.
-inline std::vector<Derivation::ByElement> definitions_of(const Derivation& derivation,
-                                                         const DerivationView& view) {
-  std::vector<Derivation::ByElement> shown;
-  for (const Derivation::Definition& definition : derivation.definitions()) {
-    if (definition.only_in_full && !view.steps) continue;
-    if (definition.only_by_element && !view.indices) continue;
-    shown.push_back(view.indices ? definition.by_element
-                                 : Derivation::ByElement{definition.name, definition.formula});
-  }
-  return shown;
+/// Whether what differs in the layer's number alone is said once.
+inline bool says_layers_once(const DerivationView& view) { return view.layers_once && !view.steps; }
+inline std::optional<Numbered> numbered(const std::optional<Derivation::InLayer>& in_layer,
+                                        const DerivationView& view) {
+  if (!in_layer) return std::nullopt;
+  return Numbered{left_of(*in_layer, view).text + " = " + right_of(*in_layer, view).text,
+                  in_layer->k};
 }
+
+/// A definition as it is shown: of one name, or of those of several layers.
+struct ShownDefinition {
+  Derivation::Written left, right;
+  std::string layers;  ///< "for k = 1 … 5"
+};
+
+/// The definitions that a view needs, for one element where that is asked for.
+std::vector<ShownDefinition> definitions_of(const Derivation& derivation,
+                                            const DerivationView& view);
 
 }  // namespace chainrule::derivation

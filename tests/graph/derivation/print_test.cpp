@@ -217,7 +217,11 @@ TEST_CASE("print: Σₜ over the steps of a recurrent net") {
   CHECK(has_line(text, "dU  = Σₜ₌₁⁵ (hₜ₋₁)ᵀ·daₜ"));
   CHECK(has_line(text, "dW  = Σₜ₌₁⁵ (xₜ)ᵀ·daₜ"));
   CHECK(has_line(text, "db  = Σ₀(Σₜ₌₁⁵ daₜ)"));
-  CHECK(text.find("t1 = h1·V − y\n") != std::string::npos);
+  // What the formulas abbreviate is said once, too.
+  CHECK(
+      text.ends_with("where aₖ = xₖ·W + hₖ₋₁·U + b    for k = 1 … 5\n"
+                     "      tₖ = hₖ·V − y    for k = 1 … 5\n"));
+  CHECK(derive(loss).text().find("t1 = h1·V − y\n") != std::string::npos);
   CHECK(derive(loss).latex().find("\\sum_{t=1}^{5} {h_{t-1}}^{\\top}\\,\\mathrm{d}a_{t}") !=
         std::string::npos);
 }
