@@ -101,7 +101,12 @@ class DerivationBuilder {
                                               const Expr& formula) {
     const std::optional<int> k = derivation::layer_of(names_.tensor(i));
     if (!k) return std::nullopt;
-    return Derivation::InLayer{*k, in_all_formats(left, k), in_all_formats(formula, k), {}};
+    Derivation::InLayer in_layer{
+        *k, in_all_formats(left, {{*k}}), in_all_formats(formula, {{*k}}), {}, {}};
+    if (in_layer.formula.text.find('[') != std::string::npos)
+      in_layer.with_positions =
+          in_all_formats(formula, derivation::InLayer{.k = *k, .positions = true});
+    return in_layer;
   }
 
   // The same formulas for one element, which may need more abbreviations: those of operands that
@@ -147,7 +152,7 @@ class DerivationBuilder {
   }
 
   Derivation::Written in_all_formats(const Expr& expression,
-                                     std::optional<int> layer = std::nullopt) {
+                                     const std::optional<derivation::InLayer>& layer = {}) {
     using derivation::Format;
     return {names_.text(expression, Format::unicode, layer),
             names_.text(expression, Format::latex, layer),

@@ -60,6 +60,7 @@ class Derivation {
     int k;
     Written gradient;  ///< or what is defined
     Written formula;
+    Written with_positions;  ///< the same with positions relative to k: X[k-1]; empty without any
     ByElement by_element;
   };
   struct Step {

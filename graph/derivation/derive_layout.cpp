@@ -112,9 +112,10 @@ std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& v
       rows.push_back(folded(module, in_module[module]));
       done.insert(in_module[module].begin(), in_module[module].end());
     } else if (const auto same = layers.find(i); same != layers.end()) {
-      rows.push_back({left_of(*step.in_layer, view), right_of(*step.in_layer, view),
-                      derivation::layers_text(equations, same->second)});
-      for (const std::size_t k : same->second) rows.back().of.push_back(&steps[k]);
+      rows.push_back({left_of(*step.in_layer, view),
+                      right_of(*step.in_layer, view, same->second.with_positions),
+                      derivation::layers_text(equations, same->second.places)});
+      for (const std::size_t k : same->second.places) rows.back().of.push_back(&steps[k]);
       done.insert(rows.back().of.begin(), rows.back().of.end());
     } else if (!view.steps) {
       const Derivation::Form& last = step.forms.back();

@@ -36,6 +36,11 @@ std::optional<Number> number_in(std::string_view name) {
   return begin == 0 ? std::nullopt : number(begin, name.size());
 }
 
+// "k", "k+2", "k-1"
+std::string from(char letter, int offset) {
+  return offset == 0 ? std::string(1, letter) : fmt::format("{}{:+}", letter, offset);
+}
+
 }  // namespace
 
 std::optional<int> layer_of(std::string_view name) {
@@ -49,11 +54,9 @@ std::string name_in_layer(std::string_view name, int k, char letter) {
   const int offset = number->value - k;
   const std::string before(name.substr(0, number->begin)), behind(name.substr(number->end));
   if (!behind.empty() || before.ends_with('.')) {
-    const std::string index =
-        offset == 0 ? std::string(1, letter) : fmt::format("{}{:+}", letter, offset);
     std::string base = before;
     if (base.ends_with('.')) base.pop_back();
-    return fmt::format("{}[{}]{}", base, index, behind);
+    return fmt::format("{}[{}]{}", base, from(letter, offset), behind);
   }
   std::string index = letter == 't' ? "ₜ" : "ₖ";
   if (offset != 0) {
@@ -62,6 +65,25 @@ std::string name_in_layer(std::string_view name, int k, char letter) {
       index += std::string("₀₁₂₃₄₅₆₇₈₉").substr(3 * static_cast<std::size_t>(digit - '0'), 3);
   }
   return before + index;
+}
+
+std::string positions_in_layer(std::string_view notation, int k, char letter) {
+  std::string result;
+  while (!notation.empty()) {
+    const std::size_t bracket = std::min(notation.find('['), notation.size());
+    std::size_t end = bracket + (bracket < notation.size() ? 1 : 0);
+    result += notation.substr(0, end);
+    notation.remove_prefix(end);
+    end = 0;
+    while (end < notation.size() && is_digit(notation[end])) ++end;
+    const bool is_position =
+        bracket < notation.npos && end > 0 && end <= 6 && end < notation.size() &&
+        (notation[end] == ']' || notation[end] == ',') && result.ends_with('[');
+    if (!is_position) continue;
+    result += from(letter, std::atoi(std::string(notation.substr(0, end)).c_str()) - k);
+    notation.remove_prefix(end);
+  }
+  return result;
 }
 
 }  // namespace chainrule::derivation

@@ -13,4 +13,14 @@ std::optional<int> layer_of(std::string_view name);
 /// A name without a number stays.
 std::string name_in_layer(std::string_view name, int k, char letter = 'k');
 
+/// A notation in terms of layer k: the positions in "{0}[4]" and "at[4]({0})" are [k+1] for k = 3.
+std::string positions_in_layer(std::string_view notation, int k, char letter = 'k');
+
+/// What an expression is written in terms of.
+struct InLayer {
+  int k;
+  char letter = 'k';
+  bool positions = false;  ///< those in brackets, too
+};
+
 }  // namespace chainrule::derivation

@@ -59,12 +59,9 @@ void Naming::meet(const Expression& e) {
     data_.push_back(tensor_expression(e.node, trace_.node(e.node).shape()));
 }
 
-std::string Naming::text(const Expr& expression, Format format, std::optional<int> layer) {
-  const auto name = [&](const Expression& e) {
-    meet(e);
-    return layer ? name_in_layer(symbol(e), *layer) : symbol(e);
-  };
-  return text_of(inlined(expression), name, format, trace_.derivative());
+std::string Naming::text(const Expr& expression, Format format,
+                         const std::optional<InLayer>& layer) {
+  return text_of(inlined(expression), names(), format, trace_.derivative(), layer);
 }
 
 std::string Naming::text_as_it_is(const Expr& expression, Format format) {

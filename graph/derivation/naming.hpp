@@ -24,7 +24,7 @@ class Naming {
   /// A formula; with numbers of layers in names relative to `layer`, where it is given. Results
   /// without names are shown by short formulas of their own where that reads as well.
   std::string text(const Expr& expression, Format format = Format::unicode,
-                   std::optional<int> layer = std::nullopt);
+                   const std::optional<InLayer>& layer = std::nullopt);
   /// The same with every result under its name.
   std::string text_as_it_is(const Expr& expression, Format format = Format::unicode);
   /// What text() shows for an expression: those formulas in their places.

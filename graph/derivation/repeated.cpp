@@ -6,21 +6,29 @@
 
 namespace chainrule::derivation {
 
-std::map<std::size_t, std::vector<std::size_t>> repeated(
-    const std::vector<std::optional<Numbered>>& equations) {
-  std::map<std::string, std::vector<std::size_t>> alike;
-  for (std::size_t i = 0; i < equations.size(); ++i)
-    if (equations[i]) alike[equations[i]->equation].push_back(i);
-  std::map<std::size_t, std::vector<std::size_t>> result;
-  for (const auto& [equation, all] : alike) {
-    const auto k = [&, &all = all](std::size_t i) { return equations[all[i]]->k; };
-    for (std::size_t begin = 0; begin + 1 < all.size();) {
-      const int apart = k(begin + 1) - k(begin);
-      std::size_t end = begin + 2;
-      while (end < all.size() && k(end) - k(end - 1) == apart) ++end;
-      result[all[begin]] = {all.begin() + static_cast<std::ptrdiff_t>(begin),
-                            all.begin() + static_cast<std::ptrdiff_t>(end)};
-      begin = end;
+std::map<std::size_t, Repeated> repeated(const std::vector<std::optional<Numbered>>& equations) {
+  std::map<std::size_t, Repeated> result;
+  std::vector<bool> done(equations.size());
+  for (const bool with_positions : {false, true}) {
+    std::map<std::string, std::vector<std::size_t>> alike;
+    for (std::size_t i = 0; i < equations.size(); ++i)
+      if (equations[i] && !done[i])
+        if (const std::string& text =
+                with_positions ? equations[i]->with_positions : equations[i]->equation;
+            !text.empty())
+          alike[text].push_back(i);
+    for (const auto& [equation, all] : alike) {
+      const auto k = [&, &all = all](std::size_t i) { return equations[all[i]]->k; };
+      for (std::size_t begin = 0; begin + 1 < all.size();) {
+        const int apart = k(begin + 1) - k(begin);
+        std::size_t end = begin + 2;
+        while (end < all.size() && k(end) - k(end - 1) == apart) ++end;
+        const std::vector<std::size_t> places(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                              all.begin() + static_cast<std::ptrdiff_t>(end));
+        for (const std::size_t place : places) done[place] = true;
+        result[all[begin]] = {places, with_positions};
+        begin = end;
+      }
     }
   }
   return result;

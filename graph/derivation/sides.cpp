@@ -21,9 +21,10 @@ std::vector<ShownDefinition> definitions_of(const Derivation& derivation,
   for (std::size_t i = 0; i < needed.size(); ++i) {
     if (done.contains(i)) continue;
     if (const auto same = layers.find(i); same != layers.end()) {
-      shown.push_back({left_of(*needed[i]->in_layer, view), right_of(*needed[i]->in_layer, view),
-                       layers_text(equations, same->second)});
-      done.insert(same->second.begin(), same->second.end());
+      shown.push_back({left_of(*needed[i]->in_layer, view),
+                       right_of(*needed[i]->in_layer, view, same->second.with_positions),
+                       layers_text(equations, same->second.places)});
+      done.insert(same->second.places.begin(), same->second.places.end());
     } else if (view.indices) {
       shown.push_back({needed[i]->by_element.left, needed[i]->by_element.right, ""});
     } else {

@@ -24,8 +24,11 @@ inline const Derivation::Written& left_of(const Derivation::InLayer& in_layer,
   return view.indices ? in_layer.by_element.left : in_layer.gradient;
 }
 inline const Derivation::Written& right_of(const Derivation::InLayer& in_layer,
-                                           const DerivationView& view) {
-  return view.indices ? in_layer.by_element.right : in_layer.formula;
+                                           const DerivationView& view,
+                                           bool with_positions = false) {
+  return view.indices     ? in_layer.by_element.right
+         : with_positions ? in_layer.with_positions
+                          : in_layer.formula;
 }
 
 /// Whether what differs in the layer's number alone is said once.
@@ -33,8 +36,10 @@ inline bool says_layers_once(const DerivationView& view) { return view.layers_on
 inline std::optional<Numbered> numbered(const std::optional<Derivation::InLayer>& in_layer,
                                         const DerivationView& view) {
   if (!in_layer) return std::nullopt;
-  return Numbered{left_of(*in_layer, view).text + " = " + right_of(*in_layer, view).text,
-                  in_layer->k};
+  const std::string left = left_of(*in_layer, view).text + " = ";
+  const bool has_positions = !view.indices && !in_layer->with_positions.text.empty();
+  return Numbered{left + right_of(*in_layer, view).text,
+                  has_positions ? left + in_layer->with_positions.text : "", in_layer->k};
 }
 
 /// A definition as it is shown: of one name, or of those of several layers.

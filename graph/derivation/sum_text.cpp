@@ -59,35 +59,51 @@ std::optional<int> step_of(const Expr& term, const Names& names) {
   return step;
 }
 
-}  // namespace
+// Terms that are the same in terms of their step's number: what they are, and the steps.
+struct Alike {
+  Written term;
+  std::map<int, std::size_t> steps;
+};
 
-std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts& parts,
-                                      const Names& names, Format format, Mark derivative) {
-  const std::vector<Term> terms = terms_of(sum);
-  if (terms.size() < fewest_terms) return std::nullopt;
-  // By what they are in terms of their step's number: the steps, and the terms.
-  struct Alike {
-    Written term;
-    std::map<int, std::size_t> steps;
-  };
+std::map<std::string, Alike> alike_of(const std::vector<Term>& terms, const Names& names,
+                                      Format format, Mark derivative, bool positions) {
   std::map<std::string, Alike> alike;
   for (std::size_t k = 0; k < terms.size(); ++k) {
     const Expr& term = *terms[k].expression;
     const std::optional<int> step =
         size_of(term) <= largest_term ? step_of(term, names) : std::nullopt;
     if (!step) continue;
-    const auto in_step = [&](const Expression& e) { return name_in_layer(names(e), *step, 't'); };
-    Written written = written_of(term, in_step, format, derivative);
+    Written written = written_of(term, names, format, derivative, InLayer{*step, 't', positions});
     Alike& group = alike[(terms[k].subtracted ? "−" : "+") + written.text];
     group.term = std::move(written);
     group.steps.emplace(*step, k);
   }
-  const auto runs = [](const auto& group) {
-    const auto& steps = group.second.steps;
-    const int apart = steps.rbegin()->first - steps.begin()->first;
-    return steps.size() >= fewest_terms && apart == static_cast<int>(steps.size()) - 1;
-  };
-  const auto found = std::ranges::find_if(alike, runs);
+  return alike;
+}
+
+bool runs(const std::pair<const std::string, Alike>& group) {
+  const auto& steps = group.second.steps;
+  const int apart = steps.rbegin()->first - steps.begin()->first;
+  return steps.size() >= fewest_terms && apart == static_cast<int>(steps.size()) - 1;
+}
+
+}  // namespace
+
+std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts& parts,
+                                      const Names& names, Format format, Mark derivative) {
+  const std::vector<Term> terms = terms_of(sum);
+  if (terms.size() < fewest_terms) return std::nullopt;
+  // Positions that are the same in all terms, or else positions that go with the steps.
+  std::map<std::string, Alike> alike;
+  auto found = alike.end();
+  for (const bool positions : {false, true}) {
+    alike = alike_of(terms, names, format, derivative, positions);
+    found = std::ranges::find_if(alike, runs);
+    const auto has_positions = [](const auto& group) {
+      return group.first.find('[') != std::string::npos;
+    };
+    if (found != alike.end() || std::ranges::none_of(alike, has_positions)) break;
+  }
   if (found == alike.end()) return std::nullopt;
   const auto& [term, steps] = found->second;
   const Style& style = style_of(format);

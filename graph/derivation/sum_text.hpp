@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation_reader.hpp>
 #include <chainrule/graph/derivation/text.hpp>
 
@@ -13,12 +14,14 @@ namespace chainrule::derivation {
 using WrittenParts = std::unordered_map<const Expression*, Written>;
 
 /// A sum whose terms differ in a number in the names alone, which runs from one to another, with Σ:
-/// Σₜ₌₁³ (hₜ₋₁)ᵀ·dzₜ for (h2)ᵀ·dz3 + (h1)ᵀ·dz2 + (h0)ᵀ·dz1. Nothing for other sums, and for fewer
+/// Σₜ₌₁³ (hₜ₋₁)ᵀ·dzₜ for (h2)ᵀ·dz3 + (h1)ᵀ·dz2 + (h0)ᵀ·dz1. Positions may run with it: X[t−1]·dzₜ.
+/// Nothing for other sums, and for fewer
 /// than three terms. Terms that do not belong to them stand behind.
 std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts& parts,
                                       const Names& names, Format format, Mark derivative);
 
-/// An expression as it stands in another one.
-Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative);
+/// An expression as it stands in another one; in terms of a layer where that is given.
+Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative,
+                   const std::optional<InLayer>& layer = std::nullopt);
 
 }  // namespace chainrule::derivation

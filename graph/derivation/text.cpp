@@ -12,6 +12,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/notation_reader.hpp>
 #include <chainrule/graph/derivation/number_text.hpp>
@@ -96,7 +97,14 @@ bool is_scalar_symbol(const Expression& e, int depth = 0) {
              [&](const Expr& part) { return part && is_scalar_symbol(*part, depth + 1); });
 }
 
-Written write(const Expression& e, const std::vector<Written>& operands, const Style& style) {
+std::string notation_of(const Expression& e, const std::optional<InLayer>& layer) {
+  if (e.kind == Expression::Kind::slope) return slope_notation(*e.application);
+  return layer && layer->positions ? positions_in_layer(e.written(), layer->k, layer->letter)
+                                   : e.written();
+}
+
+Written write(const Expression& e, const std::vector<Written>& operands, const Style& style,
+              const std::optional<InLayer>& layer) {
   if (const auto known = number_in(e)) return number_text(*known, style);
   // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
   if (e.is(Role::Kind::conversion)) {
@@ -120,8 +128,7 @@ Written write(const Expression& e, const std::vector<Written>& operands, const S
     for (std::size_t k = 0; is_mul && k < 2; ++k)
       if (is_scalar(k)) return beside_text(operands[k], operands[1 - k], style);
   }
-  return read(e.kind == Expression::Kind::slope ? slope_notation(*e.application) : e.written(),
-              operands, style);
+  return read(notation_of(e, layer), operands, style);
 }
 
 // The parts that the notations of the operations around them show: an op may have operands that it
@@ -162,11 +169,13 @@ std::unordered_set<const Expression*> whole_sums(const Expr& expression) {
 
 }  // namespace
 
-std::string text_of(const Expr& expression, const Names& names, Format format, Mark derivative) {
-  return written_of(expression, names, format, derivative).text;
+std::string text_of(const Expr& expression, const Names& names, Format format, Mark derivative,
+                    const std::optional<InLayer>& layer) {
+  return written_of(expression, names, format, derivative, layer).text;
 }
 
-Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative) {
+Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative,
+                   const std::optional<InLayer>& layer) {
   const Style& style = style_of(format);
   WrittenParts done;
   const std::unordered_set<const Expression*> shown = shown_parts(expression);
@@ -188,9 +197,10 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
       std::optional<Written> special = VectorProduct(done, style).write(*part);
       if (sums.contains(part.get()))
         special = sum_over_steps(*part, done, names, format, derivative);
-      written = special ? *special : write(*part, operands, style);
+      written = special ? *special : write(*part, operands, style, layer);
     } else {
-      const std::string name = names(*part);
+      const std::string name =
+          layer ? name_in_layer(names(*part), layer->k, layer->letter) : names(*part);
       const Mark mark = part->kind == Kind::gradient ? derivative : Mark::none;
       const bool is_letter = format != Format::unicode || detail::width_of(name) == 1;
       written = {style.symbol(name, mark), Strength::atom, mark != Mark::gradient && is_letter};

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 
 namespace chainrule::derivation {
 
@@ -18,9 +20,10 @@ using Names = std::function<std::string(const Expression&)>;
 
 /// An expression in the notation of textbooks: products of matrices ·, elementwise ⊗ and ⊘,
 /// transposes ᵀ, derivatives σ'. Parentheses only where they are needed. Iterative.
-/// Gradients have the mark `derivative`.
+/// Gradients have the mark `derivative`. In terms of a layer where that is given.
 std::string text_of(const Expr& expression, const Names& names, Format format,
-                    Mark derivative = Mark::gradient);
+                    Mark derivative = Mark::gradient,
+                    const std::optional<InLayer>& layer = std::nullopt);
 
 /// The symbol of a tensor, and that of its gradient: W3 and dW3.
 std::string symbol_text(std::string_view name, Format format, Mark mark = Mark::none);

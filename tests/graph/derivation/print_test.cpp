@@ -226,6 +226,29 @@ TEST_CASE("print: Σₜ over the steps of a recurrent net") {
         std::string::npos);
 }
 
+TEST_CASE("print: Σₜ over the rows of one tensor") {
+  Book book;
+  const Tensor W = book.parameter("W", {3, 4}), U = book.parameter("U", {4, 4});
+  const Tensor X = book.parameter("X", {8, 3});
+  Tensor h = zeros({4}, f64).named("h0");
+  for (int t = 0; t < 6; ++t)
+    h = tanh(matmul(X[t], W) + matmul(h, U)).named("h" + std::to_string(t + 1));
+  const std::string text = derive(sum(square(h))).text({.layers_once = true, .limits = false});
+  CHECK(has_line(text, "dW  = Σₜ₌₁⁶ X[t-1]·(daₜ)ᵀ"));
+  CHECK(has_line(text, "dU  = Σₜ₌₁⁶ hₜ₋₁·(daₜ)ᵀ"));
+  CHECK(has_line(text, "dX  = Σₜ₌₁⁶ at[t-1](W·daₜ)"));
+  CHECK(text.ends_with("where aₖ = X[k-1]·W + hₖ₋₁·U    for k = 1 … 6\n"));
+
+  // A position that is the same in all steps stays.
+  h = zeros({4}, f64).named("h0");
+  for (int t = 0; t < 3; ++t)
+    h = tanh(matmul(X[2], W) + matmul(h, U)).named("h" + std::to_string(t + 1));
+  const std::string same = derive(sum(square(h))).text({.layers_once = true, .limits = false});
+  CHECK(same.find("aₖ = X[2]·W + hₖ₋₁·U    for k = 1 … 3\n") != std::string::npos);
+  CHECK(same.find("[k") == std::string::npos);
+  CHECK(same.find("[t") == std::string::npos);
+}
+
 TEST_CASE("print: parts of a tensor") {
   Book book;
   const Tensor x = book.parameter("x", {6}), q = book.parameter("q", {4, 3});
