@@ -50,13 +50,13 @@ class DerivationChecker {
  public:
   DerivationChecker(const Tensor& loss, std::span<const Formula> formulas, CheckOptions options,
                     const Where& where)
-      : formulas_(formulas),
+      : formulas_(computed(formulas, where)),
         options_(options),
-        tensors_(checked(formulas, options, where)),
+        tensors_(checked(formulas_, options, where)),
         trace_(loss, tensors_, "check_derivation", where),
         words_(trace_),
         places_(places(where)),
-        handwritten_(trace_, formulas, places_),
+        handwritten_(trace_, formulas_, places_),
         single_(has_f32(trace_)),
         judge_(trace_, single_) {
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
@@ -88,6 +88,44 @@ class DerivationChecker {
   }
 
  private:
+  // Those that are given as functions have a value, too, at what was recorded.
+  static std::vector<Formula> computed(std::span<const Formula> given, const Where& where) {
+    const NoGrad guard;
+    std::vector<Formula> formulas(given.begin(), given.end());
+    for (Formula& formula : formulas) {
+      const auto fail = [&](const char* problem, const char* hint) {
+        throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem),
+                         where, hint);
+      };
+      if (!formula.function) {
+        if (!formula.from.empty())
+          fail("it says from what, but has no function", "give both, or the value alone");
+        continue;
+      }
+      if (formula.by_hand.defined())
+        fail("it is given twice, as a value and as a function",
+             "leave the value undefined: {\"dW\", W, {}, {p, h}, function}");
+      if (formula.from.empty())
+        fail("its function gets no tensors",
+             "name all that it depends on: what it captures keeps the recorded values");
+      std::vector<Tensor> at;
+      for (const Tensor& tensor : formula.from) {
+        if (!tensor.defined())
+          fail("a tensor that its function gets is undefined", "name tensors of the graph");
+        at.push_back(is_floating(tensor.dtype()) ? to(tensor.detach(), f64) : tensor);
+      }
+      try {
+        formula.by_hand = formula.function(at);
+      } catch (const MemoryError&) {
+        throw;
+      } catch (Error& error) {
+        if (!error.has_context())
+          error.set_context(fmt::format("in the function of formula {}", formula.name));
+        throw;
+      }
+    }
+    return formulas;
+  }
   static std::vector<Tensor> checked(std::span<const Formula> formulas, const CheckOptions& options,
                                      const Where& where) {
     if (!(options.tolerance >= 0))
@@ -154,16 +192,19 @@ class DerivationChecker {
     verdict.name = formula.name;
     verdict.expected = trace_.node(i).shape();
     verdict.given = by_hand.shape();
-    std::vector<Expr> forms;
-    for (const derivation::Stage& stage : derivation::simplified(trace_, i, judge_.points()))
-      forms.push_back(stage.expression);
-    const Expr simplest = forms.back();
+    std::vector<derivation::Computation> forms;
+    Expr simplest;
+    for (const derivation::Stage& stage : derivation::simplified(trace_, i, judge_.points())) {
+      simplest = stage.expression;
+      forms.push_back(derivation::computation_of(simplest));
+    }
     verdict.derived = words_.with_definitions(words_.text(simplest));
 
     // Many people's form, which loses digits where a function is flat.
-    forms.push_back(derivation::written_out(trace_.gradient(i), trace_.environment(), true));
-    // What was recorded is computed again in f64.
-    Expr whole = handwritten_.whole(k);
+    forms.push_back(derivation::computation_of(
+        derivation::written_out(trace_.gradient(i), trace_.environment(), true)));
+    // What was recorded, or is a function, is computed again in f64.
+    derivation::Computation whole = handwritten_.computation(k);
     Tensor given = whole && !handwritten_.is_ambiguous() ? value_of(whole, by_hand) : Tensor();
     if (!given.defined()) {
       whole = nullptr;
@@ -223,7 +264,7 @@ class DerivationChecker {
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
     verdict.here_alone = !whole || handwritten_.holds(k) == Holds::here;
-    if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole != nullptr, verdict);
+    if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
   }
 
@@ -241,9 +282,9 @@ class DerivationChecker {
   }
 
   // In f64; undefined where that is not what the person's formula gave.
-  Tensor value_of(const Expr& formula, const Tensor& by_hand) const {
+  Tensor value_of(const derivation::Computation& formula, const Tensor& by_hand) const {
     const Tensor value =
-        attempt([&] { return evaluate(formula, trace_.environment()); }).value_or(Tensor());
+        attempt([&] { return formula(trace_.environment(), {}, {}); }).value_or(Tensor());
     if (!value.defined()) return {};
     if (value.shape() != by_hand.shape()) return {};
     if (single_) return value;
@@ -281,16 +322,19 @@ class DerivationChecker {
 
   // Whether a wrong formula only follows earlier ones, or what is wrong with it.
   void explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
-               const Tensor& by_hand, const Truth& truth, bool recorded, FormulaVerdict& verdict) {
+               const Tensor& by_hand, const Truth& truth, const derivation::Computation& whole,
+               FormulaVerdict& verdict) {
     // With the right gradients in the place of the person's earlier ones.
+    const Expr& steps = handwritten_.in_steps(k);
+    const derivation::Computation formula =
+        whole && steps ? derivation::computation_of(steps) : whole;
     const std::optional<Tensor> in_steps =
-        recorded ? attempt([&] { return evaluate(handwritten_.in_steps(k), trace_.environment()); })
-                 : std::nullopt;
+        formula ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
     const Tensor accumulated = formulas_[k].of.grad();
     derivation::Suspect suspect{
         .node = i,
         .right = simplest,
-        .formula = in_steps ? handwritten_.in_steps(k) : nullptr,
+        .formula = in_steps ? steps : nullptr,
         .points = {&trace_.environment()},
         .values = {in_steps.value_or(by_hand)},
         .tolerance = 0,
@@ -299,30 +343,32 @@ class DerivationChecker {
       const bool fits = verdict.given == verdict.expected;
       verdict.inherited = fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
                           (handwritten_.holds(k) == Holds::here ||
-                           judge_.nearby(i, suspect.formula, truth,
+                           judge_.nearby(i, formula, truth,
                                          handwritten_.holds(k) == Holds::nearby) != Nearby::wrong);
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :
              handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {
           const auto value = attempt([&] {
             evaluate(simplest, point);
-            return evaluate(suspect.formula, point);
+            return formula(point, {}, {});
           });
           if (!value) break;  // they cannot be computed there
           suspect.values.push_back(*value);
           suspect.points.push_back(&point);
         }
     } else {
-      const Tensor by_own = following(own, i);
-      if (verdict.given == verdict.expected) {
-        const std::vector<double> mine = numbers(by_own), given = numbers(by_hand);
-        const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
-        verdict.inherited = true;
-        for (std::size_t e = 0; e < given.size(); ++e)
-          if (!(derivation::difference(given[e], mine[e]) <= std::max(allowed, truth.allowed[e])))
-            verdict.inherited = false;
-      }
       suspect.points[0] = &own;
+    }
+    // A function says nothing of earlier formulas; whether it follows them is seen where it is
+    // wrong.
+    if (verdict.given == verdict.expected &&
+        (!in_steps || (!steps && !judge_.compare(i, numbers(*in_steps), truth).right))) {
+      const std::vector<double> mine = numbers(following(own, i)), given = numbers(by_hand);
+      const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
+      verdict.inherited = true;
+      for (std::size_t e = 0; e < given.size(); ++e)
+        if (!(derivation::difference(given[e], mine[e]) <= std::max(allowed, truth.allowed[e])))
+          verdict.inherited = false;
     }
     if (verdict.inherited && !any_wrong_) {
       // Earlier formulas are right, though with other numbers than autograd's, as at a kink.
@@ -338,7 +384,7 @@ class DerivationChecker {
         trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));
   }
 
-  std::span<const Formula> formulas_;
+  std::vector<Formula> formulas_;  // all with values
   CheckOptions options_;
   std::vector<Tensor> tensors_;
   Trace trace_;

@@ -10,15 +10,26 @@
 #include <vector>
 
 #include <chainrule/core/tensor.hpp>
+#include <chainrule/graph/functional.hpp>
 
 namespace chainrule {
 
 /// A gradient as a person derived it: its name, the tensor that it is the gradient for (a leaf or
-/// an intermediate result of the graph), and what the formula gives.
+/// an intermediate result of the graph), and what the formula gives:
+///
+///     {"dW3", W3, matmul(p - y, h2.T())}
+///
+/// What was computed without recording, in loops over numbers say, is known at the recorded values
+/// alone. As a function it is asked for other values of the parameters, too:
+///
+///     {"dW3", W3, {}, {p, h2}, [&](std::span<const Tensor> at) { return by_loops(at[0], at[1]); }}
 struct Formula {
   std::string name;
   Tensor of;
-  Tensor by_hand;
+  Tensor by_hand{};            ///< what the formula gives; undefined where `function` says it
+  std::vector<Tensor> from{};  ///< what the function gets, in f64: each tensor of the graph that
+                               ///< the formula depends on
+  Function function{};
 };
 
 struct CheckOptions {
@@ -74,9 +85,10 @@ class DerivationReport {
 /// Compares formulas for gradients of `loss` with autograd and with central differences in f64. A
 /// formula that is wrong, also one of another shape, is a verdict, not an exception. Throws
 /// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
-/// tensor; ValueError for an undefined tensor, no formulas, two for one tensor, or a negative
-/// tolerance; DTypeError for a formula of integers. Formulas count in f64 or in the dtype of their
-/// tensor. Ask before backward() releases the graph.
+/// tensor; ValueError for an undefined tensor, no formulas, two for one tensor, a formula that is
+/// given twice, as a value and as a function, or a negative tolerance; what a formula's function
+/// throws at the recorded values; DTypeError for a formula of integers. Formulas count in f64 or in
+/// the dtype of their tensor. Ask before backward() releases the graph.
 DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
                                   CheckOptions options = {}, Where where = Where::current());
 DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,

@@ -68,6 +68,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     : trace_(trace),
       whole_(formulas.size()),
       in_steps_(formulas.size()),
+      computations_(formulas.size()),
       holds_(formulas.size()),
       ambiguous_(has_results_as_constants(trace)) {
   const NoGrad guard;
@@ -97,8 +98,14 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
   Known earlier;
   for (const std::size_t k : order) {
     const Formula& formula = formulas[k];
+    if (formula.function) {
+      computations_[k] = computation(formula);
+      holds_[k] = ambiguous_ ? Holds::here : masked ? Holds::nearby : Holds::anywhere;
+      continue;
+    }
     whole_[k] = expression(formula.by_hand, {});
     if (!whole_[k]) continue;
+    computations_[k] = computation_of(whole_[k]);
     in_steps_[k] = expression(formula.by_hand, earlier);
     holds_[k] = ambiguous_ ? Holds::here : holds(whole_[k]);
     if (holds_[k] == Holds::anywhere && masked) holds_[k] = Holds::nearby;
@@ -149,6 +156,25 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
                                       node.shape(), node.output_index());
   }
   return known[traversal.output(0)];
+}
+
+Computation Handwritten::computation(const Formula& formula) const {
+  std::vector<std::uint32_t> places;
+  for (const Tensor& tensor : formula.from) places.push_back(trace_.find(tensor));
+  return [places, formula](const Environment& point, const Replay::Adjust& results,
+                           const Replay::Adjust&) {
+    const NoGrad guard;
+    std::vector<Tensor> at;
+    for (std::size_t k = 0; k < places.size(); ++k) {
+      const Tensor& recorded = formula.from[k];
+      const bool moves = places[k] != Traversal::none && point.tensors[places[k]].defined();
+      at.push_back(moves                           ? point.tensors[places[k]]
+                   : is_floating(recorded.dtype()) ? to(recorded.detach(), f64)
+                                                   : recorded);
+    }
+    const Tensor value = to(formula.function(at).detach(), f64);
+    return results ? results(value) : value;
+  };
 }
 
 Handwritten::Holds Handwritten::holds(const Expr& formula) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
@@ -22,6 +23,9 @@ class Handwritten {
   const Expr& whole(std::size_t k) const { return whole_[k]; }
   /// The same where what other formulas gave stands as the gradient that they are for.
   const Expr& in_steps(std::size_t k) const { return in_steps_[k]; }
+  /// Formula k as it is computed at a point: that of whole(), or the function that it was given as;
+  /// null where it is known here alone.
+  const Computation& computation(std::size_t k) const { return computations_[k]; }
   /// For which other values of the parameters formula k says what it is. Anywhere: everything in it
   /// that was not recorded is a number or data that the loss was computed from. Nearby: besides,
   /// there are masks, in it or in the loss, which stay what they are for small changes alone.
@@ -34,12 +38,14 @@ class Handwritten {
  private:
   using Known = std::unordered_map<const Node*, Expr>;
   Expr expression(const Tensor& formula, const Known& symbols);
+  Computation computation(const Formula& formula) const;
   Holds holds(const Expr& formula) const;
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;
 
   const Trace& trace_;
   std::vector<Expr> whole_, in_steps_;
+  std::vector<Computation> computations_;
   std::vector<Holds> holds_;
   bool ambiguous_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64

@@ -73,11 +73,11 @@ const Rounding& Judge::rounding(Precision precision) const {
   return *mine;
 }
 
-Truth Judge::truth(std::uint32_t i, std::span<const Expr> forms, Precision precision) const {
+Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precision precision) const {
   const Rounding& rounds = rounding(precision);
   Truth truth{numbers(trace_.environment().gradients[i]), {}};
   std::vector<double> moved(truth.gradient.size());
-  for (const Expr& form : forms) {
+  for (const Computation& form : forms) {
     const std::vector<double> mine = rounds.of(form);
     for (std::size_t e = 0; e < moved.size() && e < mine.size(); ++e)
       moved[e] = std::max(moved[e], mine[e]);
@@ -98,7 +98,8 @@ Truth Judge::truth(std::uint32_t i, std::span<const Expr> forms, Precision preci
 
 bool Judge::is_computed(std::uint32_t i, const std::vector<double>& autograd,
                         const Expr& form) const {
-  const Truth mine = truth(i, std::span(&form, 1),
+  const Computation computation = computation_of(form);
+  const Truth mine = truth(i, std::span(&computation, 1),
                            single_ ? Precision::f32_throughout : Precision::f64_throughout);
   for (std::size_t e = 0; e < autograd.size(); ++e)
     if (!(difference(autograd[e], mine.gradient[e]) <= mine.allowed[e])) return false;
@@ -182,7 +183,7 @@ std::string Judge::wrong_rule_nearby(std::uint32_t i) const {
   return "";
 }
 
-Judge::Nearby Judge::nearby(std::uint32_t i, const Expr& formula, const Truth& truth,
+Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const Truth& truth,
                             bool masked) const {
   // At a kink two forms may differ on one side; what is wrong does on both.
   std::vector<int> sides(truth.gradient.size());
@@ -190,7 +191,7 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Expr& formula, const Truth& t
   for (const Environment& point : masked ? nearest_points() : near_points()) {
     const std::vector<double> right = numbers(point.gradients[i]);
     // Where it is not defined nothing is said of it.
-    const std::optional<Tensor> value = attempt([&] { return evaluate(formula, point); });
+    const std::optional<Tensor> value = attempt([&] { return formula(point, {}, {}); });
     if (!value) continue;
     const std::vector<double> given = numbers(*value);
     if (given.size() != right.size()) return Nearby::wrong;

@@ -29,7 +29,7 @@ class Judge {
   /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
   enum class Precision { f32_throughout, f32_numbers, f64_throughout };
   /// The truth for node i, for a formula that is `forms` in the forms that are known.
-  Truth truth(std::uint32_t i, std::span<const Expr> forms, Precision precision) const;
+  Truth truth(std::uint32_t i, std::span<const Computation> forms, Precision precision) const;
 
   struct Opinion {
     bool right = false;
@@ -46,7 +46,7 @@ class Judge {
   /// by chance, as a forgotten factor that is 1, is not. A formula that is not the same may be
   /// backed by differences there.
   enum class Nearby { right, wrong, backed };
-  Nearby nearby(std::uint32_t i, const Expr& formula, const Truth& truth, bool masked) const;
+  Nearby nearby(std::uint32_t i, const Computation& formula, const Truth& truth, bool masked) const;
 
   /// Whether the rules agree with differences in a random direction; where they do not, why, and of
   /// which operation the rule is wrong, if that can be found.

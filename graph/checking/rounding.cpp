@@ -48,15 +48,22 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
   }
 }
 
-std::vector<double> Rounding::of(const Expr& expression) const {
+Computation computation_of(const Expr& expression) {
+  return [expression](const Environment& point, const Replay::Adjust& results,
+                      const Replay::Adjust& constants) {
+    return evaluate(expression, point, results, constants);
+  };
+}
+
+std::vector<double> Rounding::of(const Computation& formula) const {
   const NoGrad guard;
-  const std::vector<double> here = numbers(evaluate(expression, point_));
+  const std::vector<double> here = numbers(formula(point_, {}, {}));
   std::vector<double> most(here.size());
   for (std::size_t k = 0; k < moved_.size(); ++k) {
     Generator generator(k + 101);
     const auto there = attempt([&] {
-      return numbers(evaluate(
-          expression, moved_[k], rounding_at_random(generator, unit_),
+      return numbers(formula(
+          moved_[k], rounding_at_random(generator, unit_),
           unit_of_constants_ > 0 ? rounding_at_random(generator, unit_of_constants_) : nullptr));
     });
     for (std::size_t e = 0; there && e < here.size(); ++e) {

@@ -1,11 +1,18 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
+
+/// A formula as it is computed at a point; results on the way, and constants, go through what
+/// adjusts them, where that is given.
+using Computation = std::function<Tensor(const Environment& point, const Replay::Adjust& results,
+                                         const Replay::Adjust& constants)>;
+Computation computation_of(const Expr& expression);
 
 /// How far rounding moves the numbers of a derivation, element by element: everything is computed
 /// again with each result moved by about a unit in the last place, at random, and what comes out is
@@ -19,7 +26,8 @@ class Rounding {
   Rounding(const Trace& trace, const Environment& point, double unit, double unit_of_constants = 0);
 
   /// How far the elements of an expression move.
-  std::vector<double> of(const Expr& expression) const;
+  std::vector<double> of(const Expr& expression) const { return of(computation_of(expression)); }
+  std::vector<double> of(const Computation& formula) const;
   double unit() const noexcept { return unit_; }
 
  private:

@@ -1,0 +1,123 @@
+#include <chainrule/graph/checking/check_derivation.hpp>
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+using At = std::span<const Tensor>;
+
+// aᵀ·b in loops over numbers, of which nothing is recorded.
+Tensor by_loops(const Tensor& a, const Tensor& b) {
+  const std::vector<double> x = to(a, f64).to_vector<double>(), y = b.to_vector<double>();
+  const std::int64_t samples = a.size(0), rows = a.size(1), columns = b.size(1);
+  std::vector<double> product(static_cast<std::size_t>(rows * columns));
+  for (std::int64_t n = 0; n < samples; ++n)
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j)
+        product[static_cast<std::size_t>(i * columns + j)] +=
+            x[static_cast<std::size_t>(n * rows + i)] *
+            y[static_cast<std::size_t>(n * columns + j)];
+  return from_vector(product, {rows, columns});
+}
+
+// Least squares with a factor γ that is 1.
+struct Model {
+  Tensor X, W, gamma, y, z, loss;
+  Tensor y64;  // for functions, which get tensors in f64
+  explicit Model(DType dtype = f64) {
+    Generator generator(1);
+    X = randn({6, 3}, generator, dtype).named("X");
+    W = randn({3, 2}, generator, dtype).named("W").requires_grad_();
+    gamma = ones({2}, dtype).named("γ").requires_grad_();
+    y = randn({6, 2}, generator, dtype).named("y");
+    z = (matmul(X, W) * gamma).named("z");
+    y64 = to(y, f64);
+    loss = 0.5 * sum(square(z - y));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("check_derivation: a formula as a function of tensors is asked at other points") {
+  for (const DType dtype : {f64, f32}) {
+    const Model m(dtype);
+    const auto right = [&](At at) { return by_loops(m.X, (at[0] - m.y64) * at[1]); };
+    const DerivationReport report =
+        check_derivation(m.loss, {{"dz", m.z, m.z - m.y}, {"dW", m.W, {}, {m.z, m.gamma}, right}});
+    CHECK_MESSAGE(report.ok(), report.text());
+    CHECK_FALSE(report.verdicts()[1].here_alone);
+
+    // Without γ it is right where γ is 1, and nowhere else.
+    const auto forgot = [&](At at) { return by_loops(m.X, at[0] - m.y64); };
+    const DerivationReport wrong = check_derivation(m.loss, {{"dW", m.W, {}, {m.z}, forgot}});
+    CHECK_FALSE(wrong.ok());
+    CHECK(wrong.verdicts()[0].note.find("right for these values alone") != std::string::npos);
+    // As a value nothing can be said of that, which the report says.
+    const std::vector<Tensor> recorded{to(m.z.detach(), f64)};
+    const DerivationReport value = check_derivation(m.loss, {{"dW", m.W, forgot(recorded)}});
+    CHECK(value.ok());
+    CHECK(value.verdicts()[0].here_alone);
+  }
+}
+
+TEST_CASE("check_derivation: what is wrong with a function is named as with a value") {
+  const Model m;
+  const auto sign = [&](At at) { return by_loops(m.X, (m.y64 - at[0]) * at[1]); };
+  const DerivationReport report = check_derivation(m.loss, {{"dW", m.W, {}, {m.z, m.gamma}, sign}});
+  CHECK_FALSE(report.ok());
+  CHECK(report.verdicts()[0].diagnosis.find("sign") != std::string::npos);
+
+  // What only follows an earlier one that is wrong is no mistake of its own.
+  const auto follows = [&](At at) { return by_loops(m.X, 2.0 * (at[0] - m.y64) * at[1]); };
+  const DerivationReport two = check_derivation(
+      m.loss, {{"dz", m.z, 2.0 * (m.z - m.y)}, {"dW", m.W, {}, {m.z, m.gamma}, follows}});
+  CHECK(two.first_wrong() == &two.verdicts()[0]);
+  CHECK(two.verdicts()[1].inherited);
+}
+
+TEST_CASE("check_derivation: functions that cannot be asked") {
+  const Model m;
+  const Function f = [&](At at) { return by_loops(m.X, at[0] - m.y64); };
+  const auto error = [&](const Formula& formula) {
+    return error_of<ValueError>([&] { check_derivation(m.loss, {formula}); });
+  };
+  CHECK(error({"dW", m.W, m.W, {m.z}, f}) ==
+        "check_derivation: formula dW: it is given twice, as a value and as a function\n  at HERE"
+        "\n  hint: leave the value undefined: {\"dW\", W, {}, {p, h}, function}");
+  CHECK(error({"dW", m.W, {}, {}, f}).find("its function gets no tensors\n  at HERE\n  hint: ") !=
+        std::string::npos);
+  CHECK(error({"dW", m.W, {}, {Tensor()}, f}).find("is undefined\n  at HERE") != std::string::npos);
+  CHECK(error({"dW", m.W, m.W, {m.z}}).find("has no function") != std::string::npos);
+  CHECK(error({"dW", m.W, {}, {m.z}, [](At) { return Tensor(); }}).find("its value is undefined") !=
+        std::string::npos);
+  CHECK(error({"dW", m.W, {}, {m.z}, [](At) -> Tensor { throw ValueError("no"); }})
+            .find("in the function of formula dW") != std::string::npos);
+  // A function that other points are not allowed for is known at this one.
+  const auto here_only = [&](At at) -> Tensor {
+    if (at[0].to_vector<double>() != m.z.to_vector<double>()) throw ValueError("elsewhere");
+    return by_loops(m.X, at[0] - m.y64);
+  };
+  CHECK(check_derivation(m.loss, {{"dW", m.W, {}, {m.z}, here_only}}).ok());
+  // Another shape is a verdict.
+  const DerivationReport shape =
+      check_derivation(m.loss, {{"dW", m.W, {}, {m.z}, [](At at) { return at[0]; }}});
+  CHECK_FALSE(shape.ok());
+  CHECK(shape.verdicts()[0].given == Shape{6, 2});
+}
+
+TEST_SUITE_END();
