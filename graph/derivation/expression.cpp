@@ -111,8 +111,7 @@ std::string Expression::written() const {
       if (operands[i]) text += fmt::format("{}{{{}}}", text.back() == '(' ? "" : ", ", i);
     return text + ")";
   }
-  return application->output_count() > 1 ? op()->written_output(*application, output)
-                                         : op()->written(*application);
+  return notation_of(*application, output, operands.size());
 }
 
 Tensor Expression::written_out(std::span<const Tensor> values) const {

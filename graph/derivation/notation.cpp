@@ -4,24 +4,46 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <utility>
 
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/op.hpp>
 
 namespace chainrule::derivation {
 
-OperandMark operand_mark(std::string_view notation) {
+namespace {
+
+std::optional<OperandMark> mark_at(std::string_view notation) {
   const std::size_t end = notation.find('}');
+  if (end == std::string_view::npos) return {};
+  const char *first = notation.data() + 1, *last = notation.data() + end;
   std::size_t index = 0;
-  if (end != std::string_view::npos) {
-    const char *first = notation.data() + 1, *last = notation.data() + end;
-    const auto [stop, error] = std::from_chars(first, last, index);
-    if (error == std::errc() && stop == last && index < 4096) return {index, end + 1};
-  }
-  throw ValueError(
-      fmt::format("derive: \"{}\" in the notation of an op names no operand", notation),
-      Where::current(), "operands are {0}, {1} …");
+  const auto [stop, error] = std::from_chars(first, last, index);
+  if (error != std::errc() || stop != last || index >= 4096) return {};
+  return OperandMark{index, end + 1};
 }
+
+// As the op says it, of this many operands.
+std::string checked(std::string notation, const Node& application, std::size_t operands) {
+  std::string_view rest = notation;
+  while (true) {
+    rest.remove_prefix(std::min(rest.find('{'), rest.size()));
+    if (rest.empty()) return notation;
+    const std::optional<OperandMark> mark = mark_at(rest);
+    if (!mark || mark->index >= operands)
+      throw ValueError(
+          fmt::format("{}: \"{}\" in its notation names no operand, of which there {}",
+                      application.op()->name(), rest.substr(0, mark ? mark->length : rest.size()),
+                      operands == 1 ? "is 1" : fmt::format("are {}", operands)),
+          application.where(), "operands are {0}, {1} …");
+    rest.remove_prefix(mark->length);
+  }
+}
+
+}  // namespace
+
+OperandMark operand_mark(std::string_view notation) { return mark_at(notation).value(); }
 
 std::vector<std::size_t> operands_in(std::string_view notation) {
   std::vector<std::size_t> operands;
@@ -34,8 +56,15 @@ std::vector<std::size_t> operands_in(std::string_view notation) {
   }
 }
 
+std::string notation_of(const Node& application, std::size_t output, std::size_t operands) {
+  const Op& op = *application.op();
+  return checked(application.output_count() > 1 ? op.written_output(application, output)
+                                                : op.written(application),
+                 application, operands);
+}
+
 std::string slope_notation(const Node& application) {
-  std::string text = application.op()->written(application);
+  std::string text = notation_of(application, 0, application.inputs().size());
   const std::size_t open = text.find('(');
   if (open == std::string::npos) return std::string(application.op()->name()) + "'({0})";
   return text.insert(open, "'");

@@ -15,8 +15,11 @@ struct OperandMark {
   std::size_t length;  ///< of the mark
 };
 
-/// The mark that `notation` begins with at its '{'. Throws ValueError for anything else than a
-/// number in the braces.
+/// How the op of an application shows its result `output`, of this many operands. Throws ValueError
+/// that names op and line where braces hold anything else than the number of one of them.
+std::string notation_of(const Node& application, std::size_t output, std::size_t operands);
+
+/// The mark that such a notation begins with at its '{'.
 OperandMark operand_mark(std::string_view notation);
 
 /// The operands that a notation shows, as often as it does, from left to right.

@@ -377,11 +377,15 @@ TEST_CASE("derive: ops of a user's own appear by name") {
   const std::string message = error_of<GradError>([&] { derive(sum(opaque(x))); });
   CHECK(message.find("opaque") != std::string::npos);
   CHECK(message.find("override infer() and evaluate()") != std::string::npos);
-  for (const char* notation : {"wrong({})", "wrong({0", "wrong({x})"}) {
+  for (const char* notation : {"wrong({})", "wrong({0", "wrong({x})", "wrong({1})"}) {
     const Wrong wrong(notation);
     const Tensor z = wrong(x, Where::current());
-    CHECK(error_of<ValueError>([&] { derive(sum(square(z))); }).find("names no operand") !=
+    const std::string refused = error_of<ValueError>([&] { derive(sum(square(z))); });
+    CAPTURE(refused);
+    CHECK(refused.starts_with("wrong: \"{"));
+    CHECK(refused.find("in its notation names no operand, of which there is 1\n  at ") !=
           std::string::npos);
+    CHECK(refused.find("derive_test.cpp:") != std::string::npos);
   }
 }
 
