@@ -78,6 +78,40 @@ std::size_t other_sign_after_spaces(std::string_view rest) {
   return length == 0 ? 0 : spaces + length;
 }
 
+// What an operand must be, and what comes of it, where it stands beside something without a sign.
+struct Beside {
+  Strength needs = relation, strength = atom;
+};
+
+// Behind a number, 2 {0}, as a product; behind a word or another operand, D {0} and {0} {1}, as a
+// function's name would want it.
+Beside beside_what_precedes(std::string_view before, bool behind_operand) {
+  const bool apart = before.ends_with(' ');
+  while (before.ends_with(' ')) before.remove_suffix(1);
+  if (before.empty()) return behind_operand ? Beside{power, matrix_product} : Beside{};
+  const char last = before.back();
+  if (last == ')' || detail::is_letter(last) || last == '_') return {power, matrix_product};
+  if (!detail::is_digit(last)) return {};
+  // x1 is a word, and 2 is none.
+  std::size_t word = before.size();
+  while (word > 0 && (detail::is_digit(before[word - 1]) || before[word - 1] == '.')) --word;
+  if (word > 0 && (detail::is_letter(before[word - 1]) || before[word - 1] == '_'))
+    return {power, matrix_product};
+  return apart ? Beside{product, product} : Beside{power, product};
+}
+
+// In front of another operand, a number or a word; and with what stands below or above it.
+Beside beside_what_follows(std::string_view rest) {
+  const bool apart = rest.starts_with(' ');
+  while (rest.starts_with(' ')) rest.remove_prefix(1);
+  if (rest.empty()) return {};
+  const bool is_word = detail::is_letter(rest[0]) || detail::is_digit(rest[0]);
+  if (rest[0] == '{' || rest[0] == '(' || (apart && is_word)) return {power, matrix_product};
+  constexpr std::string_view marks = "_'′₀₁₂₃₄₅₆₇₈₉";
+  const bool is_mark = marks.find(rest.substr(0, length_at(rest))) != std::string_view::npos;
+  return !apart && (is_word || is_mark) ? Beside{atom, power} : Beside{};
+}
+
 // The notation of an op with its operands in it, read from left to right.
 class Reader {
  public:
@@ -146,6 +180,11 @@ class Reader {
   void operand(int depth) {
     const Written& operand = take();
     Strength need = need_;
+    const bool behind_operand = literal_.find_first_not_of(' ') == std::string::npos && any_;
+    const Beside before = beside_what_precedes(literal_, behind_operand);
+    any_ = true;
+    need = std::max(need, before.needs);
+    if (depth == 0) strength_ = std::min(strength_, before.strength);
     if (const Sign* sign = sign_at(rest_)) {
       need = std::max(need, sign->strength);
       // (Σ a) ⊗ b, (log a) / 2, but Σ a / 2.
@@ -156,6 +195,10 @@ class Reader {
       const bool infix = rest_.find('{') != std::string_view::npos;
       need = std::max(need, infix ? tighter(matrix_product) : power);
       if (operand.open != Open::no) need = atom;
+    } else {
+      const Beside after = beside_what_follows(rest_);
+      need = std::max(need, after.needs);
+      if (depth == 0) strength_ = std::min(strength_, after.strength);
     }
     std::string above;
     for (const std::string_view suffix : {std::string_view("ᵀ"), std::string_view("²")})
@@ -194,6 +237,7 @@ class Reader {
   const std::vector<Written>& operands_;
   const Style& style_;
   std::string out_, literal_;
+  bool any_ = false;  // operands so far
   Strength strength_ = atom;
   Strength need_ = relation;  // of an operand that comes now
   Open prefix_ = Open::no;    // of what stands in front of it

@@ -320,3 +320,35 @@ TEST_CASE("print: signs that the library does not know bind as · does") {
   CHECK(dA(word) == "dA = (B + C) by B\n");
   CHECK(dA(prefix) == "dA = ∇²(B + C) − B\n");
 }
+
+TEST_CASE("print: operands in a notation that stand beside something without a sign") {
+  Book book;
+  const Tensor A = book.parameter("A", {2, 3}), B = book.parameter("B", {2, 3});
+  const Tensor C = book.parameter("C", {2, 3});
+  const auto dA = [&](const char* notation) {
+    const Sign<4> op("print_beside", notation);
+    const Tensor loss = sum(op(A, B, Where::current()) * (B + C));
+    const std::string text = derive(loss, {A}).text({.limits = false});
+    return text.substr(text.find("dA = ") + std::string("dA = ").size());
+  };
+  CHECK(dA("2 {0}") == "2 (B + C)\n");
+  CHECK(dA("3{0}") == "3(B + C)\n");
+  CHECK(dA("0.5 {0} − {1}") == "0.5 (B + C) − B\n");
+  CHECK(dA("{1} + 2 {0}") == "B + 2 (B + C)\n");
+  CHECK(dA("D{0}") == "D(B + C)\n");
+  CHECK(dA("D1 {0}") == "D1 (B + C)\n");
+  CHECK(dA("{0}{1}") == "(B + C)B\n");
+  CHECK(dA("{1} {0}") == "B (B + C)\n");
+  CHECK(dA("f({1}) {0}") == "f(B) (B + C)\n");
+  CHECK(dA("{0} ({1})") == "(B + C) (B)\n");
+  CHECK(dA("{0}_k") == "(B + C)_k\n");
+  CHECK(dA("{0}′") == "(B + C)′\n");
+  CHECK(dA("{0}₀") == "(B + C)₀\n");
+  CHECK(dA("f({0}, {1})") == "f(B + C, B)\n");
+  CHECK(dA("|{0}|") == "|B + C|\n");
+  CHECK(dA("⟨{0}, {1}⟩") == "⟨B + C, B⟩\n");
+  // And what comes of it as an operand.
+  const Sign<4> op("print_beside", "{0} {1}");
+  const Tensor loss = sum(square(op(A, B, Where::current())));
+  CHECK(derive(loss, {A}).text({.limits = false}) == "dA = (2 t1) B\nwhere t1 = A B\n");
+}
