@@ -135,12 +135,19 @@ class Latex final : public Style {
   }
   std::string literal(std::string_view text) const override {
     static constexpr Replacement signs[] = {
-        {"⊗", "\\odot"},   {"⊘", "\\oslash"}, {"·", "\\,"},      {"−", "-"},      {"Σ", "\\sum"},
-        {"√", "\\surd "},  {"σ", "\\sigma"},  {"¬", "\\neg "},   {"…", "\\dots"}, {"≥", "\\ge"},
-        {"≤", "\\le"},     {"≠", "\\ne"},     {"∧", "\\wedge "}, {"∨", "\\vee "}, {"₀", "_{0}"},
-        {"₁", "_{1}"},     {"₂", "_{2}"},     {"₃", "_{3}"},     {"₄", "_{4}"},   {"₅", "_{5}"},
-        {"₆", "_{6}"},     {"₇", "_{7}"},     {"₈", "_{8}"},     {"₉", "_{9}"},   {"′", "'"},
-        {"∞", "\\infty "}, {"{", "\\{"},      {"}", "\\}"}};
+        {"⊗", "\\odot"},    {"⊘", "\\oslash"},   {"·", "\\,"},       {"−", "-"},
+        {"Σ", "\\sum"},     {"√", "\\surd "},    {"σ", "\\sigma"},   {"¬", "\\neg "},
+        {"…", "\\dots"},    {"≥", "\\ge"},       {"≤", "\\le"},      {"≠", "\\ne"},
+        {"∧", "\\wedge "},  {"∨", "\\vee "},     {"₀", "_{0}"},      {"₁", "_{1}"},
+        {"₂", "_{2}"},      {"₃", "_{3}"},       {"₄", "_{4}"},      {"₅", "_{5}"},
+        {"₆", "_{6}"},      {"₇", "_{7}"},       {"₈", "_{8}"},      {"₉", "_{9}"},
+        {"′", "'"},         {"∞", "\\infty "},   {"{", "\\{"},       {"}", "\\}"},
+        {"∇", "\\nabla "},  {"∂", "\\partial "}, {"×", "\\times "},  {"±", "\\pm "},
+        {"∘", "\\circ "},   {"⊕", "\\oplus "},   {"⊖", "\\ominus "}, {"∗", "\\ast "},
+        {"★", "\\star "},   {"‖", "\\Vert "},    {"⟨", "\\langle "}, {"⟩", "\\rangle "},
+        {"⌊", "\\lfloor "}, {"⌋", "\\rfloor "},  {"⌈", "\\lceil "},  {"⌉", "\\rceil "},
+        {"∈", "\\in "},     {"²", "^{2}"},       {"³", "^{3}"},      {"ᵀ", "^{\\top}"},
+        {"⊤", "^{\\top}"}};
     std::string out;
     while (!text.empty()) {
       const auto* sign = std::ranges::find_if(
@@ -154,8 +161,11 @@ class Latex final : public Style {
         out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
         text.remove_prefix(end);
       } else {
-        out += text[0];
-        text.remove_prefix(1);
+        std::size_t length = 1;
+        while (length < text.size() && (text[length] & 0xC0) == 0x80) ++length;
+        out += greek(text.substr(0, length));
+        if (length > 1) out += ' ';  // \alpha x
+        text.remove_prefix(length);
       }
     }
     return out;

@@ -352,3 +352,24 @@ TEST_CASE("print: operands in a notation that stand beside something without a s
   const Tensor loss = sum(square(op(A, B, Where::current())));
   CHECK(derive(loss, {A}).text({.limits = false}) == "dA = (2 t1) B\nwhere t1 = A B\n");
 }
+
+TEST_CASE("print: signs of notations in LaTeX, which reads some ASCII as commands") {
+  Book book;
+  const Tensor A = book.parameter("A", {2, 3}), B = book.parameter("B", {2, 3});
+  const auto dA = [&](const char* notation) {
+    const Sign<5> op("print_latex", notation);
+    const std::string text =
+        derive(sum(op(A, B, Where::current()) * B), {A}).latex({.limits = false});
+    const std::size_t begin = text.find("&= ") + std::string("&= ").size();
+    return text.substr(begin, text.find('\n', begin) - begin);
+  };
+  CHECK(dA("{0} % {1}") == "B \\% B");
+  CHECK(dA("{0} & {1}") == "B \\& B");
+  CHECK(dA("#{0} $ {1}") == "\\#B \\$ B");
+  CHECK(dA("{0} \\ {1}") == "B \\backslash  B");
+  CHECK(dA("γ({0}, {1})") == "\\gamma (B, B)");
+  CHECK(dA("∇{0}") == "\\nabla B");
+  CHECK(dA("{0} ⊕ {1}") == "B \\oplus  B");
+  CHECK(dA("f({0})²") == "\\operatorname{f}(B)^{2}");
+  CHECK(dA("{0} ☂ {1}") == "B \\text{☂}  B");
+}
