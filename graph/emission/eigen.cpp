@@ -316,10 +316,13 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
       else
         check_given(e, form.array, "array");
       return compared(x, form.array, form.scalar, operands[1]);
-    default:
+    default: {
       for (std::string* code : {&form.array, &form.scalar, &form.matrix})
         *code = calling(op, *code);
-      return elementwise(e, form, operands);
+      Code code = elementwise(e, form, operands);
+      check_mask(e, form);
+      return code;
+    }
   }
 }
 

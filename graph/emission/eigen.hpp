@@ -57,6 +57,8 @@ EigenForm form_of(const Expression& operation);
 void check_form(const Expression& operation, const EigenForm& form);
 /// The same where a part of the form that is needed, `code`, is empty; `member` is what it is
 /// called.
+/// Throws ValueError for a mask that the result is not.
+void check_mask(const Expression& operation, const EigenForm& form);
 void check_given(const Expression& operation, const std::string& code, const char* member);
 /// The same where the op's eigen_definition() does not have this function.
 void check_defined(const Expression& operation, const std::string& function);

@@ -150,6 +150,13 @@ void check_form(const Expression& e, const EigenForm& form) {
          "give none, and written_out() instead");
 }
 
+void check_mask(const Expression& e, const EigenForm& form) {
+  const DType dtype = e.application->dtype();
+  if (form.kind != EigenForm::Kind::mask || dtype == boolean) return;
+  fail(e, fmt::format("says a mask, but the result is {}", chainrule::name_of(dtype)),
+       "a mask is boolean, and so are its operands: give elementwise");
+}
+
 void check_given(const Expression& e, const std::string& code, const char* member) {
   if (!code.empty()) return;
   fail(e, fmt::format("needs .{} for {}, and it is empty", member, shapes_of(e)),

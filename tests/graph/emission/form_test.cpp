@@ -123,6 +123,12 @@ TEST_CASE(
             .starts_with("emit_cpp: the eigen() of mixed needs .array"));
   CHECK(refusal({.kind = mask, .array = "!{0}"}, s)
             .starts_with("emit_cpp: the eigen() of mixed needs .scalar"));
+  const std::string no_mask = refusal({.kind = mask, .array = "!{0}", .scalar = "!{0}"}, m);
+  CAPTURE(no_mask);
+  CHECK(no_mask.starts_with(
+      "emit_cpp: the eigen() of mixed says a mask, but the result is f64\n  at "));
+  CHECK(no_mask.find("form_test.cpp:") != std::string::npos);
+  CHECK(no_mask.find("\n  hint: a mask is boolean") != std::string::npos);
   // What is not needed may be left out.
   CHECK(emitted(of_arrays, m).find("2 * m.array() + m.array()") != std::string::npos);
   CHECK(emitted(of_doubles, s).find("2 * s + s") != std::string::npos);
