@@ -7,13 +7,21 @@
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule {
 
 namespace {
 
-Tensor in_f64(const Tensor& x) { return is_floating(x.dtype()) ? to(x, f64) : x; }
+// Whether the numbers are the same, NaN included.
+bool same_elements(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return false;
+  if (!is_floating(a.dtype())) return all(a == b).item<bool>();
+  return all(logical_or(a == b, logical_and(isnan(a), isnan(b)))).item<bool>();
+}
 
 // The value of operand k as the node keeps it; undefined when there is none.
 Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& where) {
@@ -50,7 +58,7 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
   const NoGrad guard;
   for (std::size_t k = 0; k < outputs.size(); ++k)
     if (const std::uint32_t at = traversal.output(k); at != Traversal::none && !computed(at))
-      values_[at] = in_f64(outputs[k].detach());
+      values_[at] = detail::in_f64(outputs[k].detach());
   for (std::uint32_t i = 0; i < traversal.size(); ++i) {
     if (!computed(i)) continue;
     const Node& node = traversal.node(i);
@@ -77,10 +85,12 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
                         "op to fewer at once, and join the results",
                         Node::most_saved_inputs));
       }
-      (has_node ? values_[edges[k]] : constants_[i][k]) = in_f64(value);
+      (has_node ? values_[edges[k]] : constants_[i][k]) = detail::in_f64(value);
     }
   }
+  find_conversions();
   values_ = from(values_);
+  while (drop_false_conversions()) values_ = from(values_);
 }
 
 const Tensor& Replay::operand(std::uint32_t i, std::size_t k) const {
@@ -88,15 +98,38 @@ const Tensor& Replay::operand(std::uint32_t i, std::size_t k) const {
   return edge != Traversal::none ? values_[edge] : constants_[i][k];
 }
 
-// Whether node i is its operand in another dtype, which is f64 here. An op that has the role
-// without being one is computed as what it is, and named where its role is asked for.
-bool Replay::converts(std::uint32_t i) const {
-  const Node& node = traversal_.node(i);
-  if (!node.op()->role(node.parameters()).is(Role::Kind::conversion)) return false;
-  const auto edges = traversal_.edges(i);
-  if (edges.size() != 1 || node.output_count() != 1 || !node.given(0)) return false;
-  return (edges[0] != Traversal::none ? traversal_.node(edges[0]).shape()
-                                      : constants_[i][0].shape()) == node.shape();
+// The nodes that are their operand in another dtype, which is f64 here: by their role and shape.
+void Replay::find_conversions() {
+  conversions_.resize(traversal_.size());
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
+    if (!computed(i)) continue;
+    const Node& node = traversal_.node(i);
+    if (node.is_output() || !node.op()->role(node.parameters()).is(Role::Kind::conversion))
+      continue;
+    const auto edges = traversal_.edges(i);
+    if (edges.size() != 1 || node.output_count() != 1 || !node.given(0)) continue;
+    conversions_[i] = (edges[0] != Traversal::none ? traversal_.node(edges[0]).shape()
+                                                   : constants_[i][0].shape()) == node.shape();
+  }
+}
+
+// Whether there are some whose ops make other numbers. An op that has the role without being a
+// conversion is computed as what it is, and named where its role is asked for.
+bool Replay::drop_false_conversions() {
+  const detail::ModeScope scope({.recording = false, .provenance = false});
+  bool dropped = false;
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
+    if (!conversions_[i]) continue;
+    const Node& node = traversal_.node(i);
+    const std::uint32_t edge = traversal_.edges(i)[0];
+    Tensor from = operand(i, 0);
+    if (edge != Traversal::none) from = to(from, traversal_.node(edge).dtype());  // as it is taken
+    const Tensor made = apply_again(node, std::span(&from, 1)), meant = to(from, made.dtype());
+    if (same_elements(made, meant)) continue;
+    conversions_[i] = false;
+    dropped = true;
+  }
+  return dropped;
 }
 
 // Into values: what node i is computed to, in the memory that its places have.
@@ -110,7 +143,7 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   std::vector<Tensor> inputs;
   for (std::size_t k = 0; k < edges.size(); ++k)
     inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
-  if (converts(i)) {
+  if (conversions_[i]) {
     values[i] = to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype());
     return;
   }
@@ -119,7 +152,9 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   std::vector<Ref<Value>> results;
   for (Tensor& place : places) results.push_back(std::exchange(place, {}).value_ref());
   apply_again_into(results, node, inputs);
-  for (std::size_t k = 0; k < places.size(); ++k) places[k] = Tensor(std::move(results[k]));
+  // An op may make f32 of f64, which what follows was not recorded with.
+  for (std::size_t k = 0; k < places.size(); ++k)
+    places[k] = detail::in_f64(Tensor(std::move(results[k])));
 }
 
 void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,

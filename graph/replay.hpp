@@ -50,12 +50,14 @@ class Replay {
             const Adjust& adjust = {}) const;
 
  private:
-  bool converts(std::uint32_t i) const;
+  void find_conversions();
+  bool drop_false_conversions();
   void compute(std::uint32_t i, std::vector<Tensor>& values) const;
 
   const Traversal& traversal_;
   std::vector<Tensor> values_;                  // by the traversal's places
   std::vector<std::vector<Tensor>> constants_;  // of each node: the operands that no node computes
+  std::vector<bool> conversions_;               // which nodes are computed as their operand in f64
 };
 
 }  // namespace chainrule

@@ -10,9 +10,11 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/checking/differences.hpp>
+#include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::derivation {
@@ -45,8 +47,9 @@ bool disagrees(const Trace& trace, const Environment& point, const Expression& o
 
   Generator generator(1);
   const EnableGrad recording;
-  const Tensor result = apply_again(*operation.application, operands, operation.output);
-  if (!result.requires_grad()) return false;
+  const Tensor made = apply_again(*operation.application, operands, operation.output);
+  if (!made.requires_grad()) return false;
+  const Tensor result = to(made, f64);
   const Tensor g = randn(result.shape(), generator, f64);
   const std::vector<Tensor> gradients =
       grad(std::span(&result, 1), std::span(&g, 1), asked, {.allow_unused = true});
@@ -63,9 +66,11 @@ bool disagrees(const Trace& trace, const Environment& point, const Expression& o
     std::vector<Tensor> moved = operands;
     for (std::size_t k = 0; k < asked.size(); ++k)
       moved[with_gradient[k]] = asked[k].detach() + directions[k] * h;
-    return sum(g * apply_again(*operation.application, moved, operation.output)).item<double>();
+    const Tensor there = apply_again(*operation.application, moved, operation.output);
+    return sum(g * to(there, f64)).item<double>();
   };
-  const double noise = 64 * half_unit_f64 * size_of_inner(g, result);
+  const double half_unit = made.dtype() == f32 ? half_unit_f32 : half_unit_f64;
+  const double noise = 64 * half_unit * size_of_inner(g, result);
   const Difference d = differentiate(
       [&](double h) { return attempt([&] { return along(h); }).value_or(std::nan("")); },
       sum(g * result.detach()).item<double>(), noise);

@@ -13,6 +13,7 @@
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
@@ -61,7 +62,7 @@ struct Key {
 Tensor slope_at(const Node& application, const Tensor& x) {
   const EnableGrad guard;
   const Tensor at = x.detach().requires_grad_();
-  return grad(sum(apply_again(application, std::span(&at, 1))), at).detach();
+  return grad(sum(detail::in_f64(apply_again(application, std::span(&at, 1)))), at).detach();
 }
 
 }  // namespace
@@ -291,7 +292,7 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
           value = saved_again(*part->application, operands,
                               part->output - part->application->output_count());
         else if (!part->is(Role::Kind::conversion))
-          value = apply_again(*part->application, operands, part->output);
+          value = detail::in_f64(apply_again(*part->application, operands, part->output));
         else  // everything that is floating is f64
           value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
       }

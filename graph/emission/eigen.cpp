@@ -277,6 +277,7 @@ Code EigenWriter::by_role(const Expression& e, const std::vector<Code>& operands
     case selection:
       return chosen(x, operands[1], operands[2], e.shape);
     case conversion:
+      check_conversion(e);
       return x.form == Form::mask ? x.as_array() : x;
     case copy:
     case permutation:

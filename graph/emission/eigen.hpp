@@ -59,6 +59,8 @@ void check_form(const Expression& operation, const EigenForm& form);
 /// called.
 /// Throws ValueError for a mask that the result is not.
 void check_mask(const Expression& operation, const EigenForm& form);
+/// Throws GradError for a conversion that makes other numbers.
+void check_conversion(const Expression& operation);
 void check_given(const Expression& operation, const std::string& code, const char* member);
 /// The same where the op's eigen_definition() does not have this function.
 void check_defined(const Expression& operation, const std::string& function);

@@ -5,6 +5,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::teaching {
@@ -63,7 +64,7 @@ class Fitted {
     else if (part->op()->role(application->parameters()).is(Role::Kind::conversion))
       mine.value = is_floating(application->dtype()) ? to(values[0], f64) : values[0];
     else
-      mine.value = apply_again(*application, values, part->output);
+      mine.value = detail::in_f64(apply_again(*application, values, part->output));
     if (operands != part->operands || mine.value.shape() != part->shape)
       mine.expression =
           operation_expression(application, std::move(operands), mine.value.shape(), part->output);

@@ -10,6 +10,8 @@
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
@@ -84,6 +86,48 @@ TEST_CASE("replay: constants without names, f32, and one tensor changed") {
   CHECK(values[traversal.output(0)].item<double>() == 5.0);  // half of 1 + 2 + 3 + 4
   CHECK(replay.value(traversal.output(0)).item<double>() ==
         doctest::Approx(loss.item<double>()).epsilon(1e-6));
+}
+
+namespace {
+
+// x³ in f32 of any operand, as an op may say; or a conversion, as another may.
+struct Narrow final : Op {
+  Role::Kind said;
+  explicit Narrow(Role::Kind kind) : Op("narrow"), said(kind) {}
+  void infer(Inference& call) const override { call.output_like(f32, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    visit_floating(call.in(0).dtype(), [&](auto zero) {
+      kernels::map<float, decltype(zero)>(call.out(), call.in(0),
+                                          [](auto x) { return static_cast<float>(x * x * x); });
+    });
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override { r.give(0, 3.0 * square(r.in(0)) * to(r.g(), f64)); }
+  Tensor jvp(Jvp& r) const override { return to(3.0 * square(r.in(0)) * r.tangent(0), f32); }
+  Role role(const Parameters&) const override { return said; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("replay: an op that makes f32 of f64, and one that is no conversion though it says so") {
+  for (const Role::Kind said : {Role::Kind::other, Role::Kind::conversion}) {
+    CAPTURE(static_cast<int>(said));
+    const Narrow narrow(said);
+    const Tensor x = tensor({0.5, -2.0, 1.5}, f64).named("x").requires_grad_();
+    const Tensor y = apply(narrow, {&x}, {}, Where::current()).named("y");
+    const Tensor loss = sum(square(y));  // x⁶, exact in f32 for these
+    const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+    const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+    const Tensor value = replay.value(traversal.output(0));
+    CHECK(value.dtype() == f64);
+    CHECK(value.item<double>() == loss.item<double>());
+    const Derivation derivation = derive(loss);
+    for (const Derivation::Step& step : derivation.steps())
+      if (step.of == "x")
+        CHECK(step.value.to_vector<double>() ==
+              grad(loss, x, {.retain_graph = true}).to_vector<double>());
+  }
 }
 
 TEST_CASE("replay: a released graph and a value written to since") {

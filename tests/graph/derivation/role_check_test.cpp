@@ -125,7 +125,7 @@ TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
             .starts_with("claims: its role() takes 2 operands, but it has 1"));
   // Of the right shape, and no move: found where code is to be written.
   using enum Role::Kind;
-  for (const Role::Kind move : {copy, permutation, reshape, slice, scatter, join}) {
+  for (const Role::Kind move : {conversion, copy, permutation, reshape, slice, scatter, join}) {
     const std::string moved = message(move, {3}, {v});
     CAPTURE(moved);
     CHECK(moved.starts_with("claims: its role() says "));
