@@ -197,6 +197,23 @@ Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
   return product(above, {{std::move(inverse)}});
 }
 
+// (2 aᵀ ⊗ (bᵀ)²)ᵀ is 2 a ⊗ b². No terms where something in it is not a transpose.
+Polynomial Algebra::transposed_back(const Polynomial& inside, const Shape& shape) {
+  Polynomial back;
+  for (const Term& term : inside.terms) {
+    Polynomial turned = number(term.coefficient);
+    for (const Factor& factor : term.factors) {
+      const Expr& base = factor.base;
+      if (base->shape != shape || !base->role().swaps_axes) return {};
+      const Expr& x = base->operands[0];
+      turned = product(turned, factor.exponent == 1 ? polynomial(x) : atom(x, factor.exponent));
+    }
+    if (term.factors.empty()) return {};
+    add_into(back, turned);
+  }
+  return back.terms.size() <= most_terms ? back : Polynomial();
+}
+
 Polynomial Algebra::operation(const Expr& e) {
   if (depth_ > most_depth) return atom(e);
   if (const auto known = number_in(*e)) return number(*known);
@@ -256,6 +273,11 @@ Polynomial Algebra::operation(const Expr& e) {
     case total:
     case mean:
       return sum_of(e, operand(0));
+    case permutation:
+      if (!e->role().swaps_axes) break;
+      if (Polynomial back = transposed_back(operand(0), e->operands[0]->shape); !back.terms.empty())
+        return back;
+      break;
     case slope:
       if (Polynomial with_slope = slope_of(e); !with_slope.terms.empty()) return with_slope;
       break;

@@ -77,6 +77,17 @@ TEST_CASE("print: products of matrices and vectors, without what the operation n
         "da = M·b\n");
 }
 
+TEST_CASE("print: what is transposed twice is as it was") {
+  Book book;
+  const Tensor A = book.parameter("A", {2, 3}), B = book.parameter("B", {2, 3});
+  const auto dA = [&](const Tensor& loss) { return derive(loss, {A}).text({.limits = false}); };
+  CHECK(dA(sum(A.T() * B.T())) == "dA = B\n");
+  CHECK(dA(sum(square(A.T()) * B.T())) == "dA = 2 B ⊗ A\n");
+  CHECK(dA(sum(square(A.T() * B.T()))) == "dA = 2 A ⊗ B²\n");
+  CHECK(dA(sum(A.T().T() * A)) == "dA = 2 A\n");
+  CHECK(dA(sum(A.T() * exp(B.T()))) == "dA = (exp(Bᵀ))ᵀ\n");
+}
+
 TEST_CASE("print: Huber's loss is clipped, its mask a comparison") {
   Book book;
   const Tensor w = book.parameter("w", {3}), X = book.data("X", {40, 3}), y = book.data("y", {40});
