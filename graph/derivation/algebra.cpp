@@ -133,7 +133,9 @@ Polynomial Algebra::matrix_product(const Expr& e) {
 // (Wᵀ)ᵀ·x is W·x: the product of what was transposed.
 Expr Algebra::without_double_transposes(const Expr& e, std::vector<Expr> operands) {
   const Role role = e->role();
-  bool transposed[] = {role.transposed[0], role.transposed[1]};
+  bool transposed[2];  // of a vector there is nothing to transpose
+  for (std::size_t k = 0; k < 2; ++k)
+    transposed[k] = role.transposed[k] && operands.size() > k && operands[k]->shape.rank() > 1;
   bool changed = false;
   for (std::size_t k = 0; k < 2 && role.is(Role::Kind::matrix_product); ++k)
     while (operands[k]->role().swaps_axes) {

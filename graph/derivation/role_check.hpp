@@ -23,4 +23,8 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 [[noreturn]] void throw_wrong_role(const Expression& operation, const Role& role,
                                    std::string_view what);
 
+/// Throws GradError, which names the op, where its role says arithmetic (a sum, a product, a
+/// product of matrices, a conversion …) and it computes something else of some numbers.
+void check_numbers(const Expression& operation);
+
 }  // namespace chainrule::derivation

@@ -1,3 +1,4 @@
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 
 #include <fmt/format.h>
@@ -277,7 +278,6 @@ Code EigenWriter::by_role(const Expression& e, const std::vector<Code>& operands
     case selection:
       return chosen(x, operands[1], operands[2], e.shape);
     case conversion:
-      check_conversion(e);
       return x.form == Form::mask ? x.as_array() : x;
     case copy:
     case permutation:
@@ -296,6 +296,9 @@ Code EigenWriter::by_role(const Expression& e, const std::vector<Code>& operands
 Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operands) {
   if (!has_form(e)) fail(e);
   check_axes(e);
+  if (is_said_by_role(e) ||
+      e.op()->eigen(e.application->parameters()).kind == EigenForm::Kind::none)
+    derivation::check_numbers(e);
   if (is_said_by_role(e)) return by_role(e, operands);
   EigenForm form = form_of(e);
   check_form(e, form);

@@ -57,13 +57,11 @@ EigenForm form_of(const Expression& operation);
 void check_form(const Expression& operation, const EigenForm& form);
 /// The same where a part of the form that is needed, `code`, is empty; `member` is what it is
 /// called.
-/// Throws ValueError for a mask that the result is not.
-void check_mask(const Expression& operation, const EigenForm& form);
-/// Throws GradError for a conversion that makes other numbers.
-void check_conversion(const Expression& operation);
 void check_given(const Expression& operation, const std::string& code, const char* member);
 /// The same where the op's eigen_definition() does not have this function.
 void check_defined(const Expression& operation, const std::string& function);
+/// The same where the form says a mask and the result is none.
+void check_mask(const Expression& operation, const EigenForm& form);
 /// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.
 std::optional<std::size_t> operand_at(std::string_view text);
 

@@ -6,11 +6,9 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
-#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -157,22 +155,6 @@ void check_mask(const Expression& e, const EigenForm& form) {
   if (form.kind != EigenForm::Kind::mask || dtype == boolean) return;
   fail(e, fmt::format("says a mask, but the result is {}", chainrule::name_of(dtype)),
        "a mask is boolean, and so are its operands: give elementwise");
-}
-
-void check_conversion(const Expression& e) {
-  const NoGrad guard;
-  const Shape& shape = e.operands[0]->shape;
-  const Tensor numbers = reshape(arange(1, shape.numel() + 1, 1, f64), shape);
-  const DType dtype = e.application->dtype();
-  for (const DType from : {f64, f32, i64}) {
-    const Tensor x = to(numbers, from);
-    const auto made =
-        derivation::attempt([&] { return apply_again(*e.application, std::span(&x, 1)); });
-    if (!made) continue;  // it does not take this dtype
-    if (to(*made, f64).to_vector<double>() != to(to(x, dtype), f64).to_vector<double>())
-      derivation::throw_wrong_role(e, e.role(), "it changes the numbers");
-    return;
-  }
 }
 
 void check_given(const Expression& e, const std::string& code, const char* member) {

@@ -125,12 +125,26 @@ TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
             .starts_with("claims: its role() takes 2 operands, but it has 1"));
   // Of the right shape, and no move: found where code is to be written.
   using enum Role::Kind;
-  for (const Role::Kind move : {conversion, copy, permutation, reshape, slice, scatter, join}) {
+  for (const Role::Kind move : {copy, permutation, reshape, slice, scatter, join}) {
     const std::string moved = message(move, {3}, {v});
     CAPTURE(moved);
     CHECK(moved.starts_with("claims: its role() says "));
     CHECK(moved.find("role_check_test.cpp:") != std::string::npos);
   }
+  // Nor what arithmetic it says.
+  for (const Role::Kind kind :
+       {sum, difference, negation, product, quotient, reciprocal, conversion}) {
+    const std::string other = message(kind, {3}, {v, v});
+    CAPTURE(other);
+    CHECK(other.starts_with("claims: its role() says "));
+    CHECK(other.find("but it computes something else\n  at ") != std::string::npos);
+  }
+  const Tensor w = tensor({0.5, -1.0}, f64).requires_grad_();
+  CHECK(message(matrix_product, {2}, {x, v}).find("it computes something else") !=
+        std::string::npos);
+  CHECK(message(outer_product, {3, 2}, {v, w}).find("it computes something else") !=
+        std::string::npos);
+  CHECK(message(inner_product, {}, {v, v}).find("it computes something else") != std::string::npos);
 }
 
 TEST_SUITE_END();
