@@ -265,4 +265,18 @@ TEST_CASE("check_derivation: candidates of other shapes than slices have are err
   CHECK(report.first_wrong()->name == "dw");
 }
 
+TEST_CASE(
+    "check_derivation: of a lone formula whose last digits are missing no others are blamed") {
+  const Tensor x = tensor({1.0, 2.0, 3.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(x * x * x);
+  const Tensor by_differences = 3.0 * square(x.detach()) + 1e-9;  // as they give it
+  const DerivationReport report = check_derivation(loss, {{"dx", x, by_differences}});
+  CHECK(report.ok());
+  const std::string text = report.text();
+  CAPTURE(text);
+  CHECK(text.find("earlier formulas") == std::string::npos);
+  CHECK(text.find("as near to autograd's numbers as is asked of a formula that was not recorded") !=
+        std::string::npos);
+}
+
 TEST_SUITE_END();
