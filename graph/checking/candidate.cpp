@@ -134,11 +134,12 @@ std::vector<double> numbers_of(const Trace& trace) {
   return numbers;
 }
 
-std::string number_in_words(const Trace& trace, double number) {
-  std::string words = digits_of(number);
+std::vector<std::string> origins_of(const Trace& trace, double number) {
   const double size = std::max(std::abs(number), 1 / std::abs(number));
   const auto near = [&](double x) { return std::abs(x - size) < 1e-6 * size; };
-  std::set<std::string> meanings;
+  if (near(1) || !std::isfinite(size)) return {};
+  // Several tensors have an extent of the batch: two examples are enough.
+  std::set<std::string> extents;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     const Node& node = trace.node(i);
     if (node.name().empty() || node.output_count() > 1) continue;
@@ -146,25 +147,43 @@ std::string number_in_words(const Trace& trace, double number) {
     for (int axis = 0; axis < shape.rank(); ++axis) {
       const auto extent = static_cast<double>(shape[axis]);
       const char* root = near(extent) ? "" : near(std::sqrt(extent)) ? "the root of " : nullptr;
-      if (extent > 1 && root && meanings.size() < 3)
-        meanings.insert(fmt::format("{}the extent of axis {} of {} {}", root, axis, node.name(),
-                                    to_string(shape)));
+      if (extent > 1 && root && extents.size() < 2)
+        extents.insert(fmt::format("{}the extent of axis {} of {} {}", root, axis, node.name(),
+                                   to_string(shape)));
     }
   }
-  for (const double known : numbers_of(trace)) {
-    const double other = std::max(std::abs(known), 1 / std::abs(known));
-    if (other == 1 || !std::isfinite(other)) continue;
-    const char* power = near(other) ? "" : near(other * other) ? "²" : nullptr;
-    if (!power || meanings.size() >= 3) continue;
-    const bool inverse = (std::abs(known) > 1) != (std::abs(number) > 1);
-    meanings.insert(fmt::format("{}{}{}, by a number of the program", inverse ? "1/" : "",
-                                digits_of(std::abs(known)), power));
-  }
+  std::set<std::string> numbers;
+  const std::vector<double> known = numbers_of(trace);
+  for (const bool squared : {false, true})
+    for (const double one : known) {
+      const double other = std::max(std::abs(one), 1 / std::abs(one));
+      if (!near(squared ? other * other : other) || !numbers.empty()) continue;
+      const bool inverse = (std::abs(one) > 1) != (std::abs(number) > 1);
+      const std::string digits = digits_of(std::abs(one)), power = squared ? "²" : "";
+      numbers.insert(
+          !inverse && !squared ? std::string("a number of the program")
+          : inverse && digits.find('/') != std::string::npos
+              ? fmt::format("the inverse of {}{}, a number of the program", digits, power)
+              : fmt::format("{}{}{}, by a number of the program", inverse ? "1/" : "", digits,
+                            power));
+    }
+  // One in the place of another.
+  for (const double above : known)
+    for (const double below : known)
+      if (numbers.empty() && std::abs(above) != 1 && std::abs(below) != 1 &&
+          near(std::abs(above / below)))
+        numbers.insert(fmt::format("{} for {}, by numbers of the program",
+                                   digits_of(std::abs(above)), digits_of(std::abs(below))));
+  std::vector<std::string> origins(numbers.begin(), numbers.end());
+  origins.insert(origins.end(), extents.begin(), extents.end());
+  return origins;
+}
+
+std::string number_in_words(const Trace& trace, double number) {
   std::string together;
-  for (const std::string& meaning : meanings)
-    together += (together.empty() ? "" : "; or ") + meaning;
-  if (!together.empty() && size != 1) words += " (" + together + ")";
-  return words;
+  for (const std::string& origin : origins_of(trace, number))
+    together += (together.empty() ? "" : "; or ") + origin;
+  return digits_of(number) + (together.empty() ? "" : " (" + together + ")");
 }
 
 }  // namespace chainrule::derivation

@@ -51,6 +51,10 @@ class Comparison {
 /// The numbers of a program: constants of one element.
 std::vector<double> numbers_of(const Trace& trace);
 
+/// What of the program has the size of a number, or of its inverse: numbers, their squares and
+/// ratios, extents and their roots. A mistake may come from each of them.
+std::vector<std::string> origins_of(const Trace& trace, double number);
+
 /// A number that a mistake was made by: "2", "1/√4", with what of the program has that size.
 std::string number_in_words(const Trace& trace, double number);
 

@@ -240,20 +240,27 @@ std::string number_in_front(const Trace& trace, const Expr& right, double factor
                      number_in_words(trace, front));
 }
 
-// Where a factor is an extent, sums and means over it are what people confuse.
+// Where a factor is an extent, sums and means over it are what people confuse; but for other
+// numbers of this size.
 std::string meaning(const Trace& trace, double factor, bool of_sums) {
-  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+  std::string extent;
+  for (std::uint32_t i = 0; i < trace.size() && extent.empty(); ++i) {
     const Shape shape = trace.node(i).shape();
-    for (int axis = 0; axis < shape.rank(); ++axis)
+    for (int axis = 0; axis < shape.rank() && extent.empty(); ++axis)
       if (shape[axis] > 2 && is_near(factor, static_cast<double>(shape[axis])))
-        return fmt::format(", which is the extent of axis {} of {}{}{}{}", axis,
-                           trace.node(i).name(), trace.node(i).name().empty() ? "" : " ",
-                           to_string(shape),
-                           of_sums ? ": a mean in the place of a sum, or the reverse" : "");
+        extent = fmt::format("the extent of axis {} of {}{}{}{}", axis, trace.node(i).name(),
+                             trace.node(i).name().empty() ? "" : " ", to_string(shape),
+                             of_sums ? ": a mean in the place of a sum, or the reverse" : "");
   }
-  const std::string words = number_in_words(trace, factor);
-  const std::size_t more = words.find(" (");
-  return more == std::string::npos ? "" : words.substr(more);
+  std::string others;
+  for (const std::string& origin : origins_of(trace, factor))
+    // A program that divides by 7 or multiplies by 1/7 means its extent.
+    if (extent.empty() ||
+        !(origin.starts_with("the extent") || origin == "a number of the program" ||
+          origin.starts_with("the inverse of 1/")))
+      others += (others.empty() ? "" : "; or ") + origin;
+  if (extent.empty()) return others.empty() ? "" : " (" + others + ")";
+  return others.empty() ? ", which is " + extent : fmt::format(" ({}; or {})", others, extent);
 }
 
 }  // namespace

@@ -1,0 +1,51 @@
+#include <chainrule/graph/checking/diagnose.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <chainrule/chainrule.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+Tensor normal(const Shape& shape, const char* name, std::uint64_t seed) {
+  Generator generator(seed);
+  const NoGrad guard;
+  return randn(shape, generator, f64).named(name);
+}
+Tensor parameter(const Shape& shape, const char* name, std::uint64_t seed) {
+  return normal(shape, name, seed).requires_grad_();
+}
+
+// What is said of the first formula that is wrong.
+std::string said(const Tensor& loss, std::initializer_list<Formula> formulas) {
+  const DerivationReport report = check_derivation(loss, formulas);
+  return report.first_wrong() ? report.first_wrong()->diagnosis : "nothing";
+}
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("diagnose: a number is said with all that it may come from") {
+  const Tensor x = parameter({4}, "x", 1), y = normal({4}, "y", 2);
+  const Tensor z = (2 * x).named("z"), f = tanh(z).named("f"), h = (x + 0.25 * f).named("h");
+  const Tensor loss = 0.5 * sum(square(h - y)), dh = h - y;
+  const std::string number = said(loss, {{"dh", h, dh}, {"dz", z, dh * (1 - f * f)}});
+  CAPTURE(number);
+  CHECK(number.starts_with("too large by a factor of 4 (1/0.25, by a number of the program; or "));
+  CHECK(has(number, "the extent of axis 0 of x (4,)"));
+  // 0.3 for 0.7.
+  const Tensor mixed = (0.3 * x + 0.7 * f).named("m");
+  const Tensor dm = mixed - y;
+  CHECK(has(said(0.5 * sum(square(mixed - y)), {{"dm", mixed, dm}, {"df", f, 0.3 * dm}}),
+            "0.3 (a number of the program) stands in the place of 0.7 (a number of the program)"));
+}
+
+TEST_SUITE_END();
