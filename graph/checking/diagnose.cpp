@@ -94,7 +94,9 @@ class Diagnosis {
       return true;
     };
     for (const Mistakes kind : kinds)
-      if (for_each_mutant(trace_, suspect_.right, comparison_.point(0), kind, explains)) break;
+      if (for_each_mutant(trace_, {suspect_.right, suspect_.node}, comparison_.point(0), kind,
+                          explains))
+        break;
     return found;
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <string_view>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
@@ -49,10 +50,10 @@ constexpr NamedFunction functions[] = {
 
 class Mutations {
  public:
-  Mutations(const Trace& trace, const Expr& right, const Environment& point,
+  Mutations(const Trace& trace, const Target& target, const Environment& point,
             const std::function<bool(const Mutant&)>& f)
-      : trace_(trace), right_(right), point_(point), f_(f) {
-    visit_parts(right, [&](const Expr& e) { parts_.push_back(e); });
+      : trace_(trace), right_(target.right), target_(target.node), point_(point), f_(f) {
+    visit_parts(right_, [&](const Expr& e) { parts_.push_back(e); });
   }
 
   bool run(Mistakes mistakes) {
@@ -70,6 +71,9 @@ class Mutations {
   }
   bool try_part(const Expr& part, Expr other, std::string mistake) {
     return try_parts({{part.get(), std::move(other)}}, std::move(mistake));
+  }
+  bool try_other(const Expr& meant, const Expr& written, const Replacements& parts) {
+    return f_({replaced(right_, parts), "of the wrong layer", written, meant});
   }
   // The same with an operation that f() computes from the values of expressions.
   template <class F>
@@ -120,9 +124,22 @@ class Mutations {
       }
     if (role.is(Role::Kind::negation) && try_part(e, e->operands[0], "the sign is wrong"))
       return true;
+    if (role.is(Role::Kind::comparison) && reversed(e)) return true;
     if (role.is(Role::Kind::total) && try_part(e, e->operands[0], "the sum is missing"))
       return true;
     return false;
+  }
+
+  // The comparison the other way round, and with it others of the same operands.
+  bool reversed(const Expr& e) {
+    Replacements parts;
+    for (const Expr& other : parts_)
+      if (other->is(Role::Kind::comparison) &&
+          key_of(other->operands[0]) == key_of(e->operands[0]) &&
+          key_of(other->operands[1]) == key_of(e->operands[1]))
+        parts[other.get()] = operation_expression(
+            other->application, {other->operands[1], other->operands[0]}, other->shape);
+    return try_parts(parts, "the condition is the wrong way round");
   }
 
   // Another function of the same operand.
@@ -139,7 +156,10 @@ class Mutations {
       // One that is 0 is a term that is missing.
       if (largest(numbers(function.of(operand))) == 0) return false;
       return try_built(
-          e, fmt::format("{} in the place of {}", function.name, mine),
+          e,
+          function.name == std::string_view("the operand")
+              ? fmt::format("the function {} is missing", mine)
+              : fmt::format("{} in the place of {}", function.name, mine),
           [&](Builder& builder) { return function.of(builder.value(e->operands[0])); });
     });
   }
@@ -151,12 +171,12 @@ class Mutations {
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       const Expr other = same_kind(e, i);
-      if (try_part(e, other, "of the wrong layer")) return true;
+      if (try_other(e, other, {{e.get(), other}})) return true;
       // In one of several places.
       const std::vector<Expr> users = users_of(e, parts_);
       for (const Expr& user : users)
         if (Expr instead = with_operand(user, e, other);
-            instead && users.size() > 1 && try_part(user, std::move(instead), "of the wrong layer"))
+            instead && users.size() > 1 && try_other(e, other, {{user.get(), std::move(instead)}}))
           return true;
     }
     return false;
@@ -228,9 +248,9 @@ class Mutations {
     const Expression& e = symbol->kind == Kind::slope ? *symbol->operands[0] : *symbol;
     if (!e.is_symbol() || i == e.node) return false;
     if (trace_.node(i).name().empty() && !trace_.node(i).is_leaf()) return false;
-    if (e.kind == Kind::gradient &&
-        (!point_.gradients[i].defined() || trace_.gradient(i)->kind == Kind::gradient))
-      return false;  // db = dz goes by the name of dz
+    if (e.kind == Kind::gradient && (i == target_ || !point_.gradients[i].defined() ||
+                                     trace_.gradient(i)->kind == Kind::gradient))
+      return false;  // itself; and db = dz goes by the name of dz
     const Tensor& value = e.kind == Kind::gradient ? point_.gradients[i] : trace_.replay().value(i);
     return value.defined() && value.shape() == e.shape;
   }
@@ -243,6 +263,7 @@ class Mutations {
 
   const Trace& trace_;
   const Expr& right_;
+  std::uint32_t target_;
   const Environment& point_;
   const std::function<bool(const Mutant&)>& f_;
   std::vector<Expr> parts_;
@@ -299,18 +320,18 @@ std::string WrongSlope::said(const std::string& called) const {
   return fmt::format(fmt::runtime(words), called, called.substr(0, called.size() - 1));
 }
 
-bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,
                      const std::function<bool(const Mutant&)>& f) {
-  Mutations mutations(trace, right, point, f);
+  Mutations mutations(trace, target, point, f);
   using enum Mistakes;
   return std::ranges::any_of(
       std::initializer_list<Mistakes>{in_operations, in_symbols, in_products, in_two_symbols},
       [&](Mistakes mistakes) { return mutations.run(mistakes); });
 }
 
-bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,
                      Mistakes mistakes, const std::function<bool(const Mutant&)>& f) {
-  return Mutations(trace, right, point, f).run(mistakes);
+  return Mutations(trace, target, point, f).run(mistakes);
 }
 
 }  // namespace chainrule::derivation

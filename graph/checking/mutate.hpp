@@ -12,6 +12,13 @@ namespace chainrule::derivation {
 struct Mutant {
   Expr formula;
   std::string mistake;
+  Expr written{}, meant{};  ///< one tensor in the place of another; else null
+};
+
+/// A right formula, and the tensor that it is the gradient for.
+struct Target {
+  const Expr& right;
+  std::uint32_t node;
 };
 
 /// Functions of one operand that people confuse with each other.
@@ -41,10 +48,10 @@ enum class Mistakes { in_operations, in_symbols, in_products, in_two_symbols };
 /// Calls f(mutant) for the mistakes that people make in a formula, the likely ones first, until it
 /// returns true. Operations are computed at `point` to find their shapes; mistakes that give no
 /// valid operation are passed over.
-bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,
                      const std::function<bool(const Mutant&)>& f);
 /// Those of one kind.
-bool for_each_mutant(const Trace& trace, const Expr& right, const Environment& point,
+bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,
                      Mistakes mistakes, const std::function<bool(const Mutant&)>& f);
 
 }  // namespace chainrule::derivation

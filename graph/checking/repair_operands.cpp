@@ -28,7 +28,8 @@ class Operands : public TakenApart {
   using TakenApart::TakenApart;
 
   std::string find_operands() {
-    return find({&Operands::symbols, &Operands::small_parts, &Operands::factors, &Operands::terms},
+    return find({&Operands::symbols, &Operands::masks, &Operands::factors_alone,
+                 &Operands::small_parts, &Operands::factors, &Operands::terms},
                 false);
   }
   // Of parts that stand in the place of others the smallest.
@@ -123,6 +124,16 @@ class Operands : public TakenApart {
     return "";
   }
 
+  // Another mask: before its product with one, which may be the same.
+  std::string masks(const Expr& e) const {
+    if (e->kind != Kind::constant || !is_mask(e->value)) return "";
+    for (const Expr& other : spares_)
+      if (other->kind != Kind::number && other->shape == e->shape && fits(e, other) &&
+          is_mask(evaluate(other, comparison_.point(0))))
+        return with_right(mask_instead(e, other));
+    return "";
+  }
+
   // A part for another of its shape that the right formula has.
   std::string functions(const Expr& e) const {
     if (e->kind == Kind::number || is_root(e)) return "";
@@ -199,11 +210,15 @@ class Operands : public TakenApart {
     return fmt::format("the mask {} stands in the place of {}", text_(mask), text_(other));
   }
 
-  std::string factors(const Expr& e) const {
+  // What a part is to be multiplied or divided by: one tensor, elementwise; any part of the right
+  // formula, or a matrix.
+  std::string factors_alone(const Expr& e) const { return factor_missing(e, 1); }
+  std::string factors(const Expr& e) const { return factor_missing(e, 12); }
+  std::string factor_missing(const Expr& e, int most_size) const {
     if (e->kind == Kind::number) return "";
     for (const Expr& spare : spares_) {
-      if (spare->kind == Kind::number || size_of(spare) > 12) continue;
-      if (spare->shape.rank() == 2 && spare->is_symbol()) {
+      if (spare->kind == Kind::number || size_of(spare) > most_size) continue;
+      if (spare->shape.rank() == 2 && spare->is_symbol() && most_size > 1) {
         const auto matrix = [&](auto f) {
           return fits(e, built([&](Builder& builder) {
                         return f(builder.value(spare), builder.value(e));

@@ -222,7 +222,7 @@ class Above {
             return at_step(i, fmt::format("the {} {} is {}", negated ? "sign of the term" : "term",
                                           text_(terms[k]), negated ? "wrong" : "missing"));
       std::string found;
-      for_each_mutant(trace_, written(i), comparison_.point(0), [&](const Mutant& mutant) {
+      for_each_mutant(trace_, {written(i), i}, comparison_.point(0), [&](const Mutant& mutant) {
         if (comparison_.exhausted()) return true;
         if (mutant.formula->shape != trace_.node(i).shape() || !explains({{i, mutant.formula}}))
           return false;

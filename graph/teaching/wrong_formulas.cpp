@@ -76,7 +76,7 @@ class WrongFormulas {
 
   void operations() {
     std::size_t count = 0;
-    for_each_mutant(trace_, right_, trace_.environment(), derivation::Mistakes::in_operations,
+    for_each_mutant(trace_, {right_, i_}, trace_.environment(), derivation::Mistakes::in_operations,
                     [&](const Mutant& mutant) {
                       add_operation(mutant);
                       return ++count == most;
@@ -107,7 +107,7 @@ class WrongFormulas {
   }
 
   void products() {
-    for_each_mutant(trace_, right_, trace_.environment(), derivation::Mistakes::in_products,
+    for_each_mutant(trace_, {right_, i_}, trace_.environment(), derivation::Mistakes::in_products,
                     [&](const Mutant& mutant) {
                       const bool far = mutant.mistake == "an operand is transposed";
                       add(mutant.formula, mutant.mistake, "product", far ? 2 : 1);

@@ -48,4 +48,16 @@ TEST_CASE("diagnose: a number is said with all that it may come from") {
             "0.3 (a number of the program) stands in the place of 0.7 (a number of the program)"));
 }
 
+TEST_CASE("diagnose: a mask that fits by chance is not said, but the condition that was meant") {
+  const Tensor X = normal({5, 3}, "X", 1), V = parameter({3, 3}, "V", 2),
+               W = parameter({3, 3}, "W", 3), u = parameter({3}, "u", 4), y = normal({5}, "y", 5);
+  const Tensor z1 = matmul(X, V).named("z1"), z2 = matmul(X, W).named("z2");
+  const Tensor h = maximum(z1, z2).named("h"), q = matmul(h, u).named("q");
+  const Tensor loss = 0.5 * mean(square(q - y)), dh = outer((q - y) / 5, u);
+  const auto with = [&](const Tensor& mask) {
+    return said(loss, {{"dh", h, dh}, {"dz1", z1, dh * to(mask, f64)}});
+  };
+  CHECK(with(z1 < z2).starts_with("the condition is the wrong way round: this is "));
+}
+
 TEST_SUITE_END();
