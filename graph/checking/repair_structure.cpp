@@ -30,9 +30,9 @@ class Structure : public TakenApart {
     using Attempt = std::string (Structure::*)(const Expr&) const;
     // The larger parts first: what is wrong with all of them is not said of one.
     for (const Attempt attempt :
-         {&Structure::other_numbers, &Structure::numbers_in_front, &Structure::axes,
-          &Structure::sums, &Structure::products, &Structure::too_much, &Structure::others,
-          &Structure::other_functions})
+         {&Structure::other_numbers, &Structure::numbers_in_front, &Structure::signs_inside,
+          &Structure::axes, &Structure::sums, &Structure::products, &Structure::too_much,
+          &Structure::others, &Structure::numbers_inside, &Structure::other_functions})
       for (std::size_t k = parts_.size(); k-- > 0;) {
         if (comparison_.exhausted()) return "";
         if (std::string found = (this->*attempt)(parts_[k]); !found.empty()) return found;
@@ -98,6 +98,34 @@ class Structure : public TakenApart {
     } catch (const Error&) {
       return "";
     }
+  }
+
+  // A number that belongs in front of what a function is taken of.
+  std::string signs_inside(const Expr& e) const { return number_inside(e, {-1}); }
+  std::string numbers_inside(const Expr& e) const {
+    std::vector<double> factors{2, 0.5};
+    for (const double number : numbers_)
+      if (number != 0) factors.insert(factors.end(), {number, 1 / number});
+    return number_inside(e, factors);
+  }
+  std::string number_inside(const Expr& e, const std::vector<double>& factors) const {
+    if ((e->kind != Kind::operation && e->kind != Kind::slope) || e->operands.size() != 1 ||
+        !e->operands[0] || !e->op()->elementwise() || e->is(Role::Kind::conversion) ||
+        e->is(Role::Kind::negation))
+      return "";
+    const Expr& operand = e->operands[0];
+    for (const double factor : factors) {
+      if (factor == 1 || !fits_built(operand, [&](const Tensor& x) { return x * factor; }))
+        continue;
+      if (factor == -1)
+        return with_right(fmt::format("the sign of {} is wrong, in {}", text_(operand), text_(e)));
+      const double size = std::abs(factor);
+      return with_right(fmt::format("{} is{} too {} by a factor of {}, in {}", text_(operand),
+                                    factor < 0 ? " of the wrong sign, and" : "",
+                                    size < 1 ? "large" : "small",
+                                    number_in_words(trace_, size < 1 ? 1 / size : size), text_(e)));
+    }
+    return "";
   }
 
   std::string products(const Expr& e) const {
@@ -290,9 +318,9 @@ class Structure : public TakenApart {
     return "";
   }
 
-  // Functions of one operand that people confuse.
+  // The square, 1 − x and 1 ⊘ x of a part.
   std::string others(const Expr& e) const {
-    if (e->kind != Kind::operation) return "";
+    if (e->kind != Kind::operation && !e->is_symbol()) return "";
     const auto with = [&](const char* words, auto f) {
       return fits_built(e, f) ? with_right(fmt::format("{} {}", text_(e), words)) : std::string();
     };

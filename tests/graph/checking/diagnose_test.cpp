@@ -60,4 +60,21 @@ TEST_CASE("diagnose: a mask that fits by chance is not said, but the condition t
   CHECK(with(z1 < z2).starts_with("the condition is the wrong way round: this is "));
 }
 
+TEST_CASE("diagnose: signs and numbers inside of a function") {
+  const Tensor z = parameter({6}, "z", 1);
+  const Tensor q = (0.5 * (1 + erf(z / std::sqrt(2.0)))).named("q");
+  const double front = 1 / std::sqrt(2 * std::acos(-1.0));
+  const std::string half =
+      said(sum(square(q)), {{"dq", q, 2 * q}, {"dz", z, 2 * q * front * exp(-square(z))}});
+  CAPTURE(half);
+  CHECK(half.starts_with("−z² is too large by a factor of 2"));
+  const Tensor s = parameter({6}, "s", 2), y = normal({6}, "y", 3);
+  const Tensor a = (y * exp(-s)).named("a");
+  const std::string sign = said(sum(square(a)), {{"dy", s, -2 * a * y * exp(s)}});
+  CHECK(sign.starts_with("the sign of s is wrong, in exp(s); "));
+  // What can be said as a square is.
+  const std::string squared = said(sum(y * exp(-2 * s)), {{"ds", s, -2 * y * exp(-s)}});
+  CHECK(squared.starts_with("exp(−s) has to be squared; "));
+}
+
 TEST_SUITE_END();
