@@ -37,13 +37,15 @@ class Diagnosis {
         [&] { return wrong_factor(trace_, comparison_, text_); },
         [&] { return repair_structure(trace_, comparison_, text_); },
         [&] { return by_mutants({in_symbols}); },
-        [&] { return wrong_terms(trace_, comparison_, text_, Terms::all); },
-        [&] { return only_at_zeros(); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::one); },
+        [&] { return only_at_zeros_bare(); },
         [&] { return repair_operands(trace_, comparison_, text_); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
         [&] { return by_mutants({in_two_symbols}); },
         [&] { return mistake_above(trace_, comparison_, text_); },
         [&] { return repair_parts(trace_, comparison_, text_); },
+        [&] { return only_at_zeros(); },
         [&] { return by_place(); }};
     for (const auto& find : attempts)
       // Candidates ask operations for numbers that the program did not have.
@@ -115,6 +117,8 @@ class Diagnosis {
       }
     return places;
   }
+  // A mask as a factor mends whatever is wrong behind it: of bare numbers no more can be said.
+  std::string only_at_zeros_bare() const { return suspect_.formula ? "" : only_at_zeros(); }
   std::string only_at_zeros() const {
     if (!comparison_.same_shape()) return "";
     const Places p = places();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
@@ -67,29 +68,58 @@ class Fit {
       : trace_(trace), comparison_(comparison), text_(text) {}
 
   std::string find(Terms which) {
-    for (const Expr& form : comparison_.right_forms()) {
-      terms_ = terms_of(form, comparison_.point(0));
-      if (terms_.size() < (which == Terms::certain ? 3U : 2U)) continue;
-      values_.clear();
-      for (std::size_t p = 0; p < comparison_.points(); ++p) {
-        values_.emplace_back();
-        for (const Expr& term : terms_) values_[p].push_back(evaluate(term, comparison_.point(p)));
-      }
-      join_multiples();
-      if (terms_.size() < (which == Terms::certain ? 3U : 2U)) continue;
-      // One term alone first, with the numbers that people make mistakes by.
-      for (const double factor : {0.0, -1.0, 2.0, 0.5})
-        for (std::size_t k = 0; k < terms_.size(); ++k)
-          if (!is_zero(k) && gives_with(k, factor)) return said(k, factor);
-      if (std::string pair = two_missing(); !pair.empty()) return pair;
-      if (which == Terms::certain) continue;
-      if (std::string alone = one_alone(); !alone.empty()) return alone;
-      if (std::string found = by_least_squares(); !found.empty()) return found;
-    }
-    return "";
+    if (which == Terms::several) return in_all_forms([&] { return by_least_squares(2); }, 2);
+    const std::size_t least = which == Terms::certain ? 3 : 2;
+    // One term alone first, with the numbers that people make mistakes by: what is missing in any
+    // form of the formula before another sign in one of them, as half of a term that is missing has
+    // the wrong sign.
+    for (const double factor : {0.0, -1.0, 2.0, 0.5})
+      if (std::string found = in_all_forms([&] { return one_term(factor); }, least); !found.empty())
+        return found;
+    if (std::string pair = in_all_forms([&] { return two_missing(); }, 3); !pair.empty())
+      return pair;
+    if (which == Terms::certain) return "";
+    return in_all_forms(
+        [&] {
+          const std::string alone = one_alone();
+          return alone.empty() ? by_least_squares(1) : alone;
+        },
+        2);
   }
 
  private:
+  // The right formula in one of its forms, in terms.
+  struct Form {
+    std::vector<Expr> terms;
+    std::vector<std::vector<Tensor>> values;  // by point and term
+  };
+  std::string in_all_forms(const std::function<std::string()>& find, std::size_t least_terms) {
+    if (forms_.empty())
+      for (const Expr& form : comparison_.right_forms()) {
+        terms_ = terms_of(form, comparison_.point(0));
+        values_.clear();
+        for (std::size_t p = 0; p < comparison_.points() && terms_.size() > 1; ++p) {
+          values_.emplace_back();
+          for (const Expr& term : terms_)
+            values_[p].push_back(evaluate(term, comparison_.point(p)));
+        }
+        if (terms_.size() > 1) join_multiples();
+        forms_.push_back({terms_, values_});
+      }
+    for (const Form& form : forms_) {
+      terms_ = form.terms;
+      values_ = form.values;
+      if (terms_.size() < least_terms) continue;
+      if (std::string found = find(); !found.empty()) return found;
+    }
+    return "";
+  }
+  std::string one_term(double factor) const {
+    for (std::size_t k = 0; k < terms_.size(); ++k)
+      if (!is_zero(k) && gives_with(k, factor)) return said(k, factor);
+    return "";
+  }
+
   bool gives_with(std::size_t k, double factor) const {
     return comparison_.gives(
         [&](std::size_t p) { return comparison_.expected(p) + values_[p][k] * (factor - 1); });
@@ -154,7 +184,7 @@ class Fit {
     return "";
   }
 
-  std::string by_least_squares() {
+  std::string by_least_squares(std::size_t most_odd) {
     // Without the terms that come to nothing.
     for (std::size_t k = terms_.size(); k-- > 0;)
       if (is_zero(k) && terms_.size() > 2) {
@@ -183,7 +213,7 @@ class Fit {
     std::vector<std::size_t> odd;
     for (std::size_t k = 0; k < c.size(); ++k)
       if (!is_near(c[k], 1)) odd.push_back(k);
-    if (odd.empty() || odd.size() == terms_.size() || odd.size() > 2) return "";
+    if (odd.empty() || odd.size() == terms_.size() || odd.size() > most_odd) return "";
     std::string words;
     for (const std::size_t k : odd) {
       const double factor = std::abs(c[k]) < close ? 0 : c[k];
@@ -214,8 +244,9 @@ class Fit {
   const Trace& trace_;
   const Comparison& comparison_;
   const Text& text_;
-  std::vector<Expr> terms_;
-  std::vector<std::vector<Tensor>> values_;  // by point and term
+  std::vector<Form> forms_;
+  std::vector<Expr> terms_;  // of the form that is looked at
+  std::vector<std::vector<Tensor>> values_;
 };
 
 // The product of the numbers that a formula is multiplied by.

@@ -6,8 +6,9 @@
 
 namespace chainrule::derivation {
 
-/// `certain`: one term alone, of a formula of three or more.
-enum class Terms { certain, all };
+/// `certain`: one term alone, or two that are missing, of a formula of three or more. `one`: one of
+/// two, too, and any number. `several`: two, with any numbers.
+enum class Terms { certain, one, several };
 /// What is wrong with a formula that is the right one but for the numbers in front of its terms: a
 /// term that is missing, doubled, or has another sign or factor. "" where that is not so.
 std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,

@@ -58,6 +58,37 @@ TEST_CASE("diagnose: a mask that fits by chance is not said, but the condition t
     return said(loss, {{"dh", h, dh}, {"dz1", z1, dh * to(mask, f64)}});
   };
   CHECK(with(z1 < z2).starts_with("the condition is the wrong way round: this is "));
+  CHECK(with(z1 > 0.0).starts_with("the mask is wrong: it goes by z1, and [z1 > z2] belongs"));
+}
+
+TEST_CASE("diagnose: a term that is missing goes before half of it with another sign") {
+  // Ridge regression with a kernel: the λ term is in the gradient twice, as half of it each.
+  const Tensor A = normal({5, 5}, "A", 1), a = parameter({5}, "a", 2), y = normal({5}, "y", 3);
+  const Tensor K = matmul(A, A.T()).detach().named("K"), f = matmul(K, a).named("f"), r = f - y;
+  const Tensor loss = 0.5 * sum(square(f - y)) + 0.2 * dot(a, f);
+  const std::string text = said(loss, {{"da", a, matmul(K, r)}});
+  CAPTURE(text);
+  CHECK(text.starts_with("the term "));
+  CHECK(has(text, " is missing; the chain rule gives "));
+}
+
+TEST_CASE("diagnose: one tensor in the place of another goes before two terms with numbers") {
+  const Tensor m0 = parameter({3}, "m0", 1), al = parameter({3}, "al", 2);
+  const Tensor Y = normal({4, 3}, "Y", 3);
+  std::vector<Tensor> m{m0}, e;
+  Tensor loss;
+  for (int t = 0; t < 4; ++t) {
+    e.push_back((Y[t] - m[t]).named(fmt::format("e{}", t)));
+    loss = t == 0 ? sum(square(e[t])) : loss + sum(square(e[t]));
+    if (t < 3) m.push_back((m[t] + al * e[t]).named(fmt::format("m{}", t + 1)));
+  }
+  loss = 0.5 * loss / 4;
+  const Tensor dm3 = -e[3] / 4;
+  const auto with = [&](const Tensor& dm2) {
+    return said(loss, {{"dm3", m[3], dm3}, {"dm2", m[2], dm2}});
+  };
+  CHECK(with((1 - al) * dm3 - e[3] / 4).starts_with("e3 stands in the place of e2: "));
+  CHECK(with(al * dm3 - e[2] / 4).starts_with("al stands in the place of 1 minus it; "));
 }
 
 TEST_CASE("diagnose: signs and numbers inside of a function") {
