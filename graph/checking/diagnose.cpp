@@ -9,6 +9,7 @@
 #include <chainrule/graph/checking/candidate.hpp>
 #include <chainrule/graph/checking/fit.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/checking/repair.hpp>
 #include <chainrule/graph/checking/upstream.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -91,8 +92,15 @@ class Diagnosis {
     const auto explains = [&](const Mutant& mutant) {
       if (comparison_.exhausted()) return true;
       if (!comparison_.gives(mutant.formula)) return false;
-      found = fmt::format("{}: this is {}; the chain rule gives {}", mutant.mistake,
-                          text_(mutant.formula), right());
+      std::string mistake = mutant.mistake;
+      if (mutant.written)
+        if (const std::string known =
+                relation(trace_, comparison_, text_, mutant.written, mutant.meant);
+            !known.empty())
+          mistake = fmt::format("{} stands in the place of {}: {}", text_(mutant.written),
+                                text_(mutant.meant), known);
+      found = fmt::format("{}: this is {}; the chain rule gives {}", mistake, text_(mutant.formula),
+                          right());
       return true;
     };
     for (const Mistakes kind : kinds)

@@ -67,30 +67,14 @@ class Operands : public TakenApart {
               });
       if (fit)
         return with_right(fmt::format("{} stands in the place of {}: {}", text_(e), text_(other),
-                                      relation(e, other)));
+                                      relation_of(e, other)));
     }
     return "";
   }
 
-  // What two tensors that were confused have to do with each other.
-  std::string relation(const Expr& e, const Expr& other) const {
-    const auto made_from = [&](const Expr& result, const Expr& from) -> const Op* {
-      if (result->kind != Kind::tensor || from->kind != Kind::tensor) return nullptr;
-      const Expr& formula = trace_.forward(result->node);
-      const bool of_one = formula && formula->operands.size() == 1 && formula->operands[0] &&
-                          formula->operands[0]->kind == Kind::tensor;
-      return of_one && formula->operands[0]->node == from->node ? formula->op() : nullptr;
-    };
-    if (const Op* function = made_from(other, e))
-      return fmt::format("the function {} is missing", function->name());
-    if (const Op* function = made_from(e, other))
-      return fmt::format("the function {} is too much", function->name());
-    if (other->is_symbol() && e->kind == other->kind) {
-      const Expr& formula =
-          other->kind == Kind::tensor ? trace_.forward(other->node) : trace_.gradient(other->node);
-      if (std::string found = inside(formula, e); !found.empty()) return found;
-    }
-    return "of the wrong layer, time or kind";
+  std::string relation_of(const Expr& e, const Expr& other) const {
+    const std::string known = relation(trace_, comparison_, text_, e, other);
+    return known.empty() ? "of the wrong layer, time or kind" : known;
   }
 
   // Two factors of a product, or a small part, for another part of the right formula: forms of

@@ -70,26 +70,4 @@ std::vector<Expr> TakenApart::factors_of(const Expr& e) {
   return factors;
 }
 
-std::string TakenApart::inside(const Expr& formula, const Expr& e) const {
-  if (!formula || formula->kind != Kind::operation || formula->operands.size() != 2) return "";
-  const Role role = formula->role();
-  using enum Role::Kind;
-  const bool is_factor = role.is(product) || role.is(matrix_product) || role.is(quotient);
-  const bool is_term = role.is(sum) || role.is(difference);
-  if (!is_factor && !is_term) return "";
-  for (const std::size_t k : {0, 1}) {
-    // Of a quotient or difference only what the other is divided by or taken from it.
-    if (k == 1 && (role.is(quotient) || role.is(difference))) break;
-    const Expr& mine = formula->operands[k];
-    if (!mine || mine->shape != e->shape ||
-        !comparison_.same(evaluate(mine, comparison_.point(0)), evaluate(e, comparison_.point(0))))
-      continue;
-    const std::string other = text_(formula->operands[1 - k]);
-    const bool below = role.is(quotient), negative = role.is(difference);
-    return is_factor ? fmt::format("the factor {}{} is missing", below ? "1 ⊘ " : "", other)
-                     : fmt::format("the term {}{} is missing", negative ? "−" : "", other);
-  }
-  return "";
-}
-
 }  // namespace chainrule::derivation

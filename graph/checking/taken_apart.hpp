@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <chainrule/graph/checking/candidate.hpp>
+#include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 
 namespace chainrule::derivation {
@@ -40,9 +41,10 @@ class TakenApart {
   bool is_root(const Expr& e) const { return e == formula_; }
   /// The factors of a product, of which each may be one; else the expression itself.
   static std::vector<Expr> factors_of(const Expr& e);
-  /// Of what a formula has besides `e`: a factor or term that is missing where e stands alone, in
-  /// words; "" where it does not have e.
-  std::string inside(const Expr& formula, const Expr& e) const;
+  /// See missing_beside().
+  std::string inside(const Expr& formula, const Expr& e) const {
+    return missing_beside(comparison_, text_, formula, e);
+  }
 
   const Trace& trace_;
   const Comparison& comparison_;

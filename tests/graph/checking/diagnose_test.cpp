@@ -108,4 +108,21 @@ TEST_CASE("diagnose: signs and numbers inside of a function") {
   CHECK(squared.starts_with("exp(−s) has to be squared; "));
 }
 
+TEST_CASE("diagnose: tensors that were confused are said with what one has to do with the other") {
+  const Tensor x = parameter({6}, "x", 1), y = normal({6}, "y", 2);
+  const Tensor v = square(x).named("v"), s = sqrt(v + 1e-3).named("s"), q = (y / s).named("q");
+  CHECK(said(sum(square(q)), {{"dq", q, 2 * q}, {"ds", s, -2 * q * q / v}})
+            .starts_with("v stands in the place of s: of the wrong layer, time or kind, as s is "
+                         "√(v + 0.001): this is "));
+}
+
+TEST_CASE("diagnose: a gradient in the place of one that it is a factor of") {
+  const Tensor X = normal({6, 4}, "X", 1), W = parameter({4, 3}, "W", 2),
+               y = normal({6, 3}, "y", 3);
+  const Tensor z = matmul(X, W).named("z"), h = tanh(z).named("h"), g = (h * y).named("g");
+  const Tensor dg = 2 * g;
+  CHECK(said(sum(square(g)), {{"dg", g, dg}, {"dz", z, dg * (1 - h * h)}})
+            .starts_with("dg stands in the place of dh: the factor y is missing: this is "));
+}
+
 TEST_SUITE_END();

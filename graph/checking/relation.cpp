@@ -1,0 +1,99 @@
+#include <chainrule/graph/checking/relation.hpp>
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include <chainrule/core/op.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+constexpr int most_levels = 3, largest_computation = 8;
+
+// What a tensor was computed by, from tensors that have names.
+Expr computation_of(const Trace& trace, const Expr& tensor) {
+  Expr formula = trace.forward(tensor->node);
+  for (int level = 0; level < most_levels && formula; ++level) {
+    Replacements unnamed;
+    visit_parts(formula, [&](const Expr& part) {
+      if (part->kind == Kind::tensor && trace.node(part->node).name().empty() &&
+          trace.forward(part->node))
+        unnamed[part.get()] = trace.forward(part->node);
+    });
+    if (unnamed.empty()) break;
+    formula = replaced(formula, unnamed);
+  }
+  return formula ? formula : tensor;
+}
+
+// The operation of one operand by which a tensor was computed from another; null if it was not.
+const Op* function_from(const Trace& trace, const Expr& result, const Expr& from) {
+  const Expr& formula = trace.forward(result->node);
+  const bool of_one = formula && formula->operands.size() == 1 && formula->operands[0] &&
+                      formula->operands[0]->kind == Kind::tensor;
+  return of_one && formula->operands[0]->node == from->node ? formula->op() : nullptr;
+}
+
+bool is_computed_from(const Trace& trace, const Expr& result, const Expr& from) {
+  const Expr formula = computation_of(trace, result);
+  if (size_of(formula) > largest_computation) return false;
+  bool found = false;
+  visit_parts(formula, [&](const Expr& part) { found |= key_of(part) == key_of(from); });
+  return found;
+}
+
+}  // namespace
+
+std::string missing_beside(const Comparison& comparison, const Text& text, const Expr& formula,
+                           const Expr& e) {
+  if (!formula || formula->kind != Kind::operation || formula->operands.size() != 2) return "";
+  const Role role = formula->role();
+  using RoleKind = Role::Kind;
+  const bool is_factor = role.is(RoleKind::product) || role.is(RoleKind::matrix_product) ||
+                         role.is(RoleKind::quotient);
+  const bool is_term = role.is(RoleKind::sum) || role.is(RoleKind::difference);
+  if (!is_factor && !is_term) return "";
+  for (const std::size_t k : {0, 1}) {
+    // Of a quotient or difference only what the other is divided by or taken from it.
+    if (k == 1 && (role.is(RoleKind::quotient) || role.is(RoleKind::difference))) break;
+    const Expr& mine = formula->operands[k];
+    if (!mine || mine->shape != e->shape ||
+        !comparison.same(evaluate(mine, comparison.point(0)), evaluate(e, comparison.point(0))))
+      continue;
+    const std::string other = text(formula->operands[1 - k]);
+    const bool below = role.is(RoleKind::quotient), negative = role.is(RoleKind::difference);
+    return is_factor ? fmt::format("the factor {}{} is missing", below ? "1 ⊘ " : "", other)
+                     : fmt::format("the term {}{} is missing", negative ? "−" : "", other);
+  }
+  return "";
+}
+
+std::string relation(const Trace& trace, const Comparison& comparison, const Text& text,
+                     const Expr& e, const Expr& other) {
+  if (!e->is_symbol() || !other->is_symbol() || e->kind != other->kind) return "";
+  const bool tensors = e->kind == Kind::tensor;
+  if (tensors) {
+    if (const Op* function = function_from(trace, other, e))
+      return fmt::format("the function {} is missing", function->name());
+    if (const Op* function = function_from(trace, e, other))
+      return fmt::format("the function {} is too much", function->name());
+  }
+  const Expr& formula = tensors ? trace.forward(other->node) : trace.gradient(other->node);
+  if (std::string found = missing_beside(comparison, text, formula, e); !found.empty())
+    return found;
+  if (!tensors) return "";
+  // Where one is computed from the other in a few steps, how.
+  for (const auto& [result, from] : {std::pair(other, e), std::pair(e, other)})
+    if (is_computed_from(trace, result, from))
+      if (const std::string computation = text(computation_of(trace, result));
+          computation != text(result))
+        return fmt::format("of the wrong layer, time or kind, as {} is {}", text(result),
+                           computation);
+  return "";
+}
+
+}  // namespace chainrule::derivation
