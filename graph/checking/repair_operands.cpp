@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/contrast.hpp>
 #include <chainrule/graph/checking/taken_apart.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
@@ -89,7 +90,7 @@ class Operands : public TakenApart {
       if (!is_small(other) || other->shape != e->shape) continue;
       // What lacks a factor or a term is said so by others.
       if (is_small(e) && inside(other, e).empty() && inside(e, other).empty() && fits(e, other))
-        return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(other)));
+        return with_right(instead(e, other));
       for (std::size_t a = 0; a + 1 < factors.size() && factors.size() <= 6; ++a) {
         const auto product_with = [&](Builder& builder, bool pair) {
           Tensor product = pair ? builder.value(factors[a]) * builder.value(factors[a + 1])
@@ -99,10 +100,8 @@ class Operands : public TakenApart {
           return product;
         };
         if (fits(e, built([&](Builder& builder) { return product_with(builder, false); })))
-          return with_right(fmt::format(
-              "{} stands in the place of {}",
-              text_(built([&](Builder& builder) { return product_with(builder, true); })),
-              text_(other)));
+          return with_right(
+              instead(built([&](Builder& builder) { return product_with(builder, true); }), other));
       }
     }
     return "";
@@ -126,16 +125,38 @@ class Operands : public TakenApart {
       if (e->is_symbol() && (other->is_symbol() || size_of(other) > 8)) continue;
       if (size_of(other) + size_of(e) > 30 || !fits(e, other)) continue;
       if (e->kind == Kind::constant && is_mask(e->value)) return with_right(mask_instead(e, other));
-      const std::string words = fmt::format("{} stands in the place of {}", text_(e), text_(other));
-      std::string why = inside(other, e);
-      if (why.empty() && other->kind == Kind::gradient) why = about_gradient(e, other);
-      if (why.empty()) why = one_term(e, other);
-      if (why.empty() && e->kind == Kind::operation)
-        if (std::string back = inside(e, other); !back.empty())
-          why = back.substr(0, back.rfind(" is missing")) + " does not belong there";
-      return with_right(why.empty() ? words : why + ": " + words);
+      return with_right(instead(e, other));
     }
     return "";
+  }
+
+  // What a part has that stands in the place of another, and what it lacks.
+  std::string instead(const Expr& e, const Expr& other) const {
+    const auto [mine, right, place, of] = contrast(trace_, comparison_, e, other);
+    const char* kind = of == Contrast::Of::terms ? "term" : "factor";
+    if (!right)
+      return fmt::format("the {} {} does not belong there: {}", kind, text_(mine), text_(place));
+    if (!mine) return fmt::format("the {} {} is missing at {}", kind, text_(right), text_(place));
+    const auto said = [&](const Expr& part) {
+      const std::string slope = slope_in_words(comparison_, part);
+      return text_(part) + (slope.empty() ? "" : ", which is " + slope + ",");
+    };
+    std::string words;
+    for (const Contrast& pair : pairs_of_terms(trace_, comparison_, {mine, right, place, of}))
+      words += fmt::format("{}{} stands in the place of {}", words.empty() ? "" : " and ",
+                           said(pair.mine), said(pair.right));
+    if (words.back() == ',') words.pop_back();
+    std::string why = inside(right, mine);
+    if (why.empty() && right->kind == Kind::gradient) why = about_gradient(mine, right);
+    if (why.empty()) why = one_term(mine, right);
+    if (why.empty() && mine->kind == Kind::operation)
+      if (std::string back = inside(mine, right); !back.empty())
+        why = back.substr(0, back.rfind(" is missing")) + " does not belong there";
+    if (why.empty() && mine->kind == Kind::operation && right->kind == Kind::operation &&
+        mine->op() == right->op() && mine->operands.size() == 1 &&
+        key_of(mine->operands[0]) == key_of(right->operands[0]))
+      why = "over the wrong axis";
+    return why.empty() ? words : why + ": " + words;
   }
 
   // What is wrong with a part that should be the gradient of another tensor.

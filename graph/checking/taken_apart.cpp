@@ -35,6 +35,10 @@ TakenApart::TakenApart(const Trace& trace, const Comparison& comparison, const T
   // What the right formula is made from, one step further up.
   for (const Expr& e : std::vector<Expr>(spares_))
     if (e->kind == Kind::gradient && trace.gradient(e->node)) take_apart(trace.gradient(e->node));
+  // The parts of slopes.
+  for (const Expr& e : std::vector<Expr>(spares_))
+    if (e->kind == Kind::slope || e->is(Role::Kind::slope))
+      if (const Expr simpler = in_simpler_operations(e, comparison.point(0))) take_apart(simpler);
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     if (!trace.is_tensor(i)) continue;
     if (!trace.node(i).name().empty()) keep(tensor_expression(i, trace.node(i).shape()));

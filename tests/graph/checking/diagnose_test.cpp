@@ -108,6 +108,42 @@ TEST_CASE("diagnose: signs and numbers inside of a function") {
   CHECK(squared.starts_with("exp(−s) has to be squared; "));
 }
 
+TEST_CASE("diagnose: two parts are compared without what they have in common") {
+  const Tensor X = normal({6, 5}, "X", 1), W1 = parameter({7, 5}, "W1", 2),
+               W2 = parameter({4, 7}, "W2", 3), W3 = parameter({3, 4}, "W3", 4);
+  const Tensor b1 = parameter({7}, "b1", 5), b2 = parameter({4}, "b2", 6),
+               Y = normal({6, 3}, "Y", 7);
+  const Tensor H1 = linear(X, W1, b1, Activation::tanh).named("H1"),
+               H2 = linear(H1, W2, b2, Activation::sigmoid).named("H2"),
+               Z = matmul(H2, W3.T()).named("Z");
+  const Tensor loss = 0.5 * sum(square(Z - Y)), dZ = Z - Y, dH2 = matmul(dZ, W3);
+  const Tensor dH1 = matmul(dH2 * H2 * (1 - H2), W2);
+  CHECK(said(loss, {{"dH2", H2, dH2}, {"dW2", W2, matmul((dH2 * (1 - H2 * H2)).T(), H1)}})
+            .starts_with("1 − H2 ⊗ H2, which is tanh', stands in the place of H2 ⊗ (1 − H2), which "
+                         "is σ'; "));
+  // Only the last formula is handed in.
+  CHECK(said(loss, {{"dW1", W1, matmul((dH1 * H1 * (1 - H1)).T(), X)}})
+            .starts_with("H1 ⊗ (1 − H1), which is σ', stands in the place of 1 − (H1)², which is "
+                         "tanh'; "));
+  CHECK(said(loss, {{"dW1", W1, matmul((matmul(dH2, W2) * (1 - H1 * H1)).T(), X)}})
+            .starts_with("the mistake is above, at dH1: the factor H2 ⊗ (1 − H2) is missing at "));
+}
+
+TEST_CASE("diagnose: a factor that is one tensor, and a sum over the wrong axis, further up") {
+  const Tensor P = parameter({5, 2}, "P", 1), Q = parameter({4, 2}, "Q", 2),
+               R = normal({5, 4}, "R", 3), M = normal({5, 4}, "M", 4);
+  const Tensor F = matmul(P, Q.T()).named("F");
+  CHECK(said(0.5 * sum(M * square(F - R)) + 0.1 * sum(square(Q)),
+             {{"dQ", Q, matmul((F - R).T(), P) + 0.2 * Q}})
+            .starts_with("the factor M is missing at F − R; "));
+  const Tensor X = normal({7, 4}, "X", 5), W = parameter({4, 3}, "W", 6);
+  const Tensor labels = from_vector(std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0});
+  const Tensor Z = matmul(X, W).named("Z"), Y = one_hot(labels, 3, f64).named("Y");
+  CHECK(said(cross_entropy(Z, labels) + 0.05 * sum(square(W)),
+             {{"dW", W, matmul(X.T(), (softmax(Z, 0) - Y) / 7) + 0.1 * W}})
+            .starts_with("over the wrong axis: softmax₀(Z) stands in the place of softmax₁(Z); "));
+}
+
 TEST_CASE("diagnose: tensors that were confused are said with what one has to do with the other") {
   const Tensor x = parameter({6}, "x", 1), y = normal({6}, "y", 2);
   const Tensor v = square(x).named("v"), s = sqrt(v + 1e-3).named("s"), q = (y / s).named("q");

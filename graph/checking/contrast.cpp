@@ -1,0 +1,279 @@
+#include <chainrule/graph/checking/contrast.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+using RoleKind = Role::Kind;
+
+constexpr std::size_t most_parts = 8;
+
+bool is_same(const Comparison& comparison, const Expr& a, const Expr& b) {
+  if (!a || !b) return a == b;
+  if (key_of(a) == key_of(b)) return true;
+  if (a->kind == Kind::number && b->kind == Kind::number)
+    return std::abs(a->number - b->number) <= 1e-12 * std::abs(b->number);
+  if (a->shape != b->shape) return false;
+  for (std::size_t p = 0; p < comparison.points(); ++p) {
+    const auto same = attempt([&] {
+      return comparison.same(evaluate(a, comparison.point(p)), evaluate(b, comparison.point(p)));
+    });
+    if (!same.value_or(false)) return false;
+  }
+  return true;
+}
+
+// Of a tensor without a name, what it was computed by; of a product with 1 the other operand.
+Expr opened(const Trace& trace, const Expr& e) {
+  if (e->is(RoleKind::product))
+    for (const std::size_t k : {0, 1})
+      if (number_in(*e->operands[k]) == 1.0 && e->operands[1 - k]->shape == e->shape)
+        return opened(trace, e->operands[1 - k]);
+  if (e->kind != Kind::tensor || !trace.node(e->node).name().empty()) return e;
+  const Expr& formula = trace.forward(e->node);
+  return formula && formula->shape == e->shape ? formula : e;
+}
+
+// A factor of a product, or a term of a sum with its sign.
+struct Part {
+  Expr expression;
+  bool negative = false;
+};
+// What a formula is a sum or a product of; itself where it is neither. Numbers that it is divided
+// by, and the parts of slopes, are factors.
+std::vector<Part> operands_of(const Trace& trace, const Part& part, bool terms,
+                              const Environment& point) {
+  const Expr e = opened(trace, part.expression);
+  const Role role = e->role();
+  if (terms) {
+    if (role.is(RoleKind::negation)) return {{e->operands[0], !part.negative}};
+    if (role.is(RoleKind::sum) || role.is(RoleKind::difference))
+      return {{e->operands[0], part.negative},
+              {e->operands[1], part.negative != role.is(RoleKind::difference)}};
+    return {part};
+  }
+  if (role.is(RoleKind::product)) return {{e->operands[0]}, {e->operands[1]}};
+  if (role.is(RoleKind::quotient) && e->operands[1]->kind == Kind::number)
+    return {{e->operands[0]},
+            {number_expression(1 / e->operands[1]->number, e->operands[1]->shape)}};
+  if (role.is(RoleKind::slope) || e->kind == Kind::slope)
+    if (Expr simpler = in_simpler_operations(e, point); simpler && simpler->shape == e->shape)
+      return {{simpler}};
+  return {part};
+}
+std::vector<Part> parts_of(const Trace& trace, const Expr& e, bool terms,
+                           const Environment& point) {
+  std::vector<Part> parts, to_do{{e}};
+  const auto bare = [](Expr part) {
+    while (part->is(RoleKind::copy) && part->operands[0]) part = part->operands[0];
+    return part;
+  };
+  while (!to_do.empty()) {
+    const Part next = to_do.back();
+    to_do.pop_back();
+    if (parts.size() + to_do.size() > most_parts) return {{e}};
+    std::vector<Part> operands = operands_of(trace, next, terms, point);
+    if (operands.size() == 1 && operands[0].expression == next.expression)
+      parts.push_back({bare(next.expression), next.negative});
+    else
+      to_do.insert(to_do.end(), operands.rbegin(), operands.rend());
+  }
+  return parts;
+}
+
+Expr together(const Comparison& comparison, const std::vector<Part>& parts, bool terms) {
+  if (parts.empty()) return nullptr;
+  if (parts.size() == 1 && !parts[0].negative) return parts[0].expression;
+  return attempt([&] {
+           Builder builder(comparison.point(0));
+           return builder.build([&] {
+             Tensor all;
+             for (const Part& part : parts) {
+               const Tensor value = builder.value(part.expression);
+               if (!all.defined())
+                 all = part.negative ? -value : value;
+               else
+                 all = !terms ? all * value : part.negative ? all - value : all + value;
+             }
+             return all;
+           });
+         })
+      .value_or(nullptr);
+}
+
+// Without the parts that both have; false where they have none in common, or too many others.
+bool cancel(const Trace& trace, const Comparison& comparison, Expr& mine, Expr& right, bool terms) {
+  std::vector<Part> a = parts_of(trace, mine, terms, comparison.point(0)),
+                    b = parts_of(trace, right, terms, comparison.point(0));
+  if (a.size() + b.size() < 3) return false;
+  const std::size_t before = a.size();
+  std::erase_if(a, [&](const Part& part) {
+    const auto same = std::ranges::find_if(b, [&](const Part& other) {
+      return other.negative == part.negative &&
+             is_same(comparison, part.expression, other.expression);
+    });
+    if (same == b.end()) return false;
+    b.erase(same);
+    return true;
+  });
+  if (a.size() == before || (a.empty() && b.empty())) return false;
+  Expr rest = together(comparison, a, terms), of_right = together(comparison, b, terms);
+  if ((!rest && !a.empty()) || (!of_right && !b.empty())) return false;
+  mine = rest ? opened(trace, rest) : nullptr;
+  right = of_right ? opened(trace, of_right) : nullptr;
+  return true;
+}
+
+// An operand, and whether it is transposed, by the operation or by itself.
+std::pair<Expr, bool> operand_of(const Expr& e, std::size_t k) {
+  const Role role = e->role();
+  const Expr& operand = e->operands[k];
+  if (!role.is(RoleKind::matrix_product)) return {operand, false};
+  const bool by_itself = operand && operand->role().swaps_axes;
+  return {by_itself ? operand->operands[0] : operand, role.transposed[k] != by_itself};
+}
+
+bool is_one_operation(const Expr& a, const Expr& b) {
+  if (a->kind != b->kind || (a->kind != Kind::operation && a->kind != Kind::slope)) return false;
+  if (a->op() != b->op() || a->operands.size() != b->operands.size() || a->output != b->output)
+    return false;
+  const auto bytes = [](const Expr& e) { return e->application->parameters().bytes(); };
+  return a->is(RoleKind::matrix_product) || std::ranges::equal(bytes(a), bytes(b));
+}
+
+// An operand that both have an operation of, where all others are the same.
+bool descend(const Trace& trace, const Comparison& comparison, Expr& mine, Expr& right) {
+  if (!is_one_operation(mine, right)) return false;
+  Expr my_operand, of_right;
+  for (std::size_t k = 0; k < mine->operands.size(); ++k) {
+    const auto [a, a_transposed] = operand_of(mine, k);
+    const auto [b, b_transposed] = operand_of(right, k);
+    if (a_transposed == b_transposed && is_same(comparison, a, b)) continue;
+    if (my_operand || !a || !b || a_transposed != b_transposed) return false;
+    my_operand = a;
+    of_right = b;
+  }
+  if (!my_operand) return false;
+  mine = opened(trace, my_operand);
+  right = opened(trace, of_right);
+  return true;
+}
+
+// Operations that do several steps in one, in simpler ones.
+bool take_apart(const Trace& trace, const Comparison& comparison, Expr& mine, Expr& right) {
+  bool changed = false;
+  for (Expr* e : {&mine, &right}) {
+    Expr simpler =
+        attempt([&] { return written_out(opened(trace, *e), comparison.point(0)); }).value_or(*e);
+    if (simpler == *e || simpler->shape != (*e)->shape) continue;
+    *e = std::move(simpler);
+    changed = true;
+  }
+  return changed;
+}
+
+// Sums of the same elements, the one perhaps in another shape.
+bool descend_into_sums(const Comparison& comparison, Expr& mine, Expr& right) {
+  const auto bare = [](const Expr& e) {
+    return e->is(RoleKind::reshape) && e->operands[0]->is(RoleKind::total) ? e->operands[0] : e;
+  };
+  const Expr a = bare(mine), b = bare(right);
+  if (!a->is(RoleKind::total) || !b->is(RoleKind::total)) return false;
+  if (a->operands[0]->shape != b->operands[0]->shape || a->shape.numel() != b->shape.numel())
+    return false;
+  const auto same_axes = attempt([&] {
+    const Tensor x = evaluate(a->operands[0], comparison.point(0));
+    return numbers(apply_again(*b->application, std::span(&x, 1))) ==
+           numbers(evaluate(a, comparison.point(0)));
+  });
+  if (!same_axes.value_or(false)) return false;
+  mine = a->operands[0];
+  right = b->operands[0];
+  return true;
+}
+
+}  // namespace
+
+std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
+  if (formula->kind != Kind::operation) return "";
+  std::string found;
+  visit_parts(formula, [&](const Expr& y) {
+    if (!found.empty() || y->kind != Kind::tensor || y->shape != formula->shape) return;
+    const auto is = [&](auto f) {
+      const auto form = attempt([&] {
+        Builder builder(comparison.point(0));
+        return builder.build([&] { return f(builder.value(y)); });
+      });
+      return form && is_same(comparison, formula, *form);
+    };
+    if (is([](const Tensor& x) { return x * (1 - x); }))
+      found = "σ'";
+    else if (is([](const Tensor& x) { return 1 - x * x; }))
+      found = "tanh'";
+  });
+  return found;
+}
+
+Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& mine,
+                  const Expr& right) {
+  Contrast result{opened(trace, mine), opened(trace, right), mine};
+  const auto is_slope = [&](const Expr& e) {
+    return e->kind == Kind::slope || !slope_in_words(comparison, e).empty();
+  };
+  bool apart = false;
+  for (bool more = true; more && !(is_slope(result.mine) && is_slope(result.right));) {
+    more = false;
+    for (const bool terms : {false, true}) {
+      result.place = result.mine;
+      if (!cancel(trace, comparison, result.mine, result.right, terms)) continue;
+      if (!result.mine || !result.right) {
+        result.of = terms ? Contrast::Of::terms : Contrast::Of::factors;
+        return result;
+      }
+      more = true;
+    }
+    more = descend(trace, comparison, result.mine, result.right) ||
+           descend_into_sums(comparison, result.mine, result.right) || more;
+    if (!more && !apart) more = apart = take_apart(trace, comparison, result.mine, result.right);
+  }
+  result.place = result.mine;
+  return result;
+}
+
+std::vector<Contrast> pairs_of_terms(const Trace& trace, const Comparison& comparison,
+                                     const Contrast& difference) {
+  std::vector<Part> a = parts_of(trace, difference.mine, true, comparison.point(0)),
+                    b = parts_of(trace, difference.right, true, comparison.point(0));
+  std::vector<Contrast> pairs;
+  if (a.size() != b.size() || a.size() < 2) return {difference};
+  for (const Part& mine : a) {
+    const std::size_t before = pairs.size();
+    for (auto right = b.begin(); right != b.end(); ++right) {
+      if (right->negative != mine.negative) continue;
+      Contrast one = contrast(trace, comparison, mine.expression, right->expression);
+      if (!one.mine || !one.right || one.mine == mine.expression) continue;
+      pairs.push_back(std::move(one));
+      b.erase(right);
+      break;
+    }
+    if (pairs.size() == before) return {difference};
+  }
+  return pairs;
+}
+
+}  // namespace chainrule::derivation
