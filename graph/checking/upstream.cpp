@@ -40,10 +40,10 @@ class Above {
   }
 
   std::string shifted_here() const {
-    return shifted_in(target_, nullptr) ? "the index is shifted: tensors of the time step or layer "
-                                          "before or behind stand there; the chain rule gives " +
-                                              text_(comparison_.suspect().right)
-                                        : "";
+    const std::string which = shifted_in(target_, nullptr);
+    return which.empty() ? ""
+                         : fmt::format("{}; the chain rule gives {}", which,
+                                       text_(comparison_.suspect().right));
   }
 
   std::string find() {
@@ -154,10 +154,9 @@ class Above {
   std::string shifted_steps() const {
     std::map<std::pair<std::size_t, int>, Formulas> everywhere;
     for (const std::uint32_t i : chain_) {
-      if (i != target_ && shifted_in(i, &everywhere))
-        return at_step(i,
-                       "the index is shifted: tensors of the time step or layer before or behind "
-                       "stand in it");
+      if (i == target_) continue;
+      if (const std::string which = shifted_in(i, &everywhere); !which.empty())
+        return at_step(i, which);
     }
     for (const auto& [kind, changed] : everywhere)
       if (changed.size() > 1 && explains(changed))
@@ -165,8 +164,9 @@ class Above {
                "behind stand there";
     return "";
   }
-  bool shifted_in(std::uint32_t i,
-                  std::map<std::pair<std::size_t, int>, Formulas>* everywhere) const {
+  // What is shifted, if that explains it; others go to `everywhere`.
+  std::string shifted_in(std::uint32_t i,
+                         std::map<std::pair<std::size_t, int>, Formulas>* everywhere) const {
     const std::vector<Expr>& terms = terms_at(i);
     std::set<std::size_t> kinds;
     visit_parts(trace_.gradient(i), [&](const Expr& part) {
@@ -179,10 +179,30 @@ class Above {
           Expr other = left_out ? shifted_terms(terms, kind, by)
                                 : shifted(trace_.gradient(i), kind, by, nullptr);
           if (!other) continue;
-          if (explains({{i, other}})) return true;
+          if (explains({{i, other}})) return one_shifted(i, kind, by);
           if (everywhere) (*everywhere)[{kind, by}].try_emplace(i, std::move(other));
         }
-    return false;
+    return "";
+  }
+  std::string one_shifted(std::uint32_t i, std::size_t kind, int by) const {
+    std::string example;
+    visit_parts(trace_.gradient(i), [&](const Expr& part) {
+      if (!example.empty() || !part->is_symbol() || kind_of(part->node) != kind) return;
+      if (const Expr other = neighbour_of(part, by))
+        example = fmt::format("{} in the place of {}", text_(other), text_(part));
+    });
+    return fmt::format("{} stand there, as {}",
+                       numbered_.contains(kind)
+                           ? "the index is shifted: tensors of the time step or layer before or "
+                             "behind"
+                           : "other tensors of the same line of the program",
+                       example);
+  }
+  Expr neighbour_of(const Expr& part, int by) const {
+    const std::uint32_t other = neighbour(part->node, by, part->kind == Kind::gradient);
+    if (other == Traversal::none) return nullptr;
+    return part->kind == Kind::gradient ? gradient_expression(other, part->shape)
+                                        : tensor_expression(other, part->shape);
   }
   // The formula with the symbols of a kind `by` steps further; null where none changes. At the end
   // of the steps it stays, and `at_end` says so.
@@ -190,13 +210,11 @@ class Above {
     Replacements parts;
     visit_parts(formula, [&](const Expr& part) {
       if (!part->is_symbol() || kind_of(part->node) != kind) return;
-      const std::uint32_t other = neighbour(part->node, by, part->kind == Kind::gradient);
-      if (other == Traversal::none) {
-        if (at_end) *at_end = true;
-        return;
-      }
-      parts[part.get()] = part->kind == Kind::gradient ? gradient_expression(other, part->shape)
-                                                       : tensor_expression(other, part->shape);
+      Expr other = neighbour_of(part, by);
+      if (other)
+        parts[part.get()] = std::move(other);
+      else if (at_end)
+        *at_end = true;
     });
     return parts.empty() ? nullptr : replaced(formula, parts);
   }
@@ -278,7 +296,9 @@ class Above {
                                 ? fmt::format("leaf {}", i)
                                 : fmt::format("{} {} {}", node.op()->name(),
                                               node.where().file_name(), node.where().line());
-    return kinds_.try_emplace(key, kinds_.size()).first->second;
+    const std::size_t kind = kinds_.try_emplace(key, kinds_.size()).first->second;
+    if (numbered) numbered_.insert(kind);
+    return kind;
   }
   // The tensor of the same kind and shape `by` steps behind this one.
   std::uint32_t neighbour(std::uint32_t i, int by, bool with_gradient) const {
@@ -299,6 +319,7 @@ class Above {
   mutable std::map<std::uint32_t, Expr> written_;
   mutable std::map<std::uint32_t, std::vector<Expr>> terms_;
   mutable std::map<std::string, std::size_t> kinds_;
+  mutable std::set<std::size_t> numbered_;
 };
 
 }  // namespace

@@ -161,4 +161,25 @@ TEST_CASE("diagnose: a gradient in the place of one that it is a factor of") {
             .starts_with("dg stands in the place of dh: the factor y is missing: this is "));
 }
 
+TEST_CASE("diagnose: of a shifted index one of the tensors is named") {
+  const Tensor W = parameter({4, 4}, "W", 1), h0 = parameter({4}, "h0", 2), y = normal({4}, "y", 3);
+  std::vector<Tensor> z{{}}, h{h0};
+  for (int t = 1; t <= 3; ++t) {
+    z.push_back(matmul(W, h.back()).named(fmt::format("z{}", t)));
+    h.push_back(tanh(z.back()).named(fmt::format("h{}", t)));
+  }
+  const Tensor loss = 0.5 * sum(square(h[3] - y));
+  Tensor dh = h[3] - y, dW;
+  for (int t = 3; t >= 1; --t) {
+    const Tensor dz = dh * (1 - square(h[t])), term = outer(dz, h[t]);
+    dW = dW.defined() ? dW + term : term;
+    dh = matmul(W.T(), dz);
+  }
+  const std::string text = said(loss, {{"dW", W, dW}});
+  CAPTURE(text);
+  CHECK(has(text,
+            "the index is shifted: tensors of the time step or layer before or behind stand "
+            "there, as h3 in the place of h2; "));
+}
+
 TEST_SUITE_END();
