@@ -39,7 +39,8 @@ bool is_short_decimal(double x) {
 // The forms that are shorter than six digits.
 std::optional<Fraction> fraction_of(double x) {
   if (x >= 1 && x == std::round(x)) return Fraction{x};
-  if (const double below = std::round(1 / x); below <= largest_below && same(x, 1 / below))
+  if (const double below = std::round(1 / x);
+      below >= 1 && below <= largest_below && same(x, 1 / below))
     return Fraction{1, below};
   if (is_short_decimal(x)) return std::nullopt;
   for (double below = 3; below <= largest_fraction; ++below) {

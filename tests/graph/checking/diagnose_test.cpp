@@ -129,21 +129,6 @@ TEST_CASE("diagnose: two parts are compared without what they have in common") {
             .starts_with("the mistake is above, at dH1: the factor H2 ⊗ (1 − H2) is missing at "));
 }
 
-TEST_CASE("diagnose: a factor that is one tensor, and a sum over the wrong axis, further up") {
-  const Tensor P = parameter({5, 2}, "P", 1), Q = parameter({4, 2}, "Q", 2),
-               R = normal({5, 4}, "R", 3), M = normal({5, 4}, "M", 4);
-  const Tensor F = matmul(P, Q.T()).named("F");
-  CHECK(said(0.5 * sum(M * square(F - R)) + 0.1 * sum(square(Q)),
-             {{"dQ", Q, matmul((F - R).T(), P) + 0.2 * Q}})
-            .starts_with("the factor M is missing at F − R; "));
-  const Tensor X = normal({7, 4}, "X", 5), W = parameter({4, 3}, "W", 6);
-  const Tensor labels = from_vector(std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0});
-  const Tensor Z = matmul(X, W).named("Z"), Y = one_hot(labels, 3, f64).named("Y");
-  CHECK(said(cross_entropy(Z, labels) + 0.05 * sum(square(W)),
-             {{"dW", W, matmul(X.T(), (softmax(Z, 0) - Y) / 7) + 0.1 * W}})
-            .starts_with("over the wrong axis: softmax₀(Z) stands in the place of softmax₁(Z); "));
-}
-
 TEST_CASE("diagnose: tensors that were confused are said with what one has to do with the other") {
   const Tensor x = parameter({6}, "x", 1), y = normal({6}, "y", 2);
   const Tensor v = square(x).named("v"), s = sqrt(v + 1e-3).named("s"), q = (y / s).named("q");
