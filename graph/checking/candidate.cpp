@@ -104,7 +104,7 @@ std::string digits_of(double x) {
   const double size = std::abs(x);
   std::string text = fraction(size);
   if (const std::string decimal = fmt::format("{:.3g}", size);
-      text.find('/') != std::string::npos && std::abs(std::stod(decimal) - size) < 1e-9 * size)
+      text.find('/') != std::string::npos && std::abs(std::stod(decimal) - size) < 2e-7 * size)
     text = decimal;
   if (text.empty()) {
     const std::string square = fraction(size * size);

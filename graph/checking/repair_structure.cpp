@@ -19,6 +19,9 @@ namespace {
 
 using Kind = Expression::Kind;
 
+// Numbers of a formula may be rounded to f32.
+constexpr double same_number = 1e-6;
+
 // Numbers, signs, axes, sums, products, functions, and what is too much.
 class Structure : public TakenApart {
  public:
@@ -45,7 +48,7 @@ class Structure : public TakenApart {
   std::string other_numbers(const Expr& e) const {
     if (e->kind != Kind::number) return "";
     for (const double number : numbers_)
-      if (std::abs(number - e->number) > 1e-9 * std::abs(number) &&
+      if (number != 0 && std::abs(number - e->number) > same_number * std::abs(number) &&
           fits(e, number_expression(number, e->shape)))
         return with_right(other_number(e->number, number));
     return "";
@@ -57,7 +60,7 @@ class Structure : public TakenApart {
                     number_in_words(trace_, right));
     const double ratio = std::abs(mine / right);
     if (!std::isfinite(ratio) || ratio == 0) return words;
-    if (std::abs(ratio - 1) < 1e-9) return "the sign of a number is wrong: " + words;
+    if (std::abs(ratio - 1) < same_number) return "the sign of a number is wrong: " + words;
     return fmt::format("a number is too {} by a factor of {}: {}", ratio > 1 ? "large" : "small",
                        number_in_words(trace_, ratio > 1 ? ratio : 1 / ratio), words);
   }
@@ -83,10 +86,10 @@ class Structure : public TakenApart {
       }
       if (!(bb > 0) || !std::isfinite(bw / bb)) return "";
       const double factor = bw / bb;
-      if (std::abs(factor) < 1e-9) return "";  // see too_much()
-      if (std::abs(factor - 1) < 1e-9 || (b.size() * comparison_.points() < 3)) return "";
+      if (std::abs(factor) < same_number) return "";  // see too_much()
+      if (std::abs(factor - 1) < same_number || (b.size() * comparison_.points() < 3)) return "";
       if (!comparison_.repairs([&](std::size_t p) { return with(factor, p); })) return "";
-      if (std::abs(factor + 1) < 1e-9)
+      if (std::abs(factor + 1) < same_number)
         return with_right(is_root(e) ? std::string("the sign is wrong")
                                      : fmt::format("the sign of {} is wrong", text_(e)));
       const double size = std::abs(factor);

@@ -146,6 +146,22 @@ TEST_CASE("diagnose: a gradient in the place of one that it is a factor of") {
             .starts_with("dg stands in the place of dh: the factor y is missing: this is "));
 }
 
+TEST_CASE("diagnose: numbers that are rounded to f32") {
+  const Tensor z = to(normal({5, 3}, "z", 1), f32).named("z").requires_grad_();
+  const Tensor Y = to(normal({5, 3}, "Y", 2), f32).named("Y");
+  const Tensor p = sigmoid(z / 2.5).named("p"), q = sigmoid(z).named("q");
+  const Tensor loss = 0.7 * sum(square(p - Y)) + 0.3 * sum(square(q - Y));
+  const Tensor soft = 0.7 * 2 / 2.5 * (p - Y) * p * (1 - p), hard = 0.6 * (q - Y) * q * (1 - q);
+  CHECK(said(loss, {{"dz", z, soft + hard}}) == "nothing");
+  const std::string factor = said(loss, {{"dz", z, 2.5 * soft + hard}});
+  CAPTURE(factor);
+  CHECK(factor.starts_with("a factor that is a number is missing: "));
+  const std::string sign = said(loss, {{"dz", z, soft - hard}});
+  CAPTURE(sign);
+  CHECK(has(sign, "sign"));
+  CHECK(!has(sign, "factor of 1"));
+}
+
 TEST_CASE("diagnose: of a shifted index one of the tensors is named") {
   const Tensor W = parameter({4, 4}, "W", 1), h0 = parameter({4}, "h0", 2), y = normal({4}, "y", 3);
   std::vector<Tensor> z{{}}, h{h0};
