@@ -19,6 +19,22 @@ constexpr int most_levels = 4, largest_form = 120;
 
 }  // namespace
 
+Expr without_unnamed(const Trace& trace, const Expr& formula) {
+  Expr opened = formula;
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements unnamed;
+    visit_parts(opened, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::tensor && trace.node(part->node).name().empty() &&
+          trace.forward(part->node) && trace.forward(part->node)->shape == part->shape)
+        unnamed.emplace(part.get(), trace.forward(part->node));
+    });
+    if (unnamed.empty()) break;
+    opened = replaced(opened, unnamed);
+    if (size_of(opened) > largest_form) break;
+  }
+  return opened;
+}
+
 Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(suspect) {
   for (const Environment* point : suspect.points)
     expected_.push_back(evaluate(suspect.right, *point));
@@ -43,6 +59,9 @@ Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(su
     if (size_of(form) > largest_form) break;
     right_forms_.push_back(std::move(form));
   }
+  if (Expr opened = without_unnamed(trace, right_forms_.back());
+      opened != right_forms_.back() && size_of(opened) <= largest_form)
+    opened_form_ = std::move(opened);
 }
 
 bool Comparison::same(const Tensor& a, const Tensor& b) const {

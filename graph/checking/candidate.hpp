@@ -23,6 +23,8 @@ class Comparison {
   /// The right formula, as simple as it gets, as the rules give it, and with the formulas of the
   /// gradients in it put in, once and again.
   const std::vector<Expr>& right_forms() const noexcept { return right_forms_; }
+  /// The last of these with the formulas of tensors without a name put in, too; null without any.
+  const Expr& opened_form() const noexcept { return opened_form_; }
   bool same_shape() const { return value(0).shape() == expected(0).shape(); }
 
   bool same(const Tensor& a, const Tensor& b) const;
@@ -45,8 +47,12 @@ class Comparison {
   const Suspect& suspect_;
   std::vector<Tensor> expected_;
   std::vector<Expr> right_forms_;
+  Expr opened_form_;
   mutable double work_ = 0;
 };
+
+/// A formula with those of tensors without a name, such as 1 − x, in their places.
+Expr without_unnamed(const Trace& trace, const Expr& formula);
 
 /// The numbers of a program: constants of one element.
 std::vector<double> numbers_of(const Trace& trace);

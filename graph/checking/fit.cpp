@@ -27,6 +27,15 @@ bool is_plain(double x) {
   return whole(size) || whole(size * size);
 }
 
+// 7/3, as of 0.7 and 0.3.
+bool is_ratio(double x) {
+  for (int below = 1; below <= 10; ++below)
+    if (std::abs(x * below) > 0.5 && std::abs(x * below) < 100 &&
+        is_near(x * below, std::round(x * below)))
+      return true;
+  return false;
+}
+
 // The least-squares solution of Σ cₖ columnₖ = wanted; empty where it is not unique.
 std::vector<double> least_squares(const std::vector<std::vector<double>>& columns,
                                   const std::vector<double>& wanted) {
@@ -74,8 +83,11 @@ class Fit {
     // form of the formula before another sign in one of them, as half of a term that is missing has
     // the wrong sign.
     for (const double factor : {0.0, -1.0, 2.0, 0.5})
-      if (std::string found = in_all_forms([&] { return one_term(factor); }, least); !found.empty())
-        return found;
+      if (std::string found = in_all_forms([&] { return one_term(factor); }, least);
+          !found.empty()) {
+        const std::string missing = factor == 0 ? "" : missing_inside();
+        return missing.empty() ? found : missing;
+      }
     if (std::string pair = in_all_forms([&] { return two_missing(); }, 3); !pair.empty())
       return pair;
     if (which == Terms::certain) return "";
@@ -95,24 +107,34 @@ class Fit {
   };
   std::string in_all_forms(const std::function<std::string()>& find, std::size_t least_terms) {
     if (forms_.empty())
-      for (const Expr& form : comparison_.right_forms()) {
-        terms_ = terms_of(form, comparison_.point(0));
-        values_.clear();
-        for (std::size_t p = 0; p < comparison_.points() && terms_.size() > 1; ++p) {
-          values_.emplace_back();
-          for (const Expr& term : terms_)
-            values_[p].push_back(evaluate(term, comparison_.point(p)));
-        }
-        if (terms_.size() > 1) join_multiples();
-        forms_.push_back({terms_, values_});
-      }
-    for (const Form& form : forms_) {
-      terms_ = form.terms;
-      values_ = form.values;
-      if (terms_.size() < least_terms) continue;
-      if (std::string found = find(); !found.empty()) return found;
-    }
+      for (const Expr& form : comparison_.right_forms()) forms_.push_back(taken_apart(form));
+    for (const Form& form : forms_)
+      if (std::string found = in_form(form, find, least_terms); !found.empty()) return found;
     return "";
+  }
+  Form taken_apart(const Expr& form) {
+    terms_ = terms_of(form, comparison_.point(0));
+    values_.clear();
+    if (terms_.size() > 1) {
+      for (std::size_t p = 0; p < comparison_.points(); ++p) {
+        values_.emplace_back();
+        for (const Expr& term : terms_) values_[p].push_back(evaluate(term, comparison_.point(p)));
+      }
+      join_multiples();
+    }
+    return {terms_, values_};
+  }
+  std::string in_form(const Form& form, const std::function<std::string()>& find,
+                      std::size_t least_terms) {
+    if (form.terms.size() < least_terms) return "";
+    terms_ = form.terms;
+    values_ = form.values;
+    return find();
+  }
+  // What is missing where tensors without a name are looked into, as the 1 − x of x ⊗ (1 − x).
+  std::string missing_inside() {
+    if (!comparison_.opened_form()) return "";
+    return in_form(taken_apart(comparison_.opened_form()), [&] { return one_term(0); }, 2);
   }
   std::string one_term(double factor) const {
     for (std::size_t k = 0; k < terms_.size(); ++k)
@@ -217,7 +239,11 @@ class Fit {
     std::string words;
     for (const std::size_t k : odd) {
       const double factor = std::abs(c[k]) < close ? 0 : c[k];
-      if (factor != 0 && !is_plain(factor) && wanted.size() < 3 * terms_.size()) return "";
+      // Two with numbers that nobody writes are not what was meant.
+      const bool unlikely = most_odd > 1 || wanted.size() < 3 * terms_.size();
+      if (factor != 0 && unlikely && !is_plain(factor) && !is_ratio(factor) &&
+          origins_of(trace_, factor).empty())
+        return "";
       words += (words.empty() ? "" : "; ") + about(k, factor);
     }
     return fmt::format("{}; the chain rule gives {}", words, right());

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
 
 namespace chainrule::derivation {
 
@@ -12,23 +13,7 @@ namespace {
 
 using Kind = Expression::Kind;
 
-constexpr int most_levels = 3, largest_computation = 8;
-
-// What a tensor was computed by, from tensors that have names.
-Expr computation_of(const Trace& trace, const Expr& tensor) {
-  Expr formula = trace.forward(tensor->node);
-  for (int level = 0; level < most_levels && formula; ++level) {
-    Replacements unnamed;
-    visit_parts(formula, [&](const Expr& part) {
-      if (part->kind == Kind::tensor && trace.node(part->node).name().empty() &&
-          trace.forward(part->node))
-        unnamed[part.get()] = trace.forward(part->node);
-    });
-    if (unnamed.empty()) break;
-    formula = replaced(formula, unnamed);
-  }
-  return formula ? formula : tensor;
-}
+constexpr int largest_computation = 8;
 
 // The operation of one operand by which a tensor was computed from another; null if it was not.
 const Op* function_from(const Trace& trace, const Expr& result, const Expr& from) {
@@ -39,7 +24,8 @@ const Op* function_from(const Trace& trace, const Expr& result, const Expr& from
 }
 
 bool is_computed_from(const Trace& trace, const Expr& result, const Expr& from) {
-  const Expr formula = computation_of(trace, result);
+  if (!trace.forward(result->node)) return false;
+  const Expr formula = without_unnamed(trace, trace.forward(result->node));
   if (size_of(formula) > largest_computation) return false;
   bool found = false;
   visit_parts(formula, [&](const Expr& part) { found |= key_of(part) == key_of(from); });
@@ -83,13 +69,16 @@ std::string relation(const Trace& trace, const Comparison& comparison, const Tex
       return fmt::format("the function {} is too much", function->name());
   }
   const Expr& formula = tensors ? trace.forward(other->node) : trace.gradient(other->node);
+  if (formula && formula->role().is(Role::Kind::slope) && formula->operands[0] &&
+      key_of(formula->operands[0]) == key_of(e) && trace.forward(e->node))
+    return fmt::format("{} is missing", slope_name(*trace.forward(e->node)->application));
   if (std::string found = missing_beside(comparison, text, formula, e); !found.empty())
     return found;
   if (!tensors) return "";
   // Where one is computed from the other in a few steps, how.
   for (const auto& [result, from] : {std::pair(other, e), std::pair(e, other)})
     if (is_computed_from(trace, result, from))
-      if (const std::string computation = text(computation_of(trace, result));
+      if (const std::string computation = text(without_unnamed(trace, trace.forward(result->node)));
           computation != text(result))
         return fmt::format("of the wrong layer, time or kind, as {} is {}", text(result),
                            computation);

@@ -146,6 +146,25 @@ TEST_CASE("diagnose: a gradient in the place of one that it is a factor of") {
             .starts_with("dg stands in the place of dh: the factor y is missing: this is "));
 }
 
+TEST_CASE("diagnose: the slope of the step between two gradients is what is missing") {
+  const Tensor X = normal({6, 4}, "X", 1), W = parameter({4, 3}, "W", 2),
+               y = normal({6, 3}, "y", 3);
+  const Tensor z = matmul(X, W).named("z"), h = relu(z).named("h"), dh = h - y;
+  CHECK(said(0.5 * sum(square(h - y)),
+             {{"dh", h, dh}, {"dz", z, dh * to(z > 0.0, f64)}, {"dW", W, matmul(X.T(), dh)}})
+            .starts_with("dh stands in the place of dz: relu' is missing: this is "));
+}
+
+TEST_CASE("diagnose: a term that is missing inside of a tensor without a name") {
+  // Logistic growth: r x (1 − x / K) has x in two places.
+  const Tensor x = parameter({4}, "x", 1), r = parameter({4}, "r", 2), K = parameter({4}, "K", 3);
+  const Tensor u = (r * x * (1 - x / K)).named("u"), du = 2 * u;
+  const std::string text = said(sum(square(u)), {{"du", u, du}, {"dx", x, du * r}});
+  CAPTURE(text);
+  CHECK(text.starts_with("the term "));
+  CHECK(has(text, " is missing; "));
+}
+
 TEST_CASE("diagnose: numbers that are rounded to f32") {
   const Tensor z = to(normal({5, 3}, "z", 1), f32).named("z").requires_grad_();
   const Tensor Y = to(normal({5, 3}, "Y", 2), f32).named("Y");
