@@ -221,7 +221,11 @@ class Mutations {
   // Two symbols of wrong layers at once.
   bool pairs() {
     std::vector<Expr> symbols;
+    // A mask has so few values that some pair of tensors gives each of them.
     std::unordered_set<const Expression*> seen;
+    for (const Expr& e : parts_)
+      if (e->is(Role::Kind::comparison))
+        visit_parts(e, [&](const Expr& part) { seen.insert(part.get()); });
     for (const Expr& e : parts_)
       if ((e->is_symbol() || (e->kind == Kind::slope && e->operands[0]->is_symbol())) &&
           seen.insert(e.get()).second)

@@ -14,6 +14,7 @@
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 
 namespace chainrule::derivation {
@@ -67,15 +68,17 @@ class Operands : public TakenApart {
                 return fits(user, with_operand(user, e, other));
               });
       if (fit)
-        return with_right(fmt::format("{} stands in the place of {}: {}", text_(e), text_(other),
+        return with_right(fmt::format("{} stands in the place of {}{}", text_(e), text_(other),
                                       relation_of(e, other)));
     }
     return "";
   }
 
+  // ": of the wrong layer …", where there is something to say.
   std::string relation_of(const Expr& e, const Expr& other) const {
     const std::string known = relation(trace_, comparison_, text_, e, other);
-    return known.empty() ? "of the wrong layer, time or kind" : known;
+    if (!known.empty()) return ": " + known;
+    return trace_.node(other->node).name().empty() ? "" : ": of the wrong layer, time or kind";
   }
 
   // Two factors of a product, or a small part, for another part of the right formula: forms of
@@ -114,6 +117,8 @@ class Operands : public TakenApart {
       if (other->kind != Kind::number && other->shape == e->shape && fits(e, other) &&
           is_mask(evaluate(other, comparison_.point(0))))
         return with_right(mask_instead(e, other));
+    if (fits_built(e, [](const Tensor& x) { return 1 - x; }))
+      return with_right(fmt::format("the mask {} is reversed: 1 minus it belongs there", text_(e)));
     return "";
   }
 
@@ -124,7 +129,9 @@ class Operands : public TakenApart {
       if (other->shape != e->shape || other->kind == Kind::number) continue;
       if (e->is_symbol() && (other->is_symbol() || size_of(other) > 8)) continue;
       if (size_of(other) + size_of(e) > 30 || !fits(e, other)) continue;
-      if (e->kind == Kind::constant && is_mask(e->value)) return with_right(mask_instead(e, other));
+      if (e->kind == Kind::constant && is_mask(e->value) &&
+          is_mask(evaluate(other, comparison_.point(0))))
+        return with_right(mask_instead(e, other));
       return with_right(instead(e, other));
     }
     return "";
@@ -250,6 +257,15 @@ class Operands : public TakenApart {
       if (times(true))
         return with_right(
             fmt::format("the factor 1 ⊘ {} is missing at {}", text_(spare), text_(e)));
+      if (!spare->is_symbol() || most_size == 1) continue;
+      const Expr square_of = built([&](Builder& builder) { return square(builder.value(spare)); });
+      for (const bool divided : {false, true})
+        if (square_of && fits(e, built([&](Builder& builder) {
+                                const Tensor a = builder.value(e), b = builder.value(square_of);
+                                return divided ? a / b : a * b;
+                              })))
+          return with_right(fmt::format("the factor {}{} is missing at {}", divided ? "1 ⊘ " : "",
+                                        text_(square_of), text_(e)));
     }
     return "";
   }

@@ -212,6 +212,14 @@ class Structure : public TakenApart {
       if (key_of(same) != key_of(e) && fits(e, same))
         return with_right(fmt::format("{} is over the wrong axis", text_(e)));
     }
+    // Of a matrix, over the other axis, where the right formula is written in another way.
+    if (e->operands.size() == 1 && e->operands[0] && e->shape.rank() == 2 &&
+        e->operands[0]->shape == e->shape && !e->op()->elementwise() &&
+        fits(e, built([&](Builder& builder) {
+               const Tensor x = builder.value(e->operands[0]).T();
+               return apply_again(*e->application, std::span(&x, 1)).T();
+             })))
+      return with_right(fmt::format("{} is over the wrong axis", text_(e)));
     return "";
   }
 

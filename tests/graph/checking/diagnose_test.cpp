@@ -129,6 +129,21 @@ TEST_CASE("diagnose: two parts are compared without what they have in common") {
             .starts_with("the mistake is above, at dH1: the factor H2 ⊗ (1 − H2) is missing at "));
 }
 
+TEST_CASE("diagnose: a factor that is one tensor, and a sum over the wrong axis, further up") {
+  const Tensor P = parameter({5, 2}, "P", 1), Q = parameter({4, 2}, "Q", 2),
+               R = normal({5, 4}, "R", 3), M = normal({5, 4}, "M", 4);
+  const Tensor F = matmul(P, Q.T()).named("F");
+  CHECK(said(0.5 * sum(M * square(F - R)) + 0.1 * sum(square(Q)),
+             {{"dQ", Q, matmul((F - R).T(), P) + 0.2 * Q}})
+            .starts_with("the factor M is missing at F − R; "));
+  const Tensor X = normal({7, 4}, "X", 5), W = parameter({4, 3}, "W", 6);
+  const Tensor labels = from_vector(std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0});
+  const Tensor Z = matmul(X, W).named("Z"), Y = one_hot(labels, 3, f64).named("Y");
+  CHECK(said(cross_entropy(Z, labels) + 0.05 * sum(square(W)),
+             {{"dW", W, matmul(X.T(), (softmax(Z, 0) - Y) / 7) + 0.1 * W}})
+            .starts_with("softmax₀(Z) is over the wrong axis; "));
+}
+
 TEST_CASE("diagnose: tensors that were confused are said with what one has to do with the other") {
   const Tensor x = parameter({6}, "x", 1), y = normal({6}, "y", 2);
   const Tensor v = square(x).named("v"), s = sqrt(v + 1e-3).named("s"), q = (y / s).named("q");
@@ -163,6 +178,25 @@ TEST_CASE("diagnose: a term that is missing inside of a tensor without a name") 
   CAPTURE(text);
   CHECK(text.starts_with("the term "));
   CHECK(has(text, " is missing; "));
+}
+
+TEST_CASE("diagnose: a mask that is reversed, the square of a tensor, and another axis") {
+  const Tensor x = parameter({6}, "x", 11), A = normal({6}, "A", 2), c = normal({6}, "c", 3);
+  const Tensor p = minimum(x * A, clamp(x, -0.2, 0.2) * A).named("p");
+  const Tensor use =
+      to(logical_or(logical_and(A > 0.0, x < 0.2), logical_and(A<0.0, x> - 0.5)), f64);
+  CHECK(has(said(sum(square(p)), {{"dp", p, 2 * p}, {"dx", x, 2 * p * A * (1 - use)}}),
+            " is reversed: 1 minus it belongs there; "));
+  // Bare numbers, where two other tensors in the comparisons happen to give the same masks.
+  CHECK(!has(said(sum(c * p), {{"dx", x, c * A * (1 - use)}}), "of the wrong layers"));
+  const Tensor g = parameter({}, "g", 4), q = square(x / g).named("q");
+  CHECK(said(sum(square(q)), {{"dq", q, 2 * q}, {"dx", x, 4 * q * x}})
+            .starts_with("the factor 1 ⊘ g² is missing at "));
+  const Tensor Z = parameter({5, 3}, "Z", 5),
+               Y = one_hot(from_vector(std::vector<std::int64_t>{0, 1, 2, 0, 1}), 3, f64)
+                       .named("Y");
+  CHECK(said(-sum(Y * log_softmax(Z, 1)) / 5, {{"dZ", Z, (softmax(Z, 0) - Y) / 5}})
+            .starts_with("softmax₀(Z) is over the wrong axis; "));
 }
 
 TEST_CASE("diagnose: numbers that are rounded to f32") {
