@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include <chainrule/core/op.hpp>
@@ -46,6 +48,43 @@ class Above {
                                        text_(comparison_.suspect().right));
   }
 
+  // The same in each term of a sum over steps: a factor left out, or a tensor of another name.
+  std::string in_every_step() const {
+    const Expr formula = without_unnamed(trace_, trace_.gradient(target_));
+    std::map<std::pair<bool, std::string>, std::vector<Expr>> groups;
+    visit_parts(formula, [&](const Expr& part) {
+      if (const auto name = numbered_name(part))
+        groups[{part->kind == Kind::gradient, name->first}].push_back(part);
+    });
+    for (const auto& [group, parts] : groups) {
+      if (parts.size() < 2) continue;
+      const auto said = [&](const char* words, const Expr& other) {
+        return fmt::format("{}{}, in every step; the chain rule gives {}",
+                           other ? text_(other) + " stands in the place of " + text_(parts[0])
+                                 : "the factor " + text_(parts[0]),
+                           words, text_(comparison_.suspect().right));
+      };
+      Replacements ones;
+      for (const Expr& part : parts) ones[part.get()] = number_expression(1, part->shape);
+      if (comparison_.gives(replaced(formula, ones))) return said(" is missing", nullptr);
+      for (const auto& [stem, nodes] : numbered_tensors())
+        for (const int by : {0, -1, 1}) {
+          if (comparison_.exhausted()) return "";
+          if (by == 0 && stem == group.second) continue;
+          Replacements others;
+          for (const Expr& part : parts)
+            if (const auto other = nodes.find(numbered_name(part)->second + by);
+                other != nodes.end() && trace_.node(other->second).shape() == part->shape &&
+                (!group.first || (other->second != target_ && trace_.gradient(other->second))))
+              others[part.get()] = group.first ? gradient_expression(other->second, part->shape)
+                                               : tensor_expression(other->second, part->shape);
+          if (others.size() == parts.size() && comparison_.gives(replaced(formula, others)))
+            return said("", others.at(parts[0].get()));
+        }
+    }
+    return "";
+  }
+
   std::string find() {
     if (chain_.size() > most_steps) return "";
     if (std::string found = slopes_everywhere(); !found.empty()) return found;
@@ -56,6 +95,24 @@ class Above {
 
  private:
   static constexpr std::size_t most_steps = 400;
+
+  // "h" and 3 of h3, a tensor or its gradient.
+  std::optional<std::pair<std::string, int>> numbered_name(const Expr& symbol) const {
+    if (!symbol->is_symbol()) return std::nullopt;
+    return numbered_name(trace_.node(symbol->node).name());
+  }
+  static std::optional<std::pair<std::string, int>> numbered_name(std::string_view name) {
+    const std::size_t end = name.find_last_not_of("0123456789") + 1;
+    if (end == 0 || end == name.size() || name.size() - end > 6) return std::nullopt;
+    return std::pair(std::string(name.substr(0, end)), std::stoi(std::string(name.substr(end))));
+  }
+  std::map<std::string, std::map<int, std::uint32_t>> numbered_tensors() const {
+    std::map<std::string, std::map<int, std::uint32_t>> tensors;
+    for (std::uint32_t i = 0; i < trace_.size(); ++i)
+      if (const auto name = numbered_name(trace_.node(i).name()); name && trace_.is_tensor(i))
+        tensors[name->first][name->second] = i;
+    return tensors;
+  }
 
   // The target's gradient with other formulas for some of the gradients above it.
   Tensor target_with(const Formulas& changed, std::size_t p) const {
@@ -326,7 +383,9 @@ class Above {
 
 std::string shifted_index(const Trace& trace, const Comparison& comparison, const Text& text) {
   if (!comparison.same_shape() || !trace.gradient(comparison.suspect().node)) return "";
-  return Above(trace, comparison, text).shifted_here();
+  const Above above(trace, comparison, text);
+  const std::string shifted = above.shifted_here();
+  return shifted.empty() ? above.in_every_step() : shifted;
 }
 
 std::string mistake_above(const Trace& trace, const Comparison& comparison, const Text& text) {

@@ -6,7 +6,8 @@
 
 namespace chainrule::derivation {
 
-/// Whether tensors of the time step or layer before or behind stand in a formula.
+/// Whether tensors of the time step or layer before or behind stand in a formula, or the same
+/// mistake is in all its terms of a sum over steps.
 std::string shifted_index(const Trace& trace, const Comparison& comparison, const Text& text);
 
 /// At which step of the chain above a formula a mistake must have been made, if one explains it:

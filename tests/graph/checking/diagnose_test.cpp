@@ -199,6 +199,39 @@ TEST_CASE("diagnose: a mask that is reversed, the square of a tensor, and anothe
             .starts_with("softmax₀(Z) is over the wrong axis; "));
 }
 
+TEST_CASE("diagnose: the same mistake in each term of a sum over steps") {
+  const Tensor b = parameter({}, "b", 1);
+  std::vector<Tensor> x{parameter({}, "x0", 2)}, y{parameter({}, "y0", 3)};
+  for (int t = 1; t <= 3; ++t) {
+    const Tensor xy = x.back() * y.back();
+    x.push_back((x.back() - 0.2 * b * xy).named(fmt::format("x{}", t)));
+    y.push_back((y.back() + 0.1 * xy).named(fmt::format("y{}", t)));
+  }
+  const Tensor dx3 = x[3], dy3 = y[3];
+  const auto with = [&](auto factor) {
+    Tensor dx = dx3, dy = dy3, db;
+    std::vector<Formula> formulas{{"dx3", x[3], dx}, {"dy3", y[3], dy}};
+    for (int t = 3; t >= 1; --t) {
+      const Tensor term = -0.2 * dx * factor(t - 1);
+      db = db.defined() ? db + term : term;
+      const Tensor earlier = dx * (1 - 0.2 * b * y[t - 1]) + 0.1 * dy * y[t - 1];
+      dy = dy * (1 + 0.1 * x[t - 1]) - 0.2 * b * dx * x[t - 1];
+      dx = earlier;
+      formulas.push_back({fmt::format("dx{}", t - 1), x[t - 1], dx});
+      formulas.push_back({fmt::format("dy{}", t - 1), y[t - 1], dy});
+    }
+    formulas.push_back({"db", b, db});
+    const DerivationReport report =
+        check_derivation(0.5 * square(x[3]) + 0.5 * square(y[3]), formulas);
+    return report.first_wrong() ? report.first_wrong()->diagnosis : "nothing";
+  };
+  CHECK(with([&](int t) { return x[t] * y[t]; }) == "nothing");
+  CHECK(with([&](int t) { return x[t]; }).starts_with("the factor y2 is missing, in every step; "));
+  CHECK(with([&](int t) {
+          return y[t] * y[t];
+        }).starts_with("y2 stands in the place of x2, in every step; "));
+}
+
 TEST_CASE("diagnose: numbers that are rounded to f32") {
   const Tensor z = to(normal({5, 3}, "z", 1), f32).named("z").requires_grad_();
   const Tensor Y = to(normal({5, 3}, "Y", 2), f32).named("Y");
