@@ -8,7 +8,8 @@
 #include <chainrule/chainrule.hpp>
 
 /// Derivations of models that were chosen, and derived by hand, by somebody who did not know how
-/// they are checked: right ones in many settings, and ones with a mistake each.
+/// they are checked: right ones in many settings, and ones with a mistake each. (Those in
+/// distances, dynamics, normalised and objectives by somebody who did.)
 namespace cases {
 
 using namespace chainrule;

@@ -95,27 +95,28 @@ TEST_CASE("check_derivation: no alarm on right derivations of others, in any set
 TEST_CASE("check_derivation: mistakes of others are found where they were made, and named") {
   int mistakes = 0, named = 0, misleading = 0;
   std::string others;
-  for (const Model& model : models())
-    for (const Mistake& mistake : model.mistakes) {
-      Out out =
-          computed(model, {f64, 11, 1, 1, mistake.bare ? "bare" : mistake.variant}, mistake.m);
-      if (!mistake.only.empty())
-        std::erase_if(out.f, [&](const Formula& formula) {
-          return std::ranges::find(mistake.only, formula.name) == mistake.only.end();
-        });
-      const DerivationReport report = check_derivation(out.loss, out.f);
-      ++mistakes;
-      const FormulaVerdict* first = report.first_wrong();
-      CHECK_MESSAGE((first && is_one_of(first->name, mistake.row)),
-                    model.name << ": " << mistake.kind << " at " << mistake.row << "\n"
-                               << report.text());
-      if (!first) continue;
-      const bool is_named = std::ranges::any_of(
-          mistake.words, [&](const std::string& words) { return occurs(first->diagnosis, words); });
-      named += is_named;
-      misleading += !is_named && explains(first->diagnosis);
-      if (!is_named) others += model.name + ", " + mistake.kind + ": " + first->diagnosis + "\n";
-    }
+  const auto check = [&](const Model& model, const Mistake& mistake, DType dt) {
+    Out out = computed(model, {dt, 11, 1, 1, mistake.bare ? "bare" : mistake.variant}, mistake.m);
+    if (!mistake.only.empty())
+      std::erase_if(out.f, [&](const Formula& formula) {
+        return std::ranges::find(mistake.only, formula.name) == mistake.only.end();
+      });
+    const DerivationReport report = check_derivation(out.loss, out.f);
+    ++mistakes;
+    const FormulaVerdict* first = report.first_wrong();
+    CHECK_MESSAGE((first && is_one_of(first->name, mistake.row)),
+                  model.name << ": " << mistake.kind << " at " << mistake.row << "\n"
+                             << report.text());
+    if (!first) return;
+    const bool is_named = std::ranges::any_of(
+        mistake.words, [&](const std::string& words) { return occurs(first->diagnosis, words); });
+    named += is_named;
+    misleading += !is_named && explains(first->diagnosis);
+    if (!is_named) others += model.name + ", " + mistake.kind + ": " + first->diagnosis + "\n";
+  };
+  for (const DType dt : {f64, f32})
+    for (const Model& model : models())
+      for (const Mistake& mistake : model.mistakes) check(model, mistake, dt);
   CHECK(mistakes >= 100);
   // Nineteen of twenty; of the others nothing is said, or something that the list of words lacks.
   INFO("named " << named << ", misleading " << misleading << " of " << mistakes << "\n" << others);
