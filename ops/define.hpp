@@ -157,7 +157,7 @@ class UnaryOp : public Op {
     const Call call(*this, inputs, {}, where);
     const Value& in = checked(call);
     Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
-    compute(*out, in);
+    detail::naming_op(name(), where, [&] { compute(*out, in); });
     return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
 
@@ -252,7 +252,7 @@ class BinaryOp : public Op {
     check(call);
     const Value &x = *a.value_ref(), &y = *b.value_ref();
     Ref<Value> out = make_broadcast(name(), x.dtype(), a, b, where);
-    compute(*out, x, y);
+    detail::naming_op(name(), where, [&] { compute(*out, x, y); });
     return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
   static void check(const Call& call) {
