@@ -1,11 +1,14 @@
 #include <chainrule/core/threads.hpp>
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/auxv.h>
 
 #include <atomic>
+#include <bit>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -84,6 +87,18 @@ struct Job {
     in_part = false;
   }
 };
+
+// What was loaded by dlopen() is not unloaded by dlclose(): the code that workers sleep in stays.
+// (Not when the first worker starts: that would wait for a loader whose initialisers wait for it.)
+[[maybe_unused]] const bool stays_loaded = [] {
+  Dl_info part, program;
+  if (dladdr(&chosen, &part) == 0 || !part.dli_fname) return false;
+  const auto entry = getauxval(AT_ENTRY);
+  if (dladdr(std::bit_cast<const void*>(entry), &program) != 0 &&
+      program.dli_fbase == part.dli_fbase)
+    return true;
+  return dlopen(part.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;
+}();
 
 // Never destroyed: its workers sleep while the program ends.
 struct Pool {

@@ -6,7 +6,8 @@
 The ways are pkg-config, the CMake package and a Meson subproject, each with the static and the
 shared library, by the compiler that the build directory is of and by Clang where it is. The program
 is tests/linking/program.cpp; pkg-config's ways compile it with the warnings below as errors, and
-with and without RTTI, as they do a file of all public headers.
+with and without RTTI, as they do a file of all public headers. Libraries of tests/linking/plugin.cpp
+are loaded into a program that does not use this one, and unloaded.
 
 The build directory has to be up to date and static. What it has compiled is not compiled again; the
 library as a subproject of Clang is, without optimisation, and stays for the next time. Everything
@@ -117,6 +118,21 @@ class Linking:
         run([*self.compilers[who], *flags, HERE / "program.cpp", *asked, "-o", program])
         self.finish(program, kind)
 
+    def loaded(self, who, kind):
+        """Two libraries that use this one, loaded into a program that does not, and unloaded."""
+        asked = shlex.split(run(["pkg-config", "--cflags", "--libs", "chainrule"],
+                                env=self.environment(kind)))
+        name = self.folder / f"loaded-{who}-{kind}"
+        plugins = [f"{name}-{i}.so" for i in (1, 2)]
+        run([*self.compilers[who], "-std=c++20", "-O1", "-shared", "-fPIC", HERE / "plugin.cpp",
+             *asked, "-o", plugins[0]])
+        shutil.copy(*plugins)
+        run([*self.compilers[who], "-std=c++20", "-O1", HERE / "host.cpp", "-pthread", "-ldl",
+             "-o", name])
+        said = run([name, *plugins], env=self.environment(kind), timeout=300)
+        if said != "all is right\n":
+            raise Failure(f"{name} says: {said}")
+
     def headers(self, who, rtti):
         include = next((self.folder / "static").rglob("chainrule.hpp")).parent
         names = sorted(str(path.relative_to(include)) for path in include.rglob("*.hpp"))
@@ -198,6 +214,8 @@ def main():
               for who in whos for kind in KINDS for rtti in (True, False)
               if rtti or kind == "static"]
     small += [(f"CMake, {who}, {kind}", linking.cmake, who, kind) for who in whos for kind in KINDS]
+    small += [(f"dlopen, {who}, {kind}", linking.loaded, who, kind)
+              for who in whos for kind in KINDS]
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
         for result in pool.map(lambda job: step(*job), small):
             report(*result)
