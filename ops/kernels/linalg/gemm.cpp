@@ -109,6 +109,39 @@ void multiply_in_pieces(Engine engine, std::int64_t m, std::int64_t n, std::int6
       alignment);
 }
 
+// So much of the inner dimension of a row times a matrix is summed in one go: the error of a sum
+// grows with its length. (With more rows, engines cut the inner dimension themselves.)
+constexpr std::int64_t panel_depth = 1 << 14;
+
+// Such a product as sums of panels, which are added in pairs; by the same panels on any number of
+// threads.
+template <class T>
+[[gnu::noinline]] void multiply_row_in_panels(std::int64_t n, std::int64_t k,
+                                              const MatrixView<T>& a, const MatrixView<T>& b, T* c,
+                                              Result result) {
+  const std::int64_t panels = (k + panel_depth - 1) / panel_depth;
+  const Engine engine = engine_for(1, n, panel_depth, b);
+  std::vector<T, memory::Pool<T>> products(static_cast<std::size_t>(panels * n));
+  T* const parts = products.data();
+  detail::parallel_for(
+      panels, gemm_grain / (n * panel_depth) + 1,
+      [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t p = first; p < last; ++p) {
+          const std::int64_t from = p * panel_depth;
+          multiply_by<T>(engine, 1, n, std::min(panel_depth, k - from),
+                         {a.data + from * a.column, a.row, a.column},
+                         {b.data + from * b.row, b.row, b.column}, parts + p * n, n,
+                         Result::overwritten);
+        }
+      },
+      1);
+  for (std::int64_t step = 1; step < panels; step *= 2)
+    for (std::int64_t p = 0; p + step < panels; p += 2 * step)
+      for (std::int64_t i = 0; i < n; ++i) parts[p * n + i] += parts[(p + step) * n + i];
+  for (std::int64_t i = 0; i < n; ++i)
+    c[i] = result == Result::overwritten ? parts[i] : c[i] + parts[i];
+}
+
 }  // namespace
 
 template <class T>
@@ -122,6 +155,7 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixView<T>& a
   // A matrix times a vector is the vector times the transposed matrix.
   if (n == 1 && m != 1)
     return gemm<T>(1, m, k, {b.data, 0, b.row}, {a.data, a.column, a.row}, c, result);
+  if (k >= 2 * panel_depth && m == 1) return multiply_row_in_panels(n, k, a, b, c, result);
   // The smallest take less time than to choose.
   const bool tiny = m > 1 && m * n * k <= 1 << 12 && n * k <= 1 << 10;
   const Engine engine = tiny ? Engine::registers : engine_for(m, n, k, b);

@@ -34,7 +34,7 @@ namespace {
 // columns, written over or added to c; or nothing.
 template <class T, class Multiply>
 std::string problem(std::int64_t m, std::int64_t n, std::int64_t k, bool turn_a, bool turn_b,
-                    Result result, Multiply multiply) {
+                    Result result, Multiply multiply, long double bound = 0) {
   std::mt19937 random(static_cast<unsigned>(m * 10007 + n * 101 + k));
   std::uniform_real_distribution<T> uniform(-1, 1);
   const auto numbers = [&](std::int64_t count) {
@@ -48,8 +48,8 @@ std::string problem(std::int64_t m, std::int64_t n, std::int64_t k, bool turn_a,
   std::vector<T> c = before;
   multiply(a, b, c.data());
   // Every one of k additions of terms below 1 is off by at most half a unit of a sum below k.
-  const long double bound =
-      static_cast<long double>(k * k + k + 2) * std::numeric_limits<T>::epsilon();
+  if (bound == 0)
+    bound = static_cast<long double>(k * k + k + 2) * std::numeric_limits<T>::epsilon();
   for (std::int64_t i = 0; i < m; ++i)
     for (std::int64_t j = 0; j < n; ++j) {
       const auto at = static_cast<std::size_t>(i * n + j);
@@ -140,6 +140,42 @@ TEST_CASE_TEMPLATE("gemm: every engine against plain loops", T, float, double) {
             true, true);
     }
   }
+}
+
+TEST_CASE("gemm: products with vectors keep their digits") {
+  // The errors of 2²¹ additions of equal terms in a row are of one sign, and come to 1e-3 even
+  // where 16 sums run side by side.
+  constexpr std::int64_t k = (1 << 21) + 77;
+  const std::vector<float> x(static_cast<std::size_t>(k) * 5, 0.1F);
+  const double right = static_cast<double>(0.1F) * static_cast<double>(0.1F) * k;
+  constexpr std::int64_t sizes[][2] = {{1, 1}, {1, 5}, {5, 1}};
+  for (const auto& [m, n] : sizes)
+    for (const bool turn_a : {false, true})
+      for (const bool turn_b : {false, true})
+        for (const Result result : {Result::overwritten, Result::added_to}) {
+          std::vector<float> c(static_cast<std::size_t>(m * n), 7);
+          const MatrixView<float> a{x.data(), turn_a ? 1 : k, turn_a ? m : 1};
+          const MatrixView<float> b{x.data(), turn_b ? 1 : n, turn_b ? k : 1};
+          kernels::gemm<float>(m, n, k, a, b, c.data(), result);
+          for (const float each : c)
+            CHECK(std::abs((each - (result == Result::added_to ? 7 : 0)) / right - 1) < 3e-5);
+        }
+}
+
+TEST_CASE_TEMPLATE("gemm: sums of panels against plain loops", T, float, double) {
+  constexpr std::int64_t sizes[][3] = {{1, 1, 32768}, {1, 1, 40001}, {1, 7, 33000},
+                                       {6, 1, 33000}, {3, 4, 50000}, {40, 20, 32770}};
+  for (const auto& [m, n, k] : sizes)
+    for (const bool turn_a : {false, true})
+      for (const bool turn_b : {false, true})
+        for (const Result result : {Result::overwritten, Result::added_to})
+          CHECK(problem<T>(
+                    m, n, k, turn_a, turn_b, result,
+                    [&](const MatrixView<T>& a, const MatrixView<T>& b, T* c) {
+                      kernels::gemm<T>(m, n, k, a, b, c, result);
+                    },
+                    // Terms of random signs: errors of 2¹⁴ additions, of sums of some 2⁸.
+                    1e5L * std::numeric_limits<T>::epsilon()) == "");
 }
 
 #if defined(__linux__)
