@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
+#include <chainrule/core/allocator.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::kernels {
@@ -70,31 +74,114 @@ T sum_of(T a, T b) {
     return a + b;
 }
 
+// Sums of the whole's size that are added in pairs, as the error of a sum grows with its length.
+template <class T>
+class InPairs {
+ public:
+  explicit InPairs(std::int64_t size) : size_(static_cast<std::size_t>(size)) {}
+  // Zeros for the next sum, in which end() takes it.
+  T* begin() {
+    sum_.assign(size_, T{0});
+    return sum_.data();
+  }
+  void end() {
+    std::size_t level = 0;
+    for (; level < levels_.size() && !levels_[level].empty(); ++level) {
+      add(sum_.data(), levels_[level]);
+      levels_[level].clear();
+    }
+    if (level == levels_.size()) levels_.emplace_back();
+    std::swap(levels_[level], sum_);
+  }
+  void add_all_to(T* whole) {
+    Numbers* all = nullptr;
+    for (Numbers& level : levels_) {
+      if (level.empty()) continue;
+      if (all) add(level.data(), *all);
+      all = &level;
+    }
+    if (all) add(whole, *all);
+  }
+
+ private:
+  using Numbers = std::vector<T, memory::Pool<T>>;
+  static void add(T* to, const Numbers& from) {
+    for (std::size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+  }
+  std::size_t size_;
+  Numbers sum_;
+  std::vector<Numbers, memory::Pool<Numbers>> levels_;  // of 2^i sums each, or empty
+};
+
+// So many elements of a part are added to one sum where the whole has this size: enough that zeros
+// and pairs cost little beside them.
+std::int64_t longest_sum(std::int64_t whole) noexcept {
+  return std::max<std::int64_t>(32 * whole, 1 << 12);
+}
+
+// Adds the part, where the whole at position 0 of the axis begins at `places`.
+template <class T>
+void add_part(const Value& part, const Walk& walk, T* places) {
+  const T* source = part.data<T>();
+  const std::int64_t* position = walk.positions->data<std::int64_t>();
+  const Space<3> space(part, {&part, walk.places.get(), walk.positions.get()});
+  const std::int64_t r = space.inner_stride(0), p = space.inner_stride(1),
+                     q = space.inner_stride(2);
+  space.for_each_row([&](std::int64_t count, std::int64_t, const auto& offset) {
+    const T* x = source + offset[0];
+    T* y = places + offset[1];
+    const std::int64_t* k = position + offset[2];
+    if (q == 0 && p == 1 && r == 1) {  // one position, of which the row is a contiguous piece
+      T* __restrict to = y + *k * walk.stride;
+      for (std::int64_t i = 0; i < count; ++i) to[i] = sum_of(to[i], x[i]);
+      return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      T& to = y[i * p + k[i * q] * walk.stride];
+      to = sum_of(to, x[i * r]);
+    }
+  });
+}
+
+Ref<Value> narrowed(const Ref<Value>& of, int axis, std::int64_t begin, std::int64_t count) {
+  Shape shape = of->shape();
+  const Shape strides = of->strides_shape();
+  shape[axis] = count;
+  return Value::view(of, shape, strides, begin * strides[axis]);
+}
+
+// The same for many numbers at few places, piece by piece along the longest axis.
+template <class T>
+void add_in_pieces(const Value& part, const Walk& walk, Value& whole) {
+  const Ref<Value> all = Ref<Value>::share(const_cast<Value*>(&part));
+  const std::int64_t* const longest = std::max_element(part.dims(), part.dims() + part.rank());
+  const int axis = static_cast<int>(longest - part.dims());
+  const std::int64_t each = longest_sum(whole.numel()) * *longest / part.numel();
+  const std::int64_t step = std::max(each, std::int64_t{1});
+  const std::int64_t first = walk.places->data<T>() - whole.data<T>();
+  InPairs<T> sums(whole.numel());
+  for (std::int64_t begin = 0; begin < *longest; begin += step) {
+    const std::int64_t count = std::min(step, *longest - begin);
+    const Walk piece{narrowed(walk.places, axis, begin, count),
+                     narrowed(walk.positions, axis, begin, count), walk.stride};
+    T* const sum = sums.begin() + first;
+    add_part(*narrowed(all, axis, begin, count), piece, sum + begin * walk.places->strides()[axis]);
+    sums.end();
+  }
+  sums.add_all_to(whole.data<T>());
+}
+
 }  // namespace
 
 void distribute(const Value& part, const Walk& walk) {
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    const T* source = part.data<T>();
-    T* whole = walk.places->data<T>();
-    const std::int64_t* position = walk.positions->data<std::int64_t>();
-    const Space<3> space(part, {&part, walk.places.get(), walk.positions.get()});
-    const std::int64_t r = space.inner_stride(0), p = space.inner_stride(1),
-                       q = space.inner_stride(2);
-    space.for_each_row([&](std::int64_t count, std::int64_t, const auto& offset) {
-      const T* x = source + offset[0];
-      T* y = whole + offset[1];
-      const std::int64_t* k = position + offset[2];
-      if (q == 0 && p == 1 && r == 1) {  // one position, of which the row is a contiguous piece
-        T* __restrict to = y + *k * walk.stride;
-        for (std::int64_t i = 0; i < count; ++i) to[i] = sum_of(to[i], x[i]);
-        return;
-      }
-      for (std::int64_t i = 0; i < count; ++i) {
-        T& to = y[i * p + k[i * q] * walk.stride];
-        to = sum_of(to, x[i * r]);
-      }
-    });
+    if constexpr (std::is_floating_point_v<T>) {
+      Value& whole = const_cast<Value&>(*walk.places->owner());
+      if (part.numel() >= 2 * longest_sum(whole.numel()))
+        return add_in_pieces<T>(part, walk, whole);
+    }
+    add_part(part, walk, walk.places->data<T>());
   };
   part.dtype() == i64 ? run(std::int64_t{}) : visit_floating(part.dtype(), run);
 }

@@ -22,7 +22,8 @@ Shape take_shape(const Shape& whole, int axis, const Shape& index);
 
 /// Copies the part of the whole into a row-major value.
 void collect(Value& part, const Walk& walk);
-/// Adds the part to the whole, in row-major order of the part; f32, f64 and i64.
+/// Adds the part to the whole, which its owner is; f32, f64 and i64. In row-major order of the
+/// part; of many numbers at few places the sums of pieces of the part, in pairs.
 void distribute(const Value& part, const Walk& walk);
 
 }  // namespace chainrule::kernels

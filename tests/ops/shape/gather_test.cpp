@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -87,6 +90,50 @@ TEST_CASE("scatter_add and index_add: places that occur twice get both") {
   const std::vector<Tensor> g = grad(sum(y * tensor({10.0, 100.0}, f64)), {x, s});
   CHECK(g[0].to_vector<double>() == Doubles{10, 100});
   CHECK(g[1].to_vector<double>() == Doubles{100, 10, 100});
+}
+
+TEST_CASE("index_add and scatter_add: many numbers at few places keep their digits") {
+  // The errors of 2²¹ additions of equal terms in a row are of one sign, and come to some percent.
+  constexpr std::int64_t n = (1 << 21) + 5;
+  const double tenth = static_cast<double>(0.1F), right = tenth * n;
+  const auto off = [&](const Tensor& sum) { return std::abs(sum.item() / right - 1); };
+  const Tensor zero = zeros({1}), places = zeros({n}, i64), many = full({n}, 0.1F);
+  CHECK(off(index_add(zero, 0, places, many)) < 1e-4);
+  CHECK(off(scatter_add(zero, 0, places, many)) < 1e-4);
+  Tensor w = ones({1, 1}).requires_grad_();
+  CHECK(off(grad(sum(take(w, places) * 0.1F), w)) < 1e-4);
+  sum(take(w, places) * 0.1F).backward();
+  CHECK(off(w.grad()) < 1e-4);
+}
+
+TEST_CASE("index_add and scatter_add: many numbers at few places, whatever the axes and strides") {
+  Generator generator(5);
+  constexpr std::int64_t n = 30'000;
+  const Tensor places = randint(0, 7, {n}, generator);
+  const Numbers at = numbers(places);
+  for (const int axis : {0, 1})
+    for (const bool turned : {false, true}) {
+      const Shape whole = axis == 0 ? Shape{7, 3} : Shape{3, 7};
+      const Shape part = axis == 0 ? Shape{n, 3} : Shape{3, n};
+      const Tensor source =
+          turned ? randn({part[1], part[0]}, generator, f64).T() : randn(part, generator, f64);
+      const Tensor x = randn(whole, generator, f64);
+      Doubles right = x.to_vector<double>();
+      const Doubles from = source.to_vector<double>();
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        const std::size_t row = i / static_cast<std::size_t>(part[1]),
+                          column = i % static_cast<std::size_t>(part[1]);
+        const auto place = static_cast<std::size_t>(at[axis == 0 ? row : column]);
+        right[axis == 0 ? place * 3 + column : row * 7 + place] += from[i];
+      }
+      const Tensor index = expand(axis == 0 ? unsqueeze(places, 1) : unsqueeze(places, 0), part);
+      for (const Tensor& sum :
+           {index_add(x, axis, places, source), scatter_add(x, axis, index, source)}) {
+        const Doubles got = sum.to_vector<double>();
+        for (std::size_t i = 0; i < got.size(); ++i)
+          CHECK(std::abs(got[i] - right[i]) < 1e-10);  // some 4000 numbers of size 1 each
+      }
+    }
 }
 
 TEST_CASE("one_hot: a new last axis") {
