@@ -374,6 +374,7 @@ std::string Module::class_name(const std::type_info& type) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> demangled(
       abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+  if (status == -1) throw std::bad_alloc();
   const std::string_view name = demangled ? demangled.get() : type.name();
   int depth = 0;
   for (std::size_t i = name.size(); i-- > 0;) {

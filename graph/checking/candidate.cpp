@@ -76,6 +76,8 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
       got = candidate(p);
     } catch (const std::bad_alloc&) {
       throw;
+    } catch (const MemoryError&) {
+      throw;
     } catch (const std::exception&) {
       return false;  // shapes that do not fit, or numbers outside of an operation's domain
     }

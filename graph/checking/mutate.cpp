@@ -82,6 +82,8 @@ class Mutations {
     try {
       Builder builder(point_);
       other = builder.build([&] { return f(builder); });
+    } catch (const MemoryError&) {
+      throw;
     } catch (const Error&) {
       return false;
     }
@@ -315,6 +317,8 @@ Expr WrongSlope::made(const Expr& slope, const Environment& point) const {
     return builder.build([&] {
       return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
     });
+  } catch (const MemoryError&) {
+    throw;
   } catch (const Error&) {
     return nullptr;
   }

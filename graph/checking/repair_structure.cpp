@@ -98,6 +98,8 @@ class Structure : public TakenApart {
           factor < 0 ? " of the wrong sign, and" : "", size < 1 ? "large" : "small",
           number_in_words(trace_, size < 1 ? 1 / size : size) +
               (size < 1 ? fmt::format(": {} is missing", number_in_words(trace_, size)) : "")));
+    } catch (const MemoryError&) {
+      throw;
     } catch (const Error&) {
       return "";
     }

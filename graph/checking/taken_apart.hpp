@@ -24,6 +24,8 @@ class TakenApart {
     try {
       Builder builder(comparison_.point(0));
       return builder.build([&] { return f(builder); });
+    } catch (const MemoryError&) {
+      throw;
     } catch (const Error&) {
       return nullptr;
     }

@@ -102,6 +102,8 @@ std::vector<Expr> terms_of(const Expr& formula, const Environment& point) {
     Tensor together = evaluate(terms[0], point);
     for (std::size_t k = 1; k < terms.size(); ++k) together = together + evaluate(terms[k], point);
     if (!nearly_equal(evaluate(formula, point), together, 1e-9)) return {};
+  } catch (const MemoryError&) {
+    throw;
   } catch (const Error&) {
     return {};
   }

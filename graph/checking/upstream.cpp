@@ -336,6 +336,8 @@ class Above {
         }
         return sum;
       });
+    } catch (const MemoryError&) {
+      throw;
     } catch (const Error&) {
       return nullptr;
     }

@@ -29,6 +29,7 @@
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/graph/teaching/exercise.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 #include <chainrule/nn/layers/layer_norm.hpp>
 #include <chainrule/nn/layers/linear.hpp>
@@ -38,6 +39,7 @@
 #include <chainrule/nn/optim/sgd.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
@@ -339,6 +341,26 @@ TEST_CASE("out of memory: derivations, their check, emitted code and pictures") 
           return std::to_string(check.ok());
         },
         150);
+  }
+  SUBCASE("check_derivation of a wrong formula") {
+    check_survives(
+        [&] {
+          const Tensor s = sigmoid(matmul(x, w));
+          return check_derivation(sum(s), {{"w", w, matmul(x.T(), s * s * (1.0 - s))}}).text();
+        },
+        150);
+  }
+  SUBCASE("make_exercise") {
+    const Tensor z = matmul(x, w).named("z");
+    check_survives([&] { return make_exercise(sum(square(sigmoid(z)))).text(true); }, 150);
+  }
+  SUBCASE("what a module is") {
+    if (CountMalloc::available) {
+      const Outcome outcome =
+          fail_each<FailMalloc>([&] { return model.layers.to_string(); }, [] {}, 1000);
+      CHECK(outcome.failures > 0);
+      CHECK(outcome.unnamed == 0);
+    }
   }
   SUBCASE("emit_cpp") {
     check_survives([&] { return emit_cpp(loss(), {.name = "model"}).header; }, 150);
