@@ -63,6 +63,10 @@ class Files {
 
 void EmittedCode::write(const std::filesystem::path& folder, Where where) const {
   detail::naming_all_memory("EmittedCode::write", where, [&] {
+    // Of code that was moved from nothing is left, and a name with a folder in it leads elsewhere.
+    if (!emission::is_identifier(name))
+      throw ValueError(fmt::format("emit_cpp: \"{}\" cannot name the files", name), where,
+                       "write what emit_cpp() returned, as long as it was not moved elsewhere");
     std::error_code error;
     std::filesystem::create_directories(folder, error);
     if (error)

@@ -23,7 +23,7 @@ struct EmittedCode {
   std::string test;    ///< <name>_test.cpp: a doctest against the numbers of this library
 
   /// Writes the files into a folder, which is made if need be. Each is complete, or as it was
-  /// before. Throws IoError with the system's reason.
+  /// before. Throws IoError with the system's reason, ValueError where the name is no identifier.
   void write(const std::filesystem::path& folder, Where where = Where::current()) const;
 };
 

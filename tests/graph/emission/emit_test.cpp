@@ -176,6 +176,17 @@ TEST_CASE("emit_cpp: the files") {
   std::ostringstream kept;
   kept << std::ifstream(folder / "net.hpp").rdbuf();
   CHECK(kept.str() == code.header);
+  // A name that is none, as that of code that was moved from, makes no file.
+  const auto nowhere = folder / "nowhere";
+  for (const char* name : {"", "../net", "a/b"}) {
+    EmittedCode renamed = code;
+    renamed.name = name;
+    const std::string refused = message_of([&] { renamed.write(nowhere); });
+    CHECK(refused.starts_with("emit_cpp: \"" + std::string(name) +
+                              "\" cannot name the files\n  at "));
+    CHECK(has(refused, "emit_test.cpp:"));
+    CHECK_FALSE(std::filesystem::exists(nowhere));
+  }
   std::filesystem::remove_all(folder.parent_path());
 }
 
