@@ -131,25 +131,31 @@ class DerivationChecker {
     if (!(options.tolerance >= 0))
       throw ValueError(fmt::format("check_derivation: the tolerance is {}", options.tolerance),
                        where, "0 for the usual one");
-    if (formulas.empty()) throw ValueError("check_derivation: no formulas", where);
+    if (formulas.empty())
+      throw ValueError("check_derivation: no formulas", where,
+                       "give one for each gradient: {\"dW\", W, matmul(dz, x.T())}");
     std::vector<Tensor> tensors;
     for (const Formula& formula : formulas) {
-      const auto fail = [&](const char* problem) {
+      const auto fail = [&](const char* problem, const char* hint) {
         throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem),
-                         where);
+                         where, hint);
       };
-      if (!formula.of.defined()) fail("the tensor that it is the gradient for is undefined");
-      if (!formula.by_hand.defined()) fail("its value is undefined");
+      constexpr const char* undefined =
+          "it was default-constructed, or is the grad() of a tensor that has none";
+      if (!formula.of.defined())
+        fail("the tensor that it is the gradient for is undefined", undefined);
+      if (!formula.by_hand.defined()) fail("its value is undefined", undefined);
       if (!is_floating(formula.by_hand.dtype()))
         throw DTypeError(fmt::format("check_derivation: formula {} is {}", formula.name,
                                      name_of(formula.by_hand.dtype())),
-                         where);
+                         where, "a gradient is floating: convert it, to(formula, f64)");
       if (!formula.of.requires_grad())
         throw GradError(fmt::format("check_derivation: formula {}: {} does not require gradients",
                                     formula.name, describe(formula.of)),
                         where, "call requires_grad_() on it before the computation");
       for (const Tensor& earlier : tensors)
-        if (earlier.node() == formula.of.node()) fail("there is one for this tensor already");
+        if (earlier.node() == formula.of.node())
+          fail("there is one for this tensor already", "check the two one after the other");
       tensors.push_back(formula.of);
     }
     return tensors;

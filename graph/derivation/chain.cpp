@@ -46,7 +46,7 @@ Chain::Chain(const Tensor& loss, std::span<const Tensor> asked, const char* call
           where, "ask for tensors that it was computed from");
     if (i == Traversal::none || !trace_.gradient(i))
       throw GradError(fmt::format("{}: the loss does not depend on {}", caller, describe(tensor)),
-                      where);
+                      where, "ask for tensors that it was computed from, with requires_grad_()");
     wanted.push_back(i);
   }
   follow(std::move(wanted), trace_.order());

@@ -10,6 +10,7 @@
 
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/doctest.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/derivation/textbook_network.hpp>
@@ -178,6 +179,12 @@ TEST_CASE("check_derivation: errors") {
     return error_of<E>([&] { check_derivation(net.loss, formulas); });
   };
   CHECK(message(ValueError(""), {}).starts_with("check_derivation: no formulas"));
+  for (const std::string& text :
+       {message(ValueError(""), {}), message(ValueError(""), {{"d", net.z[2], Tensor()}}),
+        message(ValueError(""), {{"d", Tensor(), any}}),
+        message(ValueError(""), {{"dz2", net.z[2], any}, {"again", net.z[2], any}}),
+        message(DTypeError(""), {{"d", net.z[2], to(any, i64)}})})
+    CHECK(text.find("\n  hint: ") != std::string::npos);
   CHECK(message(ValueError(""), {{"dz2", net.z[2], any}, {"again", net.z[2], any}})
             .starts_with("check_derivation: formula again: there is one for this tensor already"));
   CHECK(message(ValueError(""), {{"dz2", net.z[2], Tensor()}})
