@@ -26,9 +26,9 @@ void Call::throw_parameters(std::size_t asked) const {
 
 void Call::throw_missing(std::size_t i) const {
   if (i >= input_count())
-    throw ValueError(fmt::format("{}: infer() asks for operand {}, but the op was applied to {}",
-                                 name(), i, input_count()),
-                     where_, "operands are counted from 0; given(i) says whether there is one");
+    throw ValueError(
+        fmt::format("{}: asks for operand {}, but was applied to {}", name(), i, input_count()),
+        where_, "operands are counted from 0; given(i) says whether there is one");
   throw ValueError(fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
                    "it was default-constructed, or is the grad() of a tensor that has none");
 }

@@ -41,8 +41,12 @@ class Call {
   Operands inputs() const noexcept { return inputs_; }
   /// False for an operand that was left out.
   bool given(std::size_t i) const noexcept { return i < inputs_.size() && inputs_[i]->defined(); }
-  /// Operand i, defined or not.
-  const Tensor& tensor(std::size_t i) const noexcept { return *inputs_[i]; }
+  /// Operand i, defined or not. Throws ValueError for one that the op was not applied to.
+  const Tensor& tensor(std::size_t i) const {
+    if (i >= inputs_.size()) [[unlikely]]
+      throw_missing(i);
+    return *inputs_[i];
+  }
   /// The numbers of operand i. Throws ValueError that names op and operand when it is undefined.
   const Value& in(std::size_t i) const {
     if (!given(i)) throw_missing(i);
@@ -200,9 +204,15 @@ class Evaluation {
   const Where& where() const noexcept { return call_.where(); }
   std::size_t input_count() const noexcept { return call_.input_count(); }
   bool given(std::size_t i) const noexcept { return call_.given(i); }
-  const Tensor& tensor(std::size_t i) const noexcept { return call_.tensor(i); }
-  const Value& in(std::size_t i) const noexcept { return *call_.tensor(i).value_ref(); }
-  const Ref<Value>& in_ref(std::size_t i) const noexcept { return call_.tensor(i).value_ref(); }
+  const Tensor& tensor(std::size_t i) const { return call_.tensor(i); }
+  const Value& in(std::size_t i) const { return *in_ref(i); }
+  const Ref<Value>& in_ref(std::size_t i) const {
+    const Operands inputs = call_.inputs();
+    if (i < inputs.size()) [[likely]]
+      if (const Ref<Value>& value = inputs[i]->value_ref()) [[likely]]
+        return value;
+    return call_.in_ref(i);  // which throws
+  }
   template <class P>
   const P& parameters() const {
     return call_.parameters<P>();
@@ -210,23 +220,21 @@ class Evaluation {
   const Parameters& parameters() const noexcept { return call_.parameters(); }
 
   /// The memory of result k: row-major, uninitialised.
-  Value& out(std::size_t k = 0) const {
+  Value& out(std::size_t k = 0) const { return *out_ref(k); }
+  const Ref<Value>& out_ref(std::size_t k = 0) const {
     if (k >= call_.output_count()) [[unlikely]]
       throw_none(None::result, k, call_.output_count());
-    return *results_[k];
+    return results_[k];
   }
-  const Ref<Value>& out_ref(std::size_t k = 0) const noexcept { return results_[k]; }
   /// The memory of the saved value k.
-  Value& saved(std::size_t k) const {
+  Value& saved(std::size_t k) const { return *saved_ref(k); }
+  const Ref<Value>& saved_ref(std::size_t k) const {
     if (k >= call_.saved_count()) [[unlikely]]
       throw_none(None::saved_value, k, call_.saved_count());
-    return *saved_ref(k);
-  }
-  const Ref<Value>& saved_ref(std::size_t k) const noexcept {
-    return out_ref(call_.output_count() + k);
+    return results_[call_.output_count() + k];
   }
   /// True when saved value k holds its numbers already.
-  bool knows(std::size_t k) const noexcept { return known_ >> k & 1; }
+  bool knows(std::size_t k) const noexcept { return k < 32 && (known_ >> k & 1) != 0; }
 
   /// All saved values.
   std::span<const Ref<Value>> saved_values() const noexcept {

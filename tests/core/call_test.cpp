@@ -98,6 +98,79 @@ TEST_CASE("apply: what an op does not have is named, and how much there is") {
   CHECK(several.find("apply_several(") != std::string::npos);
 }
 
+TEST_CASE("apply: evaluate() that asks for what the call does not have is an error") {
+  enum Asked : std::int64_t {
+    tensor_5,
+    in_5,
+    in_ref_5,
+    in_1,
+    in_ref_1,
+    out_1,
+    out_ref_1,
+    saved_1,
+    saved_ref_1,
+    nothing
+  };
+  struct Asking final : Op {
+    Asking() : Op("asking") {}
+    void infer(Inference& call) const override {
+      call.output_like(f64, call.in(0));
+      call.saves(f64, {1});
+    }
+    void evaluate(Evaluation& call) const override {
+      CHECK_FALSE(call.knows(40));
+      switch (call.parameters<Asked>()) {
+        case tensor_5:
+          return static_cast<void>(call.tensor(5));
+        case in_5:
+          return static_cast<void>(call.in(5));
+        case in_ref_5:
+          return static_cast<void>(call.in_ref(5));
+        case in_1:
+          return static_cast<void>(call.in(1));
+        case in_ref_1:
+          return static_cast<void>(call.in_ref(1));
+        case out_1:
+          return static_cast<void>(call.out(1));
+        case out_ref_1:
+          return static_cast<void>(call.out_ref(1));
+        case saved_1:
+          return static_cast<void>(call.saved(1));
+        case saved_ref_1:
+          return static_cast<void>(call.saved_ref(1));
+        case nothing:
+          CHECK_FALSE(call.tensor(1).defined());
+          return kernels::copy(call.out(), call.in(0));
+      }
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Asking op;
+  const Tensor x = tensor({1.0, 2.0}, f64), left_out;
+  const Where here = Where::current();
+  const std::string place = fmt::format("\n  at {}:{}\n  hint: ", here.file_name(), here.line());
+  const auto applied = [&](Asked asked) { return apply(op, {&x, &left_out}, asked, here); };
+  CHECK(applied(nothing).at({1}) == 2);
+  for (const Asked beyond : {tensor_5, in_5, in_ref_5})
+    CHECK(error_of<ValueError>([&] {
+            applied(beyond);
+          }).starts_with("asking: asks for operand 5, but was applied to 2" + place));
+  for (const Asked without : {in_1, in_ref_1})
+    CHECK(error_of<ValueError>([&] {
+            applied(without);
+          }).starts_with("asking: operand 1 is an undefined tensor" + place));
+  for (const Asked beyond : {out_1, out_ref_1})
+    CHECK(error_of<GradError>([&] { applied(beyond); })
+              .starts_with("asking: evaluate() asks for out(1), but infer() says 1 result, counted "
+                           "from 0" +
+                           place));
+  for (const Asked beyond : {saved_1, saved_ref_1})
+    CHECK(error_of<GradError>([&] { applied(beyond); })
+              .starts_with("asking: evaluate() asks for saved(1), but infer() says 1 saved value, "
+                           "counted from 0" +
+                           place));
+}
+
 TEST_CASE("apply: a view that leaves the memory of its operand is an error") {
   struct Window {
     std::int64_t extent, stride, offset, more_axes;
