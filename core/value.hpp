@@ -31,8 +31,8 @@ class Value {
   /// itself where the view would show just that.
   static Ref<Value> view(const Ref<Value>& of, const Shape& shape, const Shape& strides,
                          std::int64_t offset);
-  /// Whether there can be such a view: its elements can be counted, of which a stride of 0 makes any
-  /// number, and all lie in the memory that this value's owner has.
+  /// Whether there can be such a view: its elements can be counted, of which a stride of 0 makes
+  /// any number, and all lie in the memory that this value's owner has.
   bool has_room_for(const Shape& shape, const Shape& strides, std::int64_t offset) const noexcept;
 
   /// A row-major owner of elements that somebody else keeps: `release(context)` is called when the

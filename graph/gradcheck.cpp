@@ -104,6 +104,7 @@ class Check {
   const GradcheckOptions& options_;
   Where where_;
   Generator random_;
+  std::string left_out_;  // the outputs that are not finite
   std::vector<GradcheckRow> rows_;
 };
 
@@ -185,7 +186,8 @@ void Check::compare(const Derivative& derivative) {
   double worst = -1;
   for (const std::size_t e : all) {
     const Difference& d = differences[e];
-    if (!d.finite()) {
+    // An infinite output that has no weight leaves NaN behind, as 0·∞.
+    if (!d.finite() || (!left_out_.empty() && std::isnan(here[e]))) {
       infinite.add(e);
       continue;
     }
@@ -258,6 +260,8 @@ void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
     };
     compare(
         {fmt::format("{}, {}", of_what, name(i)), shape, numbers(grads[i]), autograd, differences});
+    std::string& note = rows_.back().note;
+    if (!left_out_.empty()) note += (note.empty() ? "" : "; ") + left_out_;
   }
 }
 
@@ -318,24 +322,39 @@ void Check::check_forward(const Tensor& v, std::span<const Tensor> grads) {
   const double rounding =
       noise_of(pulled(v, directions)) +
       noise_of([&](std::span<const Tensor> at) { return sum(v * pushed(at, directions)); });
-  row.worst_error =
-      relative_error(row.autograd, row.reference, safety * rounding, options_.tolerance);
-  row.ok = row.worst_error <= options_.tolerance ||
-           (std::isnan(row.autograd) && std::isnan(row.reference));
+  if (std::isfinite(row.autograd) && std::isfinite(row.reference))
+    row.worst_error =
+        relative_error(row.autograd, row.reference, safety * rounding, options_.tolerance);
+  else
+    row.note = "one of them is not finite";
+  row.ok = row.worst_error <= options_.tolerance;
   rows_.push_back(std::move(row));
 }
 
 // The direction v of ⟨v, f⟩, random but for this: outputs are weighted by how well they are known,
-// so that those in hundreds do not hide those in hundredths.
+// so that those in hundreds do not hide those in hundredths. What is not finite is left out.
 Tensor Check::weights_of_outputs() {
   const NoGrad guard;
   const Tensor noise = from_vector(f_.noise(f_.inputs(), f_.reading({})), f_.value().shape());
   const Tensor sizes = derivation::steps_of(noise);
   const double most = derivation::largest(numbers(sizes));
-  return randn(noise.shape(), random_, f64) * clamp(most / sizes, 1.0, widest);
+  Elements infinite;
+  const Doubles values = numbers(f_.value());
+  for (std::size_t e = 0; e < values.size(); ++e)
+    if (!std::isfinite(values[e])) infinite.add(e);
+  if (!infinite.found.empty())
+    left_out_ = "without the output that is not finite " + infinite.text(noise.shape());
+  const Tensor weights = randn(noise.shape(), random_, f64) * clamp(most / sizes, 1.0, widest);
+  return where(isfinite(f_.value()), weights, 0.0);
 }
 
 std::vector<GradcheckRow> Check::run(int order, const std::string& of_what) {
+  const Doubles values = numbers(f_.value());
+  if (!values.empty() && std::ranges::none_of(values, [](double x) { return std::isfinite(x); })) {
+    rows_.push_back({.what = of_what, .shape = f_.value().shape(), .worst_index = {}});
+    rows_.back().note = "nothing that it gives is finite, so that nothing can be compared";
+    return std::move(rows_);
+  }
   const Tensor v = weights_of_outputs();
   const ValueAndGrad at_inputs = vjp(f_.function(), f_.inputs(), v, where_);
   check_reverse(v, at_inputs.grads, of_what);

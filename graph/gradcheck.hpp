@@ -28,7 +28,8 @@ struct GradcheckRow {
   double autograd = 0;  ///< the two numbers there
   double reference = 0;
   bool ok = true;
-  std::string note = {};  ///< elements with a kink, without finite differences, or hidden by rounding
+  std::string note =
+      {};  ///< elements with a kink, without finite differences, or hidden by rounding
 };
 
 /// What gradcheck() found.
@@ -51,7 +52,8 @@ struct GradcheckReport {
 /// that autograd gives beside it passes; the rules are then checked a little away from it.
 ///
 /// Throws DTypeError for f32 inputs, ValueError where f gives other numbers for the same inputs,
-/// and whatever f throws at the inputs, or at all places next to them.
+/// and whatever f throws at the inputs, or on both sides next to them. Outputs that are not finite
+/// are left out.
 GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
                           GradcheckOptions options = {}, Where where = Where::current());
 GradcheckReport gradcheck(const Function& f, std::initializer_list<Tensor> inputs,

@@ -114,8 +114,10 @@ class DerivationChecker {
           fail("a tensor that its function gets is undefined", "name tensors of the graph");
         at.push_back(is_floating(tensor.dtype()) ? to(tensor.detach(), f64) : tensor);
       }
+      Tensor again;
       try {
         formula.by_hand = formula.function(at);
+        again = formula.function(at);
       } catch (const MemoryError&) {
         throw;
       } catch (Error& error) {
@@ -123,6 +125,10 @@ class DerivationChecker {
           error.set_context(fmt::format("in the function of formula {}", formula.name));
         throw;
       }
+      const bool both = formula.by_hand.defined() && again.defined();
+      if (both && numbers(formula.by_hand.detach()) != numbers(again.detach()))
+        fail("its function gives other numbers for the same tensors",
+             "draw what is random in it anew from the same seed in each call");
     }
     return formulas;
   }
@@ -245,6 +251,10 @@ class DerivationChecker {
         if (nearby == Nearby::wrong) {
           verdict.ok = backed_here = false;
           verdict.note = "right for these values alone, and wrong for others of the parameters";
+          if (formula.function)
+            verdict.note +=
+                "; a function must be given all that depends on these, as what it "
+                "captures stays as it was recorded";
         }
       }
     } else {

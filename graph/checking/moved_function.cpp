@@ -14,6 +14,7 @@
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/replay.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::derivation {
@@ -83,7 +84,9 @@ MovedFunction::Reading MovedFunction::reading(const Tensor& v) const {
     const NoGrad guard;
     const Shape shape = value_.shape();
     const Tensor value = checked(result, &shape);
-    return v.defined() ? std::vector{sum(v * value).item<double>()} : numbers(value);
+    if (!v.defined()) return numbers(value);
+    // What has no weight may be infinite.
+    return std::vector{sum(where(v == 0.0, 0.0, v * value)).item<double>()};
   };
 }
 
@@ -128,6 +131,7 @@ std::vector<Difference> MovedFunction::along(std::span<const Tensor> from,
                                              const Reading& read, std::span<const double> noise,
                                              double first, const std::string& moves) const {
   std::exception_ptr thrown;
+  bool defined = false;  // somewhere beside
   const auto f = [&](double h) -> std::vector<double> {
     Tensor result;
     try {
@@ -145,11 +149,12 @@ std::vector<Difference> MovedFunction::along(std::span<const Tensor> from,
       thrown = std::current_exception();
       return {};
     }
+    defined = defined || h != 0;
     return read(result);
   };
   const std::vector<double> here = f(0);
   std::vector<Difference> found = differentiate(f, here, noise, first);
-  if (thrown && !std::ranges::all_of(found, &Difference::finite)) std::rethrow_exception(thrown);
+  if (thrown && !defined) std::rethrow_exception(thrown);
   return found;
 }
 

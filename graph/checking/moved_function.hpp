@@ -36,8 +36,8 @@ class MovedFunction {
   /// moved by a unit in the last place.
   std::vector<double> noise(std::span<const Tensor> at, const Reading& read) const;
   /// Differences of that from a place in a direction, beginning with the step `first`. Where they
-  /// leave the function's domain smaller steps may do; where none does, what it threw is thrown on,
-  /// and says to where it was moved.
+  /// leave the function's domain smaller steps may do; where none does, there is no finite one on a
+  /// side, or, if it throws on both sides, that is thrown on, and says to where it was moved.
   std::vector<Difference> along(std::span<const Tensor> from, std::span<const Tensor> directions,
                                 const Reading& read, std::span<const double> noise, double first,
                                 const std::string& moves) const;

@@ -67,6 +67,7 @@ TEST_CASE("check_derivation: a formula as a function of tensors is asked at othe
     const DerivationReport wrong = check_derivation(m.loss, {{"dW", m.W, {}, {m.z}, forgot}});
     CHECK_FALSE(wrong.ok());
     CHECK(wrong.verdicts()[0].note.find("right for these values alone") != std::string::npos);
+    CHECK(wrong.verdicts()[0].note.find("what it captures stays") != std::string::npos);
     // As a value nothing can be said of that, which the report says.
     const std::vector<Tensor> recorded{to(m.z.detach(), f64)};
     const DerivationReport value = check_derivation(m.loss, {{"dW", m.W, forgot(recorded)}});
@@ -107,6 +108,10 @@ TEST_CASE("check_derivation: functions that cannot be asked") {
         std::string::npos);
   CHECK(error({"dW", m.W, {}, {m.z}, [](At) -> Tensor { throw ValueError("no"); }})
             .find("in the function of formula dW") != std::string::npos);
+  int calls = 0;
+  const auto changes = [&](At at) { return by_loops(m.X, at[0] * static_cast<double>(++calls)); };
+  CHECK(error({"dW", m.W, {}, {m.z}, changes})
+            .find("other numbers for the same tensors\n  at HERE") != std::string::npos);
   // A function that other points are not allowed for is known at this one.
   const auto here_only = [&](At at) -> Tensor {
     if (at[0].to_vector<double>() != m.z.to_vector<double>()) throw ValueError("elsewhere");
