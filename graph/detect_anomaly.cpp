@@ -266,8 +266,19 @@ class Report {
       return rule_of_
                  ? "the slope is infinite at 0, as that of a root or a norm: add a small number "
                    "first, sqrt(x + 1e-12), or choose a safe operand, f(where(x == 0, 1, x))"
-                 : "it has a pole at 0: add a small number first, log(x + 1e-12), or choose a "
-                   "safe operand, f(where(x == 0, 1, x))";
+             : operands_.size() > 1
+                 ? "it has a pole at 0: choose a divisor that is never 0, x / where(d == 0, 1, d)"
+                 : fmt::format(
+                       "it has a pole at 0: add a small number first, {0}(x + 1e-12), or choose a "
+                       "safe operand, {0}(where(x == 0, 1, x))",
+                       application_.op()->name());
+    // What overflows is of larger operands.
+    const auto is_small = [](double x) { return std::abs(x) < 2; };
+    if (!rule_of_ && operands_.size() == 1 && operands_[0].there && is_small(*operands_[0].there))
+      return fmt::format(
+          "it has a pole at {0}: clamp() the operand away from it, or choose a safe one, "
+          "{1}(where(x == {0}, 1, x))",
+          *operands_[0].there, application_.op()->name());
     return fmt::format(
         "the result is larger than {} holds ({}): use the forms that do not overflow (softmax, "
         "log_softmax, logsumexp, sigmoid), smaller numbers{}",

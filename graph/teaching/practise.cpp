@@ -90,7 +90,7 @@ class Session {
       }
       if (answer == "hint") {
         if (hint == hints.size()) {
-          say(hints.empty() ? "  There is no hint here.\n" : "  That were all hints.\n");
+          say(hints.empty() ? "  There is no hint here.\n" : "  Those were all the hints.\n");
           continue;
         }
         say(fmt::format("  {}: {}\n", hint < std::size(steps) ? steps[hint] : "hint", hints[hint]));

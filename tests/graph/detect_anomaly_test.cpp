@@ -60,7 +60,14 @@ TEST_CASE("detect_anomaly: infinities of a pole, and of an overflow") {
   CHECK(has(pole, "div makes infinity\n  result: (2, 2) f64, 3 to 4, 2 inf, the first at (0, 1)"));
   CHECK(has(pole, "operand 0: (2, 1) f64, 3 to 4, there 3"));
   CHECK(has(pole, "operand 1: d (1, 2) f64, 0 to 1, there 0"));
-  CHECK(has(pole, "pole at 0"));
+  CHECK(has(pole, "pole at 0: choose a divisor that is never 0"));
+  const Tensor zero = tensor({0.0, 1.0}, f64), minus_one = tensor({-1.0, 1.0}, f64);
+  CHECK(has(error_of<AnomalyError>([&] { reciprocal(zero); }),
+            "pole at 0: add a small number first, "
+            "reciprocal(x + 1e-12)"));
+  CHECK(has(error_of<AnomalyError>([&] { log1p(minus_one); }),
+            "pole at -1: clamp() the operand away from it, or choose a safe one, "
+            "log1p(where(x == -1, 1, x))"));
   CHECK(has(error_of<AnomalyError>([&] { exp(tensor({1.0, 89.0})); }), "larger than f32 holds"));
   CHECK(
       has(error_of<AnomalyError>([&] { exp(tensor({1.0, 710.0}, f64)); }), "f64 holds (1.8e308)"));

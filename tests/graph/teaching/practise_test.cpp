@@ -84,7 +84,7 @@ TEST_CASE("practise: hints come in steps and cost a point each, an answer that i
   const Result hints = with("hint\nhint\nhint\nb\nhint\nskip\n");
   CHECK(contains(hints.said, "  which tensors: first\n"));
   CHECK(contains(hints.said, "  which rule: second\n"));
-  CHECK(contains(hints.said, "That were all hints.\n"));
+  CHECK(contains(hints.said, "Those were all the hints.\n"));
   CHECK(hints.score.points == 1);
   CHECK(contains(hints.said, "  dw[0] = 6\n"));
   CHECK(hints.score.finished);
