@@ -4,6 +4,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
+#include <chainrule/graph/derivation/symbol_name.hpp>
 
 namespace chainrule::derivation {
 
@@ -28,20 +29,38 @@ Naming::Naming(const Trace& trace)
   }
   // Of several with one name all but the first get a number.
   std::map<std::string, int> uses;
+  std::set<std::string> given;
   std::vector<std::uint32_t> again;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     const std::string name = detail::printable(trace.node(i).name());
     if (name.empty()) continue;
     given_names_[i] = name;
-    if (!taken_.insert(name).second) again.push_back(i);
+    if (!given.insert(name).second) again.push_back(i);
+    take(name);
   }
+  for (const Extent& axis : trace.extents()) take(axis.name);
   for (const std::uint32_t i : again) {
     const std::string name = given_names_[i];
     const char* between = detail::is_digit(name.back()) ? "_" : "";
     int& k = uses.try_emplace(name, 1).first->second;
     do given_names_[i] = fmt::format("{}{}{}", name, between, ++k);
-    while (!taken_.insert(given_names_[i]).second);
+    while (!is_free(given_names_[i]));
+    take(given_names_[i]);
   }
+}
+
+std::string Naming::derivative_of(std::string_view name) const {
+  return plain(symbol_text(name, Format::unicode, trace_.derivative()));
+}
+
+bool Naming::is_free(std::string_view name) const {
+  return !taken_.contains(plain(name)) && !derivatives_.contains(plain(name)) &&
+         !taken_.contains(derivative_of(name));
+}
+
+void Naming::take(std::string_view name) {
+  taken_.insert(plain(name));
+  derivatives_.insert(derivative_of(name));
 }
 
 Names Naming::names() {
@@ -143,8 +162,14 @@ std::set<std::uint32_t> Naming::abbreviated() {
 std::string Naming::tensor(std::uint32_t i) {
   if (const auto given = given_names_.find(i); given != given_names_.end()) return given->second;
   const auto [at, added] = short_names_.try_emplace(i);
-  if (added) at->second = short_name(i);
+  if (added) take(at->second = short_name(i));
   return at->second;
+}
+
+std::string Naming::tensor(std::uint32_t i, const std::string& name) {
+  if (!given_names_.contains(i) && !short_names_.contains(i) && is_free(name))
+    take(short_names_[i] = name);
+  return tensor(i);
 }
 
 // What an activation h3 is computed from is a3; another result has the number of those with names
@@ -156,8 +181,7 @@ std::string Naming::short_name(std::uint32_t i) {
   std::optional<int> number = is_inside ? number_of(user) : std::nullopt;
   const char* letter = number ? "a" : "t";
   if (!number) number = number_below(i, 0);
-  if (std::string name = fmt::format("{}{}", letter, number.value_or(0));
-      number && taken_.insert(name).second)
+  if (std::string name = fmt::format("{}{}", letter, number.value_or(0)); number && is_free(name))
     return name;
   return unused("t");
 }
@@ -190,7 +214,7 @@ std::string Naming::symbol(const Expression& e) {
 std::string Naming::constant(const Expression& constant) {
   const auto [at, added] = constants_.try_emplace(constant.value.value_ref().get());
   if (added) {
-    at->second = unused("c");
+    take(at->second = unused("c"));
     data_.push_back(std::make_shared<Expression>(constant));
   }
   return at->second;
@@ -199,7 +223,7 @@ std::string Naming::constant(const Expression& constant) {
 std::string Naming::unused(const std::string& letter) {
   while (true) {
     std::string name = fmt::format("{}{}", letter, ++counts_[letter]);
-    if (!taken_.contains(name)) return name;
+    if (is_free(name)) return name;
   }
 }
 

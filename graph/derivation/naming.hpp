@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <chainrule/graph/derivation/text.hpp>
@@ -12,12 +13,15 @@
 
 namespace chainrule::derivation {
 
-/// What formulas call the tensors of a graph: by their names, and those without by short ones.
+/// What formulas call the tensors of a graph: by their names, and those without by short ones that
+/// nothing else is called by, in any notation: no tensor, gradient, constant or axis.
 class Naming {
  public:
   explicit Naming(const Trace& trace);
 
   std::string tensor(std::uint32_t i);
+  /// The same; one without a name is called `name` from here on, if nothing else is.
+  std::string tensor(std::uint32_t i, const std::string& name);
   std::string constant(const Expression& constant);
   /// Of a tensor, the tensor of a gradient, or a constant.
   std::string symbol(const Expression& e);
@@ -37,6 +41,9 @@ class Naming {
   const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
+  bool is_free(std::string_view name) const;
+  void take(std::string_view name);
+  std::string derivative_of(std::string_view name) const;
   std::string unused(const std::string& letter);
   std::string short_name(std::uint32_t i);
   std::optional<int> number_of(std::uint32_t i) const;
@@ -51,7 +58,7 @@ class Naming {
   std::map<std::uint32_t, std::string> given_names_, short_names_;
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
-  std::set<std::string> taken_;  // names that tensors have
+  std::set<std::string> taken_, derivatives_;  // names, and what their derivatives are called
   std::set<std::uint32_t> met_, given_;
   std::vector<Expr> data_;
 };

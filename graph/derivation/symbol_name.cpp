@@ -75,6 +75,11 @@ std::pair<std::string_view, std::string> split(std::string_view name) {
   return {name, ""};
 }
 
+std::string plain(std::string_view name) {
+  const auto [letter, index] = split(name);
+  return std::string(letter) + index;
+}
+
 std::string dotted(std::string_view name) {
   const std::string_view letter = split(name).first;
   if (detail::width_of(letter) != 1) return std::string(name) + "˙";

@@ -18,6 +18,9 @@ std::optional<std::string> lowered(std::string_view plain);
 /// "W3" is W and 3, "Wₖ₊₁" W and k+1; other names are one.
 std::pair<std::string_view, std::string> split(std::string_view name);
 
+/// A name without regard to how its index is written: "W3" of "W3" and of "W₃".
+std::string plain(std::string_view name);
+
 /// With a dot above: the tangent of W3 is Ẇ3, that of a word "loss˙".
 std::string dotted(std::string_view name);
 

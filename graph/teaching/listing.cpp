@@ -111,7 +111,7 @@ std::string Listing::text(const Expr& formula) {
 }
 
 Exercise::Written Listing::name(std::uint32_t i) {
-  if (i == trace_.loss() && trace_.node(i).name().empty())
+  if (i == trace_.loss() && trace_.node(i).name().empty() && names_.tensor(i, "loss") == "loss")
     return {"loss", "\\text{loss}", "<mi>loss</mi>"};
   return in_all_formats(derivation::tensor_expression(i, trace_.node(i).shape()));
 }
