@@ -34,7 +34,9 @@ struct DerivationView {
 
 /// The chain rule as it was applied to one recorded program: a formula for the gradient of every
 /// parameter and every named result, from the loss backwards. What the gradient rules computed is
-/// what it shows; each simplification was checked with numbers before it was taken.
+/// what it shows; each simplification was checked with numbers before it was taken. dW is the
+/// gradient of W; where a tensor of the program is called as one of them would be, all gradients
+/// are ∇W (or ∂W, if that is taken, too). Where none is left, derive() throws ValueError.
 class Derivation {
  public:
   /// A formula in three notations.

@@ -16,8 +16,9 @@ namespace chainrule {
 ///
 /// ẋ is the derivative of x along the direction that the inputs' tangents are: for W + ε Ẇ in the
 /// place of W, the derivative for ε at 0. It has the shape of x. Steps are tangents where derive()
-/// has gradients; each formula was simplified and checked with numbers in the same way. All
-/// parameters have tangents here; those of data are zero. `output` may have any shape.
+/// has gradients; each formula was simplified and checked with numbers in the same way. Where a
+/// tensor is called ẋ as a tangent would be, all are ∂x (or dx), and ValueError if none is left.
+/// All parameters have tangents here; those of data are zero. `output` may have any shape.
 ///
 /// Source: A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 3.1.
 ///

@@ -33,6 +33,11 @@ bool all_letters(const std::vector<Style::Position>& positions) {
   return std::ranges::all_of(positions, is_one);
 }
 
+// Of one that stands in front.
+std::string sign_of(Mark mark) {
+  return mark == Mark::gradient ? "d" : mark == Mark::nabla ? "∇" : "∂";
+}
+
 struct Replacement {
   std::string_view from, to;
 };
@@ -46,7 +51,7 @@ class Unicode final : public Style {
  public:
   std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
     std::string text(name);
-    if (mark == Mark::gradient) text = is_word(name) ? "d" + text : "d(" + text + ")";
+    if (is_prefix(mark)) text = sign_of(mark) + (is_word(name) ? text : "(" + text + ")");
     if (mark == Mark::tangent) text = dotted(name);
     std::size_t length = 0;
     const bool has_some = !indices.empty() && !subscript(name, length).empty();
@@ -112,6 +117,8 @@ class Latex final : public Style {
                            ? greek(letter)
                            : "\\mathrm{" + escaped(letter) + "}";
     if (mark == Mark::gradient) base = "\\mathrm{d}" + base;
+    if (mark == Mark::nabla) base = "\\nabla " + base;
+    if (mark == Mark::partial) base = "\\partial " + base;
     if (mark == Mark::tangent) base = "\\dot{" + base + "}";
     const std::string below = both(index, indices);
     return below.empty() ? base : base + "_{" + below + "}";
@@ -222,8 +229,8 @@ class MathMl final : public Style {
     const std::string below =
         indices.empty() ? number : "<mrow>" + both(number, indices, "<mo>,</mo>") + "</mrow>";
     if (!below.empty()) base = "<msub>" + base + below + "</msub>";
-    return mark == Mark::gradient ? "<mrow><mi mathvariant=\"normal\">d</mi>" + base + "</mrow>"
-                                  : base;
+    if (!is_prefix(mark)) return base;
+    return "<mrow><mi mathvariant=\"normal\">" + sign_of(mark) + "</mi>" + base + "</mrow>";
   }
   std::string indices(const std::vector<Position>& positions) const override {
     std::string text;
@@ -321,10 +328,6 @@ std::string digits_of(double number, int precision) {
 
 std::string symbol_text(std::string_view name, Format format, Mark mark) {
   return style_of(format).symbol(name, mark);
-}
-
-std::string gradient_text(std::string_view name, Format format) {
-  return symbol_text(name, format, Mark::gradient);
 }
 
 }  // namespace chainrule::derivation

@@ -203,7 +203,7 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
           layer ? name_in_layer(names(*part), layer->k, layer->letter) : names(*part);
       const Mark mark = part->kind == Kind::gradient ? derivative : Mark::none;
       const bool is_letter = format != Format::unicode || detail::width_of(name) == 1;
-      written = {style.symbol(name, mark), Strength::atom, mark != Mark::gradient && is_letter};
+      written = {style.symbol(name, mark), Strength::atom, !is_prefix(mark) && is_letter};
     }
     done.emplace(part.get(), std::move(written));
   });

@@ -12,8 +12,12 @@ namespace chainrule::derivation {
 /// How a formula is written down.
 enum class Format : std::uint8_t { unicode, latex, mathml };
 
-/// What stands at a symbol: dW3 is the gradient of W3, Ẇ3 the tangent.
-enum class Mark : std::uint8_t { none, gradient, tangent };
+/// What stands at a symbol: dW3 is the gradient of W3, Ẇ3 the tangent; where a tensor is called
+/// that, ∇W3 or ∂W3, all derivatives of a derivation alike. Trace::derivative() says which.
+enum class Mark : std::uint8_t { none, gradient, tangent, nabla, partial };
+
+/// Whether it stands in front: (dW3)².
+constexpr bool is_prefix(Mark mark) { return mark != Mark::none && mark != Mark::tangent; }
 
 /// What a formula calls a tensor (or the tensor of a gradient), or a constant.
 using Names = std::function<std::string(const Expression&)>;
@@ -25,8 +29,7 @@ std::string text_of(const Expr& expression, const Names& names, Format format,
                     Mark derivative = Mark::gradient,
                     const std::optional<InLayer>& layer = std::nullopt);
 
-/// The symbol of a tensor, and that of its gradient: W3 and dW3.
+/// The symbol of a tensor: W3, dW3.
 std::string symbol_text(std::string_view name, Format format, Mark mark = Mark::none);
-std::string gradient_text(std::string_view name, Format format);
 
 }  // namespace chainrule::derivation

@@ -1,9 +1,14 @@
 #include <chainrule/graph/derivation/trace.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
+#include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/symbol_name.hpp>
 #include <chainrule/graph/derivation/trace_watcher.hpp>
 
 namespace chainrule::derivation {
@@ -123,9 +128,38 @@ void Trace::complete(const char* caller, const Where& where) {
       named_products_.push_back(i);
   }
   environment_ = at(recorded_values());
+  derivative_ = find_mark(caller, where);
   extents_ = extents_of(traversal_, caller, where);
   divided_by_.resize(size());
   if (!extents_.empty()) find_means();
+}
+
+Mark Trace::find_mark(const char* caller, const Where& where) const {
+  std::set<std::string> names;
+  std::vector<std::string> derived;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const std::string name = detail::printable(node(i).name());
+    if (name.empty()) continue;
+    names.insert(plain(name));
+    if (gradients_[i] || (is_forward() && seeds_[i].defined())) derived.push_back(name);
+  }
+  const auto marked = [](const std::string& name, Mark mark) {
+    return symbol_text(name, Format::unicode, mark);
+  };
+  using Marks = std::vector<Mark>;
+  const Marks marks = is_forward() ? Marks{Mark::tangent, Mark::partial, Mark::gradient}
+                                   : Marks{Mark::gradient, Mark::nabla, Mark::partial};
+  std::vector<std::string> clashes;
+  for (const Mark mark : marks) {
+    const auto clash = std::ranges::find_if(derived, [&](const std::string& name) {
+      return names.contains(plain(marked(name, mark)));
+    });
+    if (clash == derived.end()) return mark;
+    clashes.push_back(marked(*clash, mark));
+  }
+  throw ValueError(fmt::format("{}: tensors are called {}, as derivatives of others would be",
+                               caller, detail::joined(clashes, ", ")),
+                   where, "call one of them otherwise");
 }
 
 std::vector<Tensor> Trace::recorded_values() const {

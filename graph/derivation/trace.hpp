@@ -91,7 +91,8 @@ class Trace {
 
   /// Whether it is one of tangents, and what derivatives are then.
   bool is_forward() const noexcept { return !seeds_.empty(); }
-  Mark derivative() const noexcept { return is_forward() ? Mark::tangent : Mark::gradient; }
+  /// That which makes no tensor's name of another's.
+  Mark derivative() const noexcept { return derivative_; }
   /// The environment with these tangents of the inputs.
   Environment pushed(std::span<const Tensor> inputs, std::span<const Tensor> tangents) const;
 
@@ -109,6 +110,7 @@ class Trace {
   std::unordered_set<std::uint32_t> relatives_of(std::uint32_t i) const;
   bool is_sum_of_names(std::uint32_t i, int depth = 0) const;
   void complete(const char* caller, const Where& where);
+  Mark find_mark(const char* caller, const Where& where) const;
   void find_means();
   double averaged(std::uint32_t i) const;
   Traversal traversal_;
@@ -118,6 +120,7 @@ class Trace {
   std::vector<Expr> gradients_;
   std::vector<bool> named_;
   std::vector<std::uint32_t> named_products_;
+  Mark derivative_ = Mark::none;
   std::vector<Extent> extents_;
   std::vector<std::vector<Extent>> divided_by_;
   std::vector<int> gradient_uses_;     // formulas that show the gradient

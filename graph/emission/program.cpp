@@ -158,7 +158,8 @@ void Program::name_all() {
     if (trace_.is_tensor(i) && !trace_.forward(i)) add(i);
   for (const Chain::Link& link : chain_.links()) {
     const std::string of = names_.tensor(link.of);
-    const std::string called = derivation::gradient_text(of, derivation::Format::unicode);
+    const std::string called =
+        derivation::symbol_text(of, derivation::Format::unicode, trace_.derivative());
     // dW3, but d_layer_0_weight.
     const auto tensor = tensors_.find(link.of);
     const bool as_called = tensor == tensors_.end() || tensor->second == of;
@@ -304,7 +305,8 @@ void Program::write_lines(std::uint32_t predicted) {
         {gradient_formulas_[k],
          {gradients_of_[of], node.shape(), "",
           fmt::format("{} = {}",
-                      derivation::gradient_text(names_.tensor(of), derivation::Format::unicode),
+                      derivation::symbol_text(names_.tensor(of), derivation::Format::unicode,
+                                              trace_.derivative()),
                       names_.text(gradients_as_shown_[k])),
           node.is_leaf()}});
   }

@@ -161,9 +161,9 @@ const Note& Figure::note_of(std::uint32_t i) {
     note.forward = fmt::format("{} = {}", name, names_.text(trace_.forward(i)));
   note.numbers = range_of(i);
   if (trace_.gradient(i)) {
-    note.gradient =
-        fmt::format("{} = {}", derivation::gradient_text(name, derivation::Format::unicode),
-                    names_.text(derivation::simplified(trace_, i, points_).back().expression));
+    note.gradient = fmt::format(
+        "{} = {}", derivation::symbol_text(name, derivation::Format::unicode, trace_.derivative()),
+        names_.text(derivation::simplified(trace_, i, points_).back().expression));
     note.numbers += (note.numbers.empty() ? "" : ", ") + norm_text(i);
   }
   return note;

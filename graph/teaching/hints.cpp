@@ -8,6 +8,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/text.hpp>
 
 namespace chainrule::teaching {
 
@@ -166,7 +167,7 @@ class Hints {
     const auto name = [&](const Expression& symbol) -> std::string {
       return &symbol == last ? "▢" : listing_.names().symbol(symbol);
     };
-    return derivation::text_of(formula, name, derivation::Format::unicode);
+    return derivation::text_of(formula, name, derivation::Format::unicode, trace_.derivative());
   }
 
   Listing& listing_;

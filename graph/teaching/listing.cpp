@@ -101,9 +101,10 @@ Exercise::Written Listing::written(const Expr& formula, const Expression& symbol
                                    const Expression& other) {
   const Expr shown = written_out(formula);
   const auto name = [&](const Expression& e) { return names_.symbol(&e == &symbol ? other : e); };
-  return {derivation::text_of(shown, name, Format::unicode),
-          derivation::text_of(shown, name, Format::latex),
-          derivation::text_of(shown, name, Format::mathml)};
+  const auto text = [&](Format format) {
+    return derivation::text_of(shown, name, format, trace_.derivative());
+  };
+  return {text(Format::unicode), text(Format::latex), text(Format::mathml)};
 }
 
 std::string Listing::text(const Expr& formula) {

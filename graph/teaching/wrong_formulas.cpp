@@ -11,6 +11,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/teaching/fitted.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -151,15 +152,19 @@ class WrongFormulas {
     const int rank = alike ? (std::abs(*layer - *other_layer) == 1 ? 1 : 2) : together ? 2 : 3;
     // A far-fetched one should fit at least.
     if (rank == 3 && trace_.node(j).shape() != part->shape) return;
-    const char* d = gradient ? "d" : "";
+    const auto called = [&](const std::string& name) {
+      using derivation::Mark;
+      const Mark mark = gradient ? trace_.derivative() : Mark::none;
+      return derivation::symbol_text(name, derivation::Format::unicode, mark);
+    };
     const Shape& shape = trace_.node(j).shape();
     const Expr symbol = gradient ? derivation::gradient_expression(j, shape)
                                  : derivation::tensor_expression(j, shape);
     found_.push_back(
         {fitted(right_, {{part.get(), symbol}}, trace_.environment()),
          listing_.written(right_, *part, *symbol),
-         fmt::format("{}: {}{} in the place of {}{}",
-                     alike ? "of the wrong layer" : "another tensor", d, other, d, mine),
+         fmt::format("{}: {} in the place of {}", alike ? "of the wrong layer" : "another tensor",
+                     called(other), called(mine)),
          alike ? "layer" : "tensor", rank});
   }
 

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include <chainrule/graph/backward.hpp>
+#include <chainrule/graph/derivation/derive_forward.hpp>
 #include <chainrule/graph/derivation/text.hpp>
 #include <chainrule/graph/picture/picture.hpp>
 #include <chainrule/graph/teaching/exercise.hpp>
@@ -20,6 +22,7 @@
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
 
 // One name, one thing: in a derivation, an exercise and a picture.
 
@@ -76,6 +79,8 @@ std::multiset<std::string> symbols(const Derivation& derivation, std::string_vie
   return names;
 }
 
+std::string formulas(const Derivation& derivation) { return derivation.text({.limits = false}); }
+
 }  // namespace
 
 TEST_CASE("naming: results without names in a loop do not share one") {
@@ -116,3 +121,60 @@ TEST_CASE("naming: what has no name is called as nothing else is") {
   const Tensor loss = sin(program.parameter("x", {3})).named("loss");
   CHECK(make_exercise(sum(square(loss))).text().find("t1 = Σ (loss)²") != std::string::npos);
 }
+
+TEST_CASE("naming: gradients are ∇w where a tensor is called dw") {
+  Program program;
+  const Tensor X = program.data("X", {6, 3}), w = program.parameter("w", {3}),
+               y = program.data("y", {6});
+  const Tensor loss = 0.5 * sum(square(matmul(X, w) - y));
+  const Tensor g = grad(loss, w, {.create_graph = true}).named("dw");
+  const Tensor penalty = 0.5 * sum(square(g));
+  const Derivation derivation = derive(penalty);
+  CHECK(formulas(derivation) ==
+        "∇dw = dw\n"
+        "∇w  = Xᵀ·X·∇dw\n");
+  CHECK(derivation.steps().back().gradient.latex == "\\nabla w");
+  CHECK(derivation.steps().back().gradient.mathml ==
+        "<mrow><mi mathvariant=\"normal\">∇</mi><mi>w</mi></mrow>");
+  CHECK(make_exercise(penalty).lines.back().gradient.text == "∇w");
+  CHECK(graph_html(penalty).find("\"gradient\":\"∇w = Xᵀ·X·∇dw\"") != std::string::npos);
+  CHECK(derive(penalty).text({.indices = true, .limits = false}).find("∇dwᵢ = dwᵢ") !=
+        std::string::npos);
+
+  // Indices in any notation.
+  const Tensor w1 = program.parameter("w1", {3}), taken = program.parameter("dw₁", {3});
+  CHECK(formulas(derive(sum(square(w1) * taken))) ==
+        "∇dw₁ = (w1)²\n"
+        "∇w1  = 2 dw₁ ⊗ w1\n");
+  // What stands in front is no part of what is raised.
+  const Tensor v = program.parameter("v", {3}), h = sin(v).named("h");
+  const Tensor dh = grad(sum(exp(h)), h, {.create_graph = true}).named("dh");
+  CHECK(formulas(derive(sum(square(dh)) + sum(h))).find("∇h") != std::string::npos);
+}
+
+TEST_CASE("naming: a gradient keeps its d where no gradient is called as a tensor") {
+  Program program;
+  const Tensor x = program.data("t", {3}), step = program.data("dt", {3}),
+               W = program.parameter("dW", {3});
+  CHECK(formulas(derive(sum(square(W) * x * step))) == "ddW = 2 dt ⊗ t ⊗ dW\n");
+}
+
+TEST_CASE("naming: tangents are ∂x where a tensor is called ẋ") {
+  Program program;
+  const Tensor x = program.parameter("x", {3}), other = program.data("ẋ", {3});
+  const Derivation derivation = derive_forward(sum(square(x) * other).named("L"));
+  CHECK(formulas(derivation) == "∂L = 2 Σ(∂x ⊗ x ⊗ ẋ)\n");
+  CHECK(derivation.steps().back().gradient.latex == "\\partial L");
+}
+
+TEST_CASE("naming: no mark is left") {
+  Program program;
+  Tensor product = program.parameter("w", {3});
+  for (const char* name : {"dw", "∇w", "∂w"}) product = product * program.data(name, {3});
+  const std::string error = error_of<ValueError>([&] { derive(sum(product)); });
+  CHECK(error.find("derive: tensors are called dw, ∇w, ∂w, as derivatives of others would be") !=
+        std::string::npos);
+  CHECK(error.find("hint: call one of them otherwise") != std::string::npos);
+}
+
+TEST_SUITE_END();
