@@ -106,9 +106,9 @@ class Tensor {
   /// The same tensor under a name, for errors, derivations and pictures. The name goes with the
   /// tensor's place in the graph, so that other handles of a recorded tensor see it, too.
   [[nodiscard]] Tensor named(std::string_view name, Where where = Where::current()) const;
-  /// The same with names of its axes: X.named("X", {"N", "d"}). Derivations then show 1 / N for the
-  /// mean over them, and √d. An axis without a name is "". Throws ShapeError unless there are as
-  /// many as axes.
+  /// The same with names of its axes, "" for none: X.named("X", {"N", "d"}). Derivations then show
+  /// 1 / N for the mean over them, and √d, unless a tensor is called that. Throws ShapeError unless
+  /// there are as many as axes.
   [[nodiscard]] Tensor named(std::string_view name, std::initializer_list<std::string_view> axes,
                              Where where = Where::current()) const;
   /// The name, or "".

@@ -130,8 +130,19 @@ void Trace::complete(const char* caller, const Where& where) {
   environment_ = at(recorded_values());
   derivative_ = find_mark(caller, where);
   extents_ = extents_of(traversal_, caller, where);
+  std::erase_if(extents_, [&](const Extent& axis) { return is_name(axis.name); });
   divided_by_.resize(size());
   if (!extents_.empty()) find_means();
+}
+
+bool Trace::is_name(const std::string& word) const {
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const std::string name = detail::printable(node(i).name());
+    for (const Mark mark : {Mark::none, derivative_})
+      if (!name.empty() && plain(symbol_text(name, Format::unicode, mark)) == plain(word))
+        return true;
+  }
+  return false;
 }
 
 Mark Trace::find_mark(const char* caller, const Where& where) const {

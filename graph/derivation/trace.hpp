@@ -77,7 +77,7 @@ class Trace {
   /// How many formulas of gradients with a name show that of node i.
   int uses_of_gradient(std::uint32_t i) const { return gradient_uses_[i]; }
 
-  /// The axes that have names.
+  /// The axes that have names, which are no tensor's and no gradient's.
   const std::vector<Extent>& extents() const noexcept { return extents_; }
   /// The extents that the gradient of node i is divided by because the loss is a mean over them,
   /// on every way from it to the loss.
@@ -110,6 +110,7 @@ class Trace {
   std::unordered_set<std::uint32_t> relatives_of(std::uint32_t i) const;
   bool is_sum_of_names(std::uint32_t i, int depth = 0) const;
   void complete(const char* caller, const Where& where);
+  bool is_name(const std::string& word) const;
   Mark find_mark(const char* caller, const Where& where) const;
   void find_means();
   double averaged(std::uint32_t i) const;

@@ -177,4 +177,15 @@ TEST_CASE("naming: no mark is left") {
   CHECK(error.find("hint: call one of them otherwise") != std::string::npos);
 }
 
+TEST_CASE("naming: axes that are called as a tensor or a gradient are numbers") {
+  Program program;
+  const Tensor data = program.data("X", {6, 4}), w = program.parameter("w", {4});
+  const auto gradient = [&](const char* axis) {
+    return formulas(derive(mean(square(matmul(data.named("X", {axis, "d"}), w)))));
+  };
+  const std::string unnamed = gradient("");
+  CHECK(gradient("N") != unnamed);
+  for (const char* axis : {"w", "dw", "X"}) CHECK(gradient(axis) == unnamed);
+}
+
 TEST_SUITE_END();
