@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/range_hint.hpp>
 
@@ -177,6 +179,15 @@ Tensor Tensor::named(std::string_view name, std::initializer_list<std::string_vi
   if (axes.size() != static_cast<std::size_t>(rank))
     throw ShapeError(fmt::format("named: {} names of axes for {}", axes.size(), describe(*this)),
                      where, "name each axis, \"\" for one without a name");
+  const std::span<const std::string_view> names(axes.begin(), axes.end());
+  for (std::size_t i = 0; i < names.size(); ++i)
+    for (std::size_t k = 0; k < i; ++k) {
+      const std::int64_t first = size(static_cast<int>(k)), other = size(static_cast<int>(i));
+      if (names[i].empty() || names[i] != names[k] || first == other) continue;
+      throw ShapeError(fmt::format("named: the axis {} of {} has {} elements, and {}",
+                                   detail::printable(names[i]), describe(*this), first, other),
+                       where, "give axes of different extents different names");
+    }
   Tensor tensor = named(name, where);
   tensor.node()->set_axes({axes.begin(), axes.end()});
   return tensor;

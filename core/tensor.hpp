@@ -108,7 +108,7 @@ class Tensor {
   [[nodiscard]] Tensor named(std::string_view name, Where where = Where::current()) const;
   /// The same with names of its axes, "" for none: X.named("X", {"N", "d"}). Derivations then show
   /// 1 / N for the mean over them, and √d, unless a tensor is called that. Throws ShapeError unless
-  /// there are as many as axes.
+  /// there are as many as axes, and where one name is of axes of different extents.
   [[nodiscard]] Tensor named(std::string_view name, std::initializer_list<std::string_view> axes,
                              Where where = Where::current()) const;
   /// The name, or "".

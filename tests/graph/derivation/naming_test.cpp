@@ -188,4 +188,14 @@ TEST_CASE("naming: axes that are called as a tensor or a gradient are numbers") 
   for (const char* axis : {"w", "dw", "X"}) CHECK(gradient(axis) == unnamed);
 }
 
+TEST_CASE("naming: axes of one tensor with one name are of one extent") {
+  Program program;
+  const Tensor X = program.data("X", {3, 2}), S = program.data("S", {3, 3});
+  const std::string error = error_of<ShapeError>([&] { (void)X.named("X", {"N", "N"}); });
+  CHECK(error.find("named: the axis N of X (3, 2) has 3 elements, and 2") != std::string::npos);
+  CHECK(error.find("hint: give axes of different extents different names") != std::string::npos);
+  CHECK(S.named("S", {"N", "N"}).defined());
+  CHECK(X.named("X", {"", ""}).defined());
+}
+
 TEST_SUITE_END();
