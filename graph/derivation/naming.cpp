@@ -46,6 +46,7 @@ Naming::Naming(const Trace& trace)
     do given_names_[i] = fmt::format("{}{}{}", name, between, ++k);
     while (!is_free(given_names_[i]));
     take(given_names_[i]);
+    if (trace.forward(i)) numbered_.insert(i);
   }
 }
 
@@ -71,7 +72,9 @@ Names Naming::names() {
 }
 
 void Naming::meet(const Expression& e) {
-  if (!e.is_symbol() || !trace_.node(e.node).name().empty()) return;
+  if (!e.is_symbol()) return;
+  const bool has_name = !trace_.node(e.node).name().empty();
+  if (has_name && !numbered_.contains(e.node)) return;
   if (trace_.forward(e.node))
     met_.insert(e.node);
   else if (given_.insert(e.node).second)

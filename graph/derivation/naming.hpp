@@ -35,7 +35,8 @@ class Naming {
   Expr inlined(const Expr& expression);
   /// What text() calls the symbols of a formula, which it meets.
   Names names();
-  /// The results without names that text() met, and those that their formulas need.
+  /// The results without names, or with a name that others have, too, that text() met, and those
+  /// that their formulas need.
   std::set<std::uint32_t> abbreviated();
   /// The parameters and data without names that text() met: tensors and constants.
   const std::vector<Expr>& data() const noexcept { return data_; }
@@ -59,6 +60,7 @@ class Naming {
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
   std::set<std::string> taken_, derivatives_;  // names, and what their derivatives are called
+  std::set<std::uint32_t> numbered_;           // results that have a name's number from here
   std::set<std::uint32_t> met_, given_;
   std::vector<Expr> data_;
 };

@@ -177,6 +177,18 @@ TEST_CASE("naming: no mark is left") {
   CHECK(error.find("hint: call one of them otherwise") != std::string::npos);
 }
 
+TEST_CASE("naming: a result that gets a number because others have its name is defined") {
+  Program program;
+  Tensor h = program.parameter("x", {4});
+  for (int k = 0; k < 3; ++k) h = sin(h).named("h");
+  CHECK(formulas(derive(sum(square(h)))) ==
+        "dh2 = 2 h3 ⊗ cos(h2)\n"
+        "dh  = dh2 ⊗ cos(h)\n"
+        "dx  = dh ⊗ cos(x)\n"
+        "where h2 = sin(h)\n"
+        "      h3 = sin(h2)\n");
+}
+
 TEST_CASE("naming: axes that are called as a tensor or a gradient are numbers") {
   Program program;
   const Tensor data = program.data("X", {6, 4}), w = program.parameter("w", {4});
