@@ -1,8 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <chainrule/graph/derivation/naming.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 
 namespace chainrule::derivation {
 
@@ -12,12 +16,15 @@ class Wording {
   explicit Wording(const Trace& trace) : trace_(trace), names_(trace) {}
 
   std::string text(const Expr& expression) { return names_.text(expression); }
-  /// The sentence and, behind it, what the abbreviations in it stand for.
+  /// The sentence and, behind it, what the abbreviations in it stand for: t1, and the gradient dt1.
   std::string with_definitions(std::string sentence);
 
  private:
+  std::string gradient_of(std::uint32_t i);
+
   const Trace& trace_;
   Naming names_;
+  std::optional<std::vector<Environment>> points_;  // at which forms of gradients are compared
 };
 
 }  // namespace chainrule::derivation

@@ -48,6 +48,20 @@ TEST_CASE("diagnose: a number is said with all that it may come from") {
             "0.3 (a number of the program) stands in the place of 0.7 (a number of the program)"));
 }
 
+TEST_CASE("diagnose: every name that is said is the program's or defined, and nothing twice") {
+  const Tensor X = normal({6, 3}, "X", 1), W = parameter({3, 4}, "W", 2),
+               gamma = parameter({4}, "γ", 3), c = normal({6, 4}, "c", 4);
+  const Tensor z = matmul(X, W).named("z"), mu = mean(z, {0}).named("μ"),
+               s = sqrt(mean(square(z - mu), {0}) + 1e-5).named("s"), u = ((z - mu) / s).named("u");
+  const Tensor du = c * gamma, m1 = mean(du, {0});
+  const std::string text = said(sum(c * (gamma * u)), {{"du", u, du}, {"dz", z, (du - m1) / s}});
+  CAPTURE(text);
+  REQUIRE(has(text, "the chain rule gives dt1 + dt2 + dμ / 6; where "));
+  CHECK(has(text, "dt1 = "));
+  CHECK(has(text, "dt2 = "));
+  CHECK(text.find("= z − μ") == text.rfind("= z − μ"));
+}
+
 TEST_CASE("diagnose: a mask that fits by chance is not said, but the condition that was meant") {
   const Tensor X = normal({5, 3}, "X", 1), V = parameter({3, 3}, "V", 2),
                W = parameter({3, 3}, "W", 3), u = parameter({3}, "u", 4), y = normal({5}, "y", 5);
