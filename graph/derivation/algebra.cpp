@@ -58,7 +58,10 @@ Polynomial Algebra::polynomial(const Expr& e) {
     case Kind::tensor: {
       const std::uint32_t i = trace_.first_of(e->node);
       const Expr tensor = i == e->node ? e : tensor_expression(i, e->shape);
-      return is_inline(tensor) ? polynomial(trace_.forward(i)) : atom(tensor);
+      if (is_inline(tensor)) return polynomial(trace_.forward(i));
+      if (const auto [times, of] = scaled(tensor); of)
+        return product(number(times), polynomial(of));
+      return atom(tensor);
     }
     case Kind::constant: {
       const Expr named = trace_.in_named_data(e);
@@ -101,6 +104,26 @@ bool Algebra::is_inline(const Expr& tensor, int depth) const {
     return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
            !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
   });
+}
+
+// What a tensor without a name is a multiple of, and how often: exp(a) / 2. Null for others.
+std::pair<double, Expr> Algebra::scaled(const Expr& tensor) const {
+  const Expr& forward = trace_.forward(tensor->node);
+  if (!forward || !trace_.node(tensor->node).name().empty() || trace_.is_named(tensor->node))
+    return {};
+  const auto with_shape = [&](std::size_t k, double times) -> std::pair<double, Expr> {
+    if (forward->operands[k]->shape != tensor->shape) return {};
+    return {times, forward->operands[k]};
+  };
+  const auto known = [&](std::size_t k) { return number_in(*forward->operands[k]); };
+  if (forward->is(Role::Kind::negation)) return with_shape(0, -1);
+  if (forward->is(Role::Kind::product)) {
+    if (const auto times = known(1)) return with_shape(0, *times);
+    if (const auto times = known(0)) return with_shape(1, *times);
+  }
+  if (forward->is(Role::Kind::quotient))
+    if (const auto by = known(1)) return with_shape(0, 1 / *by);
+  return {};
 }
 
 // A product of matrices: numbers stand in front of it.

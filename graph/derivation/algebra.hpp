@@ -59,6 +59,7 @@ class Algebra {
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;
   bool is_inline(const Expr& tensor, int depth = 0) const;
+  std::pair<double, Expr> scaled(const Expr& tensor) const;
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);

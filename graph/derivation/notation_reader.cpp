@@ -122,7 +122,10 @@ class Reader {
     int depth = 0;
     while (!rest_.empty()) {
       if (const Sign* sign = sign_at(rest_)) {
-        if (depth == 0) strength_ = std::min(strength_, sign->strength);
+        if (depth == 0) {
+          strength_ = std::min(strength_, sign->strength);
+          below_ = sign->text == " / " || sign->text == " ⊘ ";
+        }
         need_ = sign->right_is_tighter ? tighter(sign->strength) : sign->strength;
         prefix_ = Open::no;
         literal_ += sign->text;
@@ -154,7 +157,7 @@ class Reader {
       open_ = Open::no;
     }
     flush();
-    return {std::move(out_), strength_, false, false, open_};
+    return {std::move(out_), strength_, false, false, open_, below_};
   }
 
  private:
@@ -226,6 +229,7 @@ class Reader {
     const std::string base = parentheses ? style_.parenthesized(operand.text) : operand.text;
     out_ += above.empty() ? base : style_.raised(base, above);
     open_ = parentheses || !above.empty() ? Open::no : std::max(prefix_, operand.open);
+    if (depth == 0 && !parentheses && operand.below) below_ = true;
   }
 
   void flush() {
@@ -242,6 +246,7 @@ class Reader {
   Strength need_ = relation;  // of an operand that comes now
   Open prefix_ = Open::no;    // of what stands in front of it
   Open open_ = Open::no;      // of what is written so far
+  bool below_ = false;
 };
 
 }  // namespace

@@ -24,6 +24,7 @@ struct Written {
   bool single = false;    ///< one letter, or in parentheses: it may be raised as it stands
   bool negation = false;  ///< −y, which may begin a product as it stands
   Open open = Open::no;
+  bool below = false;  ///< a / 2, behind which a factor without a sign would stand under the line
 };
 
 /// The notation of an op with its operands in it, read by the usual precedence: parentheses stand

@@ -1,0 +1,49 @@
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+
+// Numbers in formulas: where they stand, and how many digits they have.
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+struct Symbols {
+  Generator generator{7};
+  Tensor a = parameter("a", {}), b = parameter("b", {}), w = parameter("w", {4});
+
+  Tensor parameter(const char* name, const Shape& shape) {
+    return uniform(0.5, 1, shape, generator, f64).named(name).requires_grad_();
+  }
+};
+
+std::string formulas(const Tensor& loss, std::initializer_list<Tensor> of) {
+  return derive(loss, of).text({.limits = false});
+}
+
+}  // namespace
+
+TEST_CASE("numbers in formulas: what stands behind a fraction is not under its line") {
+  const Symbols s;
+  CHECK(formulas(sum(sin(tanh(0.5 * exp(s.a) * s.w))), {s.w}).ends_with(" = (exp(a) / 2) w\n"));
+}
+
+TEST_CASE("numbers in formulas: they cancel across results without names") {
+  const Symbols s;
+  CHECK(formulas(0.5 * exp(s.a) * square(s.b), {s.b}) == "db = exp(a) b\n");
+  CHECK(formulas(0.5 * exp(s.a) * sum(square(s.w)), {s.w}) == "dw = exp(a) w\n");
+  CHECK(formulas(exp(s.a) / 2.0 * square(s.b) * s.a, {s.b}) == "db = a exp(a) b\n");
+}
+
+TEST_SUITE_END();
