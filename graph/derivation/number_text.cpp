@@ -12,8 +12,8 @@ namespace chainrule::derivation {
 namespace {
 
 // Larger whole numbers tell a reader no more than digits do.
-constexpr double largest_below = 1e6;    // 1 / 60000
-constexpr double largest_fraction = 64;  // 5 / 48
+constexpr double largest_below = 1e6;                             // 1 / 60000
+constexpr double largest_above = 64, largest_below_others = 360;  // 5 / 48, 7 / 90
 constexpr double largest_root = 4096;
 
 // A number above 0 as above / below, of whole numbers, either of them under a root.
@@ -43,9 +43,9 @@ std::optional<Fraction> fraction_of(double x) {
       below >= 1 && below <= largest_below && same(x, 1 / below))
     return Fraction{1, below};
   if (is_short_decimal(x)) return std::nullopt;
-  for (double below = 3; below <= largest_fraction; ++below) {
+  for (double below = 3; below <= largest_below_others; ++below) {
     const double above = std::round(x * below);
-    if (above >= 1 && above <= largest_fraction && same(x, above / below))
+    if (above >= 1 && above <= largest_above && same(x, above / below))
       return Fraction{above, below};
   }
   const double square = std::round(x * x), inverse = std::round(1 / (x * x));
@@ -56,8 +56,15 @@ std::optional<Fraction> fraction_of(double x) {
   return std::nullopt;
 }
 
+// As many as it takes to tell the number from others.
 Written digits(double x, const Style& style) {
-  Written text{style.number(digits_of(x, 6)), std::signbit(x) ? Strength::sum : Strength::atom};
+  constexpr int fewest = 6, most = 10;
+  int precision = fewest;
+  while (precision < most &&
+         !same(std::abs(x), std::strtod(digits_of(std::abs(x), precision).c_str(), nullptr)))
+    ++precision;
+  Written text{style.number(digits_of(x, precision)),
+               std::signbit(x) ? Strength::sum : Strength::atom};
   text.negation = std::signbit(x);
   return text;
 }

@@ -46,4 +46,15 @@ TEST_CASE("numbers in formulas: they cancel across results without names") {
   CHECK(formulas(exp(s.a) / 2.0 * square(s.b) * s.a, {s.b}) == "db = a exp(a) b\n");
 }
 
+TEST_CASE("numbers in formulas: as fractions, or with the digits that they need") {
+  const Symbols s;
+  const auto scaled = [&](double factor) { return formulas(s.a * s.b * factor, {s.b}); };
+  CHECK(scaled(0.5) == "db = a / 2\n");
+  CHECK(scaled(0.1) == "db = a / 10\n");
+  CHECK(scaled(0.123456) == "db = 0.123456 a\n");
+  CHECK(scaled(0.1234567) == "db = 0.1234567 a\n");
+  CHECK(scaled(0.12345678901234) == "db = 0.123456789 a\n");
+  CHECK(scaled(7.0 / 90) == "db = 7 a / 90\n");
+}
+
 TEST_SUITE_END();

@@ -167,7 +167,7 @@ TEST_CASE("print: numbers as they were written") {
   CHECK(formulas(sum(c * x) * std::sqrt(2.0)) == "dx = √2 c\n");
   CHECK(formulas(sum(c * x) * 0.35) == "dx = 0.35 c\n");
   CHECK(formulas(sum(c * x) * 2.5) == "dx = 2.5 c\n");
-  CHECK(formulas(sum(c * x) * 0.1234567) == "dx = 0.123457 c\n");
+  CHECK(formulas(sum(c * x) * 0.1234567) == "dx = 0.1234567 c\n");
 }
 
 TEST_CASE("print: scalars with names") {
