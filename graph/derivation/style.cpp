@@ -165,7 +165,12 @@ class Latex final : public Style {
       } else if (begins_word(text[0])) {
         std::size_t end = 0;
         while (end < text.size() && (begins_word(text[end]) || is_digit(text[end]))) ++end;
-        out += "\\operatorname{" + escaped(text.substr(0, end)) + "}";
+        // x[t-1]
+        const bool is_position = end == 1 && (out.ends_with('[') || out.ends_with(',')) &&
+                                 text.size() > 1 &&
+                                 std::string_view("],+-").find(text[1]) != std::string_view::npos;
+        out += is_position ? std::string(1, text[0])
+                           : "\\operatorname{" + escaped(text.substr(0, end)) + "}";
         text.remove_prefix(end);
       } else {
         std::size_t length = 1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/graph/derivation/layers.hpp>
@@ -16,9 +17,27 @@ constexpr std::size_t fewest_terms = 3;
 constexpr int largest_term = 40;
 
 struct Term {
-  const Expr* expression;
+  Expr expression;
   bool subtracted;
 };
+
+// −a and (−a) ⊗ b as what is subtracted.
+Term without_minus(Expr e, bool subtracted) {
+  constexpr int most_depth = 8;
+  const auto turned = [](const auto& self, const Expr& part, int depth) -> Expr {
+    if (part->is(Role::Kind::negation)) return part->operands[0];
+    const bool carries_sign = part->is(Role::Kind::product) || part->is(Role::Kind::quotient) ||
+                              part->is(Role::Kind::copy) || part->is(Role::Kind::total);
+    if (!carries_sign || depth == most_depth) return nullptr;
+    const Expr positive = self(self, part->operands[0], depth + 1);
+    return positive ? with_operand(part, part->operands[0], positive) : nullptr;
+  };
+  for (Expr positive = turned(turned, e, 0); positive; positive = turned(turned, e, 0)) {
+    e = std::move(positive);
+    subtracted = !subtracted;
+  }
+  return {std::move(e), subtracted};
+}
 
 std::vector<Term> terms_of(const Expression& sum) {
   std::vector<Term> terms;
@@ -39,7 +58,7 @@ std::vector<Term> terms_of(const Expression& sum) {
     if (e.shape == sum.shape && (e.is(Role::Kind::sum) || e.is(Role::Kind::difference)))
       open(e, subtracted);
     else
-      terms.push_back({expression, subtracted});
+      terms.push_back(without_minus(*expression, subtracted));
   }
   return terms;
 }
@@ -69,7 +88,7 @@ std::map<std::string, Alike> alike_of(const std::vector<Term>& terms, const Name
                                       Format format, Mark derivative, bool positions) {
   std::map<std::string, Alike> alike;
   for (std::size_t k = 0; k < terms.size(); ++k) {
-    const Expr& term = *terms[k].expression;
+    const Expr& term = terms[k].expression;
     const std::optional<int> step =
         size_of(term) <= largest_term ? step_of(term, names) : std::nullopt;
     if (!step) continue;
@@ -113,12 +132,16 @@ std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts&
   result.strength = Strength::product;
   result.open = parentheses ? Written::Open::no : Written::Open::linear;
   if (found->first.starts_with("−")) result = read("−{0}", {result}, style);
+  const auto written = [&](const Expr& other) {
+    const auto known = parts.find(other.get());
+    return known != parts.end() ? known->second : written_of(other, names, format, derivative);
+  };
   for (std::size_t k = 0; k < terms.size(); ++k) {
     const bool is_in_it =
         std::ranges::any_of(steps, [&](const auto& step) { return step.second == k; });
     if (is_in_it) continue;
     result = read(terms[k].subtracted ? "{0} − {1}" : "{0} + {1}",
-                  {result, parts.at(terms[k].expression->get())}, style);
+                  {result, written(terms[k].expression)}, style);
   }
   return result;
 }
