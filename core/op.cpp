@@ -156,8 +156,35 @@ void check_reads(const Call& call, std::size_t outputs, std::size_t saved, Node:
 
 const Op& output_op() noexcept { return the_output; }
 
+namespace {
+
+// λ, or little arithmetic with it: 1 − λ, λ / (2 ν). What has gone through more is a number, so
+// that one which a loop carries on keeps no history.
+bool is_named_number(const Node& node, int most_operations) noexcept {
+  if (node.rank() != 0) return false;
+  if (node.is_leaf()) return !node.name().empty();
+  if (most_operations == 0) return false;
+  bool any = false;
+  for (const Node* input : node.inputs()) {
+    if (!input) continue;
+    if (!is_named_number(*input, most_operations - 1)) return false;
+    any = true;
+  }
+  return any;
+}
+
+}  // namespace
+
+// Of one operand whatever has a place in the graph; of several numbers alone.
 bool any_named(Operands inputs) noexcept {
-  return std::ranges::any_of(inputs, [](const Tensor* input) { return input->node() != nullptr; });
+  constexpr int most_operations = 2;
+  const auto has_place = [](const Tensor* input) { return input->node() != nullptr; };
+  if (inputs.size() < 2) return std::ranges::any_of(inputs, has_place);
+  return std::ranges::any_of(inputs, has_place) &&
+         std::ranges::all_of(inputs, [&](const Tensor* input) {
+           return input->defined() && input->rank() == 0 && is_floating(input->dtype()) &&
+                  (!has_place(input) || is_named_number(*input->node(), most_operations));
+         });
 }
 
 void observe(const Call& call, Results outputs) {

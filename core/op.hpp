@@ -83,8 +83,8 @@ class Op {
     static_cast<void>(x);
     return {};
   }
-  /// True when the result of named data has a place in the graph though it needs no gradient:
-  /// formulas show it in terms of its operand, as yᵀ.
+  /// True when the result of named data, or of several operands with names that are all numbers,
+  /// has a place in the graph though it needs no gradient: formulas show yᵀ, 1 − λ as such.
   virtual bool follows_names() const noexcept { return false; }
 
   // --- its derivatives ---

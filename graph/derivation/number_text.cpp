@@ -87,10 +87,11 @@ Written number_text(double x, const Style& style) {
 
 Written beside_text(const Written& number, const Written& x, const Style& style) {
   const bool parentheses = x.strength < Strength::product;
-  // (a / 2) x, which else were a / (2 x).
-  Written text{(number.below ? style.parenthesized(number.text) : number.text) +
-               style.literal(" ") + (parentheses ? style.parenthesized(x.text) : x.text)};
-  text.strength = std::min(number.strength, Strength::product);
+  // (a / 2) x, which else were a / (2 x); (1 − a) x, but −a x.
+  const bool apart = number.below || (number.strength < Strength::product && !number.negation);
+  Written text{(apart ? style.parenthesized(number.text) : number.text) + style.literal(" ") +
+               (parentheses ? style.parenthesized(x.text) : x.text)};
+  text.strength = apart ? Strength::product : std::min(number.strength, Strength::product);
   text.open = parentheses ? Written::Open::no : x.open;
   text.below = !parentheses && x.below;
   return text;

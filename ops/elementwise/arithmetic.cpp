@@ -38,6 +38,7 @@ std::vector<Sample> binary_samples(Tensor (*apply)(std::span<const Tensor>)) {
 
 struct Add final : BinaryOp<Add> {
   Add() : BinaryOp("add", "{0} + {1}") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::sum; }
   static constexpr bool integers = true;
   template <class T>
@@ -62,6 +63,7 @@ CHAINRULE_EARLY const Add add_op;
 
 struct Sub final : BinaryOp<Sub> {
   Sub() : BinaryOp("sub", "{0} − {1}") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::difference; }
   static constexpr bool integers = true;
   template <class T>
@@ -96,6 +98,7 @@ bool add_times(Value* sum, const Tensor& g, const Tensor& factor) {
 
 struct Mul final : BinaryOp<Mul> {
   Mul() : BinaryOp("mul", "{0} ⊗ {1}") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::product; }
   static constexpr bool integers = true;
   template <class T>
@@ -123,6 +126,7 @@ CHAINRULE_EARLY const Mul mul_op;
 
 struct Div final : BinaryOp<Div> {
   Div() : BinaryOp("div", "{0} ⊘ {1}") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::quotient; }
   static constexpr bool integers = false;
   template <class T>

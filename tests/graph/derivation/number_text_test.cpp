@@ -57,4 +57,26 @@ TEST_CASE("numbers in formulas: as fractions, or with the digits that they need"
   CHECK(scaled(7.0 / 90) == "db = 7 a / 90\n");
 }
 
+TEST_CASE("numbers in formulas: arithmetic with a named number keeps its name") {
+  const Symbols s;
+  const Tensor lambda = tensor(0.1, f64).named("λ"), nu = tensor(3.0, f64).named("ν");
+  const auto weighted = [&](const Tensor& by) { return formulas(by * sum(square(s.w)), {s.w}); };
+  CHECK(weighted(0.5 * lambda) == "dw = λ w\n");
+  CHECK(weighted(lambda / 2.0) == "dw = λ w\n");
+  CHECK(weighted(lambda * 0.5) == "dw = λ w\n");
+  CHECK(weighted(lambda * lambda) == "dw = 2 λ² w\n");
+  CHECK(weighted(1.0 - lambda) == "dw = 2 (1 − λ) w\n");
+  CHECK(weighted(0.5 * (nu + 1.0)) == "dw = (ν + 1) w\n");
+  CHECK(formulas(sum(square(s.w)) / (2.0 * lambda), {s.w}) == "dw = w / λ\n");
+}
+
+TEST_CASE("numbers in formulas: what a loop carries on has no history, and data has none") {
+  Tensor rate = tensor(0.1, f64).named("η");
+  for (int step = 0; step < 10; ++step) rate = rate * 0.5;
+  CHECK(rate.node() == nullptr);
+  const Tensor x = ones({3}, f64).named("x");
+  CHECK((x * 2.0).node() == nullptr);
+  CHECK((x * tensor(2.0, f64).named("τ")).node() == nullptr);
+}
+
 TEST_SUITE_END();
