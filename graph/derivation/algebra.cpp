@@ -9,7 +9,6 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/known_data.hpp>
-#include <chainrule/ops/linalg/matmul.hpp>
 
 namespace chainrule::derivation {
 
@@ -126,53 +125,6 @@ std::pair<double, Expr> Algebra::scaled(const Expr& tensor) const {
   return {};
 }
 
-// A product of matrices: numbers stand in front of it.
-Polynomial Algebra::matrix_product(const Expr& e) {
-  double factor = 1;
-  std::vector<Expr> operands;
-  for (const Expr& operand : e->operands) {
-    Polynomial sum = polynomial(operand);
-    if (sum.terms.empty()) return {};
-    const double size = std::abs(sum.terms[0].coefficient);
-    const bool common = std::ranges::all_of(
-        sum.terms, [&](const Term& t) { return std::abs(t.coefficient) == size; });
-    const double outside = !common ? 1 : sum.terms.size() == 1 ? sum.terms[0].coefficient : size;
-    for (Term& term : sum.terms) term.coefficient /= outside;
-    factor *= outside;
-    operands.push_back(expression_of(sum, operand->shape));
-  }
-  const Expr simpler = without_double_transposes(e, std::move(operands));
-  // A matrix of one number is that number.
-  const Role role = simpler->role();
-  for (std::size_t k = 0; k < 2 && role.is(Role::Kind::matrix_product); ++k) {
-    const Expr &one = simpler->operands[k], &other = simpler->operands[1 - k];
-    if (one->kind == Kind::number && one->shape.numel() == 1 && !role.transposed[1 - k] &&
-        other->shape == e->shape)
-      return product(number(factor * one->number), polynomial(other));
-  }
-  return product(number(factor), atom(simpler));
-}
-
-// (Wᵀ)ᵀ·x is W·x: the product of what was transposed.
-Expr Algebra::without_double_transposes(const Expr& e, std::vector<Expr> operands) {
-  const Role role = e->role();
-  bool transposed[2];  // of a vector there is nothing to transpose
-  for (std::size_t k = 0; k < 2; ++k)
-    transposed[k] = role.transposed[k] && operands.size() > k && operands[k]->shape.rank() > 1;
-  bool changed = false;
-  for (std::size_t k = 0; k < 2 && role.is(Role::Kind::matrix_product); ++k)
-    while (operands[k]->role().swaps_axes) {
-      operands[k] = operands[k]->operands[0];
-      transposed[k] = !transposed[k];
-      changed = true;
-    }
-  if (!changed) return operation_expression(e->application, std::move(operands));
-  Builder builder(trace_.environment());
-  const Tensor a = builder.value(operands[0]), b = builder.value(operands[1]);
-  return builder.build(
-      [&] { return detail::product(a, transposed[0], b, transposed[1], e->application->where()); });
-}
-
 // φ(z), to which a fused slope g ⊗ φ'(z) belongs, that is given by y = φ(z) or by z; null where the
 // graph has none.
 Expr Algebra::function_of(const Expr& slope) const {
@@ -220,23 +172,6 @@ Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
   inverse.coefficient = 1 / inverse.coefficient;
   for (Factor& factor : inverse.factors) factor.exponent = -factor.exponent;
   return product(above, {{std::move(inverse)}});
-}
-
-// (2 aᵀ ⊗ (bᵀ)²)ᵀ is 2 a ⊗ b². No terms where something in it is not a transpose.
-Polynomial Algebra::transposed_back(const Polynomial& inside, const Shape& shape) {
-  Polynomial back;
-  for (const Term& term : inside.terms) {
-    Polynomial turned = number(term.coefficient);
-    for (const Factor& factor : term.factors) {
-      const Expr& base = factor.base;
-      if (base->shape != shape || !base->role().swaps_axes) return {};
-      const Expr& x = base->operands[0];
-      turned = product(turned, factor.exponent == 1 ? polynomial(x) : atom(x, factor.exponent));
-    }
-    if (term.factors.empty()) return {};
-    add_into(back, turned);
-  }
-  return back.terms.size() <= most_terms ? back : Polynomial();
 }
 
 Polynomial Algebra::operation(const Expr& e) {
@@ -298,6 +233,8 @@ Polynomial Algebra::operation(const Expr& e) {
     case total:
     case mean:
       return sum_of(e, operand(0));
+    case Role::Kind::reshape:
+      return reshaped(e);
     case permutation:
       if (!e->role().swaps_axes) break;
       if (Polynomial back = transposed_back(operand(0), e->operands[0]->shape); !back.terms.empty())

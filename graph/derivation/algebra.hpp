@@ -55,6 +55,7 @@ class Algebra {
   Polynomial transposed_back(const Polynomial& inside, const Shape& shape);
   Polynomial slope_of(const Expr& expression);
   Polynomial quotient_of(const Polynomial& above, const Expr& below);
+  Polynomial reshaped(const Expr& expression);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;
