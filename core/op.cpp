@@ -175,16 +175,17 @@ bool is_named_number(const Node& node, int most_operations) noexcept {
 
 }  // namespace
 
-// Of one operand whatever has a place in the graph; of several numbers alone.
-bool any_named(Operands inputs) noexcept {
+// Of one operand whatever has a place in the graph; of several, numbers alone.
+bool follow_names(Operands inputs) noexcept {
   constexpr int most_operations = 2;
-  const auto has_place = [](const Tensor* input) { return input->node() != nullptr; };
-  if (inputs.size() < 2) return std::ranges::any_of(inputs, has_place);
-  return std::ranges::any_of(inputs, has_place) &&
-         std::ranges::all_of(inputs, [&](const Tensor* input) {
-           return input->defined() && input->rank() == 0 && is_floating(input->dtype()) &&
-                  (!has_place(input) || is_named_number(*input->node(), most_operations));
-         });
+  return inputs.size() < 2 || std::ranges::all_of(
+                                  inputs,
+                                  [&](const Tensor* input) {
+                                    const Node* node = input->node();
+                                    return input->defined() && input->rank() == 0 &&
+                                           is_floating(input->dtype()) &&
+                                           (!node || is_named_number(*node, most_operations));
+                                  });
 }
 
 void observe(const Call& call, Results outputs) {

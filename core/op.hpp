@@ -171,7 +171,13 @@ inline bool any_requires_grad(Operands inputs) noexcept {
     if (input->requires_grad()) return true;
   return false;
 }
-bool any_named(Operands inputs) noexcept;
+inline bool any_in_graph(Operands inputs) noexcept {
+  for (const Tensor* input : inputs)
+    if (input->node()) return true;
+  return false;
+}
+/// Whether a result of these, of which one is in the graph, follows their names.
+bool follow_names(Operands inputs) noexcept;
 
 }  // namespace detail
 
@@ -187,7 +193,8 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
   if (op.differentiable()) {
     if (detail::mode.recording &&
         ((is_floating(out->dtype()) && detail::any_requires_grad(call.inputs())) ||
-         (op.follows_names() && detail::any_named(call.inputs()))))
+         (op.follows_names() && detail::any_in_graph(call.inputs()) &&
+          detail::follow_names(call.inputs()))))
       return detail::record_node(call, std::move(out), saved, op.reads(call));
     if (detail::mode.provenance)
       // Nobody knows that what was borrowed for an operand is still in use.
