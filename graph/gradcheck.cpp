@@ -232,6 +232,7 @@ void Check::compare(const Derivative& derivative) {
 void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
                           const std::string& of_what) {
   const Reading read = f_.reading(v);
+  const Doubles noise_at_inputs = f_.noise(f_.inputs(), read);
   for (const std::size_t i : f_.floating()) {
     const Shape shape = f_.inputs()[i].shape();
     const auto autograd = [&](std::span<const Tensor> at) {
@@ -239,7 +240,9 @@ void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
     };
     const auto differences = [&](std::span<const Tensor> at,
                                  const std::vector<std::size_t>& elements, double first_step) {
-      const Doubles steps = numbers(derivation::steps_of(at[i])), noise = f_.noise(at, read);
+      const Doubles steps = numbers(derivation::steps_of(at[i]));
+      const bool is_moved = at.data() != f_.inputs().data();
+      const Doubles noise = is_moved ? f_.noise(at, read) : noise_at_inputs;
       std::vector<Difference> found;
       for (const std::size_t e : elements) {
         Tensors directions(at.size());
