@@ -20,6 +20,7 @@
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule {
@@ -112,7 +113,7 @@ class DerivationChecker {
       for (const Tensor& tensor : formula.from) {
         if (!tensor.defined())
           fail("a tensor that its function gets is undefined", "name tensors of the graph");
-        at.push_back(is_floating(tensor.dtype()) ? to(tensor.detach(), f64) : tensor);
+        at.push_back(detail::in_f64(tensor.detach()));
       }
       Tensor again;
       try {

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
@@ -19,7 +20,7 @@ Tensor kept(const Node& node, std::size_t k) {
   Value* value = node.saved_input(k);
   if (!value || !node.saved_as(Node::input(k)).unchanged()) return {};
   const Tensor tensor(Ref<Value>::share(value));
-  return is_floating(tensor.dtype()) ? to(tensor, f64) : tensor;
+  return detail::in_f64(tensor);
 }
 
 // Whether x is a fraction of small numbers.
@@ -168,9 +169,7 @@ Computation Handwritten::computation(const Formula& formula) const {
     for (std::size_t k = 0; k < places.size(); ++k) {
       const Tensor& recorded = formula.from[k];
       const bool moves = places[k] != Traversal::none && point.tensors[places[k]].defined();
-      at.push_back(moves                           ? point.tensors[places[k]]
-                   : is_floating(recorded.dtype()) ? to(recorded.detach(), f64)
-                                                   : recorded);
+      at.push_back(moves ? point.tensors[places[k]] : detail::in_f64(recorded.detach()));
     }
     const Tensor value = to(formula.function(at).detach(), f64);
     return results ? results(value) : value;

@@ -145,7 +145,7 @@ Expr constant_expression(const Tensor& value) {
   if (uniform(value, number)) return number_expression(number, value.shape());
   return make({.kind = Expression::Kind::constant,
                .shape = value.shape(),
-               .value = is_floating(value.dtype()) ? to(value.detach(), f64) : value});
+               .value = detail::in_f64(value.detach())});
 }
 
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands, const Shape& shape,
