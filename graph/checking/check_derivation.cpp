@@ -89,14 +89,18 @@ class DerivationChecker {
   }
 
  private:
+  [[noreturn]] static void throw_wrong(const Formula& formula, const char* problem,
+                                       const char* hint, const Where& where) {
+    throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem), where,
+                     hint);
+  }
   // Those that are given as functions have a value, too, at what was recorded.
   static std::vector<Formula> computed(std::span<const Formula> given, const Where& where) {
     const NoGrad guard;
     std::vector<Formula> formulas(given.begin(), given.end());
     for (Formula& formula : formulas) {
       const auto fail = [&](const char* problem, const char* hint) {
-        throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem),
-                         where, hint);
+        throw_wrong(formula, problem, hint, where);
       };
       if (!formula.function) {
         if (!formula.from.empty())
@@ -144,8 +148,7 @@ class DerivationChecker {
     std::vector<Tensor> tensors;
     for (const Formula& formula : formulas) {
       const auto fail = [&](const char* problem, const char* hint) {
-        throw ValueError(fmt::format("check_derivation: formula {}: {}", formula.name, problem),
-                         where, hint);
+        throw_wrong(formula, problem, hint, where);
       };
       constexpr const char* undefined =
           "it was default-constructed, or is the grad() of a tensor that has none";
