@@ -1,24 +1,30 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include <chainrule/ops/kernels/linalg/gemm.hpp>
 
 /// A tile of a product in registers, which the engines of this library's own are made of.
 namespace chainrule::kernels::tiles {
 
-// W neighbouring numbers at any address.
+// W numbers side by side. They are read and written at any address by memcpy: of a type that
+// depends on T, Clang 19 forgets that it is aligned(alignof(T)).
 template <class T, int W>
-struct Lanes {
-  typedef T Type __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
+struct LanesOf {
+  typedef T Type __attribute__((vector_size(W * sizeof(T))));
 };
 template <class T, int W>
-inline auto& lanes(T* at) {
-  return *reinterpret_cast<typename Lanes<T, W>::Type*>(at);
+using Lanes = typename LanesOf<T, W>::Type;
+
+// None is returned, or handed over by value: without AVX, GCC warns that these have no register.
+template <class T, class V>
+void load(V& lanes, const T* from) {
+  std::memcpy(&lanes, from, sizeof(lanes));
 }
-template <class T, int W>
-inline const auto& lanes(const T* at) {
-  return *reinterpret_cast<const typename Lanes<T, W>::Type*>(at);
+template <class T, class V>
+void store(T* to, const V& lanes) {
+  std::memcpy(to, &lanes, sizeof(lanes));
 }
 
 // The numbers in the widest register that the compiler may use.
@@ -41,11 +47,11 @@ template <int R, int W, int V, class T>
 [[gnu::always_inline]] inline void tile(std::int64_t k, MatrixView<T> a, const T* b,
                                         std::int64_t b_row, T* c, std::int64_t c_row,
                                         Result result = Result::overwritten) {
-  typename Lanes<T, W>::Type sum[R][V] = {};
+  Lanes<T, W> sum[R][V] = {};
   for (std::int64_t p = 0; p < k; ++p) {
-    typename Lanes<T, W>::Type row[V];
+    Lanes<T, W> row[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) row[v] = lanes<T, W>(b + p * b_row + v * W);
+    for (int v = 0; v < V; ++v) load(row[v], b + p * b_row + v * W);
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
       const T factor = a.data[i * a.row + p * a.column];
@@ -57,8 +63,13 @@ template <int R, int W, int V, class T>
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
-      auto& to = lanes<T, W>(c + i * c_row + v * W);
-      to = result == Result::overwritten ? sum[i][v] : to + sum[i][v];
+      T* to = c + i * c_row + v * W;
+      if (result == Result::added_to) {
+        Lanes<T, W> before;
+        load(before, to);
+        sum[i][v] += before;
+      }
+      store(to, sum[i][v]);
     }
 }
 
