@@ -147,6 +147,7 @@ Module::Module(Module&& other) noexcept
       previous_(std::exchange(other.previous_, nullptr)),
       name_(std::move(other.name_)),
       training_(other.training_),
+      moved_from_(other.moved_from_),
       looked_(other.looked_.load(std::memory_order_relaxed)) {
   other.moved_from_ = true;
   other.parameters_.clear();

@@ -367,6 +367,28 @@ TEST_CASE("module: one that was moved from says so") {
   CHECK_THROWS_AS(linear(ones({1, 2})), ValueError);
 }
 
+TEST_CASE("module: what is made of one that was moved from says so, too") {
+  const std::string moved = ": this module was moved from\n  at HERE";
+  const Tensor x = ones({1, 2});
+  nn::LayerNorm norm(2);
+  const nn::LayerNorm kept = std::move(norm);
+  nn::LayerNorm again = std::move(norm);
+  CHECK(error_of<ValueError>([&] { again(x); }).starts_with("LayerNorm" + moved));
+  const auto held = std::make_unique<nn::LayerNorm>(std::move(again));
+  CHECK(error_of<ValueError>([&] { (*held)(x); }).starts_with("LayerNorm" + moved));
+  nn::Linear linear(2, 2);
+  const nn::Linear taken = std::move(linear);
+  nn::Linear twice = std::move(linear);
+  CHECK(error_of<ValueError>([&] { twice(x); }).starts_with("Linear" + moved));
+  nn::Sequential layers((nn::Tanh()));
+  const nn::Sequential others = std::move(layers);
+  nn::Sequential empty = std::move(layers);
+  CHECK(error_of<ValueError>([&] { empty(x); }).starts_with("Sequential" + moved));
+  empty.append(std::move(norm));  // is filled, with a layer that was moved from
+  CHECK(
+      error_of<ValueError>([&] { empty(x); }).starts_with("LayerNorm: this module was moved from"));
+}
+
 TEST_CASE("module: what is asked of one that was moved from names the layer and the line") {
   nn::Linear linear(2, 3);
   const nn::Linear taken = std::move(linear);
