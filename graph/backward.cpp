@@ -99,6 +99,13 @@ class Rule final : public Vjp {
     return shape.numel() >= rows_from && count <= shape[0] / 8;
   }
   void give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
+    if (!needs(i)) [[unlikely]]
+      return check_place(i);
+    if (!sweep_.rows) [[unlikely]]
+      throw GradError(
+          fmt::format("{}: its vjp rule gives rows for input {} where they are not taken",
+                      node().op()->name(), i),
+          node().where(), "ask takes_rows() before, and give() the whole otherwise");
     const Node& input = *node().inputs()[i];
     const Shape shape = input.shape();
     if (recorded()) return sweep_.rows->recorded[sum_place(i)].add(index, rows, shape, where());

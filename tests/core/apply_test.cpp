@@ -310,6 +310,8 @@ namespace {
 struct Mistaken final : Op {
   enum class Kind : std::uint32_t {
     gives_to_another,
+    gives_rows_to_another,
+    gives_rows_unasked,
     reads_no_tangent,
     tangent_of_another_dtype,
     tangent_of_another_shape,
@@ -331,7 +333,12 @@ struct Mistaken final : Op {
     for (std::int64_t i = 0; i < x->numel(); ++i)
       call.out().data<double>()[i] = 2 * x->data<double>()[i];
   }
-  void vjp(Vjp& r) const override { r.give(5, r.g()); }
+  void vjp(Vjp& r) const override {
+    const Kind mistake = kind(r.node().parameters());
+    if (mistake == Kind::gives_rows_to_another) r.give_rows(5, tensor({0}), r.g());
+    if (mistake == Kind::gives_rows_unasked) r.give_rows(0, tensor({0}), r.g());
+    r.give(5, r.g());
+  }
   Tensor jvp(Jvp& r) const override {
     switch (kind(r.node().parameters())) {
       case Kind::reads_no_tangent:
@@ -371,6 +378,15 @@ TEST_CASE("apply: what an op's author may do wrong is told in the op's name") {
   CHECK(error_of<GradError>([&] { sum(applied(gives_to_another, x)).backward(); })
             .starts_with("mistaken: its vjp rule gives a gradient for input 5, but it was applied "
                          "to 1\n"));
+  const auto gradient = [&](Mistaken::Kind kind) {
+    return error_of<GradError>([&] { grad(sum(applied(kind, x)), x); });
+  };
+  CHECK(gradient(gives_rows_to_another)
+            .starts_with("mistaken: its vjp rule gives a gradient for input 5, but it was applied "
+                         "to 1\n"));
+  CHECK(
+      gradient(gives_rows_unasked)
+          .starts_with("mistaken: its vjp rule gives rows for input 0 where they are not taken\n"));
   const auto forward = [&](Mistaken::Kind kind) {
     return [&, kind] { jvp([&](const Tensor& at) { return applied(kind, at); }, x, x); };
   };
