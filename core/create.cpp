@@ -256,8 +256,8 @@ Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Wher
   check_finite("linspace", "start", start, where);
   check_finite("linspace", "stop", stop, where);
   if (count < 1)
-    throw ValueError(fmt::format("linspace: the count is {}, but must be at least 1", count),
-                     where);
+    throw ValueError(fmt::format("linspace: the count is {}, but must be at least 1", count), where,
+                     "it counts both ends; of no numbers, zeros({0}) is the tensor");
   Ref<Value> value = detail::make_value("linspace", {count}, dtype, where);
   const auto last = static_cast<double>(count - 1);
   double step = count > 2 ? (stop - start) / last : 0;  // two numbers are the ends

@@ -47,7 +47,8 @@ void set_num_threads(int count, Where where) {
   if (count < 1 || count > most_threads)
     throw ValueError(
         fmt::format("set_num_threads: {} threads; there can be from 1 to {}", count, most_threads),
-        where);
+        where,
+        "1 computes on the calling thread alone; std::thread::hardware_concurrency() is usual");
   chosen.store(count, std::memory_order_relaxed);
 }
 

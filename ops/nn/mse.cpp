@@ -29,7 +29,7 @@ Tensor reduced(const Tensor& each, Reduction reduction, const Where& where) {
 
 // Why a prediction and a target of the same numbers of elements differ in shape, most likely.
 std::string shape_hint(const Value& y, const Value& t) {
-  if (y.numel() != t.numel()) return "";
+  if (y.numel() != t.numel()) return "there is one target for each element of the prediction";
   if (y.rank() == t.rank() + 1 && y.dims()[y.rank() - 1] == 1)
     return "give the target the shape of the prediction, unsqueeze(target, -1), or drop the last "
            "axis of the prediction, squeeze(prediction, -1)";

@@ -145,7 +145,8 @@ TEST_CASE("create: linspace") {
   // The whole range of f64 does not overflow.
   CHECK(linspace(-1e308, 1e308, 3, f64).to_vector<double>() == Doubles{-1e308, 0, 1e308});
   CHECK(error_of<ValueError>([] { linspace(0, 1, 0); }) ==
-        "linspace: the count is 0, but must be at least 1\n  at HERE");
+        "linspace: the count is 0, but must be at least 1\n  at HERE\n  hint: it counts both "
+        "ends; of no numbers, zeros({0}) is the tensor");
   CHECK(error_of<ValueError>([] { linspace(not_a_number, 1, 2); }) ==
         "linspace: start is nan\n  at HERE");
   CHECK(error_of<ValueError>([] { linspace(0, infinity, 2); }) ==

@@ -65,7 +65,8 @@ TEST_CASE("threads: a number that is set is what there is; zero and less are ref
   const Threads two(2);
   CHECK(num_threads() == 2);
   CHECK(error_of<ValueError>([] { set_num_threads(0); }) ==
-        "set_num_threads: 0 threads; there can be from 1 to 1024\n  at HERE");
+        "set_num_threads: 0 threads; there can be from 1 to 1024\n  at HERE\n  hint: 1 "
+        "computes on the calling thread alone; std::thread::hardware_concurrency() is usual");
   CHECK_THROWS_AS(set_num_threads(-3), ValueError);
   CHECK_THROWS_AS(set_num_threads(100000), ValueError);
 }

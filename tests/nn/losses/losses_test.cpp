@@ -50,7 +50,8 @@ TEST_CASE("losses: mean squared error") {
 
 TEST_CASE("losses: errors name the line of the call") {
   CHECK(error_of<ShapeError>([] { nn::MSELoss()(zeros({2, 3}), zeros({3})); }) ==
-        "mse_loss: the shapes differ: prediction (2, 3) and target (3,)\n  at HERE");
+        "mse_loss: the shapes differ: prediction (2, 3) and target (3,)\n  at HERE"
+        "\n  hint: there is one target for each element of the prediction");
 }
 
 TEST_CASE("losses: cross-entropy of logits") {

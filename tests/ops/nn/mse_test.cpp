@@ -85,7 +85,8 @@ TEST_CASE("mse_loss: what does not fit") {
         "  at HERE\n"
         "  hint: reshape one of them");
   CHECK(error_of<ShapeError>([&] { mse_loss(zeros({2, 3}), zeros({3})); }) ==
-        "mse_loss: the shapes differ: prediction (2, 3) and target (3,)\n  at HERE");
+        "mse_loss: the shapes differ: prediction (2, 3) and target (3,)\n  at HERE"
+        "\n  hint: there is one target for each element of the prediction");
   CHECK(error_of<DTypeError>([&] { mse_loss(zeros({2}), zeros({2}, f64)); }) ==
         "mse_loss: dtypes differ: prediction (2,) is f32, target (2,) is f64\n  at HERE\n  hint: "
         "convert one of them: to(target, f32)");
