@@ -30,6 +30,7 @@ check  libbenchmark-dev pc:benchmark
 check  clang-format-19  cmd:clang-format-19
 check  clang-tidy-19    cmd:clang-tidy-19
 check  clang-19         cmd:clang++-19
+check  libclang-rt-19-dev file:/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.asan-*.a
 check  cmake            cmd:cmake
 check  gdb              cmd:gdb
 check  python3          cmd:python3

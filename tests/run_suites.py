@@ -3,7 +3,8 @@
 
     tests/run_suites.py <test program> [-j N]
 
-The suites and the number of their cases are asked from the program beforehand; a case that should
+Large suites run in parts, so that all processors have work to the end. The suites and the number
+of their cases are asked from the program beforehand; a case that should
 have run and did not (after a crash, a time-out) counts as failed. The last line is
 
     cases: N passed, N failed, N skipped
@@ -21,6 +22,7 @@ import time
 
 TIMEOUT = 900  # seconds for a suite: generous, for a hanging test only
 TAIL = 60      # lines shown of a suite that failed
+PART = 40      # cases of a suite that are run together
 
 
 def ask(program, *args):
@@ -51,12 +53,19 @@ def filters(program):
     return result
 
 
-def run_suite(program, args):
-    """Runs one suite; returns (passed, failed, skipped, what to show)."""
+def parts(program, args):
+    """What has to run of a suite, as pairs of its first and last case, from 1; and how many are
+    skipped."""
     expected = count(program, *args)
     skipped = count(program, "--no-skip", *args) - expected
-    if expected == 0:
-        return 0, 0, skipped, ""
+    return [(first, min(first + PART - 1, expected))
+            for first in range(1, expected + 1, PART)], skipped
+
+
+def run_part(program, args, first, last):
+    """Runs these cases of a suite; returns (passed, failed, what to show, seconds)."""
+    args, expected = [*args, f"--first={first}", f"--last={last}"], last - first + 1
+    begin = time.monotonic()
     try:
         run = subprocess.run([program, "--no-colors", *args], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -66,9 +75,12 @@ def run_suite(program, args):
         output = (error.stdout or b"").decode(errors="replace")
         output, status = output + f"\nended after {TIMEOUT} s", None
 
-    summary = re.findall(r"^\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed",
+    # The program counts the cases up to the end, or up to a crash, also those that it leaves out.
+    summary = re.findall(r"^\[doctest\] test cases:\s*(\d+) \|\s*\d+ passed \|\s*(\d+) failed",
                          output, re.M)
-    ran, passed, failed = map(int, summary[-1]) if summary else (0, 0, 0)
+    reached, failed = map(int, summary[-1]) if summary else (0, 0)
+    ran = max(min(reached, last) - first + 1, 0)
+    passed = ran - failed
     lines = output.splitlines()
     if ran < expected:
         failed += expected - ran
@@ -76,9 +88,7 @@ def run_suite(program, args):
     if status != 0 and failed == 0:
         failed = 1
         lines.append(f"the cases pass, but the program ends with status {status}")
-    if failed == 0:
-        return passed, 0, skipped, ""
-    return passed, failed, skipped, "\n".join(lines[-TAIL:])
+    return passed, failed, "\n".join(lines[-TAIL:]) if failed else "", time.monotonic() - begin
 
 
 def main():
@@ -87,19 +97,22 @@ def main():
     parser.add_argument("-j", type=int, default=1, metavar="N", help="suites at the same time")
     args = parser.parse_args()
 
-    def timed(item):
-        begin = time.monotonic()
-        return *run_suite(args.program, item[1]), time.monotonic() - begin
-
-    suites = filters(args.program)
     totals = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
-        for name, result in zip(suites, pool.map(timed, suites.items())):
-            passed, failed, skipped, output, seconds = result
-            if not passed + failed + skipped:
+        started = {}
+        for name, suite in filters(args.program).items():
+            todo, skipped = parts(args.program, suite)
+            started[name] = [pool.submit(run_part, args.program, suite, *part)
+                             for part in todo], skipped
+        for name, (runs, skipped) in started.items():
+            if not runs and not skipped:
                 continue
-            if output:
-                print(output)
+            passed = failed = seconds = 0
+            for run in runs:
+                p, f, output, s = run.result()
+                passed, failed, seconds = passed + p, failed + f, seconds + s
+                if output:
+                    print(output)
             print(f"{name}: {passed} passed, {failed} failed, {skipped} skipped "
                   f"({seconds:.1f} s)", flush=True)
             totals = [a + b for a, b in zip(totals, (passed, failed, skipped))]
