@@ -135,6 +135,17 @@ inline void infer_broadcast(Inference& call, DType dtype) {
     call.output(dtype, broadcast_shape(call.name(), call.tensor(0), call.tensor(1), call.where()));
 }
 
+namespace detail {
+
+/// Whether x is a number with a name, or little arithmetic with one: its functions have a place in
+/// the graph, as its sums and products do, so that formulas show √λ.
+inline bool is_named_number(const Tensor& x) noexcept {
+  const Tensor* const numbers[] = {&x, &x};
+  return mode.recording && x.node() && !x.requires_grad() && follow_names(numbers);
+}
+
+}  // namespace detail
+
 /// An elementwise op of one operand. `Self` gives
 ///
 ///     static constexpr bool integers = …;                // whether it takes i64, too
@@ -158,6 +169,10 @@ class UnaryOp : public Op {
     const Value& in = checked(call);
     Ref<Value> out = make_result_like(name(), in.dtype(), in, where);
     detail::naming_op(name(), where, [&] { compute(*out, in); });
+    if (detail::is_named_number(x)) [[unlikely]] {
+      if (detail::mode.observer) detail::observe(call, std::span(&out, 1));
+      return detail::record_node(call, std::move(out), {}, Self::saved);
+    }
     return finish(static_cast<const Self&>(*this), call, std::move(out));
   }
 

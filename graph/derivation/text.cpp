@@ -85,14 +85,12 @@ class VectorProduct {
   const Style& style_;
 };
 
-// λ, √d, N C, 1 − λ: a scalar with a name, or a little more.
+// λ, √d, N C, 1 − λ, λ^3: a scalar with a name, or a little more.
 bool is_scalar_symbol(const Expression& e, int depth = 0) {
   if (e.shape.rank() != 0) return false;
   if (e.is_symbol() || e.kind == Expression::Kind::number) return true;
   constexpr int most_depth = 2;
-  const bool is_small = e.operands.size() == 1 || e.is(Role::Kind::product) ||
-                        e.is(Role::Kind::sum) || e.is(Role::Kind::difference);
-  return depth < most_depth && is_small &&
+  return depth < most_depth && !e.is(Role::Kind::quotient) &&
          std::ranges::all_of(
              e.operands,
              [&](const Expr& part) { return part && is_scalar_symbol(*part, depth + 1); });

@@ -31,6 +31,7 @@ Tensor marks(const Tensor& a, const Tensor& b, F marked) {
 class Pow final : public Op {
  public:
   Pow() : Op("pow", "{0}^{1}") {}
+  bool follows_names() const noexcept override { return true; }
   EigenForm eigen(const Parameters&) const override {
     return EigenForm::member("pow({1})", "std::pow({0}, {1})");
   }
