@@ -153,9 +153,16 @@ std::optional<Shape> reshaped_strides(const Value& in, const Shape& shape) {
   return strides;
 }
 
+// "reshape[3, 2]({0})": without the shape nobody could compute it.
+std::string to_shape(const char* name, const Node& node) {
+  const Shape shape = node.shape();
+  return fmt::format("{}[{}]({{0}})", name, fmt::join(shape.begin(), shape.end(), ", "));
+}
+
 // Its parameter is the shape as it was asked for, with −1 for an extent that follows from others.
 struct Reshape final : LinearMap<Reshape> {
   Reshape() : LinearMap("reshape") {}
+  std::string written(const Node& node) const override { return to_shape(name(), node); }
 
   Tensor operator()(const Tensor& x, const Shape& to, const Where& where) const {
     return apply(*this, {&x}, to, where);
@@ -237,6 +244,7 @@ struct Unchanged : LinearMap<Self> {
 // Its parameter is the shape as it was asked for, with −1 for an extent that stays.
 struct Expand final : Unchanged<Expand> {
   Expand() : Unchanged("expand") {}
+  std::string written(const Node& node) const override { return to_shape(name(), node); }
 
   void infer(Inference& call) const override {
     const Value& in = call.in(0);

@@ -284,7 +284,7 @@ TEST_CASE("derive: which part of a tensor a slice is") {
   const Tensor A = arange(12, f64).named("a").requires_grad_();
   const Tensor M = reshape(A, {3, 4}).named("M");
   CHECK(formulas(derive(sum(M(1, all) * M(slice(0, 1), slice({}, {}, -2))(0, 0)), {M})) ==
-        "dM = at[0:1, 3::-2](at[0, 0](Σ M[1])) + at[1](expand((M[0:1, 3::-2])[0, 0]))\n");
+        "dM = at[0:1, 3::-2](at[0, 0](Σ M[1])) + at[1](expand[4]((M[0:1, 3::-2])[0, 0]))\n");
 }
 
 TEST_CASE("derive: infinite numbers in formulas") {

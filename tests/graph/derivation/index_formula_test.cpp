@@ -304,7 +304,7 @@ TEST_CASE("index notation: what letters do not say stands there as a whole") {
   const Tensor v = p.data("v", {3, 2});
   CHECK(by_element(derive(sum(y * v * v))) ==
         "dyᵢⱼ = vᵢⱼ²\n"
-        "dxᵢⱼ = (reshape(dy))ᵢⱼ\n");
+        "dxᵢⱼ = (reshape[2, 3](dy))ᵢⱼ\n");
 }
 
 namespace {
