@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <string_view>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 
@@ -57,6 +59,27 @@ struct Key {
     add(other.high);
   }
 };
+
+// Not where they are: the same program's constants get other places in each process.
+std::uint64_t elements_of(const Tensor& x) {
+  Key key;
+  const auto add = [&](const auto& elements) {
+    for (const auto element : elements)
+      if constexpr (std::is_same_v<decltype(element), const double>)
+        key.add(std::bit_cast<std::uint64_t>(element));
+      else
+        key.add(static_cast<std::uint64_t>(element));
+  };
+  key.add(static_cast<std::uint64_t>(x.dtype()));
+  for (const std::int64_t extent : x.shape()) key.add(static_cast<std::uint64_t>(extent));
+  if (x.dtype() == f64)
+    add(x.to_vector<double>());
+  else if (x.dtype() == boolean)
+    add(x.to_vector<bool>());
+  else
+    add(x.to_vector<std::int64_t>());
+  return key.low;
+}
 
 // φ'(x) for an elementwise op: its own reverse rule, with ones.
 Tensor slope_at(const Node& application, const Tensor& x) {
@@ -143,9 +166,11 @@ Expr extent_expression(std::int64_t extent, std::string name) {
 Expr constant_expression(const Tensor& value) {
   double number = 0;
   if (uniform(value, number)) return number_expression(number, value.shape());
+  const Tensor elements = detail::in_f64(value.detach());
   return make({.kind = Expression::Kind::constant,
                .shape = value.shape(),
-               .value = detail::in_f64(value.detach())});
+               .value = elements,
+               .elements = elements_of(elements)});
 }
 
 Expr operation_expression(Ref<Node> application, std::vector<Expr> operands, const Shape& shape,
@@ -319,14 +344,14 @@ std::unordered_map<const Expression*, Key> structure_of(const Expr& expression) 
         key.add(e->node);
         break;
       case Kind::constant:
-        key.add(reinterpret_cast<std::uintptr_t>(e->value.value_ref().get()));
+        key.add(e->elements);
         break;
       case Kind::number:
         key.add(std::bit_cast<std::uint64_t>(e->number));
         key.add(std::as_bytes(std::span(e->name)));
         break;
       default:
-        key.add(reinterpret_cast<std::uintptr_t>(e->op()));
+        key.add(std::as_bytes(std::span(std::string_view(e->op()->name()))));
         key.add(e->application->parameters().bytes());
         key.add(e->output);
         for (const std::int64_t extent : e->shape) key.add(static_cast<std::uint64_t>(extent));

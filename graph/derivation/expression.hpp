@@ -34,8 +34,9 @@ struct Expression {
   Shape shape;
   std::uint32_t node = 0;
   double number = 0;
-  std::string name{};       ///< of a number that has one: the extent N
-  Tensor value{};           ///< of a constant; floating ones in f64
+  std::string name{};          ///< of a number that has one: the extent N
+  Tensor value{};              ///< of a constant; floating ones in f64
+  std::uint64_t elements = 0;  ///< what its elements are, in short: the same for equal ones
   Ref<Node> application{};  ///< for the op, its parameters, the output's shape and the line alone
   std::vector<Expr> operands{};  ///< null: the operation was done without this one
   /// Which result of an operation that has several; behind these, which value that it saved.
@@ -98,7 +99,8 @@ std::vector<Expr> users_of(const Expr& operand, std::span<const Expr> parts);
 /// An operation with another operand of the same shape in the place of one; null for what is none.
 Expr with_operand(const Expr& operation, const Expr& operand, const Expr& other);
 
-/// A string that is the same for equal expressions; and those of all parts of one.
+/// A string that is the same for equal expressions, in every process; and those of all parts of
+/// one.
 std::string key_of(const Expr& expression);
 using Keys = std::unordered_map<const Expression*, std::string>;
 Keys keys_of(const Expr& expression);
