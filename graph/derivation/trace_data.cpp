@@ -48,10 +48,25 @@ namespace {
 constexpr int most_levels = 4;
 constexpr std::size_t most_nearby = 64, fewest_elements = 8;
 
+// A number that a tensor may have been compared with, and how a formula shows it.
+struct Bound {
+  double number = 0;
+  Expr shown;
+};
+
 // What a mask may have been made from, the closest first: tensors, and the numbers beside them.
 struct Nearby {
   std::vector<std::uint32_t> tensors;
-  std::vector<double> numbers{0};
+  std::vector<Bound> bounds{{0, number_expression(0, {})}};
+
+  // The name of a number is likelier than its digits.
+  void add(double number, const Expr& shown) {
+    const auto known = std::ranges::find(bounds, number, &Bound::number);
+    if (known == bounds.end())
+      bounds.push_back({number, shown});
+    else if (shown->kind != Expression::Kind::number)
+      known->shown = shown;
+  }
 };
 
 using Comparison = Tensor (*)(const Tensor&, const Tensor&);
@@ -75,11 +90,9 @@ Expr Trace::find_comparison(const Expr& mask) const {
   const auto add_operands = [&](const Expr& operation) {
     for (const Expr& operand : operation->operands) {
       if (!operand) continue;
-      if (operand->kind == Expression::Kind::number &&
-          std::ranges::find(nearby.numbers, operand->number) == nearby.numbers.end()) {
-        nearby.numbers.push_back(operand->number);
-        nearby.numbers.push_back(-operand->number);
-      }
+      if (operand->kind == Expression::Kind::number)
+        for (const double number : {operand->number, -operand->number})
+          nearby.add(number, number_expression(number, {}));
       if (operand->kind == Expression::Kind::tensor && nearby.tensors.size() < most_nearby &&
           std::ranges::find(nearby.tensors, operand->node) == nearby.tensors.end())
         nearby.tensors.push_back(operand->node);
@@ -95,6 +108,16 @@ Expr Trace::find_comparison(const Expr& mask) const {
     const std::vector<std::uint32_t> known = nearby.tensors;
     for (const std::uint32_t i : known)
       if (forward_[i]) add_operands(forward_[i]);
+  }
+  for (const std::uint32_t i : nearby.tensors) {
+    const Node& node = this->node(i);
+    if (node.rank() != 0 || node.name().empty() || !is_floating(node.dtype())) continue;
+    const double number = replay_.value(i).item<double>();
+    const Expr symbol = tensor_expression(i, {});
+    Builder builder(environment_);
+    const Tensor x = builder.value(symbol);
+    nearby.add(number, symbol);
+    nearby.add(-number, builder.build([&] { return -x; }));
   }
   const auto found = [&](Comparison compare, const Tensor& a, const Tensor& b) {
     const Tensor result = compare(a, b);
@@ -123,13 +146,13 @@ Expr Trace::find_comparison(const Expr& mask) const {
   for (const std::uint32_t i : nearby.tensors) {
     const bool was_found = simplest != nullptr;
     for (const Comparison compare : comparisons) {
-      std::vector<double> bounds;
-      for (const double number : nearby.numbers)
-        if (found(compare, value(i), full({}, number, f64))) bounds.push_back(number);
+      std::vector<Bound> bounds;
+      for (const Bound& bound : nearby.bounds)
+        if (found(compare, value(i), full({}, bound.number, f64))) bounds.push_back(bound);
       if (bounds.empty()) continue;
       // Between 0 and another bound 0 is the likelier; of others nobody can tell which it was.
-      if (!simplest && bounds.size() > 1 && bounds[0] != 0) return nullptr;
-      if (!take(compare, i, number_expression(bounds[0], {}))) return nullptr;
+      if (!simplest && bounds.size() > 1 && bounds[0].number != 0) return nullptr;
+      if (!take(compare, i, bounds[0].shown)) return nullptr;
       if (!was_found) break;
     }
   }
