@@ -45,7 +45,7 @@ struct Role {
   bool transposed[2] = {false, false};  ///< which operands of a matrix product are
   bool swaps_axes = false;              ///< a permutation that transposes a matrix
   std::uint8_t argument = 0;            ///< which operand a logarithm is of
-  const Op* of = nullptr;               ///< the function that a slope belongs to
+  const Op* of = nullptr;               ///< what a slope belongs to, or `other` is ln of
   bool at_operand = false;              ///< a slope whose operand 1 is z, not φ(z)
 
   constexpr Role() noexcept = default;

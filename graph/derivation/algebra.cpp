@@ -21,6 +21,18 @@ constexpr int most_depth = 200;
 // Results without names are shown by what they were computed from, not deeper than this.
 constexpr int most_inline = 3;
 
+// One level further down, until the end of a scope.
+class Nested {
+ public:
+  explicit Nested(int& depth) : depth_(depth) { ++depth_; }
+  ~Nested() { --depth_; }
+  Nested(const Nested&) = delete;
+  Nested& operator=(const Nested&) = delete;
+
+ private:
+  int& depth_;
+};
+
 // Whether a formula shows an operation inside of another one without losing the reader.
 bool is_small(const Role& role) {
   using enum Role::Kind;
@@ -58,6 +70,13 @@ Polynomial Algebra::polynomial(const Expr& e) {
       const std::uint32_t i = trace_.first_of(e->node);
       const Expr tensor = i == e->node ? e : tensor_expression(i, e->shape);
       if (is_inline(tensor)) return polynomial(trace_.forward(i));
+      if (const Expr& made = shown(tensor); made->is(Role::Kind::exponential))
+        if (const Expr of = exponential_of(made->operands[0])) return atom(of);
+      if (rules_.opened && opened_ < most_inline && &shown(tensor) != &tensor &&
+          is_small(shown(tensor)->role())) {
+        const Nested nested(opened_);
+        return polynomial(trace_.forward(i));
+      }
       if (const auto [times, of] = scaled(tensor); of)
         return product(number(times), polynomial(of));
       return atom(tensor);
@@ -102,6 +121,31 @@ bool Algebra::is_inline(const Expr& tensor, int depth) const {
   return std::ranges::all_of(forward->operands, [&](const Expr& operand) {
     return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
            !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
+  });
+}
+
+// What a result without a name was computed by; itself for others.
+const Expr& Algebra::shown(const Expr& e) const {
+  const bool is_unnamed = e->kind == Kind::tensor && trace_.node(e->node).name().empty();
+  return is_unnamed && trace_.forward(e->node) ? trace_.forward(e->node) : e;
+}
+
+// p for log p where the graph has it, and softmax(z) for log_softmax(z); null for others.
+Expr Algebra::exponential_of(const Expr& logarithm) const {
+  if (logarithm->kind == Kind::tensor) {
+    const Expr& origin = trace_.forward(logarithm->node);
+    if (origin && origin->is(Role::Kind::logarithm))
+      return origin->operands[origin->role().argument];
+  }
+  const Expr& origin = shown(logarithm);
+  const Role role = origin->role();
+  if (!role.is(Role::Kind::other) || !role.of || origin->operands.size() != 1) return nullptr;
+  Builder builder(trace_.environment());
+  const Tensor x = builder.value(origin->operands[0]);
+  const Node& node = *origin->application;
+  return builder.build([&] {
+    const Tensor* const operand = &x;
+    return apply(*role.of, Operands(&operand, 1), node.parameters(), node.where());
   });
 }
 
@@ -177,11 +221,7 @@ Polynomial Algebra::quotient_of(const Polynomial& above, const Expr& below) {
 Polynomial Algebra::operation(const Expr& e) {
   if (depth_ > most_depth) return atom(e);
   if (const auto known = number_in(*e)) return number(*known);
-  ++depth_;
-  struct Leave {
-    int& depth;
-    ~Leave() { --depth; }
-  } leave{depth_};
+  const Nested nested(depth_);
   const auto operand = [&](std::size_t k) { return polynomial(e->operands[k]); };
   using enum Role::Kind;
   switch (e->role().kind) {
@@ -203,21 +243,17 @@ Polynomial Algebra::operation(const Expr& e) {
         b = e->is(square) ? a : as_factor(b, e->operands[1]->shape);
       }
       if (a.terms.size() * b.terms.size() <= most_terms)
-        return chainrule::derivation::product(a, b);
+        return with_roots_squared(chainrule::derivation::product(a, b));
       return atom(rebuilt(e));
     }
     case quotient:
-      return quotient_of(
+      return with_roots_squared(quotient_of(
           rules_.multiplied_out ? operand(0) : as_factor(operand(0), e->operands[0]->shape),
-          e->operands[1]);
+          e->operands[1]));
     case reciprocal:
       return quotient_of(number(1), e->operands[0]);
     case exponential:
-      if (e->operands[0]->kind == Kind::tensor) {
-        // exp(log p) where the graph has p.
-        const Expr& origin = trace_.forward(e->operands[0]->node);
-        if (origin && origin->is(logarithm)) return atom(origin->operands[origin->role().argument]);
-      }
+      if (const Expr of = exponential_of(e->operands[0])) return atom(of);
       break;
     case selection: {  // of one formula in two forms, each exact where the other is not
       Polynomial chosen = operand(1), other = operand(2);

@@ -30,6 +30,8 @@ struct Rules {
   bool multiplied_out = true;
   /// Put the formulas of passing gradients in their places.
   bool substitute_passing = false;
+  /// Put what a result without a name was computed from in its place, also where that has no name.
+  bool opened = false;
 };
 
 /// Elementwise algebra on expressions: sums and products multiplied out, equal terms collected,
@@ -60,12 +62,15 @@ class Algebra {
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;
   bool is_inline(const Expr& tensor, int depth = 0) const;
+  const Expr& shown(const Expr& tensor) const;
+  Expr exponential_of(const Expr& logarithm) const;
+  Polynomial with_roots_squared(Polynomial product);
   std::pair<double, Expr> scaled(const Expr& tensor) const;
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
   Polynomial as_factor(const Polynomial& sum, const Shape& shape);
-  Polynomial with_sums_joined(const Polynomial& sum);
+  Polynomial with_maps_joined(const Polynomial& sum);
   Polynomial with_selections_joined(const Polynomial& sum, const Shape& shape);
   Expr joined(const Expr& condition, const Polynomial& where_it_holds, const Polynomial& elsewhere,
               const Shape& shape);
@@ -81,7 +86,7 @@ class Algebra {
   const Trace& trace_;
   Rules rules_;
   std::vector<Reason> reasons_;
-  int depth_ = 0;
+  int depth_ = 0, opened_ = 0;
   // With the expression, so that no other gets its place in memory.
   std::unordered_map<const Expression*, std::pair<Expr, Polynomial>> known_;
   // Of the results with names that are products: their factors, and they.

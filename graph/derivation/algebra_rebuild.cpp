@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -15,40 +17,74 @@
 
 namespace chainrule::derivation {
 
-// Σ a ⊗ c + Σ b ⊗ c is Σ (a + b) ⊗ c, where that is shorter.
-Polynomial Algebra::with_sums_joined(const Polynomial& sum) {
-  const auto sum_in = [](const Term& term) -> const Expression* {
-    const bool alone = term.factors.size() == 1 && term.factors[0].exponent == 1;
-    return alone && term.factors[0].base->is(Role::Kind::total) ? term.factors[0].base.get()
-                                                                : nullptr;
-  };
-  Polynomial joined = sum;
-  for (std::size_t i = 0; i < joined.terms.size(); ++i) {
-    const Expression* first = sum_in(joined.terms[i]);
-    if (!first) continue;
-    const Shape& from = first->operands[0]->shape;
-    std::vector<std::size_t> alike;
-    Polynomial inside;
-    int size = 0;
-    for (std::size_t j = i; j < joined.terms.size(); ++j) {
-      const Expression* other = sum_in(joined.terms[j]);
-      if (!other || other->shape != first->shape || other->operands[0]->shape != from ||
-          other->written() != first->written())
-        continue;
-      alike.push_back(j);
-      add_into(inside, polynomial(other->operands[0]), joined.terms[j].coefficient);
-      size += size_of(joined.terms[j].factors[0].base) + 1;
-    }
-    if (alike.size() < 2 || inside.terms.empty()) continue;
-    Builder builder(trace_.environment());
-    const Tensor summand = builder.value(expression_of(inside, from));
-    const Expr whole =
-        builder.build([&] { return apply_again(*first->application, std::span(&summand, 1)); });
-    if (size_of(whole) >= size - 1) continue;
-    for (std::size_t k = alike.size(); k-- > 1;)
-      joined.terms.erase(joined.terms.begin() + static_cast<std::ptrdiff_t>(alike[k]));
-    joined.terms[i] = atom(whole).terms[0];
+namespace {
+
+// What a term without other factors is a linear map of: one operand, beside which the others, and
+// what the map is, are the key.
+struct LinearMap {
+  const Expression* map;
+  std::size_t operand;
+  std::string key;
+};
+
+std::vector<LinearMap> maps_in(const Term& term) {
+  using enum Role::Kind;
+  if (term.factors.size() != 1 || term.factors[0].exponent != 1) return {};
+  const Expression& e = *term.factors[0].base;
+  const Role role = e.role();
+  const bool of_two = role.is(matrix_product) || role.is(outer_product);
+  if (!of_two && !role.is(total) && !role.is(reshape) && !role.is(permutation)) return {};
+  std::vector<LinearMap> maps;
+  for (std::size_t k = 0; k < (of_two ? 2U : 1U); ++k) {
+    std::string key = fmt::format("{} {} {} {} {}", e.op()->name(), e.written(), k,
+                                  to_string(e.shape), to_string(e.operands[k]->shape));
+    for (std::size_t other = 0; other < e.operands.size(); ++other)
+      if (other != k) key += e.operands[other] ? key_of(e.operands[other]) : "none";
+    maps.push_back({&e, k, std::move(key)});
   }
+  return maps;
+}
+
+}  // namespace
+
+// Xᵀ·a − Xᵀ·b is Xᵀ·(a − b), and Σ a ⊗ c + Σ b ⊗ c is Σ (a + b) ⊗ c, where that is shorter.
+Polynomial Algebra::with_maps_joined(const Polynomial& sum) {
+  Polynomial joined = sum;
+  std::vector<std::vector<LinearMap>> maps;
+  if (sum.terms.size() > 1)
+    for (const Term& term : sum.terms) maps.push_back(maps_in(term));
+  for (std::size_t i = 0; i < maps.size(); ++i)
+    for (const LinearMap& map : std::vector<LinearMap>(maps[i])) {
+      std::vector<std::size_t> alike;
+      Polynomial inside;
+      int size = 0;
+      for (std::size_t j = i; j < maps.size(); ++j) {
+        const auto same = std::ranges::find(maps[j], map.key, &LinearMap::key);
+        if (same == maps[j].end()) continue;
+        alike.push_back(j);
+        add_into(inside, polynomial(same->map->operands[map.operand]), joined.terms[j].coefficient);
+        size += size_of(joined.terms[j].factors[0].base) + 1;
+      }
+      if (alike.size() < 2 || inside.terms.empty()) continue;
+      Builder builder(trace_.environment());
+      std::vector<Tensor> operands;
+      for (std::size_t k = 0; k < map.map->operands.size(); ++k) {
+        const Expr& operand = map.map->operands[k];
+        operands.push_back(k == map.operand ? builder.value(expression_of(inside, operand->shape))
+                                            : builder.value(operand));
+      }
+      const Expr whole =
+          builder.build([&] { return apply_again(*map.map->application, operands); });
+      if (size_of(whole) >= size - 1) continue;
+      const Term term = atom(whole).terms[0];
+      for (std::size_t k = alike.size(); k-- > 1;) {
+        joined.terms.erase(joined.terms.begin() + static_cast<std::ptrdiff_t>(alike[k]));
+        maps.erase(maps.begin() + static_cast<std::ptrdiff_t>(alike[k]));
+      }
+      joined.terms[i] = term;
+      maps[i] = maps_in(term);
+      break;
+    }
   return joined;
 }
 
@@ -136,7 +172,7 @@ std::pair<Polynomial, bool> numerators(const std::vector<Term>& group) {
 
 Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
   if (sum.terms.empty()) return number_expression(0, shape);
-  Polynomial rest = with_selections_joined(with_sums_joined(sum), shape);
+  Polynomial rest = with_selections_joined(with_maps_joined(sum), shape);
   rest = with_means(with_named_results(with_sigmoids(std::move(rest))));
   if (!rules_.multiplied_out) rest = with_signs_inside(std::move(rest));
   const Term common = take_common(rest);

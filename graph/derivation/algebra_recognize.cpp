@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -7,6 +8,7 @@
 #include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/known_data.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -30,6 +32,16 @@ bool contains(const Term& term, const Term& part) {
              std::abs(mine.exponent) >= std::abs(f.exponent);
     });
   });
+}
+
+// Whether a formula shows a number by its name.
+bool has_named_numbers(const Expr& e, const Trace& trace) {
+  bool found = false;
+  visit_parts(e, [&](const Expr& part) {
+    found = found || (part->kind == Kind::tensor && part->shape.rank() == 0 &&
+                      !trace.node(part->node).requires_grad());
+  });
+  return found;
 }
 
 // where(c, x, y), which is x between bounds where c is |x| ≤ δ and y is δ sign(x).
@@ -111,13 +123,52 @@ Polynomial Algebra::with_means(Polynomial sum) {
   return sum;
 }
 
+// (√v)² is v, and v ⊘ √v is √v.
+Polynomial Algebra::with_roots_squared(Polynomial sum) {
+  constexpr std::size_t most_inside = 4;
+  const auto power = [&](const Polynomial& of, const Expr& e, int exponent) {
+    Polynomial result = exponent < 0 && of.terms.size() != 1 ? atom(e, exponent) : number(1);
+    for (int k = 0; k < exponent; ++k) result = product(result, of);
+    for (int k = exponent; k < 0 && of.terms.size() == 1; ++k) divide(result.terms[0], of.terms[0]);
+    return result;
+  };
+  const auto squared = [&](const Term& term) -> std::optional<Polynomial> {
+    for (const Factor& factor : term.factors) {
+      const Expr& root = shown(factor.base);
+      if (!is_function(*root)) continue;
+      const Polynomial inside = polynomial(root->operands[0]);
+      const bool is_one = inside.terms.size() == 1 && inside.terms[0].factors.size() == 1 &&
+                          inside.terms[0].coefficient == 1;
+      const int beside = is_one && inside.terms[0].factors[0].exponent == 1
+                             ? exponent_in(term, inside.terms[0].factors[0].key)
+                             : 0;
+      const bool cancels = beside * factor.exponent < 0;
+      // c ⊘ √v ⊘ √v may be u ⊘ √v of a result with a name.
+      const int fewest = factor.exponent < 0 && !rules_.opened ? INT_MAX : 2;
+      if ((std::abs(factor.exponent) < fewest && !cancels) || inside.terms.empty() ||
+          inside.terms.size() > most_inside || !is_square_root(root))
+        continue;
+      const int halves = factor.exponent + 2 * beside;
+      Term rest = term;
+      divide(rest, {1, {factor}});
+      if (beside != 0)
+        divide(rest,
+               {1, {{inside.terms[0].factors[0].base, inside.terms[0].factors[0].key, beside}}});
+      if (halves % 2 != 0) multiply_into(rest, {factor.base, factor.key, halves % 2});
+      return product({{rest}}, power(inside, root->operands[0], halves / 2));
+    }
+    return std::nullopt;
+  };
+  Polynomial result;
+  for (const Term& term : sum.terms) {
+    const std::optional<Polynomial> other = squared(term);
+    add_into(result, other ? with_roots_squared(*other) : Polynomial{{term}});
+  }
+  return result;
+}
+
 // eᵃ ⊘ (1 + eᵃ) is σ(a).
 Polynomial Algebra::with_sigmoids(Polynomial sum) {
-  // What an operation without a name is.
-  const auto shown = [&](const Expr& e) -> const Expr& {
-    const bool is_unnamed = e->kind == Kind::tensor && trace_.node(e->node).name().empty();
-    return is_unnamed && trace_.forward(e->node) ? trace_.forward(e->node) : e;
-  };
   for (Term& term : sum.terms) {
     const auto is_exponential = [&](const Factor& f) {
       return f.exponent == 1 && shown(f.base)->is(Role::Kind::exponential);
@@ -248,11 +299,12 @@ Expr Algebra::joined(const Expr& condition, const Polynomial& where_it_holds,
   for (Polynomial* side : {&a, &b})
     for (Term& term : side->terms) term.coefficient /= common;
   const Expr yes = expression_of(a, shape), no = expression_of(b, shape);
+  const bool clips = !has_named_numbers(no, trace_);  // a clip's bounds have no names
   Builder builder(trace_.environment());
   const Tensor mask = builder.value(condition);
   const Tensor x = builder.value(yes), y = builder.value(no);
   return builder.build([&] {
-    const Tensor chosen = chosen_from(mask, x, y);
+    const Tensor chosen = clips ? chosen_from(mask, x, y) : where(mask, x, y);
     return common == 1 ? chosen : chosen * common;
   });
 }

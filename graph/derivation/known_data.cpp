@@ -10,6 +10,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 
@@ -83,6 +84,20 @@ Expr without_sign(const Expr& slope, const Trace& trace) {
       attempt([&] { return nearly_equal(value(right), value(left), 1e-12); }).value_or(false);
   if (!even) return slope;
   return slope_expression(slope->application, at->operands[0]);
+}
+
+bool is_function(const Expression& e) {
+  return e.kind == Expression::Kind::operation && e.operands.size() == 1 && e.operands[0] &&
+         e.op()->elementwise();
+}
+
+bool is_square_root(const Expr& function) {
+  const Tensor x = tensor({0.3, 1.1, 2.7}, f64);
+  return attempt([&] {
+           const Tensor y = apply_again(*function->application, std::span(&x, 1));
+           return nearly_equal(y * y, x, 1e-12);
+         })
+      .value_or(false);
 }
 
 }  // namespace chainrule::derivation

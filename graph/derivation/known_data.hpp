@@ -13,4 +13,9 @@ Polynomial with_constants_joined(const Polynomial& sum);
 /// φ'(z) for φ'(−z) where φ' is even, as σ' and tanh' are; else as it is.
 Expr without_sign(const Expr& slope, const Trace& trace);
 
+/// Whether it is an elementwise operation of one operand; and one whose square is its operand,
+/// which is seen from what it does to numbers.
+bool is_function(const Expression& e);
+bool is_square_root(const Expr& function);
+
 }  // namespace chainrule::derivation

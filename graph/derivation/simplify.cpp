@@ -76,6 +76,23 @@ int cost_of(const Expr& expression, const Trace& trace) {
   return cost;
 }
 
+// With what results without names were computed from in their places, as a reader sees them.
+int size_when_shown(const Expr& expression, const Trace& trace) {
+  constexpr int most_levels = 3;
+  Expr shown = expression;
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements formulas;
+    visit_parts(shown, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::tensor && trace.node(part->node).name().empty() &&
+          trace.forward(part->node) && trace.forward(part->node)->shape == part->shape)
+        formulas.emplace(part.get(), trace.forward(part->node));
+    });
+    if (formulas.empty()) break;
+    shown = replaced(shown, formulas);
+  }
+  return size_of(shown);
+}
+
 // Whether the gradients in a formula are of no other use, and long themselves.
 bool saves_lines(const Expr& expression, const Trace& trace) {
   constexpr int long_formula = 12;
@@ -147,11 +164,14 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
                                 {.multiplied_out = false, .substitute_passing = true},
                                 {.slopes_written_out = true},
                                 {.substitute_gradients = true},
-                                {.substitute_gradients = true, .slopes_written_out = true}};
+                                {.substitute_gradients = true, .slopes_written_out = true},
+                                {.opened = true}};
   for (const Rules& rules : attempts) {
     const bool first = &rules == &attempts[0];
     Algebra algebra(trace, rules);
-    const Expr simpler = algebra.simplify(given, i);
+    // Results without names are looked into in what has been found without that.
+    const Expr simpler =
+        rules.opened ? algebra.simplify(forms.back().expression) : algebra.simplify(given, i);
     const int before = cost_of(forms.back().expression, trace), after = cost_of(simpler, trace);
     // The first form may be longer than what the rule's own notation hides; one that needs no
     // other gradient is worth two symbols. Rules for tangents hide little.
@@ -159,7 +179,14 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     const bool independent =
         (!trace.node(i).is_leaf() || saves_lines(forms.back().expression, trace)) &&
         !needs_others(simpler) && needs_others(forms.back().expression);
-    if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) continue;
+    if (rules.opened) {
+      const auto cost_when_shown = [&](const Expr& e) {
+        return cost_of(e, trace) - size_of(e) + size_when_shown(e, trace);
+      };
+      if (cost_when_shown(simpler) >= cost_when_shown(forms.back().expression)) continue;
+    } else if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) {
+      continue;
+    }
     if (rules.substitute_passing && size_of(simpler) > largest_with_passing) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(given, simpler, trace, points)) continue;

@@ -252,6 +252,11 @@ CHAINRULE_EARLY const Softplus the_softplus;
 
 struct LogSigmoid final : UnaryOp<LogSigmoid> {
   LogSigmoid() : UnaryOp("log_sigmoid", "log σ({0})") {}
+  Role role(const Parameters&) const override {
+    Role role;
+    role.of = &the_sigmoid;
+    return role;
+  }
   EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
   const char* eigen_definition() const noexcept override {
     return R"(

@@ -259,6 +259,11 @@ std::vector<Sample> LogSoftmaxSlope::samples() const {
 class LogSoftmax final : public Op {
  public:
   LogSoftmax() : Op("log_softmax") {}
+  Role role(const Parameters&) const override {
+    Role role;
+    role.of = &the_softmax;
+    return role;
+  }
   std::string written(const Node& node) const override {
     return "log_" + detail::softmax_text(node.shape(), node.parameters<SoftmaxParameters>().axis) +
            "({0})";

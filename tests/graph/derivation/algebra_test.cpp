@@ -1,15 +1,19 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/derivation/expression.hpp>
 
 #include <doctest/doctest.h>
 
 #include <string>
 
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 // What the algebra on formulas cancels and brings to the front.
 
@@ -38,6 +42,52 @@ TEST_CASE("algebra: numbers come out of products of a matrix and a vector") {
   const Tensor X = r.X.detach().named("X", {"N", "d"});
   CHECK(formulas(mean(square(matmul(X, r.w) - r.y))) == "dw = 2 Xᵀ·(X·w − y) / N\n");
   CHECK(formulas(0.5 * mean(square(matmul(X, r.w) - r.y))) == "dw = Xᵀ·(X·w − y) / N\n");
+}
+
+TEST_CASE("algebra: maps of several are maps of their sum") {
+  const Regression r;
+  const Tensor a = Regression().data("a", {8}), b = r.y;
+  const Tensor z = matmul(r.X, r.w);
+  CHECK(formulas(sum(z * a) - sum(z * b)) == "dw = Xᵀ·(a − y)\n");
+  const Tensor u = matmul(r.X, r.w).named("u"), t = matmul(r.X, r.w).named("t");
+  CHECK(formulas(sum(square(u) * a) + sum(sin(t))).ends_with("dw = Xᵀ·(dt + du)\n"));
+}
+
+TEST_CASE("algebra: what results without names have in common cancels and is collected") {
+  Regression r;
+  const Tensor x = r.data("x", {8}).requires_grad_(), y = r.data("v", {8}).requires_grad_();
+  const Tensor c = r.data("c", {8}).requires_grad_();
+  CHECK(formulas(sum((sin(x) * cos(y) - cos(y) * sin(x)) * c)).starts_with("dc = 0\n"));
+  CHECK(formulas(sum(c * (square(matmul(r.X, r.w)) + 2.0 * square(matmul(r.X, r.w)))))
+            .starts_with("dc = 3 (X·w)²\n"));
+}
+
+TEST_CASE("algebra: the square of a root is what is under it") {
+  Regression r;
+  const Tensor v = square(r.data("q", {8})).detach().named("v").requires_grad_();
+  const Tensor c = r.data("c", {8});
+  CHECK(formulas(sum(c * square(sqrt(v)) * v)) == "dv = 2 c ⊗ v\n");
+  const Tensor s = sqrt(v);
+  CHECK(formulas(sum(c * s * s)) == "dv = c\n");
+}
+
+TEST_CASE("algebra: the exponential of a log-softmax is the softmax") {
+  const Regression r;
+  const Tensor a = Regression().data("a", {8}), z = matmul(r.X, r.w).named("z");
+  CHECK(formulas(sum(a * exp(log_softmax(z, 0))))
+            .starts_with("dz = softmax(z) ⊗ (a − Σ(a ⊗ softmax(z)))\n"));
+  CHECK(formulas(-sum(a * log_softmax(z, 0))).starts_with("dz = softmax(z) ⊗ Σ a − a\n"));
+  CHECK(formulas(sum(a * exp(log_sigmoid(z)))).find("log") == std::string::npos);
+}
+
+// What is shown must not depend on where a process has its memory.
+TEST_CASE("algebra: the key of an expression is the same in every process") {
+  const Tensor a = tensor({0.1, 0.2, 0.7}, f64), b = tensor({0.1, 0.2, 0.7}, f64);
+  using derivation::constant_expression, derivation::key_of;
+  CHECK(key_of(constant_expression(a)) == key_of(constant_expression(b)));
+  CHECK(key_of(constant_expression(a)) == "4ed4e0a2a24ac9615d920602949aac26");
+  CHECK(key_of(constant_expression(a)) != key_of(constant_expression(a + 1.0)));
+  CHECK(key_of(constant_expression(a)) != key_of(constant_expression(reshape(a, {3, 1}))));
 }
 
 TEST_SUITE_END();

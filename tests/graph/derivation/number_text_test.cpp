@@ -68,6 +68,11 @@ TEST_CASE("numbers in formulas: arithmetic with a named number keeps its name") 
   CHECK(weighted(1.0 - lambda) == "dw = 2 (1 − λ) w\n");
   CHECK(weighted(0.5 * (nu + 1.0)) == "dw = (ν + 1) w\n");
   CHECK(formulas(sum(square(s.w)) / (2.0 * lambda), {s.w}) == "dw = w / λ\n");
+  CHECK(weighted(sqrt(lambda)) == "dw = 2 √λ w\n");
+  CHECK(weighted(square(lambda)) == "dw = 2 λ² w\n");
+  CHECK(weighted(pow(lambda, 3.0)) == "dw = 2 λ^3 w\n");
+  CHECK(weighted(exp(-lambda)) == "dw = 2 exp(−λ) w\n");
+  CHECK(formulas(sum(square(s.w / sqrt(lambda))), {s.w}) == "dw = 2 w / λ\n");
 }
 
 TEST_CASE("numbers in formulas: what a loop carries on has no history, and data has none") {
@@ -76,6 +81,9 @@ TEST_CASE("numbers in formulas: what a loop carries on has no history, and data 
   CHECK(rate.node() == nullptr);
   const Tensor x = ones({3}, f64).named("x");
   CHECK((x * 2.0).node() == nullptr);
+  CHECK(sqrt(x).node() == nullptr);
+  for (int step = 0; step < 10; ++step) rate = sqrt(rate);
+  CHECK(rate.node() == nullptr);
   CHECK((x * tensor(2.0, f64).named("τ")).node() == nullptr);
 }
 

@@ -146,7 +146,7 @@ TEST_CASE("print: the axis of a softmax, where it is not the only one") {
 TEST_CASE("print: a sum stands in parentheses before a product") {
   Book book;
   const Tensor a = book.parameter("a", {4, 3}), y = book.data("y", {4, 3});
-  const std::string text = formulas(sum(square(sum(a, 1, true) * y)));
+  const std::string text = formulas(sum(sin(sum(a, 1, true) * y)));
   CHECK(text.find("(Σ₁ a) ⊗ y") != std::string::npos);
 }
 
@@ -384,4 +384,19 @@ TEST_CASE("print: signs of notations in LaTeX, which reads some ASCII as command
   CHECK(dA("{0} ⊕ {1}") == "B \\oplus  B");
   CHECK(dA("f({0})²") == "\\operatorname{f}(B)^{2}");
   CHECK(dA("{0} ☂ {1}") == "B \\text{☂}  B");
+}
+TEST_CASE("print: a Huber loss with a named bound shows its name") {
+  Book book;
+  const Tensor r = book.parameter("r", {20}), delta = tensor(0.3, f64).named("δ");
+  const Tensor loss = where(abs(r) <= delta, 0.5 * square(r), delta * (abs(r) - 0.5 * delta));
+  CHECK(formulas(sum(loss)) == "dr = where(|r| ≤ δ, r, δ sign(r))\n");
+}
+
+TEST_CASE("print: the shape that something becomes") {
+  Book book;
+  const Tensor M = book.parameter("M", {2, 3}), N = book.data("N", {3, 2});
+  CHECK(formulas(sum(sin(reshape(M, {3, 2})) * N)) ==
+        "dM = reshape[2, 3](N ⊗ cos(reshape[3, 2](M)))\n");
+  const Tensor row = book.parameter("u", {1, 3}), A = book.data("A", {4, 3});
+  CHECK(formulas(sum(sin(expand(row, {4, 3})) * A)) == "du = Σ₀(A ⊗ cos(expand[4, 3](u)))\n");
 }
