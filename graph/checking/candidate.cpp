@@ -8,7 +8,9 @@
 #include <new>
 #include <set>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 
@@ -68,8 +70,15 @@ bool Comparison::same(const Tensor& a, const Tensor& b) const {
   return a.defined() && nearly_equal(a, b, suspect_.tolerance);
 }
 
+// Of two changes of which each is a difference of nearly equal values: to f64's rounding of these.
+bool Comparison::same_change(const Tensor& candidate, const Tensor& wanted) const {
+  constexpr double of_changes = 1e-4, of_values = 1e-13;
+  return nearly_equal(wanted, candidate, of_changes, of_values * largest(numbers(value(0))));
+}
+
 bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
                      const std::vector<Tensor>& wanted) const {
+  Tensor here;
   for (std::size_t p = 0; p < points(); ++p) {
     Tensor got;
     try {
@@ -83,6 +92,10 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
     }
     work_ += 2e3 + 20 * static_cast<double>(got.defined() ? got.numel() : 0);
     if (!same(got, wanted[p])) return false;
+    if (p == 0)
+      here = got;
+    else if (suspect_.nearest && !same_change(got - here, wanted[p] - wanted[0]))
+      return false;
   }
   return true;
 }
@@ -137,6 +150,33 @@ std::string digits_of(double x) {
   return (x < 0 ? "−" : "") + text;
 }
 
+// τ, 1/τ², √λ: powers of numbers with names that are as large as a number.
+std::vector<std::string> named_origins(const Trace& trace, double number, bool learned) {
+  struct Power {
+    double exponent;
+    const char* before;
+    const char* behind;
+  };
+  static constexpr Power powers[] = {{1, "", ""}, {2, "", "²"}, {0.5, "√", ""}};
+  std::vector<std::string> origins;
+  const double size = std::abs(number);
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    const bool is_number = node.is_leaf() && !node.name().empty() && node.shape().numel() == 1 &&
+                           is_floating(node.dtype()) && (learned || !node.requires_grad());
+    const double value = is_number ? std::abs(trace.replay().value(i).item<double>()) : 1;
+    if (!(std::abs(value - 1) > 1e-6) || !std::isfinite(value) || value == 0) continue;
+    for (const Power& power : powers)
+      for (const bool inverse : {false, true}) {
+        const double x = std::pow(value, inverse ? -power.exponent : power.exponent);
+        if (std::abs(x - size) < 1e-6 * size)
+          origins.push_back(fmt::format("{}{}{}{}", inverse ? "1/" : "", power.before,
+                                        detail::printable(node.name()), power.behind));
+      }
+  }
+  return origins;
+}
+
 }  // namespace
 
 std::vector<double> numbers_of(const Trace& trace) {
@@ -155,7 +195,7 @@ std::vector<double> numbers_of(const Trace& trace) {
   return numbers;
 }
 
-std::vector<std::string> origins_of(const Trace& trace, double number) {
+std::vector<std::string> origins_of(const Trace& trace, double number, bool learned) {
   const double size = std::max(std::abs(number), 1 / std::abs(number));
   const auto near = [&](double x) { return std::abs(x - size) < 1e-6 * size; };
   if (near(1) || !std::isfinite(size)) return {};
@@ -195,14 +235,15 @@ std::vector<std::string> origins_of(const Trace& trace, double number) {
           near(std::abs(above / below)))
         numbers.insert(fmt::format("{} for {}, by numbers of the program",
                                    digits_of(std::abs(above)), digits_of(std::abs(below))));
-  std::vector<std::string> origins(numbers.begin(), numbers.end());
+  std::vector<std::string> origins = named_origins(trace, number, learned);
+  origins.insert(origins.end(), numbers.begin(), numbers.end());
   origins.insert(origins.end(), extents.begin(), extents.end());
   return origins;
 }
 
-std::string number_in_words(const Trace& trace, double number) {
+std::string number_in_words(const Trace& trace, double number, bool learned) {
   std::string together;
-  for (const std::string& origin : origins_of(trace, number))
+  for (const std::string& origin : origins_of(trace, number, learned))
     together += (together.empty() ? "" : "; or ") + origin;
   return digits_of(number) + (together.empty() ? "" : " (" + together + ")");
 }

@@ -43,6 +43,7 @@ class Comparison {
   void count(const Expr& candidate) const;
   bool all(const std::function<Tensor(std::size_t p)>& candidate,
            const std::vector<Tensor>& wanted) const;
+  bool same_change(const Tensor& candidate, const Tensor& wanted) const;
 
   const Suspect& suspect_;
   std::vector<Tensor> expected_;
@@ -57,11 +58,12 @@ Expr without_unnamed(const Trace& trace, const Expr& formula);
 /// The numbers of a program: constants of one element.
 std::vector<double> numbers_of(const Trace& trace);
 
-/// What of the program has the size of a number, or of its inverse: numbers, their squares and
-/// ratios, extents and their roots. A mistake may come from each of them.
-std::vector<std::string> origins_of(const Trace& trace, double number);
+/// What of the program has the size of a number, or of its inverse: numbers, with their names where
+/// they have some, their squares and ratios, extents and their roots. A mistake may come from each
+/// of them. Parameters, which have other values at other points, where `learned` says so.
+std::vector<std::string> origins_of(const Trace& trace, double number, bool learned = false);
 
 /// A number that a mistake was made by: "2", "1/√4", with what of the program has that size.
-std::string number_in_words(const Trace& trace, double number);
+std::string number_in_words(const Trace& trace, double number, bool learned = false);
 
 }  // namespace chainrule::derivation

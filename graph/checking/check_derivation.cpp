@@ -366,6 +366,7 @@ class DerivationChecker {
                           (handwritten_.holds(k) == Holds::here ||
                            judge_.nearby(i, formula, truth,
                                          handwritten_.holds(k) == Holds::nearby) != Nearby::wrong);
+      suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :
              handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {

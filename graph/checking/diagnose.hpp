@@ -17,7 +17,9 @@ struct Suspect {
   /// point are the right ones, or those that a person gave where the formula was not recorded.
   std::vector<const Environment*> points;
   std::vector<Tensor> values;
-  bool inner = false;    ///< a part of a formula, of which something is known already
+  bool inner = false;  ///< a part of a formula, of which something is known already
+  /// Whether the points behind the first are so near to it that only how values change tells.
+  bool nearest = false;
   double tolerance = 0;  ///< relative, between equal elements
   Tensor accumulated;    ///< grad() of the tensor, f64; undefined when it has none
 };

@@ -185,6 +185,13 @@ std::string Judge::wrong_rule_nearby(std::uint32_t i) const {
 
 Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const Truth& truth,
                             bool masked) const {
+  // So near that masks stay, numbers that are rounded to f32 are off by more than what is wrong;
+  // but by the same here and there, so that what counts is how the values change.
+  const std::optional<Tensor> here =
+      masked ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
+  if (masked && !here) return Nearby::right;
+  const std::vector<double> given_here = here ? numbers(*here) : std::vector<double>();
+  const double rounding_there = masked && single_ ? half_unit_f64 / half_unit_f32 : 1;
   // At a kink two forms may differ on one side; what is wrong does on both.
   std::vector<int> sides(truth.gradient.size());
   bool backed = true;
@@ -196,20 +203,23 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     const std::vector<double> given = numbers(*value);
     if (given.size() != right.size()) return Nearby::wrong;
     const double scale = largest(right);
+    const double of_numbers = masked ? 1e-6 * largest_difference(right, truth.gradient) : 0;
     const auto differs = [&](std::size_t e, double allowed) {
-      return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale &&
-             std::abs(given[e] - right[e]) > allowed + 1e-13 * std::abs(right[e]);
+      if (!(std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale)) return false;
+      const double before = masked ? given_here[e] - truth.gradient[e] : 0;
+      return std::abs(given[e] - right[e] - before) >
+             allowed + of_numbers + 1e-13 * std::abs(right[e]);
     };
     std::vector<double> mine, theirs;  // rounding there, found out where it matters
     bool is_wrong = false;
     for (std::size_t e = 0; e < given.size(); ++e) {
-      if (!differs(e, 4 * truth.allowed[e])) continue;
+      if (!differs(e, 4 * rounding_there * truth.allowed[e])) continue;
       if (mine.empty()) {
-        const Rounding rounds(trace_, point, half_unit_f64, single_ ? half_unit_f32 : 0);
+        const Rounding rounds(trace_, point, half_unit_f64, single_ && !masked ? half_unit_f32 : 0);
         mine = rounds.of(formula);
         theirs = rounds.of(trace_.gradient(i));
       }
-      if (!differs(e, 2 * safety * std::max(mine[e], theirs[e]))) continue;
+      if (!differs(e, (masked ? 4 : 2) * safety * std::max(mine[e], theirs[e]))) continue;
       ++sides[e];
       is_wrong = true;
     }
