@@ -35,6 +35,7 @@ class Diagnosis {
         [&] { return by_numbers(); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
         [&] { return by_mutants({in_operations, in_products}); },
+        [&] { return repair_inverse(trace_, comparison_, text_); },
         [&] { return wrong_factor(trace_, comparison_, text_); },
         [&] { return repair_structure(trace_, comparison_, text_); },
         [&] { return by_mutants({in_symbols}); },

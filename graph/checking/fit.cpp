@@ -299,7 +299,7 @@ std::string number_in_front(const Trace& trace, const Expr& right, double factor
 
 // Where a factor is an extent, sums and means over it are what people confuse; but for other
 // numbers of this size.
-std::string meaning(const Trace& trace, double factor, bool of_sums) {
+std::string meaning(const Trace& trace, double factor, bool of_sums, bool learned) {
   std::string extent;
   for (std::uint32_t i = 0; i < trace.size() && extent.empty(); ++i) {
     const Shape shape = trace.node(i).shape();
@@ -310,7 +310,7 @@ std::string meaning(const Trace& trace, double factor, bool of_sums) {
                              of_sums ? ": a mean in the place of a sum, or the reverse" : "");
   }
   std::string others;
-  for (const std::string& origin : origins_of(trace, factor))
+  for (const std::string& origin : origins_of(trace, factor, learned))
     // A program that divides by 7 or multiplies by 1/7 means its extent.
     if (extent.empty() ||
         !(origin.starts_with("the extent") || origin == "a number of the program" ||
@@ -356,17 +356,18 @@ std::string wrong_factor(const Trace& trace, const Comparison& comparison, const
     of_sums = of_sums || part->is(total) || part->is(mean) || part->is(matrix_product);
   });
   of_sums = of_sums && numbers.empty();
+  const bool learned = comparison.points() == 1;  // elsewhere they are other numbers
   if (is_near(size, std::round(size)))
     return fmt::format("{}too large by a factor of {:.0f}{}{}", sign, size,
-                       meaning(trace, size, of_sums), numbers);
+                       meaning(trace, size, of_sums, learned), numbers);
   if (is_near(1 / size, std::round(1 / size)))
     return fmt::format("{}too small by a factor of {:.0f}{}{}", sign, 1 / size,
-                       meaning(trace, 1 / size, of_sums), numbers);
+                       meaning(trace, 1 / size, of_sums, learned), numbers);
   return fmt::format(
       "a factor of {:.6g} too much: {}too {} by a factor of {}{}; the chain rule "
       "gives {}",
       factor, sign, size > 1 ? "large" : "small",
-      number_in_words(trace, size > 1 ? size : 1 / size), numbers, right);
+      number_in_words(trace, size > 1 ? size : 1 / size, learned), numbers, right);
 }
 
 }  // namespace chainrule::derivation

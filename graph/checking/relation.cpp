@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 
 namespace chainrule::derivation {
@@ -30,6 +32,41 @@ bool is_computed_from(const Trace& trace, const Expr& result, const Expr& from) 
   bool found = false;
   visit_parts(formula, [&](const Expr& part) { found |= key_of(part) == key_of(from); });
   return found;
+}
+
+// What a gradient is multiplied by, element by element, on the way to another; empty where other
+// operations are on it.
+std::vector<Expr> factors_between(const Trace& trace, const Expr& from, const Expr& result) {
+  constexpr int most_steps = 6;
+  std::vector<Expr> factors;
+  Expr at = result;
+  for (int step = 0; at && step < most_steps; ++step) {
+    if (at->node == from->node) return factors;
+    if (!trace.gradient(at->node)) break;
+    std::vector<Expr> to_do{Algebra(trace, {}).simplify(trace.gradient(at->node))};
+    at = nullptr;
+    while (!to_do.empty()) {
+      const Expr next = to_do.back();
+      to_do.pop_back();
+      if (next->is(Role::Kind::product))
+        to_do.insert(to_do.end(), {next->operands[1], next->operands[0]});
+      else if (next->kind == Kind::gradient && !at)
+        at = next;
+      else
+        factors.push_back(next);
+    }
+  }
+  return {};
+}
+
+// "the factors s and σ'(u) are missing"
+std::string factors_in_words(const std::vector<Expr>& factors, const Text& text, const char* what) {
+  if (factors.empty()) return "";
+  std::string words;
+  for (std::size_t k = 0; k < factors.size(); ++k)
+    words += (k == 0 ? "" : k + 1 == factors.size() ? " and " : ", ") + text(factors[k]);
+  return factors.size() == 1 ? fmt::format("the factor {} is {}", words, what)
+                             : fmt::format("the factors {} are {}", words, what);
 }
 
 }  // namespace
@@ -74,7 +111,11 @@ std::string relation(const Trace& trace, const Comparison& comparison, const Tex
     return fmt::format("{} is missing", slope_name(*trace.forward(e->node)->application));
   if (std::string found = missing_beside(comparison, text, formula, e); !found.empty())
     return found;
-  if (!tensors) return "";
+  if (!tensors) {
+    const std::string missing = factors_in_words(factors_between(trace, e, other), text, "missing");
+    return !missing.empty() ? missing
+                            : factors_in_words(factors_between(trace, other, e), text, "too much");
+  }
   // Where one is computed from the other in a few steps, how.
   for (const auto& [result, from] : {std::pair(other, e), std::pair(e, other)})
     if (is_computed_from(trace, result, from))

@@ -11,6 +11,8 @@ namespace chainrule::derivation {
 ///
 /// Numbers, signs, axes, sums, products, functions, and what is too much.
 std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text);
+/// A number with a name that multiplies where it has to divide, or the reverse.
+std::string repair_inverse(const Trace& trace, const Comparison& comparison, const Text& text);
 /// Other tensors, and factors and terms that are missing.
 std::string repair_operands(const Trace& trace, const Comparison& comparison, const Text& text);
 /// Any part of the right formula in the place of another.

@@ -22,6 +22,8 @@ using Kind = Expression::Kind;
 // Numbers of a formula may be rounded to f32.
 constexpr double same_number = 1e-6;
 
+bool is_named_number(const Expr& e) { return e->is_symbol() && e->shape.numel() == 1; }
+
 // Numbers, signs, axes, sums, products, functions, and what is too much.
 class Structure : public TakenApart {
  public:
@@ -43,7 +45,31 @@ class Structure : public TakenApart {
     return "";
   }
 
+  std::string find_inverse() const {
+    for (std::size_t k = parts_.size(); k-- > 0 && parts_.size() <= most_parts;)
+      if (std::string found = inverse(parts_[k]); !found.empty()) return found;
+    return "";
+  }
+
  private:
+  std::string inverse(const Expr& e) const {
+    const bool divides = e->is(Role::Kind::quotient);
+    if (!divides && !e->is(Role::Kind::product)) return "";
+    for (std::size_t k = divides ? 1 : 0; k < 2; ++k) {
+      const Expr& number = e->operands[k];
+      if (!is_named_number(number)) continue;
+      if (fits(e, built([&](Builder& builder) {
+                 const Tensor x = builder.value(e->operands[1 - k]), by = builder.value(number);
+                 return divides ? x * by : x / by;
+               })))
+        return with_right(fmt::format(
+            "{} {}: {}", text_(number),
+            divides ? "divides where it has to multiply" : "multiplies where it has to divide",
+            text_(e)));
+    }
+    return "";
+  }
+
   // Another number of the program, or of the right formula.
   std::string other_numbers(const Expr& e) const {
     if (e->kind != Kind::number) return "";
@@ -349,6 +375,13 @@ class Structure : public TakenApart {
 };
 
 }  // namespace
+
+std::string repair_inverse(const Trace& trace, const Comparison& comparison, const Text& text) {
+  bool has_number = false;
+  if (const Expr& formula = comparison.suspect().formula)
+    visit_parts(formula, [&](const Expr& e) { has_number = has_number || is_named_number(e); });
+  return has_number ? Structure(trace, comparison, text).find_inverse() : "";
+}
 
 std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text) {
   return Structure(trace, comparison, text).find();

@@ -144,32 +144,42 @@ class Above {
 
   // φ' left out, or φ in its place, wherever it stands.
   std::string slopes_everywhere() const {
-    std::map<const Op*, Ref<Node>> functions;
+    std::map<std::string_view, Ref<Node>> functions;  // by name, as addresses have no order
     for (const std::uint32_t i : chain_)
       visit_parts(written(i), [&](const Expr& part) {
-        if (part->kind == Kind::slope) functions.emplace(part->op(), part->application);
+        if (part->kind == Kind::slope) functions.emplace(part->op()->name(), part->application);
       });
-    for (const auto& [op, application] : functions) {
+    for (const auto& [name, application] : functions) {
+      const Op* op = application->op();
       const std::string called = slope_name(*application);
+      Formulas changed;
+      std::size_t places = 0;
       const auto with = [&](auto other) {
-        Formulas changed;
+        changed.clear();
+        places = 0;
         for (const std::uint32_t i : chain_) {
           Replacements parts;
           visit_parts(written(i), [&](const Expr& part) {
             if (part->kind != Kind::slope || part->op() != op) return;
             if (Expr instead = other(part)) parts[part.get()] = std::move(instead);
           });
+          places += parts.size();
           if (!parts.empty()) changed[i] = replaced(written(i), parts);
         }
         return explains(changed);
       };
+      const auto said = [&](const std::string& words) {
+        if (places > 1) return words + ", in every step";
+        const std::uint32_t at = changed.begin()->first;
+        return at == target_ ? words : at_step(at, words);
+      };
       for (const WrongSlope& wrong : wrong_slopes())
         if (with([&](const Expr& slope) { return wrong.made(slope, comparison_.point(0)); }))
-          return wrong.said(called) + ", in every step";
+          return said(wrong.said(called));
       for (const auto& [another, its] : functions)
-        if (another != op &&
+        if (another != name &&
             with([&](const Expr& slope) { return slope_expression(its, slope->operands[0]); }))
-          return fmt::format("{} in the place of {}, in every step", slope_name(*its), called);
+          return said(fmt::format("{} in the place of {}", slope_name(*its), called));
     }
     return "";
   }

@@ -283,4 +283,45 @@ TEST_CASE("diagnose: of a shifted index one of the tensors is named") {
             "there, as h3 in the place of h2; "));
 }
 
+TEST_CASE("diagnose: factors that are missing are named before another layer is") {
+  const Tensor W1 = parameter({4, 4}, "W1", 1), W2 = parameter({4, 4}, "W2", 2),
+               s = parameter({}, "s", 3), x = normal({4, 1}, "x", 4), y = normal({4, 1}, "y", 5);
+  const Tensor z1 = matmul(W1, x).named("z1"), u = (s * z1).named("u"), h = sigmoid(u).named("h");
+  const Tensor z2 = matmul(W2, h).named("z2"), loss = 0.5 * sum(square(z2 - y));
+  const Tensor dh = matmul(W2.T(), z2 - y), du = dh * h * (1 - h);
+  CHECK(has(said(loss, {{"dW1", W1, matmul(du, x.T())}}), "the factor s is missing"));
+  CHECK(has(said(loss, {{"dW1", W1, matmul(dh, x.T())}}), "the factors s and σ'(u) are missing"));
+  CHECK(has(said(loss, {{"ds", s, sum(du * u)}}), "the factor s is too much"));
+  // Of bare numbers what is as large.
+  CHECK(has(said(loss, {{"dW1", W1, matmul(du, x.T()).detach()}}), "s)"));
+  const std::string above = said(loss, {{"dW1", W1, matmul(s * dh, x.T()).detach()}});
+  CHECK(above.starts_with("the mistake is above, at du: σ' is missing"));
+}
+
+TEST_CASE("diagnose: a number with a name is called by it") {
+  const Tensor z = parameter({3, 4}, "z", 1), tau = tensor(2.0, f64).named("τ");
+  const Tensor y = softmax(normal({3, 4}, "q", 2), 0).detach().named("y");
+  const Tensor p = softmax(z / tau, 0).named("p"), loss = -sum(y * log(p));
+  CHECK(said(loss, {{"dz", z, (p - y) * tau}}).starts_with("τ multiplies where it has to divide"));
+  CHECK(said(loss, {{"dz", z, ((p - y) * tau).detach()}})
+            .starts_with("too large by a factor of 4 (τ²; or the extent of axis 1 of "));
+  CHECK(said(loss, {{"dz", z, (p - y) / tau / tau}}).starts_with("too small by a factor of 2 (τ"));
+}
+
+TEST_CASE("diagnose: a factor that is 1 today is found behind a mask, in f32 too") {
+  for (const DType dtype : {f32, f64}) {
+    const auto as = [&](const Tensor& t) { return to(t.detach(), dtype); };
+    const Tensor W1 = as(normal({6, 6}, "", 1)).named("W1").requires_grad_();
+    const Tensor W2 = as(normal({6, 6}, "", 2)).named("W2").requires_grad_();
+    const Tensor gamma = full({}, 1.0, dtype).named("γ").requires_grad_();
+    const Tensor x = as(normal({6, 8}, "", 3)).named("x"), y = as(normal({6, 8}, "", 4)).named("y");
+    const Tensor a = matmul(W1, x).named("a"), h = relu(a).named("h");
+    const Tensor o = (x + gamma * matmul(W2, h)).named("o"), loss = mean(square(o - y));
+    const Tensor e = (o - y) / 24.0, mask = to(a > 0.0, dtype);
+    CAPTURE(name_of(dtype));
+    CHECK(check_derivation(loss, {{"da", a, matmul(W2.T(), gamma * e) * mask}}).ok());
+    CHECK(has(said(loss, {{"da", a, matmul(W2.T(), e) * mask}}), "the factor γ is missing"));
+  }
+}
+
 TEST_SUITE_END();
