@@ -10,6 +10,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
@@ -20,22 +21,6 @@ namespace {
 constexpr int most_levels = 4, largest_form = 120;
 
 }  // namespace
-
-Expr without_unnamed(const Trace& trace, const Expr& formula) {
-  Expr opened = formula;
-  for (int level = 0; level < most_levels; ++level) {
-    Replacements unnamed;
-    visit_parts(opened, [&](const Expr& part) {
-      if (part->kind == Expression::Kind::tensor && trace.node(part->node).name().empty() &&
-          trace.forward(part->node) && trace.forward(part->node)->shape == part->shape)
-        unnamed.emplace(part.get(), trace.forward(part->node));
-    });
-    if (unnamed.empty()) break;
-    opened = replaced(opened, unnamed);
-    if (size_of(opened) > largest_form) break;
-  }
-  return opened;
-}
 
 Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(suspect) {
   for (const Environment* point : suspect.points)

@@ -52,9 +52,6 @@ class Comparison {
   mutable double work_ = 0;
 };
 
-/// A formula with those of tensors without a name, such as 1 − x, in their places.
-Expr without_unnamed(const Trace& trace, const Expr& formula);
-
 /// The numbers of a program: constants of one element.
 std::vector<double> numbers_of(const Trace& trace);
 

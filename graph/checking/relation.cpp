@@ -8,6 +8,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 
 namespace chainrule::derivation {
 

@@ -15,6 +15,7 @@
 #include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {

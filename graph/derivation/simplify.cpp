@@ -76,23 +76,6 @@ int cost_of(const Expr& expression, const Trace& trace) {
   return cost;
 }
 
-// With what results without names were computed from in their places, as a reader sees them.
-int size_when_shown(const Expr& expression, const Trace& trace) {
-  constexpr int most_levels = 3;
-  Expr shown = expression;
-  for (int level = 0; level < most_levels; ++level) {
-    Replacements formulas;
-    visit_parts(shown, [&](const Expr& part) {
-      if (part->kind == Expression::Kind::tensor && trace.node(part->node).name().empty() &&
-          trace.forward(part->node) && trace.forward(part->node)->shape == part->shape)
-        formulas.emplace(part.get(), trace.forward(part->node));
-    });
-    if (formulas.empty()) break;
-    shown = replaced(shown, formulas);
-  }
-  return size_of(shown);
-}
-
 // Whether the gradients in a formula are of no other use, and long themselves.
 bool saves_lines(const Expr& expression, const Trace& trace) {
   constexpr int long_formula = 12;
@@ -123,6 +106,24 @@ std::vector<Stage> steps_between(const Trace& trace, std::uint32_t i, Rules rule
 }
 
 }  // namespace
+
+Expr without_unnamed(const Trace& trace, const Expr& formula) {
+  // Formulas with others put in become long.
+  constexpr int most_levels = 4, largest_form = 120;
+  Expr opened = formula;
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements unnamed;
+    visit_parts(opened, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::tensor && trace.node(part->node).name().empty() &&
+          trace.forward(part->node) && trace.forward(part->node)->shape == part->shape)
+        unnamed.emplace(part.get(), trace.forward(part->node));
+    });
+    if (unnamed.empty()) break;
+    opened = replaced(opened, unnamed);
+    if (size_of(opened) > largest_form) break;
+  }
+  return opened;
+}
 
 std::vector<Environment> certifying_points(const Trace& trace) {
   Generator generator(0x5eed);
@@ -181,7 +182,7 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
         !needs_others(simpler) && needs_others(forms.back().expression);
     if (rules.opened) {
       const auto cost_when_shown = [&](const Expr& e) {
-        return cost_of(e, trace) - size_of(e) + size_when_shown(e, trace);
+        return cost_of(e, trace) - size_of(e) + size_of(without_unnamed(trace, e));
       };
       if (cost_when_shown(simpler) >= cost_when_shown(forms.back().expression)) continue;
     } else if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) {

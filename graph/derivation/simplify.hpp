@@ -37,4 +37,7 @@ std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& 
                                const std::function<Expr(std::uint32_t)>& formula_of,
                                const std::vector<Environment>& points);
 
+/// A formula with those of tensors without a name, such as 1 − x, in their places.
+Expr without_unnamed(const Trace& trace, const Expr& formula);
+
 }  // namespace chainrule::derivation
