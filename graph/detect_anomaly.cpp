@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 
 namespace chainrule {
 
@@ -105,7 +106,7 @@ class Report {
         k_(k),
         kind_(kind),
         elementwise_(application.op()->elementwise() ||
-                     application.op()->role(application.parameters()).elementwise()) {
+                     detail::role_said(application).elementwise()) {
     for (const Tensor* input : inputs)
       operands_.push_back({.census = input->defined() ? census_of(*input->value_ref()) : Census()});
     find_first();

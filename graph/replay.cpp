@@ -8,6 +8,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/in_f64.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -104,8 +105,7 @@ void Replay::find_conversions() {
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
     if (!computed(i)) continue;
     const Node& node = traversal_.node(i);
-    if (node.is_output() || !node.op()->role(node.parameters()).is(Role::Kind::conversion))
-      continue;
+    if (node.is_output() || !detail::role_said(node).is(Role::Kind::conversion)) continue;
     const auto edges = traversal_.edges(i);
     if (edges.size() != 1 || node.output_count() != 1 || !node.given(0)) continue;
     conversions_[i] = (edges[0] != Traversal::none ? traversal_.node(edges[0]).shape()

@@ -16,6 +16,7 @@
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/in_f64.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
@@ -121,7 +122,7 @@ Expression::~Expression() {
 Role Expression::role() const {
   const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
   if (!is_one_result || is_saved()) return {};
-  const Role role = op()->role(application->parameters());
+  const Role role = detail::role_said(*application);
   check_role(*this, role);
   return role;
 }
@@ -140,8 +141,7 @@ std::string Expression::written() const {
 
 Tensor Expression::written_out(std::span<const Tensor> values) const {
   if (is_saved()) return {};
-  return application->output_count() > 1 ? op()->output_written_out(*application, values, output)
-                                         : op()->written_out(*application, values);
+  return detail::written_out_said(*application, values, output);
 }
 
 Expr tensor_expression(std::uint32_t node, const Shape& shape) {

@@ -7,6 +7,7 @@
 #include <chainrule/graph/derivation/index_lowering.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 
 namespace chainrule::derivation {
 
@@ -99,7 +100,7 @@ IndexFormula Lowering::operation(const Expr& e, const Indices& at) {
 
 // An op without a role, by what else it says that it is.
 IndexFormula Lowering::by_form(const Expr& e, const Indices& at) {
-  const EigenForm form = e->op()->eigen(e->application->parameters());
+  const EigenForm form = detail::eigen_said(*e->application);
   using Form = EigenForm::Kind;
   const bool one_result = e->application->output_count() == 1;
   if (!one_result || e->operands.empty() || !e->operands[0]) return nullptr;

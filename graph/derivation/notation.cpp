@@ -9,6 +9,7 @@
 
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 
 namespace chainrule::derivation {
 
@@ -57,10 +58,7 @@ std::vector<std::size_t> operands_in(std::string_view notation) {
 }
 
 std::string notation_of(const Node& application, std::size_t output, std::size_t operands) {
-  const Op& op = *application.op();
-  return checked(application.output_count() > 1 ? op.written_output(application, output)
-                                                : op.written(application),
-                 application, operands);
+  return checked(detail::notation_said(application, output), application, operands);
 }
 
 std::string slope_notation(const Node& application) {

@@ -9,6 +9,7 @@
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -115,7 +116,7 @@ std::optional<std::size_t> operand_at(std::string_view text) {
 }
 
 EigenForm form_of(const Expression& e) {
-  EigenForm form = e.op()->eigen(e.application->parameters());
+  EigenForm form = chainrule::detail::eigen_said(*e.application);
   return form.kind == EigenForm::Kind::none ? form_by_role(e) : form;
 }
 

@@ -7,6 +7,7 @@
 #include <chainrule/core/observer.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/picture/figure.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 
 // What stands in the boxes, and what is said of them.
 
@@ -64,10 +65,10 @@ std::string Figure::labelled(std::uint32_t i) const {
   const NoGrad guard;
   {
     const Observing observing(observer);
-    if (!node.op()->written_out(node, operands).defined()) return op;
+    if (!detail::written_out_said(node, operands).defined()) return op;
   }
   if (!observer.last || !observer.last->op()->elementwise()) return op;
-  const Role role = observer.last->op()->role(observer.last->parameters());
+  const Role role = detail::role_said(*observer.last);
   return role.is(Role::Kind::other) ? fmt::format("{}, {}", op, observer.last->op()->name()) : op;
 }
 

@@ -6,6 +6,7 @@
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/in_f64.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::teaching {
@@ -61,7 +62,7 @@ class Fitted {
       mine.value = evaluate(operation_expression(application, std::move(values_of_operands),
                                                  part->shape, part->output),
                             {});
-    else if (part->op()->role(application->parameters()).is(Role::Kind::conversion))
+    else if (detail::role_said(*application).is(Role::Kind::conversion))
       mine.value = is_floating(application->dtype()) ? to(values[0], f64) : values[0];
     else
       mine.value = detail::in_f64(apply_again(*application, values, part->output));
