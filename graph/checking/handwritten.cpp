@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/op_check.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -156,7 +157,9 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
       known[i] = operation_expression(Ref<Node>::share(&application), std::move(operands),
                                       node.shape(), node.output_index());
   }
-  return known[traversal.output(0)];
+  const Expr& whole = known[traversal.output(0)];
+  if (whole) OpCheck(trace_.environment()).check(whole);
+  return whole;
 }
 
 Computation Handwritten::computation(const Formula& formula) const {

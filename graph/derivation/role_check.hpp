@@ -3,6 +3,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <chainrule/graph/derivation/expression.hpp>
 
@@ -23,8 +24,17 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 [[noreturn]] void throw_wrong_role(const Expression& operation, const Role& role,
                                    std::string_view what);
 
-/// Throws GradError, which names the op, where its role says arithmetic (a sum, a product, a
-/// product of matrices, a conversion …) and it computes something else of some numbers.
+/// Throws GradError, which names the op, where its role says arithmetic (a sum, a product of
+/// matrices, a mean …) or a move of elements, and it makes something else of some numbers.
 void check_numbers(const Expression& operation);
+
+/// What the op makes of these numbers, in the first of f64, f32 and i64 that it takes; in f64.
+/// Nothing where it takes none.
+std::optional<Tensor> made_of(const Expression& operation, const std::vector<Tensor>& numbers);
+
+/// Whether a role says that elements are moved as they are.
+bool says_move(const Role& role);
+/// check_numbers() of such a role.
+void check_move(const Expression& operation);
 
 }  // namespace chainrule::derivation

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/op_check.hpp>
 #include <chainrule/graph/derivation/symbol_name.hpp>
 #include <chainrule/graph/derivation/trace_watcher.hpp>
 
@@ -128,6 +129,10 @@ void Trace::complete(const char* caller, const Where& where) {
       named_products_.push_back(i);
   }
   environment_ = at(recorded_values());
+  OpCheck ops(environment_);
+  for (const std::vector<Expr>* formulas : {&forward_, &gradients_})
+    for (const Expr& formula : *formulas)
+      if (formula) ops.check(formula);
   derivative_ = find_mark(caller, where);
   extents_ = extents_of(traversal_, caller, where);
   std::erase_if(extents_, [&](const Extent& axis) { return is_name(axis.name); });

@@ -1,0 +1,115 @@
+#include <chainrule/graph/derivation/op_check.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+// Simpler operations within simpler operations: more of them do not come to an end.
+constexpr std::size_t most_within = 64;
+
+// What two applications have in common that do the same with their operands' numbers.
+std::string application_key(const Expression& e) {
+  const std::span<const std::byte> bytes = e.application->parameters().bytes();
+  std::string key =
+      fmt::format("{} {} {} ", static_cast<const void*>(e.op()), e.output, to_string(e.shape));
+  key += std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (const Expr& operand : e.operands) key += operand ? to_string(operand->shape) : "nothing";
+  return key;
+}
+
+[[noreturn]] void fail(const Expression& e, std::string_view what) {
+  const char* function =
+      e.application->output_count() > 1 ? "output_written_out()" : "written_out()";
+  throw GradError(fmt::format("{}: its {} {}", e.op()->name(), function, what),
+                  e.application->where(), "say the same in simpler operations, or leave it out");
+}
+
+// Whether two values of one shape are clearly other numbers: not by the rounding of f32, nor where
+// one form overflows and the other does not, nor where digits cancel.
+bool differ(const Tensor& a, const Tensor& b) {
+  const std::vector<double> x = numbers(a), y = numbers(b);
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!std::isfinite(x[i]) || !std::isfinite(y[i])) continue;
+    largest = std::max(largest, std::abs(x[i]));
+    difference = std::max(difference, std::abs(x[i] - y[i]));
+  }
+  return difference > 1e-3 * largest + 1e-9;
+}
+
+}  // namespace
+
+void OpCheck::check(const Expr& formula) {
+  const auto is_new = [&](const Expr& part) { return !seen_.contains(part.get()); };
+  if (!is_new(formula)) return;
+  visit_parts(
+      formula,
+      [&](const Expr& part) {
+        if (!seen_.insert(part.get()).second) return;
+        held_.push_back(part);
+        std::vector<const Expression*> within;
+        if (part->kind == Kind::operation) check(part, within);
+      },
+      is_new);
+}
+
+void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
+  if (e->is_saved()) return;
+  const std::string key = application_key(*e);
+  for (std::size_t k = 0; k < within.size(); ++k) {
+    if (application_key(*within[k]) != key) continue;
+    std::string by;
+    for (std::size_t i = k + 1; i < within.size(); ++i)
+      by += (by.empty() ? ", by way of " : " and ") + std::string(within[i]->op()->name());
+    fail(*within[k], "applies the op itself" + by);
+  }
+  if (within.size() > most_within) fail(*within[0], "comes to no end");
+  if (!done_.insert(key).second) return;
+  check_numbers(*e);
+  const Expr simpler = this->simpler(e);
+  if (!simpler) return;
+  if (simpler->shape != e->shape)
+    fail(*e, fmt::format("makes {}, but the op makes {}", to_string(simpler->shape),
+                         to_string(e->shape)));
+  const auto value = [&](const Expr& of) {
+    return attempt([&] { return evaluate(of, environment_); });
+  };
+  const std::optional<Tensor> mine = value(e), other = value(simpler);
+  if (mine && other && differ(*mine, *other)) fail(*e, "computes something else");
+  // What the operands are made of is no part of it.
+  const auto is_operand = [&](const Expr& part) {
+    return std::ranges::find(e->operands, part) != e->operands.end();
+  };
+  within.push_back(e.get());
+  visit_parts(
+      simpler,
+      [&](const Expr& part) {
+        if (part->kind == Kind::operation && !is_operand(part)) check(part, within);
+      },
+      [&](const Expr& part) { return !is_operand(part); });
+  within.pop_back();
+}
+
+// An operation that does not take these numbers is left to where it is asked for.
+Expr OpCheck::simpler(const Expr& e) const {
+  return attempt([&] { return in_simpler_operations(e, environment_); }).value_or(nullptr);
+}
+
+}  // namespace chainrule::derivation

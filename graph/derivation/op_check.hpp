@@ -1,0 +1,34 @@
+#pragma once
+
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/graph/derivation/expression.hpp>
+
+namespace chainrule::derivation {
+
+/// Whether ops are what they say of themselves: everything that simplifies, prints or emits
+/// formulas relies on it.
+class OpCheck {
+ public:
+  /// Values are those at the environment, which outlives this.
+  explicit OpCheck(const Environment& environment) : environment_(environment) {}
+
+  /// Throws GradError, which names an op of the formula and its line, where its role() or
+  /// written_out() is not what it computes, or where written_out() comes back to the op. Of
+  /// applications with the same parameters to the same shapes, one is looked at.
+  void check(const Expr& formula);
+
+ private:
+  void check(const Expr& operation, std::vector<const Expression*>& within);
+  Expr simpler(const Expr& operation) const;
+
+  const Environment& environment_;
+  std::set<const Expression*> seen_;
+  std::vector<Expr> held_;  // so that no other gets the place of one that was seen
+  std::set<std::string> done_;
+};
+
+}  // namespace chainrule::derivation

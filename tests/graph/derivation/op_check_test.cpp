@@ -1,0 +1,291 @@
+// An op that is not what it says of itself is an error that names it and its line, wherever
+// formulas are made.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+using Given = std::span<const Tensor>;
+using Rule = std::function<Tensor(Given)>;
+
+// What a test says, with a gradient of ones.
+struct Says final : Op {
+  Rule computes, simpler = [](Given) { return Tensor(); };
+  Role claims = Role::Kind::other;
+  Shape result;
+  explicit Says(const char* name, Rule f) : Op(name), computes(std::move(f)) {}
+
+  Tensor operator()(const std::vector<Tensor>& x) const {
+    std::vector<const Tensor*> inputs;
+    for (const Tensor& each : x) inputs.push_back(&each);
+    return apply(*this, inputs, {}, Where::current());
+  }
+  void infer(Inference& call) const override { call.output(f64, result); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    std::vector<Tensor> x;
+    for (std::size_t k = 0; k < call.input_count(); ++k) x.push_back(call.tensor(k));
+    kernels::copy(call.out(), *computes(x).value_ref());
+  }
+  void vjp(Vjp& r) const override {
+    for (std::size_t i = 0; i < r.input_count(); ++i)
+      if (r.needs(i)) r.give(i, ones(r.shape_of(i), f64) * sum(r.g()));
+  }
+  Role role(const Parameters&) const override { return claims; }
+  Tensor written_out(const Node&, Given x) const override { return simpler(x); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// What whoever makes formulas says to a loss with it.
+void check_refused(const Tensor& loss, const std::string& begin, const std::string& hint) {
+  const std::string refusals[] = {
+      error_of<GradError>([&] { static_cast<void>(derive(loss)); }),
+      error_of<GradError>([&] { static_cast<void>(emit_cpp(loss)); }),
+  };
+  for (const std::string& refusal : refusals) {
+    CAPTURE(refusal);
+    CHECK(refusal.starts_with(begin + "\n  at "));
+    CHECK(refusal.find("op_check_test.cpp:") != std::string::npos);
+    CHECK(refusal.find("hint: " + hint) != std::string::npos);
+  }
+}
+
+Tensor matrix() {
+  return tensor({{0.5, -1.0, 2.0}, {1.5, 0.1, -0.7}}, f64).named("x").requires_grad_();
+}
+
+}  // namespace
+
+TEST_CASE("ops: a written_out() of other numbers is an error that names the op") {
+  const Tensor x = matrix();
+  Says twice("twice", [](Given in) { return in[0] * 2.0; });
+  twice.result = {2, 3};
+  const Tensor loss = sum(sin(twice({x})));
+  const char* hint = "say the same in simpler operations, or leave it out";
+  twice.simpler = [](Given in) { return in[0] * 3.0; };
+  check_refused(loss, "twice: its written_out() computes something else", hint);
+  twice.simpler = [](Given in) { return sum(in[0], 1); };
+  check_refused(loss, "twice: its written_out() makes (2,), but the op makes (2, 3)", hint);
+  // Within another's, and in a formula that somebody gives.
+  twice.simpler = [](Given in) { return in[0] * 3.0; };
+  Says again("again", [](Given in) { return in[0] * 2.0; });
+  again.result = {2, 3};
+  again.simpler = [&](Given in) { return twice({in[0]}); };
+  check_refused(sum(sin(again({x}))), "twice: its written_out() computes something else", hint);
+  const Tensor y = sum(square(x));
+  const std::string given =
+      error_of<GradError>([&] { static_cast<void>(check_derivation(y, {{"dx", x, twice({x})}})); });
+  CAPTURE(given);
+  CHECK(given.starts_with("twice: its written_out() computes something else\n"));
+
+  twice.simpler = [](Given in) { return in[0] + in[0]; };
+  CHECK(emit_cpp(loss).header.find("x") != std::string::npos);
+}
+
+TEST_CASE("ops: a written_out() that comes back to the op is an error that names it") {
+  const Tensor x = matrix();
+  const auto twice = [](Given in) { return in[0] * 2.0; };
+  const char* hint = "say the same in simpler operations, or leave it out";
+  Says first("first", twice), second("second", twice);
+  first.result = second.result = {2, 3};
+  first.simpler = [&](Given in) { return first({in[0]}); };
+  check_refused(sum(sin(first({x}))), "first: its written_out() applies the op itself", hint);
+  // To something else, or by way of another op.
+  first.simpler = [&](Given in) { return first({in[0] * 3.0}) / 3.0; };
+  check_refused(sum(sin(first({x}))), "first: its written_out() applies the op itself", hint);
+  first.simpler = [&](Given in) { return second({in[0]}); };
+  second.simpler = [&](Given in) { return first({in[0]}); };
+  check_refused(sum(sin(first({x}))),
+                "first: its written_out() applies the op itself, by way of second", hint);
+  // One that was applied to its own result does not.
+  first.simpler = [](Given in) { return in[0] * 2.0; };
+  CHECK(derive(sum(sin(first({first({x})})))).text().find("dx") != std::string::npos);
+}
+
+namespace {
+
+// x^n, which is x·xⁿ⁻¹ in simpler operations, down to 1 or without an end.
+struct Power final : Op {
+  std::int64_t step = -1;
+  Power() : Op("natural_power") {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const auto n = static_cast<double>(call.parameters<std::int64_t>());
+    kernels::map<double, double>(call.out(), call.in(0), [n](double x) { return std::pow(x, n); });
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override {
+    const Tensor x = r.in(0);
+    const auto n = r.parameters<std::int64_t>();
+    r.give(0, r.g() * pow(x, static_cast<double>(n - 1)) * static_cast<double>(n));
+  }
+  Tensor written_out(const Node& node, Given in) const override {
+    const auto n = node.parameters<std::int64_t>();
+    if (n == 1) return in[0] * 1.0;
+    const Tensor rest = apply(*this, {&in[0]}, Parameters(n + step), node.where());
+    return step < 0 ? in[0] * rest : rest / in[0];
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("ops: a written_out() may apply the op with other parameters, if it comes to an end") {
+  const Tensor x = tensor({0.5, 1.25, 0.75}, f64).named("x").requires_grad_();
+  Power power;
+  const Tensor loss = sum(apply(power, {&x}, Parameters(std::int64_t{3}), Where::current()));
+  CHECK(emit_cpp(loss).header.find("x") != std::string::npos);
+  power.step = 1;
+  check_refused(loss, "natural_power: its written_out() comes to no end", "say the same");
+}
+
+TEST_CASE("ops: a role whose numbers are others is an error in formulas, too") {
+  using Kind = Role::Kind;
+  const Tensor x = matrix(), y = tensor({{0.2, 0.3}, {1.5, 0.1}, {0.9, 2.0}}, f64);
+  const Tensor q = tensor({{0.3, 1.0}, {-2.0, 0.7}}, f64).named("q").requires_grad_();
+  const auto refused = [&](const Role& role, const std::vector<Tensor>& of, const Shape& result,
+                           const Rule& f, bool right) {
+    Says op("pretends", f);
+    op.claims = role;
+    op.result = result;
+    CAPTURE(static_cast<int>(role.kind));
+    const Tensor loss = sum(sin(op(of)));
+    const std::string text =
+        error_of<GradError>([&] { static_cast<void>(derive(loss).text({.indices = true})); });
+    CAPTURE(text);
+    if (right)
+      CHECK(text == "nothing was thrown");
+    else
+      CHECK(text.starts_with("pretends: its role() says "));
+  };
+  const Rule twice = [](Given in) { return in[0] * 2.0; };
+  refused(Kind::copy, {x}, {2, 3}, twice, false);
+  refused(Kind::copy, {x}, {2, 3}, [](Given in) { return in[0] * 1.0; }, true);
+  refused(Kind::negation, {x}, {2, 3}, twice, false);
+  refused(Kind::negation, {x}, {2, 3}, [](Given in) { return -in[0]; }, true);
+  refused(Kind::permutation, {q}, {2, 2}, twice, false);
+  refused(Kind::permutation, {q}, {2, 2}, [](Given in) { return in[0].T(); }, true);
+  Role swap = Kind::permutation;
+  swap.swaps_axes = true;
+  refused(swap, {q}, {2, 2}, [](Given in) { return in[0] * 1.0; }, false);
+  refused(swap, {q}, {2, 2}, [](Given in) { return in[0].T(); }, true);
+  const Rule of_three = [](Given in) { return permute(in[0], {2, 0, 1}); };
+  const Tensor cube = reshape(sin(arange(1, 9, 1, f64)), {2, 2, 2}).detach().requires_grad_();
+  refused(Kind::permutation, {cube}, {2, 2, 2}, of_three, true);
+  refused(
+      Kind::permutation, {cube}, {2, 2, 2}, [](Given in) { return concat({in[0][1], in[0][0]}); },
+      false);
+  refused(Kind::reshape, {x}, {3, 2}, [](Given in) { return in[0].T(); }, false);
+  refused(Kind::reshape, {x}, {3, 2}, [](Given in) { return reshape(in[0], {3, 2}); }, true);
+  refused(Kind::slice, {x}, {2, 2}, [](Given in) { return slice(in[0] * 2.0, 1, 0, 2); }, false);
+  refused(Kind::slice, {x}, {2, 2}, [](Given in) { return slice(in[0], 1, 1, 3); }, true);
+  refused(Kind::join, {x, x}, {4, 3}, [](Given in) { return concat({in[1], in[0]}); }, false);
+  refused(Kind::join, {x, x}, {4, 3}, [](Given in) { return concat({in[0], in[1]}); }, true);
+  refused(Kind::total, {x}, {2}, [](Given in) { return sum(in[0], 1) * 2.0; }, false);
+  refused(Kind::total, {x}, {2}, [](Given in) { return sum(in[0], 1); }, true);
+  refused(Kind::mean, {x}, {3}, [](Given in) { return sum(in[0], 0); }, false);
+  refused(Kind::mean, {x}, {3}, [](Given in) { return mean(in[0], 0); }, true);
+  refused(
+      Kind::matrix_product, {x, y}, {2, 2}, [](Given in) { return -matmul(in[0], in[1]); }, false);
+  refused(
+      Kind::matrix_product, {x, y}, {2, 2}, [](Given in) { return matmul(in[0], in[1]); }, true);
+}
+
+namespace {
+
+// Throws where a test says.
+struct Throws final : Op {
+  std::string where;
+  Throws() : Op("throws") {}
+  void at(const char* what) const {
+    if (where == what) throw ValueError("something is wrong");
+  }
+  std::size_t results() const {
+    return where == "written_output" || where == "output_written_out" ? 2 : 1;
+  }
+  void infer(Inference& call) const override {
+    for (std::size_t k = 0; k < results(); ++k) call.output_like(f64, call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    for (std::size_t k = 0; k < results(); ++k) kernels::copy(call.out(k), call.in(0));
+  }
+  void vjp(Vjp& r) const override {
+    for (std::size_t k = 0; k < 2; ++k)
+      if (r.has_g(k)) return r.give(0, r.g(k));
+  }
+  Role role(const Parameters&) const override {
+    at("role");
+    return {};
+  }
+  EigenForm eigen(const Parameters&) const override {
+    at("eigen");
+    return {};
+  }
+  std::string written(const Node& node) const override {
+    at("written");
+    return Op::written(node);
+  }
+  std::string written_output(const Node& node, std::size_t k) const override {
+    at("written_output");
+    return Op::written_output(node, k);
+  }
+  Tensor written_out(const Node&, Given) const override {
+    at("written_out");
+    return {};
+  }
+  Tensor output_written_out(const Node&, Given, std::size_t) const override {
+    at("output_written_out");
+    return {};
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("ops: what an op throws where it is asked what it is names the op and the line") {
+  const Tensor x = matrix();
+  for (const char* where :
+       {"role", "eigen", "written", "written_out", "written_output", "output_written_out"}) {
+    CAPTURE(std::string(where));
+    Throws op;
+    op.where = where;
+    const Tensor* inputs[] = {&x};
+    const Tensor y = apply_several(op, inputs, {}, Where::current())[0];
+    const Tensor loss = sum(x * sin(y));
+    const bool emits = op.where == "eigen" || op.where.ends_with("written_out");
+    const std::string text = error_of<ValueError>([&] {
+      if (emits)
+        static_cast<void>(emit_cpp(loss));
+      else
+        static_cast<void>(derive(loss).text());
+    });
+    CAPTURE(text);
+    CHECK(text.starts_with("something is wrong\n  in throws\n  at "));
+    CHECK(text.find("op_check_test.cpp:") != std::string::npos);
+  }
+}
+
+TEST_SUITE_END();
