@@ -258,6 +258,7 @@ class BinaryOp : public Op {
   Node::SavedMask reads(const Call& call) const final {
     return Self::saved(call.needs_grad(0), call.needs_grad(1));
   }
+  bool elementwise() const noexcept override { return true; }
 
  private:
   // The same as apply(), without a detour.

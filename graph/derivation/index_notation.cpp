@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/index_written.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/style.hpp>
@@ -19,6 +20,9 @@ IndexWritten in_notation(std::string_view rest,
   };
   std::string out, literal;
   IndexWritten::Strength strength = atom;
+  // "2 {0}": a factor, and no function's name.
+  const bool number = !rest.empty() && detail::is_digit(rest[0]);
+  bool open = false;
   int depth = 0;
   const auto flush = [&] {
     if (!literal.empty()) out += style.literal(literal);
@@ -42,7 +46,10 @@ IndexWritten in_notation(std::string_view rest,
     }
     if (rest[0] != '{') {
       depth += (rest[0] == '(' || rest[0] == '[') - (rest[0] == ')' || rest[0] == ']');
-      if (rest[0] == ' ' && depth == 0 && !out.empty()) strength = sum;
+      if (rest[0] == ' ' && depth == 0) {
+        if (!out.empty()) strength = sum;
+        if (out.empty() && number) strength = product;
+      }
       literal += rest[0];
       rest.remove_prefix(1);
       continue;
@@ -66,14 +73,18 @@ IndexWritten in_notation(std::string_view rest,
       continue;
     }
     const bool alone = ends_with({"(", "[", ", ", " > ", " < ", " ≥ ", " ≤ ", " = ", " ≠ ", "|"});
-    const bool prefix = !alone && !literal.empty() && out.empty();
+    const bool factor = number && depth == 0 && out.empty() && literal.ends_with(' ');
+    const bool prefix = !alone && !factor && !literal.empty() && out.empty();
     if (prefix && literal.starts_with("−")) strength = sum;
     if (prefix && literal.back() == ' ') literal.pop_back();
     flush();
-    out += prefix ? style.parenthesized(part.text) : alone ? part.text : in(part, atom);
+    out += prefix  ? style.parenthesized(part.text)
+           : alone ? part.text
+                   : in(part, factor && rest.empty() ? product : atom);
+    open = open || (factor && rest.empty() && part.open);
   }
   flush();
-  return {std::move(out), strength};
+  return {std::move(out), strength, open, number};
 }
 
 }  // namespace chainrule::derivation

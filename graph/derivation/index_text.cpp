@@ -53,7 +53,7 @@ class Writer {
                     style_.indices(positions(term.at))),
                 atom};
       case Kind::number:
-        return {number(term.number), term.number < 0 ? sum : atom};
+        return {number(term.number), term.number < 0 ? sum : atom, false, true};
       case Kind::position: {
         const Index at = letters_.resolved(term.at[0]);
         return {style_.position(plain(at)), at.parts.size() > 1 || at.offset != 0 ? sum : atom};
@@ -150,7 +150,10 @@ class Writer {
   std::pair<Written, bool> without_sign(const IndexTerm& term) {
     if (term.kind == Kind::quotient) {
       const Written above = write(*term.parts[0]), under = write(*term.parts[1]);
-      return {{in(above, product) + style_.literal(" / ") + in(under, atom), product}, false};
+      const bool number = above.number && above.strength >= product;
+      return {
+          {in(above, product) + style_.literal(" / ") + in(under, atom), product, false, number},
+          false};
     }
     if (term.kind == Kind::total) {
       const std::vector<int> added = named(term.letters);
@@ -170,17 +173,22 @@ class Writer {
       Written factor = write(*part);
       (factor.open && open.empty() ? open : closed).push_back(std::move(factor));
     }
+    bool begins_with_number = !text.empty();
     std::string_view between;
-    for (const Written& factor : closed) {
-      text += style_.literal(between);
-      const bool last = open.empty() && &factor == &closed.back();
-      // A fraction may only end a product, and Σ takes all that follows.
-      text += in(factor, last ? product : atom);
+    // A fraction may only end a product, and Σ takes all that follows. No number stands behind
+    // another factor.
+    const auto add = [&](const Written& factor, Written::Strength need) {
+      const bool first = text.empty();
+      const bool whole = factor.strength >= need && (first || !factor.number);
+      if (first) begins_with_number = whole && factor.number;
+      text += style_.literal(between) + (whole ? factor.text : style_.parenthesized(factor.text));
       between = " ";
-    }
-    for (const Written& factor : open) text += style_.literal(between) + in(factor, product);
+    };
+    for (const Written& factor : closed)
+      add(factor, open.empty() && &factor == &closed.back() ? product : atom);
+    for (const Written& factor : open) add(factor, product);
     if (divides) text += style_.literal(" / ") + number(inverse);
-    return {{std::move(text), product, !open.empty()}, term.number < 0};
+    return {{std::move(text), product, !open.empty(), begins_with_number}, term.number < 0};
   }
 
   Written total_of(const IndexTerm& term) {

@@ -16,7 +16,8 @@ struct IndexWritten {
   enum Strength : std::uint8_t { sum = 1, product, atom };
   std::string text;
   Strength strength;
-  bool open = false;  ///< Σ at its end goes as far as the product does
+  bool open = false;    ///< Σ at its end goes as far as the product does
+  bool number = false;  ///< with a number at its beginning, beside which no other may stand
 };
 
 /// What an op's notation says of one element, with its operands in it: ⊗ is the product, ⊘ the
