@@ -55,10 +55,12 @@ Polynomial Algebra::polynomial(const Expr& e) {
   switch (e->kind) {
     case Kind::number:
       return e->name.empty() ? number(e->number) : atom(e);
-    case Kind::gradient:
-      if (!is_substituted(e)) return atom(e);
-      if (!trace_.is_passing(e->node)) add_reason({"", e->node});
-      return polynomial(trace_.gradient(e->node));
+    case Kind::gradient: {
+      const Expr gradient = first_alike(e);
+      if (!is_substituted(gradient)) return atom(gradient);
+      if (!trace_.is_passing(gradient->node)) add_reason({"", gradient->node});
+      return polynomial(trace_.gradient(gradient->node));
+    }
     case Kind::operation: {
       if (const auto known = known_.find(e.get()); known != known_.end())
         return known->second.second;
@@ -67,15 +69,14 @@ Polynomial Algebra::polynomial(const Expr& e) {
       return sum;
     }
     case Kind::tensor: {
-      const std::uint32_t i = trace_.first_of(e->node);
-      const Expr tensor = i == e->node ? e : tensor_expression(i, e->shape);
-      if (is_inline(tensor)) return polynomial(trace_.forward(i));
+      const Expr tensor = first_alike(e);
+      if (is_inline(tensor)) return polynomial(trace_.forward(tensor->node));
       if (const Expr& made = shown(tensor); made->is(Role::Kind::exponential))
         if (const Expr of = exponential_of(made->operands[0])) return atom(of);
       if (rules_.opened && opened_ < most_inline && &shown(tensor) != &tensor &&
           is_small(shown(tensor)->role())) {
         const Nested nested(opened_);
-        return polynomial(trace_.forward(i));
+        return polynomial(trace_.forward(tensor->node));
       }
       if (const auto [times, of] = scaled(tensor); of)
         return product(number(times), polynomial(of));
@@ -88,6 +89,16 @@ Polynomial Algebra::polynomial(const Expr& e) {
     default:
       return atom(e);
   }
+}
+
+// The first symbol of the same value that comes about in the same way, so that terms are alike.
+Expr Algebra::first_alike(const Expr& symbol) const {
+  const bool is_tensor = symbol->kind == Kind::tensor;
+  const std::uint32_t first =
+      is_tensor ? trace_.first_of(symbol->node) : trace_.first_gradient_of(symbol->node);
+  if (first == symbol->node) return symbol;
+  return is_tensor ? tensor_expression(first, symbol->shape)
+                   : gradient_expression(first, symbol->shape);
 }
 
 // Whether the formula of a gradient is put in: a parameter's gradient is an end, and a long chain
@@ -204,7 +215,8 @@ Polynomial Algebra::slope_of(const Expr& e) {
       rules_.slopes_written_out && in_simpler_operations(e, trace_.environment());
   const Expr function = written_out ? nullptr : function_of(e);
   if (!function) return {};
-  const Expr slope = slope_expression(function->application, function->operands[0]);
+  const Expr& z = function->operands[0];
+  const Expr slope = slope_expression(function->application, z->is_symbol() ? first_alike(z) : z);
   return product(polynomial(e->operands[0]), atom(without_sign(slope, trace_)));
 }
 
@@ -394,6 +406,8 @@ Expr Algebra::rebuilt(const Expr& e) {
         (operand->kind == Kind::operation ||
          (operand->kind == Kind::gradient && is_substituted(operand))))
       simpler = simplify(operand);
+    else if (operand && operand->is_symbol())
+      simpler = first_alike(operand);
     else if (operand && operand->kind == Kind::constant && operand->value.dtype() == boolean)
       if (const Expr comparison = trace_.in_named_data(operand)) simpler = comparison;
     changed |= simpler != operand;

@@ -65,6 +65,7 @@ class Algebra {
   const Expr& shown(const Expr& tensor) const;
   Expr exponential_of(const Expr& logarithm) const;
   Polynomial with_roots_squared(Polynomial product);
+  Expr first_alike(const Expr& symbol) const;
   std::pair<double, Expr> scaled(const Expr& tensor) const;
   Polynomial atom(Expr expression, int exponent = 1);
   Polynomial without_denominators(Polynomial sum);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -240,6 +241,29 @@ std::uint32_t Trace::first_of(std::uint32_t i) const {
     }
   }
   return first_[i];
+}
+
+std::uint32_t Trace::first_gradient_of(std::uint32_t i) const {
+  if (first_gradients_.empty()) {
+    first_gradients_.resize(size());
+    std::iota(first_gradients_.begin(), first_gradients_.end(), 0U);
+    std::unordered_map<std::string, std::uint32_t> seen;
+    for (const std::uint32_t at : passed_) {
+      if (!named_[at] || node(at).is_leaf() || !node(at).name().empty()) continue;
+      // In terms of those that were found so far.
+      Replacements firsts;
+      visit_parts(gradients_[at], [&](const Expr& part) {
+        if (part->kind == Expression::Kind::tensor)
+          firsts[part.get()] = tensor_expression(first_of(part->node), part->shape);
+        if (part->kind == Expression::Kind::gradient)
+          firsts[part.get()] = gradient_expression(first_gradients_[part->node], part->shape);
+      });
+      const std::string key =
+          key_of(replaced(gradients_[at], firsts)) + to_string(gradients_[at]->shape);
+      first_gradients_[at] = seen.try_emplace(key, at).first->second;
+    }
+  }
+  return first_gradients_[i];
 }
 
 bool Trace::is_scaled_symbol(std::uint32_t i) const {

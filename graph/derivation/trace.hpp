@@ -66,6 +66,9 @@ class Trace {
   /// The first of the results without names that the same operation gave for the same operands; i
   /// itself where there is no other.
   std::uint32_t first_of(std::uint32_t i) const;
+  /// The same for gradients with a name of results without one: the first that the same formula
+  /// gave.
+  std::uint32_t first_gradient_of(std::uint32_t i) const;
   /// The results with names that are products or quotients, element by element.
   const std::vector<std::uint32_t>& named_products() const noexcept { return named_products_; }
   /// Whether others refer to the gradient of node i by name, though the node has none, and its
@@ -128,7 +131,8 @@ class Trace {
   std::vector<std::uint32_t> passed_;  // nodes in the order of the sweep
   std::vector<Tensor> seeds_;          // the tangents of inputs, by node
   Environment environment_;
-  mutable std::vector<std::uint32_t> first_;  // empty before first_of() was asked
+  // Empty before first_of() and first_gradient_of() were asked.
+  mutable std::vector<std::uint32_t> first_, first_gradients_;
   // By value, with the constant, so that no other gets its place in memory.
   mutable std::unordered_map<const Value*, std::pair<Expr, Expr>> in_named_data_;
 };

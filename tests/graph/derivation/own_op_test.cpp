@@ -219,4 +219,77 @@ TEST_CASE("own ops: what was computed on the way is no number in formulas") {
   CHECK(refused.find("write the rule with operands and results") != std::string::npos);
 }
 
+namespace {
+
+// Of two operands and no role, with its notation.
+template <int which>
+struct Weighed final : BinaryOp<Weighed<which>> {
+  static constexpr const char* names[] = {"weighed", "thrice_the_sum"};
+  static constexpr const char* notations[] = {"", "3 ({0} + {1})"};
+  Weighed() : BinaryOp<Weighed>(names[which], notations[which]) {}
+  static constexpr bool integers = false;
+  static Node::SavedMask saved(bool, bool) { return Node::output; }
+  template <class T>
+  static T value(T x, T y) {
+    return 3 * (x + y);
+  }
+  void vjp(Vjp& r) const override {
+    for (const std::size_t i : {0, 1})
+      if (r.needs(i)) r.give(i, r.g() * 3.0 * r.out() / r.out());
+  }
+  Tensor jvp(Jvp& r) const override { return 3.0 * r.tangent(0); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// 3 x, whose slope is itself.
+struct Thrice final : UnaryOp<Thrice> {
+  Thrice() : UnaryOp("thrice", "3 {0}") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return 3 * x;
+  }
+  static Tensor slope(const Application& r, Tensor g);
+  std::vector<Sample> samples() const override { return {}; }
+};
+const Thrice thrice;
+Tensor Thrice::slope(const Application& r, Tensor g) { return thrice(g, r.where()); }
+
+}  // namespace
+
+TEST_CASE("own ops: element by element, one of two operands is of theirs, and numbers stand once") {
+  const Tensor x = tensor({{0.7, -1.2}, {0.4, 1.9}}, f64).named("x").requires_grad_();
+  const Tensor y = tensor({{1.3, 0.2}, {-0.8, 0.6}}, f64).named("y").requires_grad_();
+  const Tensor c = tensor({{0.5, 0.1}, {2.0, 0.9}}, f64).named("c");
+  const auto where = Where::current();
+  const Weighed<0> weighed;
+  const Weighed<1> thrice_the_sum;
+  const auto indices = [](const Tensor& loss) { return derive(loss).text({.indices = true}); };
+  const std::string called = indices(sum(sin(x) * weighed(c, y, where)));
+  CAPTURE(called);
+  CHECK(called.find("weighed(cᵢⱼ, yᵢⱼ)") != std::string::npos);
+  const std::string numbers = indices(sum(x * thrice_the_sum(c, c * 2.0, where) * 6.0));
+  CAPTURE(numbers);
+  CHECK(numbers.find("6 3") == std::string::npos);
+  const std::string factor = indices(sum(c * thrice(x * y, where)));
+  CAPTURE(factor);
+  CHECK(factor.find("3 cᵢⱼ") != std::string::npos);
+  CHECK(factor.find("3(") == std::string::npos);
+}
+
+TEST_CASE("own ops: what was computed twice from the same tensors stands once") {
+  const Tensor x = tensor({{0.7, -1.2, 0.3}, {0.4, 1.9, 0.8}}, f64).named("x").requires_grad_();
+  const Tensor y = tensor({{1.3, 0.2, 0.5}, {-0.8, 0.6, 1.0}}, f64).named("y").requires_grad_();
+  const auto twice = [](const auto& f) { return derive(f() + f()).text(); };
+  const std::string moved = twice([&] { return sum(logsumexp(reshape(x, {3, 2}), 1)); });
+  CAPTURE(moved);
+  CHECK(moved.find("dx = 2 reshape(softmax₁(reshape(x)))") != std::string::npos);
+  const std::string shared = twice([&] { return sum(sin(x * y)); });
+  CAPTURE(shared);
+  CHECK(shared.find("dt1 = cos(") != std::string::npos);
+  CHECK(shared.find("dt2") == std::string::npos);
+  CHECK(shared.find("dx  = 2 dt1 ⊗ y") != std::string::npos);
+}
+
 TEST_SUITE_END();
