@@ -292,4 +292,36 @@ TEST_CASE("own ops: what was computed twice from the same tensors stands once") 
   CHECK(shared.find("dx  = 2 dt1 ⊗ y") != std::string::npos);
 }
 
+namespace {
+
+// 1.5 x, with a rule that forgot the factor.
+struct Scaled final : UnaryOp<Scaled> {
+  Scaled() : UnaryOp("scaled") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return static_cast<T>(1.5) * x;
+  }
+  static Tensor slope(const Application&, Tensor g) { return g; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: where a rule is wrong no mistake of the person's is told") {
+  const Scaled scaled;
+  const Tensor x = tensor({{0.7, -1.2, 0.3}, {0.4, 1.9, 0.8}}, f64).named("x").requires_grad_();
+  const Tensor y = scaled(x, Where::current()).named("y");
+  const Tensor loss = sum(square(y));
+  for (const Tensor& formula : {4.5 * x, 3.0 * y, -3.0 * x, 2.0 * sum(y, 0, true), y * y}) {
+    const DerivationReport report = check_derivation(loss, {{"dx", x, formula}});
+    const FormulaVerdict& verdict = report.verdicts()[0];
+    CAPTURE(report.text());
+    CHECK_FALSE(verdict.autograd_ok);
+    CHECK(verdict.diagnosis.empty());
+    CHECK(report.text().find("the rule of scaled") != std::string::npos);
+  }
+}
+
 TEST_SUITE_END();
