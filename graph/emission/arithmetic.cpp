@@ -153,7 +153,8 @@ Code divided(Code a, Code b) {
   return elementwise(a.as_array(), "/", b.as_array(), Strength::product, false);
 }
 
-Code compared(const Code& a, std::string_view sign, std::string_view reversed, const Code& b) {
+Code compared(Code a, std::string_view sign, std::string_view reversed, Code b) {
+  align(a, b);
   const Shape shape = broadcast(a.shape, b.shape);
   if (a.is_scalar() && !b.is_scalar())
     return made(
@@ -173,6 +174,13 @@ Code as_mask(const Code& x) {
               Strength::comparison, Form::mask);
 }
 
+Code whole_mask(const Code& mask, const Shape& shape) {
+  if (mask.shape == shape) return mask;
+  const Code full = mask.as_matrix().materialized(shape);
+  return made(fmt::format("{} != 0.0", full.as_array().in(Strength::sum)), shape,
+              Strength::comparison, Form::mask);
+}
+
 Code chosen(const Code& condition, const Code& a, const Code& b, const Shape& shape) {
   const Code mask = as_mask(condition);
   if (mask.is_scalar()) {
@@ -182,12 +190,7 @@ Code chosen(const Code& condition, const Code& a, const Code& b, const Shape& sh
                             shape.numel() == 1 ? no.text : fmt::format("MatrixXd({})", no.text)),
                 shape, Strength::atom, Form::matrix);
   }
-  Code whole = mask;
-  if (mask.shape != shape) {
-    const Code full = mask.as_matrix().materialized(shape);
-    whole = made(fmt::format("{} != 0.0", full.as_array().in(Strength::sum)), shape,
-                 Strength::comparison, Form::mask);
-  }
+  const Code whole = whole_mask(mask, shape);
   const auto arm = [&](const Code& x, bool other_is_scalar) {
     return x.is_scalar() && !other_is_scalar ? x.text : x.materialized(shape).as_array().text;
   };

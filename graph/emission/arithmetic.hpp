@@ -14,9 +14,11 @@ Code multiplied(Code a, Code b);
 Code divided(Code a, Code b);
 Code negated(const Code& x);
 /// `reversed` is the sign for exchanged operands.
-Code compared(const Code& a, std::string_view sign, std::string_view reversed, const Code& b);
+Code compared(Code a, std::string_view sign, std::string_view reversed, Code b);
 /// A mask, from one or from numbers that stand for one.
 Code as_mask(const Code& x);
+/// A mask with all its elements, as one.
+Code whole_mask(const Code& mask, const Shape& shape);
 /// a where the condition is true, else b.
 Code chosen(const Code& condition, const Code& a, const Code& b, const Shape& shape);
 

@@ -12,6 +12,7 @@
 #include <chainrule/graph/emission/arithmetic.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
+#include <chainrule/graph/said_by_op.hpp>
 
 namespace chainrule::emission {
 
@@ -19,21 +20,6 @@ namespace {
 
 using Strength = Code::Strength;
 using Form = Code::Form;
-
-// `text` with the operands in the places {0}, {1} …
-std::string with_operands(std::string_view text, const std::vector<std::string>& operands) {
-  std::string result;
-  while (!text.empty()) {
-    if (const auto k = operand_at(text)) {
-      result += operands.at(*k);
-      text.remove_prefix(3);
-    } else {
-      result += text[0];
-      text.remove_prefix(1);
-    }
-  }
-  return result;
-}
 
 // How strongly the code of an op holds together: what stands outside of all brackets decides.
 Strength strength_of(std::string_view text) {
@@ -46,36 +32,58 @@ Strength strength_of(std::string_view text) {
     if (rest[0] == ')' || rest[0] == ']' || rest[0] == '}') --depth;
     if (depth != 0) continue;
     if (i == 0 && (rest[0] == '-' || rest[0] == '!')) weaken(Strength::prefix);
-    if (i == 0 || rest.starts_with("->")) continue;
+    if (i == 0 || rest.starts_with("->") || text.substr(i - 1).starts_with("->")) continue;
     if (rest[0] == '*' || rest[0] == '/' || rest[0] == '%') weaken(Strength::product);
     if (rest[0] == '+' || rest[0] == '-') weaken(Strength::sum);
-    // Those of templates, as in std::min<double>, have no space before them.
-    if (rest[0] == ' ' && rest.size() > 1 &&
-        std::string_view("<>=!&|?^").find(rest[1]) != std::string_view::npos)
+    if (std::string_view("<>=!&|?^").find(rest[0]) != std::string_view::npos)
       weaken(Strength::comparison);
   }
   return strength;
 }
 
 // What stands alone between parentheses or commas needs no parentheses of its own.
-bool is_argument(std::string_view text, std::size_t operand) {
-  const std::size_t at = text.find(fmt::format("{{{}}}", operand));
-  const auto is = [&](std::size_t i, std::string_view any) {
-    return i < text.size() && any.find(text[i]) != std::string_view::npos;
-  };
-  return at != std::string_view::npos && at > 0 && (is(at - 1, "(") || is(at - 1, " ")) &&
-         is(at + 3, "),") && text.substr(0, at).find('(') != std::string_view::npos;
+bool is_argument(std::string_view before, std::string_view behind) {
+  return (before.ends_with('(') || before.ends_with(", ")) &&
+         before.find('(') != std::string_view::npos &&
+         (behind.starts_with(')') || behind.starts_with(','));
 }
 
-std::string filled(const std::string& text, const std::vector<Code>& operands) {
-  std::vector<std::string> texts;
-  for (std::size_t k = 0; k < operands.size(); ++k)
-    texts.push_back(is_argument(text, k) ? operands[k].text : operands[k].in(Strength::atom));
-  return with_operands(text, texts);
+// Calls f(k, before, behind) for every {k} in the code of an op.
+template <class F>
+void for_each_operand(std::string_view text, F&& f) {
+  for (std::size_t at = 0; at < text.size(); ++at)
+    if (const auto k = operand_at(text.substr(at))) f(*k, text.substr(0, at), text.substr(at + 3));
 }
 
-// An elementwise operation: of doubles, of a matrix where Eigen has it, else of arrays of one
-// shape; behind the first one numbers may stand for all elements.
+// The code of an op with its operands in the places {0}, {1} …
+std::string filled(std::string_view text, const std::vector<Code>& operands) {
+  std::string result;
+  std::size_t done = 0;
+  for_each_operand(text, [&](std::size_t k, std::string_view before, std::string_view behind) {
+    const Code& x = operands.at(k);
+    result += before.substr(done);
+    result += is_argument(before, behind) ? x.text : x.in(Strength::atom);
+    done = text.size() - behind.size();
+  });
+  return result + std::string(text.substr(done));
+}
+
+// Whether a number may stand for all elements of operand k: where that is all that a member of
+// Eigen's takes which takes numbers, too. Elsewhere its own members may be called.
+bool may_be_number(std::string_view text, std::size_t operand) {
+  static constexpr std::string_view members[] = {".max(", ".min(", ".pow(", ".cwiseMax(",
+                                                 ".cwiseMin("};
+  bool may = true;
+  for_each_operand(text, [&](std::size_t k, std::string_view before, std::string_view behind) {
+    if (k == operand)
+      may = may && behind.starts_with(')') &&
+            std::ranges::any_of(members, [&](auto member) { return before.ends_with(member); });
+  });
+  return may;
+}
+
+// An elementwise operation: of doubles, of matrices where Eigen has it, else of arrays, all of one
+// shape.
 Code elementwise(const Expression& e, const EigenForm& form, std::vector<Code> operands) {
   Shape shape;
   for (const Code& x : operands) shape = broadcast(shape, x.shape);
@@ -87,17 +95,24 @@ Code elementwise(const Expression& e, const EigenForm& form, std::vector<Code> o
   const bool scalar = std::ranges::all_of(operands, &Code::is_scalar);
   if (scalar) {
     check_given(e, form.scalar, "scalar");
+    if (!masks)
+      for (Code& x : operands) x = x.as_matrix();
     return made(filled(form.scalar, operands), shape, strength_of(form.scalar), gives);
   }
-  const bool is_vector = std::ranges::all_of(operands, &Code::is_vector);
   const bool of_matrix = operands[0].form == Form::matrix && !form.matrix.empty();
-  if (!of_matrix && !masks)
-    for (std::size_t k = 0; k < operands.size(); ++k)
-      if (k == 0 || !operands[k].is_scalar())
-        operands[k] =
-            (operands[k].shape == shape ? operands[k] : operands[k].materialized(shape)).as_array();
   const std::string& text = of_matrix ? form.matrix : form.array;
   check_given(e, text, "array");
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    Code& x = operands[k];
+    if (masks)
+      x = whole_mask(x, shape);
+    else if (!x.is_scalar() || !may_be_number(text, k))
+      x = of_matrix ? x.materialized(shape).as_matrix() : x.materialized(shape).as_array();
+    else
+      x = x.as_matrix();
+  }
+  const bool is_vector =
+      std::ranges::all_of(operands, [](const Code& x) { return x.is_vector || x.is_scalar(); });
   Code result =
       made(filled(text, operands), shape, strength_of(text), of_matrix ? Form::matrix : gives);
   result.is_vector = is_vector;
@@ -297,7 +312,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   if (!has_form(e)) fail(e);
   check_axes(e);
   if (is_said_by_role(e) ||
-      e.op()->eigen(e.application->parameters()).kind == EigenForm::Kind::none)
+      chainrule::detail::eigen_said(*e.application).kind == EigenForm::Kind::none)
     derivation::check_numbers(e);
   if (is_said_by_role(e)) return by_role(e, operands);
   EigenForm form = form_of(e);

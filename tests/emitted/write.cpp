@@ -184,7 +184,8 @@ void write_models(const std::filesystem::path& path) {
   folder.add("odd names and shapes", odd_loss(generator));
   folder.add("gradient penalty", penalty_loss(generator));
   folder.add("one element", one_element_loss(generator));
-  for (const auto& [label, loss] : own_op_losses()) folder.add(label, loss);
+  for (const auto& losses : {own_op_losses(), own_form_losses()})
+    for (const auto& [label, loss] : losses) folder.add(label, loss);
   // A logarithm of negative numbers: NaN in the loss, and numbers in the gradient.
   folder.add("NaN", sum(log(parameter("w", {4}, generator))));
   folder.finish();
