@@ -404,9 +404,10 @@ class DerivationChecker {
               : "right with what earlier formulas give, which differ from autograd's "
                 "numbers though they are right";
     }
-    // Where autograd is not right either, nothing is known that the formula could be held to: a
-    // mistake that leads from the one to the other is not the person's.
-    if (verdict.inherited || verdict.ok || !verdict.autograd_ok) return;
+    if (verdict.inherited || verdict.ok) return;
+    // Where a rule is wrong in this very step, nothing is known that the formula could be held to:
+    // a mistake that leads from the one to the other is not the person's.
+    if (!verdict.autograd_ok && !judge_.is_backed(i, following(own, i), truth)) return;
     // Numbers of a formula in f32 are rounded, too; and bare ones were computed in it.
     const bool is_f32 = single_ || formulas_[k].by_hand.dtype() == f32;
     suspect.tolerance = !is_f32 ? 1e-9 : in_steps ? 1e-6 : 1e-5;
