@@ -239,8 +239,8 @@ Tensor from_vector(const std::vector<T>& numbers, Where where = Where::current()
 /// `release(context)`, on whichever thread it happens, which must not throw. (When borrow() itself
 /// throws, it is not called.) Changes of the memory behind the library's back are not seen by the
 /// check of versions: gradients of what was recorded, and log(p) of a recorded p = softmax(x), read
-/// what stands there then. Memory borrowed as const is never written: mutable_data() throws ValueError.
-/// Throws ShapeError unless the shape has as many elements as the span.
+/// what stands there then. Memory borrowed as const is never written: mutable_data() throws
+/// ValueError. Throws ShapeError unless the shape has as many elements as the span.
 template <class T, std::size_t N>
 Tensor borrow(std::span<T, N> memory, const Shape& shape, void (*release)(void* context),
               void* context, Where where = Where::current()) {

@@ -55,8 +55,12 @@ bool is_finite(const std::vector<Tensor>& values) {
   });
 }
 
+// Names of functions keep their small letters: tanh in the place of tanh'.
 std::string sentence(std::string words) {
-  if (!words.empty() && words[0] >= 'a' && words[0] <= 'z')
+  const std::size_t first = words.find(' ');
+  const bool is_name = words.compare(first == std::string::npos ? words.size() : first, 17,
+                                     " in the place of ") == 0;
+  if (!is_name && !words.empty() && words[0] >= 'a' && words[0] <= 'z')
     words[0] = static_cast<char>(words[0] - 'a' + 'A');
   return words + (words.ends_with('.') ? "" : ".");
 }

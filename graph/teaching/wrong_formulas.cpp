@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
@@ -96,15 +97,33 @@ class WrongFormulas {
       add(mutant.formula, mistake + missing_from(mutant.formula), mistake, 1);
   }
 
-  // ": dh2", where a formula lacks that.
-  std::string missing_from(const Expr& formula) {
-    std::vector<std::string> missing;
-    for (const Expr& part : parts_) {
-      bool found = !part->is_symbol();
-      derivation::visit_parts(formula, [&](const Expr& other) { found |= other == part; });
-      if (!found) missing.push_back(listing_.text(part));
+  // ": σ'(z2)", where a formula lacks that: the largest parts of which it has no symbol.
+  std::string missing_from(const Expr& formula) const {
+    const std::set<const Expression*> kept = symbols_of(formula);
+    std::vector<Expr> missing;
+    for (const Expr& part : parts_) {  // operands first
+      const std::set<const Expression*> symbols = symbols_of(part);
+      if (symbols.empty() ||
+          std::ranges::any_of(symbols, [&](const Expression* s) { return kept.contains(s); }))
+        continue;
+      std::erase_if(missing, [&](const Expr& smaller) {
+        bool inside = false;
+        derivation::visit_parts(part, [&](const Expr& other) { inside |= other == smaller; });
+        return inside;
+      });
+      missing.push_back(part);
     }
-    return missing.empty() ? "" : ": " + detail::joined(missing, ", ");
+    std::vector<std::string> texts;
+    for (const Expr& part : missing) texts.push_back(listing_.text(part));
+    return texts.empty() ? "" : ": " + detail::joined(texts, ", ");
+  }
+
+  static std::set<const Expression*> symbols_of(const Expr& formula) {
+    std::set<const Expression*> symbols;
+    derivation::visit_parts(formula, [&](const Expr& part) {
+      if (part->is_symbol()) symbols.insert(part.get());
+    });
+    return symbols;
   }
 
   void products() {
@@ -160,12 +179,12 @@ class WrongFormulas {
     const Shape& shape = trace_.node(j).shape();
     const Expr symbol = gradient ? derivation::gradient_expression(j, shape)
                                  : derivation::tensor_expression(j, shape);
-    found_.push_back(
-        {fitted(right_, {{part.get(), symbol}}, trace_.environment()),
-         listing_.written(right_, *part, *symbol),
-         fmt::format("{}: {} in the place of {}", alike ? "of the wrong layer" : "another tensor",
-                     called(other), called(mine)),
-         alike ? "layer" : "tensor", rank});
+    found_.push_back({fitted(right_, {{part.get(), symbol}}, trace_.environment()),
+                      listing_.written(right_, *part, *symbol),
+                      fmt::format("{}: {} in the place of {}",
+                                  alike ? "of the wrong layer or step" : "another tensor",
+                                  called(other), called(mine)),
+                      alike ? "layer" : "tensor", rank});
   }
 
   void other_signs() {

@@ -206,6 +206,22 @@ TEST_CASE("make_exercise: an element is that of differences, and follows from wh
   CHECK(elements > 50);
 }
 
+TEST_CASE("make_exercise: what is missing is named whole, and functions keep their small letters") {
+  const Tensor w = tensor({{0.4, -0.7}, {0.3, 0.9}}, f64).named("W").requires_grad_();
+  const Tensor v = tensor({{0.6, -0.2}}, f64).named("v").requires_grad_();
+  const Tensor x = tensor({{0.5}, {-1.5}}, f64).named("x");
+  const Tensor z = matmul(w, x).named("z"), h = tanh(z).named("h");
+  const Tensor loss = sum(square(matmul(v, h).named("y"))).named("loss");
+  std::set<std::string> said;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed)
+    for (const Line& line : make_exercise(loss, {.seed = seed, .choices = 6}).lines)
+      for (const Choice& choice : line.choices)
+        said.insert(choice.why.substr(0, choice.why.find('.')));
+  CHECK(said.contains("A factor is missing: tanh'(z)"));
+  CHECK_FALSE(said.contains("A factor is missing: z"));
+  CHECK(said.contains("tanh in the place of tanh'"));
+}
+
 TEST_CASE("make_exercise: hints go from the tensors to the form") {
   const TextbookNetwork net({2, 3, 3, 2}, 1);
   const Exercise exercise = make_exercise(net.loss);
