@@ -51,7 +51,7 @@ bool differ(const Tensor& a, const Tensor& b) {
     largest = std::max(largest, std::abs(x[i]));
     difference = std::max(difference, std::abs(x[i] - y[i]));
   }
-  return difference > 1e-3 * largest + 1e-9;
+  return difference > 1e-5 * largest + 1e-9;
 }
 
 }  // namespace

@@ -126,6 +126,9 @@ bool fits(const Expression& e, const Role& role) {
     case outer_product:
       return operand(0).rank() == 1 && operand(1).rank() == 1 &&
              result == Shape{operand(0)[0], operand(1)[0]};
+    case comparison:
+      if (e.application->dtype() != boolean) return false;
+      break;
     case inner_product:
       return operand(0).rank() == 1 && operand(0) == operand(1) && result.numel() == 1;
     default:  // elementwise

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -28,9 +29,10 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 /// matrices, a mean …) or a move of elements, and it makes something else of some numbers.
 void check_numbers(const Expression& operation);
 
-/// What the op makes of these numbers, in the first of f64, f32 and i64 that it takes; in f64.
-/// Nothing where it takes none.
-std::optional<Tensor> made_of(const Expression& operation, const std::vector<Tensor>& numbers);
+/// What the op makes of these numbers, in the first of these dtypes that it takes; in f64. Nothing
+/// where it takes none.
+std::optional<Tensor> made_of(const Expression& operation, const std::vector<Tensor>& numbers,
+                              std::initializer_list<DType> dtypes = {f64, f32, i64});
 
 /// Whether a role says that elements are moved as they are.
 bool says_move(const Role& role);

@@ -14,6 +14,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 using namespace chainrule;
 
@@ -145,6 +146,50 @@ TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
   CHECK(message(outer_product, {3, 2}, {v, w}).find("it computes something else") !=
         std::string::npos);
   CHECK(message(inner_product, {}, {v, v}).find("it computes something else") != std::string::npos);
+}
+
+namespace {
+
+// What is x² of positive numbers alone, or x + y of small ones alone.
+struct Signed final : UnaryOp<Signed> {
+  Signed() : UnaryOp("signed_square") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0);
+  template <class T>
+  static T value(T x) {
+    return x < 0 ? -x * x : x * x;
+  }
+  static Tensor slope(const Application& r, Tensor g) { return 2.0 * g * r.in(0); }
+  Role role(const Parameters&) const override { return Role::Kind::square; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+struct Magnitudes final : Op {
+  Magnitudes() : Op("magnitudes") {}
+  void infer(Inference& call) const override { call.output(f64, {}); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    *call.out().data<double>() = sum(abs(call.tensor(0))).item<double>();
+  }
+  void vjp(Vjp& r) const override { r.give(0, expand(r.g(), r.shape_of(0))); }
+  Role role(const Parameters&) const override { return Role::Kind::total; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("roles: what holds of some numbers alone is none") {
+  const Signed square_of;
+  const Magnitudes magnitudes;
+  const Tensor x = tensor({0.4, 1.2, 0.7}, f64).named("x").requires_grad_();
+  const Tensor squares = square_of(x, Where::current());
+  CHECK(error_of([&] {
+          derive(sum(squares));
+        }).starts_with("signed_square: its role() says square, but it computes something else"));
+  const Tensor sizes = apply(magnitudes, {&x}, {}, Where::current());
+  CHECK(error_of([&] {
+          emit_cpp(square(sizes));
+        }).starts_with("magnitudes: its role() says total, but it computes something else"));
 }
 
 TEST_SUITE_END();
