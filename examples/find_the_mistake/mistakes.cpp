@@ -66,22 +66,22 @@ std::vector<Planted> planted_mistakes() {
         sized({4, 3}, 5, Ending::squared), [](Net, Old right, Before) { return right * 2.0; });
 
   // Tensors of the wrong layer.
-  plant("dz5·(h5)ᵀ for dW5", "dW5", "of the wrong layer: this is dz5·(h5)ᵀ", equal(6, 1),
+  plant("dz5·(h5)ᵀ for dW5", "dW5", "of the wrong layer or step: this is dz5·(h5)ᵀ", equal(6, 1),
         [](Net net, Old, Before d) { return matmul(d.at("dz5"), net.h[5].T()); });
-  plant("dz5·(h5)ᵀ for dW5, in a batch", "dW5", "of the wrong layer: this is dz5·(h5)ᵀ",
+  plant("dz5·(h5)ᵀ for dW5, in a batch", "dW5", "of the wrong layer or step: this is dz5·(h5)ᵀ",
         equal(6, 3), [](Net net, Old, Before d) { return matmul(d.at("dz5"), net.h[5].T()); });
-  plant("dz6·(h4)ᵀ for dW5", "dW5", "of the wrong layer: this is dz6·(h4)ᵀ", equal(6, 1),
+  plant("dz6·(h4)ᵀ for dW5", "dW5", "of the wrong layer or step: this is dz6·(h4)ᵀ", equal(6, 1),
         [](Net net, Old, Before d) { return matmul(d.at("dz6"), net.h[4].T()); });
-  plant("dz6·(h5)ᵀ for dW5", "dW5", "of the wrong layers: this is dz6·(h5)ᵀ", equal(6, 1),
+  plant("dz6·(h5)ᵀ for dW5", "dW5", "of the wrong layers or steps: this is dz6·(h5)ᵀ", equal(6, 1),
         [](Net net, Old, Before d) { return matmul(d.at("dz6"), net.h[5].T()); });
-  plant("(W3)ᵀ·dz4 for dh3", "dh3", "of the wrong layer: this is (W3)ᵀ·dz4", equal(5, 1),
+  plant("(W3)ᵀ·dz4 for dh3", "dh3", "of the wrong layer or step: this is (W3)ᵀ·dz4", equal(5, 1),
         [](Net net, Old, Before d) { return matmul(net.W[3].T(), d.at("dz4")); });
-  plant("(W4)ᵀ·dz5 for dh3", "dh3", "of the wrong layer: this is (W4)ᵀ·dz5", equal(5, 2),
+  plant("(W4)ᵀ·dz5 for dh3", "dh3", "of the wrong layer or step: this is (W4)ᵀ·dz5", equal(5, 2),
         [](Net net, Old, Before d) { return matmul(net.W[4].T(), d.at("dz5")); });
-  plant("(W3)ᵀ·dz5 for dh3", "dh3", "of the wrong layers: this is (W3)ᵀ·dz5", equal(5, 1),
+  plant("(W3)ᵀ·dz5 for dh3", "dh3", "of the wrong layers or steps: this is (W3)ᵀ·dz5", equal(5, 1),
         [](Net net, Old, Before d) { return matmul(net.W[3].T(), d.at("dz5")); });
-  plant("dh5 ⊗ σ'(z5) for dz4", "dz4", "of the wrong layers: this is dh5 ⊗ σ'(z5)", equal(6, 1),
-        [](Net net, Old, Before d) { return d.at("dh5") * slope(net.z[5]); });
+  plant("dh5 ⊗ σ'(z5) for dz4", "dz4", "of the wrong layers or steps: this is dh5 ⊗ σ'(z5)",
+        equal(6, 1), [](Net net, Old, Before d) { return d.at("dh5") * slope(net.z[5]); });
 
   // σ'.
   plant("σ' is missing", "dz2", "σ' is missing: this is dh2", sized({5, 4, 3, 2}, 1),

@@ -11,6 +11,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -73,7 +74,15 @@ class Mutations {
     return try_parts({{part.get(), std::move(other)}}, std::move(mistake));
   }
   bool try_other(const Expr& meant, const Expr& written, const Replacements& parts) {
-    return f_({replaced(right_, parts), "of the wrong layer", written, meant});
+    return f_({replaced(right_, parts),
+               differ_in_layer(name_of(meant), name_of(written)) ? "of the wrong layer or step"
+                                                                 : "another tensor",
+               written, meant});
+  }
+  // What a symbol, or the slope at one, is called in the program.
+  std::string_view name_of(const Expr& e) const {
+    const Expr& symbol = e->kind == Kind::slope ? e->operands[0] : e;
+    return symbol->is_symbol() ? trace_.node(symbol->node).name() : std::string_view();
   }
   // The same with an operation that f() computes from the values of expressions.
   template <class F>
@@ -220,7 +229,7 @@ class Mutations {
                 [](const Tensor& x, const Tensor& y) { return x * y; });
   }
 
-  // Two symbols of wrong layers at once.
+  // Two symbols at once, as of wrong layers.
   bool pairs() {
     std::vector<Expr> symbols;
     // A mask has so few values that some pair of tensors gives each of them.
@@ -240,9 +249,11 @@ class Mutations {
           for (std::uint32_t j = 0; j < trace_.size(); ++j) {
             if (!is_other(j, symbols[b])) continue;
             if (++tried > most_pairs) return false;
-            if (try_parts({{symbols[a].get(), same_kind(symbols[a], i)},
-                           {symbols[b].get(), same_kind(symbols[b], j)}},
-                          "of the wrong layers"))
+            const Expr first = same_kind(symbols[a], i), second = same_kind(symbols[b], j);
+            const bool alike = differ_in_layer(name_of(symbols[a]), name_of(first)) &&
+                               differ_in_layer(name_of(symbols[b]), name_of(second));
+            if (try_parts({{symbols[a].get(), first}, {symbols[b].get(), second}},
+                          alike ? "of the wrong layers or steps" : "other tensors"))
               return true;
           }
         }

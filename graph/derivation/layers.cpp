@@ -48,6 +48,11 @@ std::optional<int> layer_of(std::string_view name) {
   return number ? std::optional(number->value) : std::nullopt;
 }
 
+bool differ_in_layer(std::string_view a, std::string_view b) {
+  const auto x = layer_of(a), y = layer_of(b);
+  return x && y && *x != *y && name_in_layer(a, *x) == name_in_layer(b, *y);
+}
+
 std::string name_in_layer(std::string_view name, int k, char letter) {
   const auto number = number_in(name);
   if (!number) return std::string(name);

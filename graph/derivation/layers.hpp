@@ -9,6 +9,9 @@ namespace chainrule::derivation {
 /// The number of the layer that a name tells: 3 of "W3", 2 of "layers.2.weight".
 std::optional<int> layer_of(std::string_view name);
 
+/// Whether two names are the same but for the numbers of their layers: "W2" and "W3".
+bool differ_in_layer(std::string_view a, std::string_view b);
+
 /// The name in terms of layer k: "W3" is "Wₖ₊₁" for k = 2, "layers.3.weight" "layers[k+1].weight".
 /// A name without a number stays.
 std::string name_in_layer(std::string_view name, int k, char letter = 'k');

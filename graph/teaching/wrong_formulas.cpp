@@ -162,9 +162,7 @@ class WrongFormulas {
     const std::string mine = listing_.names().tensor(part->node),
                       other = listing_.names().tensor(j);
     const auto layer = derivation::layer_of(mine), other_layer = derivation::layer_of(other);
-    const bool alike =
-        layer && other_layer &&
-        derivation::name_in_layer(mine, *layer) == derivation::name_in_layer(other, *other_layer);
+    const bool alike = derivation::differ_in_layer(mine, other);
     const auto is_result = [&](std::uint32_t i) { return trace_.forward(i) != nullptr; };
     const bool near = listing_.adjacent(part->node, j) || (layer && layer == other_layer);
     const bool together = near && is_result(j) && (!gradient || is_result(part->node));

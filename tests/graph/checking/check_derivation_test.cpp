@@ -99,9 +99,9 @@ TEST_CASE("check_derivation: usual mistakes are named") {
         "dz3: the difference is the wrong way round: this is y − p; the chain rule gives p − y");
   CHECK(named("dz3", p).starts_with("dz3: the subtrahend is missing: this is p;"));
   CHECK(named("dW3", matmul(dz3, h[1].T())) ==
-        "dW3: of the wrong layer: this is dz3·(h1)ᵀ; the chain rule gives dz3·(h2)ᵀ");
+        "dW3: of the wrong layer or step: this is dz3·(h1)ᵀ; the chain rule gives dz3·(h2)ᵀ");
   CHECK(named("dW3", matmul(dz2, h[1].T()))
-            .starts_with("dW3: of the wrong layers: this is dz2·(h1)ᵀ;"));
+            .starts_with("dW3: of the wrong layers or steps: this is dz2·(h1)ᵀ;"));
   CHECK(named("dW3", matmul(h[2], dz3.T())) ==
         "dW3: transposed: this is the transpose of dz3·(h2)ᵀ");
   CHECK(named("dW3", -matmul(dz3, h[2].T())) == "dW3: the sign is wrong: this is −(dz3·(h2)ᵀ)");
@@ -109,7 +109,7 @@ TEST_CASE("check_derivation: usual mistakes are named") {
   CHECK(
       named("dh2", matmul(W[3], dz3)).starts_with("dh2: a transpose is missing: this is W3·dz3;"));
   CHECK(named("dh2", matmul(W[2].T(), dz3))
-            .starts_with("dh2: of the wrong layer: this is (W2)ᵀ·dz3;"));
+            .starts_with("dh2: of the wrong layer or step: this is (W2)ᵀ·dz3;"));
   CHECK(named("dz2", dh2) == "dz2: σ' is missing: this is dh2; the chain rule gives dh2 ⊗ σ'(z2)");
   CHECK(named("dz2", dh2 * slope(h[2]))
             .starts_with("dz2: σ' is taken at another tensor: this is "

@@ -202,7 +202,7 @@ TEST_CASE("diagnose: a mask that is reversed, the square of a tensor, and anothe
   CHECK(has(said(sum(square(p)), {{"dp", p, 2 * p}, {"dx", x, 2 * p * A * (1 - use)}}),
             " is reversed: 1 minus it belongs there; "));
   // Bare numbers, where two other tensors in the comparisons happen to give the same masks.
-  CHECK(!has(said(sum(c * p), {{"dx", x, c * A * (1 - use)}}), "of the wrong layers"));
+  CHECK(!has(said(sum(c * p), {{"dx", x, c * A * (1 - use)}}), "of the wrong layers or steps"));
   const Tensor g = parameter({}, "g", 4), q = square(x / g).named("q");
   CHECK(said(sum(square(q)), {{"dq", q, 2 * q}, {"dx", x, 4 * q * x}})
             .starts_with("the factor 1 ⊘ g² is missing at "));
