@@ -298,13 +298,15 @@ std::vector<const Tensor*> operands_of(std::span<const Tensor> inputs) {
 }  // namespace
 
 Tensor saved_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
-  const std::vector<const Tensor*> operands = operands_of(inputs);
-  Inference inference(*node.op(), operands, node.parameters(), node.where());
-  node.op()->infer(inference);
-  Evaluation evaluation(inference);
-  node.op()->evaluate(evaluation);
-  static_cast<void>(evaluation.saved(k));
-  return Tensor(evaluation.saved_ref(k));
+  return detail::naming_op(node.op()->name(), node.where(), [&] {
+    const std::vector<const Tensor*> operands = operands_of(inputs);
+    Inference inference(*node.op(), operands, node.parameters(), node.where());
+    node.op()->infer(inference);
+    Evaluation evaluation(inference);
+    node.op()->evaluate(evaluation);
+    static_cast<void>(evaluation.saved(k));
+    return Tensor(evaluation.saved_ref(k));
+  });
 }
 
 Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
@@ -320,12 +322,14 @@ Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t
 
 void apply_again_into(std::span<Ref<Value>> results, const Node& node,
                       std::span<const Tensor> inputs) {
-  const std::vector<const Tensor*> operands = operands_of(inputs);
-  Inference inference(*node.op(), operands, node.parameters(), node.where());
-  node.op()->infer(inference);
-  Evaluation evaluation(inference, results, {});
-  if (!evaluation.only_views()) node.op()->evaluate(evaluation);
-  for (std::size_t k = 0; k < results.size(); ++k) results[k] = evaluation.out_ref(k);
+  detail::naming_op(node.op()->name(), node.where(), [&] {
+    const std::vector<const Tensor*> operands = operands_of(inputs);
+    Inference inference(*node.op(), operands, node.parameters(), node.where());
+    node.op()->infer(inference);
+    Evaluation evaluation(inference, results, {});
+    if (!evaluation.only_views()) node.op()->evaluate(evaluation);
+    for (std::size_t k = 0; k < results.size(); ++k) results[k] = evaluation.out_ref(k);
+  });
 }
 
 }  // namespace chainrule

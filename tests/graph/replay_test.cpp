@@ -226,6 +226,46 @@ TEST_CASE("replay: shapes are inferred from what is handed in, and misfits are e
   CHECK(again.changed(0, tensor({1.0, 2.0, 3.0}, f64))[other.output(0)].item() == 14);
 }
 
+namespace {
+
+// 2 x and 3 x of two numbers; what it says of others names no line.
+struct OfTwo final : Op {
+  OfTwo() : Op("of_two") {}
+  void infer(Inference& call) const override {
+    if (call.in(0).numel() != 2) throw ShapeError("not two numbers");
+    for (int k = 0; k < 2; ++k) call.output_like(f64, call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    for (std::size_t k = 0; k < 2; ++k)
+      kernels::map<double, double>(call.out(k), call.in(0), [k](double x) {
+        return static_cast<double>(k + 2) * x;
+      });
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("replay: errors of an op name it and the line where it was recorded") {
+  const OfTwo of_two;
+  const Tensor x = tensor({0.5, -1.0}, f64).requires_grad_();
+  const Tensor* const operands[] = {&x};
+  const std::vector<Tensor> made = apply_several(of_two, operands, {}, Where::current());
+  const auto line = Where::current().line() - 1;
+  const Tensor loss = sum(made[0] * made[1]);
+  const Traversal traversal(std::span(&loss, 1), Traversal::Visit::everything);
+  const Replay replay(traversal, std::span(&loss, 1), "test", Where::current());
+  std::string text;
+  try {
+    replay.changed(0, ones({3}, f64));
+  } catch (const ShapeError& error) {
+    text = error.what();
+  }
+  INFO(text);
+  CHECK(text.starts_with("not two numbers\n  in of_two\n"));
+  CHECK(text.find(fmt::format("replay_test.cpp:{}", line)) != std::string::npos);
+}
+
 TEST_CASE("replay: results of an application of several") {
   const Tensor x = tensor({{0.5, -1.0, 3.0}, {2.0, 0.25, 1.0}}, f64).requires_grad_();
   const auto [var, mean] = var_mean(x, 1);
