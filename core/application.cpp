@@ -112,7 +112,7 @@ inline Value* Application::checked(Node::SavedMask which, const Node* named) con
 }
 
 inline const Tensor& Application::lend(Node::SavedMask which, Node* node, Loan& loan) const {
-  return loan.lend(checked(which, node), recorded_ ? node : nullptr);
+  return loan.lend(checked(which, node), with_nodes_ ? node : nullptr);
 }
 
 const Tensor& Application::in(std::size_t i) const {
@@ -158,7 +158,7 @@ const Tensor& Application::of_several(std::size_t k) const {
   outputs.resize(node_.output_count());
   Value* value = checked(Node::output_at(k), nullptr);
   Ref<Node> node;
-  if (recorded_ && is_floating(value->dtype()))
+  if (with_nodes_ && is_floating(value->dtype()))
     node = Node::output_of(Ref<Node>::share(const_cast<Node*>(&node_)), k, *value);
   outputs[k] = Tensor(Ref<Value>::share(value), std::move(node));
   return outputs[k];

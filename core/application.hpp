@@ -22,7 +22,9 @@ extern const Tensor undefined;
 /// What a gradient rule can read of the application that it differentiates.
 class Application {
  public:
-  Application(const Node& node, bool recorded) noexcept : node_(node), recorded_(recorded) {}
+  /// `with_nodes`: whether the operands that the rule reads have their nodes, as they need where it
+  /// is recorded or observed.
+  Application(const Node& node, bool with_nodes) noexcept : node_(node), with_nodes_(with_nodes) {}
   Application(const Application&) = delete;
   Application& operator=(const Application&) = delete;
   ~Application() {
@@ -59,7 +61,7 @@ class Application {
   [[noreturn]] void throw_no_node(std::size_t i) const;
 
  protected:
-  bool recorded() const noexcept { return recorded_; }
+  bool with_nodes() const noexcept { return with_nodes_; }
   /// From now on out() throws, and what it gave is undefined.
   void forget_out() noexcept {
     out_forgotten_ = true;
@@ -97,7 +99,7 @@ class Application {
   [[noreturn]] void throw_not_there(const char* what, std::size_t i, std::size_t count) const;
   [[noreturn]] void throw_forgotten() const;
   const Node& node_;
-  bool recorded_;  // whether the rule itself is recorded, and its operands need their nodes
+  bool with_nodes_;
   bool out_forgotten_ = false;
   mutable Loan inputs_[quick_loans];
   mutable Loan output_;
@@ -133,7 +135,7 @@ class Vjp : public Application {
   /// What has come together for the gradient of input i so far, if an op may add to it in place
   /// instead of giving another contribution: row-major, of the input's shape and dtype. Else null.
   Value* sum_of(std::size_t i) const noexcept {
-    if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
+    if (with_nodes() || !needs(i)) return nullptr;
     const Ref<Value>& sum = sum_at(i).value_ref();
     return sum && sum->exclusive() ? sum.get() : nullptr;
   }
@@ -153,9 +155,9 @@ class Vjp : public Application {
   static constexpr std::uint32_t not_wanted = ~std::uint32_t{0};
   /// `g`: the gradients of all outputs. The sum of the gradients of input i is
   /// sums[sum_places[i]], or not_wanted.
-  Vjp(const Node& node, bool recorded, std::span<Tensor> g,
+  Vjp(const Node& node, bool with_nodes, std::span<Tensor> g,
       std::span<const std::uint32_t> sum_places, Tensor* sums) noexcept
-      : Application(node, recorded), g_(g), sum_places_(sum_places), sums_(sums) {}
+      : Application(node, with_nodes), g_(g), sum_places_(sum_places), sums_(sums) {}
   std::uint32_t sum_place(std::size_t i) const noexcept { return sum_places_[i]; }
   Tensor& sum_at(std::size_t i) const noexcept { return sums_[sum_places_[i]]; }
 

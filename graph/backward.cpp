@@ -67,7 +67,8 @@ class Rule final : public Vjp {
  public:
   // `g`: the gradients of all outputs.
   Rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g)
-      : Vjp(sweep.traversal.node(i), sweep.recorded, g, sweep.traversal.edges(i),
+      // An observer tells operands that share their elements apart by their nodes.
+      : Vjp(sweep.traversal.node(i), sweep.operations, g, sweep.traversal.edges(i),
             sweep.gradients.data()),
         sweep_(sweep),
         i_(i) {}
@@ -87,13 +88,13 @@ class Rule final : public Vjp {
     accumulate(sum_at(i), std::move(gradient), sweep_.operations);
   }
   const Ref<Value>* sum_from_zeros(std::size_t i) override {
-    if (recorded() || detail::mode.observer || !needs(i)) return nullptr;
+    if (sweep_.operations || !needs(i)) return nullptr;
     return &made_writable(sum_at(i), *node().inputs()[i], where());
   }
   bool takes_rows(std::size_t i, std::int64_t count) const override {
     if (!sweep_.rows || detail::mode.observer || !needs(i)) return false;
     const Node& input = *node().inputs()[i];
-    if (!recorded() && (!input.is_leaf() || sum_at(i).defined())) return false;
+    if (!sweep_.recorded && (!input.is_leaf() || sum_at(i).defined())) return false;
     // Small tables, and those of which much is read, are as fast without.
     const Shape shape = input.shape();
     return shape.numel() >= rows_from && count <= shape[0] / 8;
@@ -108,7 +109,8 @@ class Rule final : public Vjp {
           node().where(), "ask takes_rows() before, and give() the whole otherwise");
     const Node& input = *node().inputs()[i];
     const Shape shape = input.shape();
-    if (recorded()) return sweep_.rows->recorded[sum_place(i)].add(index, rows, shape, where());
+    if (sweep_.recorded)
+      return sweep_.rows->recorded[sum_place(i)].add(index, rows, shape, where());
     RowGradientParts& parts = sweep_.rows->of_leaves[sum_place(i)];
     parts.add(kernels::copied(*index.value_ref()), kernels::contiguous(rows.value_ref()));
     if (stays_rows(parts, {}, shape)) return;

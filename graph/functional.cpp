@@ -157,7 +157,7 @@ class ForwardRule final : public Jvp {
  public:
   ForwardRule(const Traversal& traversal, std::size_t i, std::size_t output,
               std::span<const Tensor> tangents, bool keep, const detail::LeftOut& left_out)
-      : Jvp(traversal.node(i), keep),
+      : Jvp(traversal.node(i), keep || detail::mode.observer != nullptr),
         i_(i),
         output_(output),
         edges_(traversal.edges(i)),

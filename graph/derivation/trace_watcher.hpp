@@ -12,7 +12,7 @@ namespace chainrule::derivation {
 /// those that they make. Holds what it knows, so that no other value gets the same place in memory.
 class Trace::Watcher final : public Observer {
  public:
-  explicit Watcher(const Trace& trace) {
+  explicit Watcher(const Trace& trace) : trace_(trace) {
     const Traversal& traversal = trace.traversal_;
     for (std::uint32_t i = 0; i < traversal.size(); ++i) {
       if (!trace.forward_[i]) continue;
@@ -50,8 +50,7 @@ class Trace::Watcher final : public Observer {
                std::span<const Ref<Value>> outputs) override {
     if (known_.contains(outputs[0].get())) return;  // a view of all of it
     std::vector<Expr> operands;
-    for (const Tensor* input : inputs)
-      operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
+    for (const Tensor* input : inputs) operands.push_back(operand(*input));
     for (std::size_t k = 0; k < outputs.size(); ++k)
       know(outputs[k], operation_expression(application, operands, outputs[k]->shape(), k));
   }
@@ -69,11 +68,19 @@ class Trace::Watcher final : public Observer {
   }
 
  private:
+  // What a rule reads has its node: several may share their elements.
+  Expr operand(const Tensor& input) {
+    if (!input.defined()) return nullptr;
+    if (const std::uint32_t i = trace_.find(input); i != Traversal::none)
+      return tensor_expression(i, input.shape());
+    return of(input.value_ref());
+  }
   void know(Ref<Value> value, Expr expression) {
     if (known_.emplace(value.get(), std::move(expression)).second)
       held_.push_back(std::move(value));
   }
 
+  const Trace& trace_;
   std::unordered_map<const Value*, Expr> known_;
   std::vector<Ref<Value>> held_;
 };

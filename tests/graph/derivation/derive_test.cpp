@@ -447,4 +447,25 @@ TEST_CASE("derive: asked for, and errors") {
   CHECK(error_of<GradError>([&] { derive(net.loss); }).find("released") != std::string::npos);
 }
 
+TEST_CASE("derive: tensors that share their elements keep their names") {
+  const Tensor s = tensor(0.8, f64);
+  const Tensor x = s.detach().named("x").requires_grad_(),
+               y = s.detach().named("y").requires_grad_();
+  const std::string power = derive(sum(square((x * exp(y)).named("z")))).text();
+  CAPTURE(power);
+  CHECK(power.find("dy = dz z") != std::string::npos);  // z = x exp(y)
+  CHECK(power.find("dx = dz exp(y)") != std::string::npos);
+  const std::string product = derive(square((x * y + x).named("z"))).text();
+  CAPTURE(product);
+  CHECK(product.find("dx = dz (1 + y)") != std::string::npos);
+  CHECK(product.find("dy = dz x") != std::string::npos);
+
+  const Tensor v = tensor({0.5, -1.0}, f64);
+  const Tensor a = v.named("a"), b = v.named("b"),
+               p = tensor({0.3, 0.7}, f64).named("p").requires_grad_();
+  const std::string data = derive(sum(exp(p * a) * b)).text();
+  CAPTURE(data);
+  CHECK(data.find("dp = b ⊗ exp(p ⊗ a) ⊗ a") != std::string::npos);
+}
+
 TEST_SUITE_END();
