@@ -168,6 +168,16 @@ class Reader {
     return k < operands_.size() ? operands_[k] : missing;
   }
 
+  // x^(y + w) and x^(2 y), where it is not set higher; but x^−2.
+  std::string exponent(const Written& operand) const {
+    constexpr std::string_view minus = "−";
+    const std::string_view text = operand.text;
+    const std::size_t digits = text.starts_with(minus) ? minus.size() : 0;
+    const bool is_number = text.find_first_not_of("0123456789.", digits) == text.npos;
+    const bool parentheses = !style_.sets_higher() && operand.strength < power && !is_number;
+    return parentheses ? style_.parenthesized(operand.text) : operand.text;
+  }
+
   // A sign that is none of the known ones binds as · does between operands, else as √ does.
   std::size_t other_sign(int depth) {
     const std::size_t length = other_sign_after_spaces(rest_);
@@ -211,7 +221,7 @@ class Reader {
       }
     if (rest_.starts_with("^{")) {
       rest_.remove_prefix(1);
-      above = take().text;
+      above = exponent(take());
     }
     if (!above.empty() || rest_.starts_with("[")) {
       need = atom;

@@ -77,6 +77,7 @@ class Unicode final : public Style {
   }
   std::string literal(std::string_view text) const override { return std::string(text); }
   std::string parenthesized(const std::string& inside) const override { return "(" + inside + ")"; }
+  bool sets_higher() const override { return false; }
   std::string raised(const std::string& base, const std::string& above) const override {
     return base + (above == "ᵀ" || above == "²" ? above : "^" + above);
   }

@@ -30,10 +30,12 @@ class Style {
   /// What stands between the operands of a notation: signs, brackets, names of functions.
   virtual std::string literal(std::string_view text) const = 0;
   virtual std::string parenthesized(const std::string& inside) const = 0;
-  /// A base with what stands above it: "ᵀ", "²", or an exponent that was written in this format.
   /// Σ over a letter from a number to another one, in front of the term.
   virtual std::string sum_over(char letter, int first, int last) const = 0;
+  /// A base with what stands above it: "ᵀ", "²", or an exponent that was written in this format.
   virtual std::string raised(const std::string& base, const std::string& above) const = 0;
+  /// Whether an exponent is seen to be one by its height, so that it needs no parentheses.
+  virtual bool sets_higher() const { return true; }
 };
 
 const Style& style_of(Format format);

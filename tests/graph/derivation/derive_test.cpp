@@ -468,4 +468,15 @@ TEST_CASE("derive: tensors that share their elements keep their names") {
   CHECK(data.find("dp = b ⊗ exp(p ⊗ a) ⊗ a") != std::string::npos);
 }
 
+TEST_CASE("derive: exponents that are more than a name stand in parentheses") {
+  const Tensor x = tensor({0.5, 1.5}, f64).named("x").requires_grad_();
+  const Tensor y = tensor({1.2, 0.7}, f64).named("y"), w = tensor({0.3, -0.4}, f64).named("w");
+  const auto shown = [](const Tensor& power) { return derive(sum(exp(power))).text(); };
+  CHECK(shown(pow(y, x + w)).find("y^(x + w)") != std::string::npos);
+  CHECK(shown(pow(y, 2.0 * x)).find("y^(2 x)") != std::string::npos);
+  CHECK(shown(pow(y, -x)).find("y^(−x)") != std::string::npos);
+  CHECK(shown(pow(y, x)).find("y^x ") != std::string::npos);
+  CHECK(shown(pow(x, -1.5)).find("x^−1.5") != std::string::npos);
+}
+
 TEST_SUITE_END();
