@@ -197,6 +197,9 @@ class Reader {
     const Beside before = beside_what_precedes(literal_, behind_operand);
     any_ = true;
     need = std::max(need, before.needs);
+    const bool touches_number = literal_.ends_with(' ') && literal_.size() > 1 &&
+                                detail::is_digit(literal_[literal_.size() - 2]) &&
+                                begins_with_number(operand);
     if (depth == 0) strength_ = std::min(strength_, before.strength);
     if (const Sign* sign = sign_at(rest_)) {
       need = std::max(need, sign->strength);
@@ -231,8 +234,8 @@ class Reader {
     const bool begins = out_.empty() && literal_.empty() && need == product && operand.negation;
     if (begins && depth == 0) strength_ = std::min(strength_, sum);
     // (h2)ᵀ, but xᵀ.
-    const bool parentheses =
-        (operand.strength < need && !begins) || (!above.empty() && !operand.single);
+    const bool parentheses = (operand.strength < need && !begins) ||
+                             (!above.empty() && !operand.single) || touches_number;
     // Σ(a ⊗ b), but Σ a.
     if (parentheses && need_ == power && literal_.ends_with(' ')) literal_.pop_back();
     flush();
@@ -260,6 +263,10 @@ class Reader {
 };
 
 }  // namespace
+
+bool begins_with_number(const Written& text) {
+  return text.text.starts_with("<mn>") || (!text.text.empty() && detail::is_digit(text.text[0]));
+}
 
 Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style) {
   Written written = Reader(notation, operands, style).read();

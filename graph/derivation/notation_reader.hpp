@@ -27,6 +27,9 @@ struct Written {
   bool below = false;  ///< a / 2, behind which a factor without a sign would stand under the line
 };
 
+/// Whether a text cannot stand behind a number: 2 x behind 3 were 3 2 x.
+bool begins_with_number(const Written& text);
+
 /// The notation of an op with its operands in it, read by the usual precedence: parentheses stand
 /// where it would be read otherwise.
 Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style);

@@ -86,7 +86,7 @@ Written number_text(double x, const Style& style) {
 }
 
 Written beside_text(const Written& number, const Written& x, const Style& style) {
-  const bool parentheses = x.strength < Strength::product;
+  const bool parentheses = x.strength < Strength::product || begins_with_number(x);
   // (a / 2) x, which else were a / (2 x); (1 − a) x, but −a x.
   const bool apart = number.below || (number.strength < Strength::product && !number.negation);
   Written text{(apart ? style.parenthesized(number.text) : number.text) + style.literal(" ") +

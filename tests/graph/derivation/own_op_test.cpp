@@ -326,4 +326,34 @@ TEST_CASE("own ops: where a rule is wrong no mistake of the person's is told") {
   }
 }
 
+namespace {
+
+// 2 x, written so.
+struct Twice final : UnaryOp<Twice> {
+  Twice() : UnaryOp("twice", "2 {0}") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return 2 * x;
+  }
+  static Tensor slope(const Application& r, Tensor g) {
+    return static_cast<const Twice&>(*r.node().op())(g, r.where());
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: no number stands beside another one") {
+  const Twice twice;
+  const Tensor x = tensor({0.5, 1.5}, f64).named("x").requires_grad_();
+  const auto twice_of = [&](const Tensor& of) { return twice(of, Where::current()); };
+  const Derivation scaled = derive(3.0 * sum(exp(twice_of(x))));
+  CHECK(scaled.text().find("dx = 2 (3 exp(2 x))") != std::string::npos);
+  CHECK(scaled.latex().find("2 \\left(3 ") != std::string::npos);
+  const Derivation nested = derive(sum(square(twice_of(x))));
+  CHECK(nested.text().find("dx = 2 (2 (2 x))") != std::string::npos);
+}
+
 TEST_SUITE_END();
