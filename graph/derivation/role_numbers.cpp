@@ -14,6 +14,7 @@
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -120,10 +121,32 @@ std::optional<Tensor> made_of(const Expression& e, const std::vector<Tensor>& nu
   return {};
 }
 
+namespace {
+
+// Of a selection: the condition holds for every second element.
+void check_selection(const Expression& e) {
+  std::vector<Tensor> operands;
+  for (std::size_t k = 0; k < e.operands.size(); ++k)
+    operands.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
+  const Tensor holds = operands[0] > 0.0;
+  const Tensor said = where(holds, operands[1], operands[2]);
+  // Some take a condition of numbers.
+  for (const Tensor& condition : {holds, to(holds, f64), to(holds, i64)}) {
+    operands[0] = condition;
+    const auto made = attempt([&] { return to(apply_again(*e.application, operands), f64); });
+    if (!made) continue;
+    if (!are_same(*made, said)) throw_wrong_role(e, e.role(), "it computes something else");
+    return;
+  }
+}
+
+}  // namespace
+
 void check_numbers(const Expression& e) {
   const NoGrad guard;
   const Role role = e.role();
   if (says_move(role)) return check_move(e);
+  if (role.is(Role::Kind::selection)) return check_selection(e);
   const bool reduces = role.is(Role::Kind::total) || role.is(Role::Kind::mean);
   const auto check = [&](auto numbers_of, std::initializer_list<DType> dtypes) {
     std::vector<Tensor> numbers;

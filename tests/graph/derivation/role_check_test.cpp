@@ -13,6 +13,8 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -176,7 +178,35 @@ struct Magnitudes final : Op {
   std::vector<Sample> samples() const override { return {}; }
 };
 
+// The other one of two.
+struct Exchanged final : Op {
+  Exchanged() : Op("exchanged") {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(1)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *where(call.tensor(0), call.tensor(2), call.tensor(1)).value_ref());
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override {
+    r.give(1, where(r.in(0), 0.0, r.g()));
+    r.give(2, where(r.in(0), r.g(), 0.0));
+  }
+  Role role(const Parameters&) const override { return Role::Kind::selection; }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
 }  // namespace
+
+TEST_CASE("roles: a selection takes the first where the condition holds") {
+  const Exchanged exchanged;
+  const Tensor x = tensor({0.4, -1.2, 0.7}, f64).requires_grad_(), y = x.detach() * 3.0;
+  const Tensor holds = x.detach() > 0.0;
+  const Tensor chosen = apply(exchanged, {&holds, &x, &y}, {}, Where::current());
+  CHECK(error_of([&] {
+          emit_cpp(sum(square(chosen)));
+        }).starts_with("exchanged: its role() says selection, but it computes something else"));
+  CHECK(error_of([&] { derive(sum(square(where(holds, x, y)))); }).empty());
+}
 
 TEST_CASE("roles: what holds of some numbers alone is none") {
   const Signed square_of;
