@@ -137,6 +137,13 @@ class Reader {
         operand(depth);
         continue;
       }
+      if (rest_.starts_with("^{") && !literal_.empty() && !literal_.ends_with(' ')) {  // e^{0}
+        rest_.remove_prefix(1);
+        out_ += style_.raised(style_.literal(std::exchange(literal_, {})), exponent(take()));
+        any_ = true;
+        if (depth == 0) strength_ = std::min(strength_, power);
+        continue;
+      }
       if (rest_[0] == '(' || rest_[0] == '[') ++depth;
       if (rest_[0] == ')' || rest_[0] == ']') --depth;
       if (rest_[0] == '(' || rest_[0] == '[' || rest_[0] == ',') {

@@ -202,8 +202,10 @@ class Latex final : public Style {
         out += '\\';
       if (c == '\\')
         out += "\\backslash ";
-      else if (c == '^' || c == '~')
-        out += std::string("\\") + c + "{}";
+      else if (c == '^')  // \^ and \~ are accents of text
+        out += "{\\wedge}";
+      else if (c == '~')
+        out += "{\\sim}";
       else
         out += c;
     }

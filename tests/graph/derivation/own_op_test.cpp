@@ -356,4 +356,33 @@ TEST_CASE("own ops: no number stands beside another one") {
   CHECK(nested.text().find("dx = 2 (2 (2 x))") != std::string::npos);
 }
 
+namespace {
+
+struct EToThe final : UnaryOp<EToThe> {
+  EToThe() : UnaryOp("e_to_the", "e^{0}") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::output;
+  template <class T>
+  static T value(T x) {
+    return std::exp(x);
+  }
+  static Tensor slope(const Application& r, Tensor g) { return g * r.out(); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: what a notation raises is raised in each format") {
+  const EToThe e;
+  const Tensor x = tensor({0.5, 1.5}, f64).named("x").requires_grad_();
+  const Tensor y = tensor({0.2, -1.5}, f64).named("y");
+  const Derivation sum_above = derive(sum(e(x + y, Where::current())));
+  CHECK(sum_above.text().find("dx = e^(x + y)") != std::string::npos);
+  CHECK(sum_above.latex().find("e}}^{x + y}") != std::string::npos);
+  CHECK(derive(sum(e(x, Where::current()))).text().find("dx = e^x") != std::string::npos);
+  // Elsewhere ^ and ~ are signs of their own.
+  const Tensor odd = x.named("a^~b");
+  CHECK(derive(sum(exp(odd))).latex().find("a{\\wedge}{\\sim}b") != std::string::npos);
+}
+
 TEST_SUITE_END();
