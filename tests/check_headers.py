@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Compiles every header alone: it must include all that it uses, without a warning.
+"""Checks that every header includes all that it uses, without a warning.
 
     tests/check_headers.py <build directory> [-j N]
 
-The build directory is needed for its include/ and must be configured. Public headers are compiled
-with the warnings that their users may have switched on. Also checks that no public header but
-core/eigen.hpp brings Eigen in, by whatever way, and that the umbrella does not either. CXX names
-the compiler. Exit status 1 if a header fails.
+A header that a .cpp file includes in front of all others was compiled alone by the build; the others
+are here. All public headers are compiled in one file with the warnings that their users may have
+switched on, and all but core/eigen.hpp bring in no Eigen, by whatever way. The build directory is
+needed for its include/ and must be configured. CXX names the compiler. Exit status 1 if a header
+fails.
 """
 
 import argparse
@@ -39,23 +40,37 @@ def flags(build):
          for flag in libraries]
 
 
-def compile_alone(path, options):
-    """Returns the list of complaints about the header `path`."""
-    name = "chainrule/" + path.as_posix()
-    if TREE.is_public(path):
-        options = [*options, *STRICT]
+def compile_together(paths, options):
+    """What the compiler says of a file that includes these headers, and what it read for it."""
+    text = "".join(f"#include <chainrule/{path.as_posix()}>\n" for path in paths)
     with tempfile.TemporaryDirectory() as folder:
         deps = os.path.join(folder, "deps")
         run = subprocess.run(
             [*CXX, *options, "-MD", "-MF", deps, "-MT", "x", "-x", "c++", "-"],
-            input=f"#include <{name}>\n", capture_output=True, text=True)
+            input=text, capture_output=True, text=True)
         if run.returncode:
-            return [run.stderr.strip() or f"{path}: the compiler failed"]
-        if TREE.is_public(path) and path.as_posix() != "core/eigen.hpp":
-            read = pathlib.Path(deps).read_text().split()
-            if any("/Eigen/src/" in name for name in read):
-                return [f"{path}: brings in Eigen, which public headers must not"]
-    return []
+            return run.stderr.strip() or f"{paths[0]}: the compiler failed", []
+        return "", pathlib.Path(deps).read_text().split()
+
+
+def complaint_about(paths, options):
+    return compile_together(paths, options)[0]
+
+
+def complaint_about_public(paths, options):
+    said, read = compile_together(paths, options)
+    if any("/Eigen/src/" in name for name in read):
+        return "the public headers bring in Eigen, which but for core/eigen.hpp they must not"
+    return said
+
+
+def first_included():
+    """The headers that some .cpp file includes in front of all others."""
+    for path in TREE.files:
+        if path.suffix == ".cpp":
+            include = check_includes.INCLUDE.search((TREE.root / path).read_text())
+            if include:
+                yield include[2].removeprefix("chainrule/")
 
 
 def main():
@@ -68,13 +83,18 @@ def main():
 
     headers = [path for path in TREE.files
                if path.suffix == ".hpp" and path.parts[0] not in ("tests", "bench")]
+    compiled = set(first_included())
+    public = [path for path in headers
+              if TREE.is_public(path) and path.as_posix() != "core/eigen.hpp"]
     options = flags(args.build)
-    failed = 0
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
-        for complaints in pool.map(lambda path: compile_alone(path, options), headers):
-            failed += bool(complaints)
-            for complaint in complaints:
-                print(complaint)
+        runs = [pool.submit(complaint_about_public, public, options + STRICT)]
+        runs += [pool.submit(complaint_about, [path], options) for path in headers
+                 if path.as_posix() not in compiled]
+        said = [run.result() for run in runs]
+    for complaint in filter(None, said):
+        print(complaint)
+    failed = sum(map(bool, said))
     print(f"{len(headers)} headers, {failed} failed")
     return 1 if failed or not headers else 0
 
