@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/op.hpp>
@@ -245,7 +246,7 @@ class DerivationChecker {
     if (same_shape) {
       const derivation::Judge::Opinion opinion = judge_.compare(i, numbers(given), truth);
       verdict.note = opinion.note;
-      worst = measure(numbers(by_hand), autograd, truth, opinion, f32_formula, verdict);
+      worst = measure(numbers(by_hand), autograd, opinion, f32_formula, verdict);
       backed_here = !opinion.right && judge_.is_backed(i, given, truth);
       verdict.ok = opinion.right || backed_here;
       if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here) {
@@ -314,20 +315,19 @@ class DerivationChecker {
 
   // The differences that the report shows; returns where they are largest.
   static std::size_t measure(const std::vector<double>& given, const std::vector<double>& expected,
-                             const Truth& truth, const derivation::Judge::Opinion& opinion,
-                             bool single, FormulaVerdict& verdict) {
+                             const derivation::Judge::Opinion& opinion, bool single,
+                             FormulaVerdict& verdict) {
     std::size_t worst = 0;
-    double most = -1;
+    std::pair<bool, double> most{false, -1};
     for (std::size_t e = 0; e < given.size(); ++e) {
       const double difference = derivation::difference(given[e], expected[e]);
       if (difference > 0 && std::isfinite(difference))
         verdict.ulps = std::max(verdict.ulps, difference / ulp(expected[e], single ? f32 : f64));
       if (!std::isfinite(difference)) verdict.ulps = difference;
-      // What is wrong comes before what was rounded, by how far it is beyond that.
-      const double excess =
-          opinion.wrong[e] ? 1e300 * (difference / (truth.allowed[e] + 1e-300)) : difference;
-      if (excess > most || std::isnan(difference)) {
-        most = excess;
+      // What is wrong comes before what was rounded.
+      const std::pair<bool, double> mine{opinion.wrong[e], difference};
+      if (mine > most || std::isnan(difference)) {
+        most = mine;
         worst = e;
       }
       if (difference > verdict.absolute_error || std::isnan(difference))

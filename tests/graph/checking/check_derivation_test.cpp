@@ -250,6 +250,15 @@ TEST_CASE("check_derivation: σ for its slope, nothing at all, and a single wron
   CHECK(diagnosis("dW2", net.W[2], slip) == "right but for 1 of 6 elements, the first at (1, 1)");
 }
 
+TEST_CASE("check_derivation: of wrong elements the one of the largest difference is shown") {
+  const Tensor x = tensor({1.0, 2.0, 3.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(square(x));
+  const Tensor wrong = tensor({2.5, 4.0, 106.0}, f64);
+  const DerivationReport report = check_derivation(loss, {{"dx", x, wrong}});
+  CHECK(report.verdicts()[0].worst == Shape{2});
+  CHECK(report.verdicts()[0].by_hand == 106);
+}
+
 TEST_CASE("check_derivation: the loss itself and a wrong tolerance are errors") {
   const Tensor w = tensor({1.0, 4.0}, f64).named("w").requires_grad_();
   const Tensor loss = sum(w * w);
