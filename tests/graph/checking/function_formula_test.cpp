@@ -11,6 +11,7 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
@@ -89,6 +90,16 @@ TEST_CASE("check_derivation: what is wrong with a function is named as with a va
       m.loss, {{"dz", m.z, 2.0 * (m.z - m.y)}, {"dW", m.W, {}, {m.z, m.gamma}, follows}});
   CHECK(two.first_wrong() == &two.verdicts()[0]);
   CHECK(two.verdicts()[1].inherited);
+}
+
+TEST_CASE("check_derivation: a function that gives NaN twice repeats, one of two shapes does not") {
+  const Tensor x = tensor({0.0, 2.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(square(x));
+  const auto nan_at_zero = [](At at) { return 2.0 * at[0] * at[0] / at[0]; };
+  CHECK_NOTHROW((void)check_derivation(loss, {{"dx", x, {}, {x}, nan_at_zero}}));
+  int calls = 0;
+  const auto turning = [&](At at) { return ++calls == 1 ? at[0] : reshape(at[0], {2, 1}); };
+  CHECK_THROWS_AS((void)check_derivation(loss, {{"dx", x, {}, {x}, turning}}), ValueError);
 }
 
 TEST_CASE("check_derivation: functions that cannot be asked") {
