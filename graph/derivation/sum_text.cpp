@@ -30,7 +30,11 @@ Term without_minus(Expr e, bool subtracted) {
                               part->is(Role::Kind::copy) || part->is(Role::Kind::total);
     if (!carries_sign || depth == most_depth) return nullptr;
     const Expr positive = self(self, part->operands[0], depth + 1);
-    return positive ? with_operand(part, part->operands[0], positive) : nullptr;
+    if (!positive) return nullptr;
+    // Of u ⊗ u the other one keeps its sign.
+    std::vector<Expr> operands = part->operands;
+    operands[0] = positive;
+    return operation_expression(part->application, std::move(operands), part->shape, part->output);
   };
   for (Expr positive = turned(turned, e, 0); positive; positive = turned(turned, e, 0)) {
     e = std::move(positive);
