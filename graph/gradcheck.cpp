@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -408,6 +409,12 @@ GradcheckReport gradcheck(const Function& f, std::span<const Tensor> inputs,
     throw ValueError(fmt::format("gradcheck: step {} and tolerance {} must be positive",
                                  options.step, options.tolerance),
                      where, "leave them as they are: GradcheckOptions has what suits f64");
+  // Smaller ones leave numbers of any size where they are.
+  if (!std::isfinite(options.step) || options.step < std::numeric_limits<double>::epsilon())
+    throw ValueError(fmt::format("gradcheck: step {} is no part of an element's size that it "
+                                 "could be moved by",
+                                 options.step),
+                     where, "leave it as it is: GradcheckOptions has what suits f64");
   if (!f)
     throw ValueError("gradcheck: there is no function", where,
                      "the std::function is empty: was it moved from?");

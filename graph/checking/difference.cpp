@@ -12,8 +12,9 @@ namespace chainrule::derivation {
 
 namespace {
 
-// Each step is this part of the one before, and the last one this part of the first.
-constexpr double smaller = 0.1, smallest = 1e-10;
+// Each step is this part of the one before. They are counted, as an infinite one stays infinite.
+constexpr double smaller = 0.1;
+constexpr int number_of_steps = 11;
 // What steps agree to is good enough.
 constexpr double close = 1e-8;
 
@@ -90,14 +91,15 @@ Tensor steps_of(const Tensor& x) {
 std::vector<Difference> differentiate(const Numbers& f, std::span<const double> here,
                                       std::span<const double> noise, double first) {
   std::vector<Search> searches(here.size());
-  for (double h = first; h >= 0.5 * smallest * first; h *= smaller) {
+  double h = first;
+  for (int step = 0; step < number_of_steps && h > 0; ++step, h *= smaller) {
     const std::vector<double> above = f(h), below = f(-h);
     const bool defined = above.size() == here.size() && below.size() == here.size();
     bool done = true;
     for (std::size_t e = 0; e < here.size(); ++e) {
       if (searches[e].done) continue;
       searches[e].add(here[e], defined ? above[e] : unknown.value,
-                      defined ? below[e] : unknown.value, h, h == first, noise[e]);
+                      defined ? below[e] : unknown.value, h, step == 0, noise[e]);
       done = done && searches[e].done;
     }
     if (done) break;

@@ -94,7 +94,10 @@ TEST_CASE("gradcheck leaves integers alone and names what it cannot check") {
         std::string::npos);
   CHECK_THROWS_AS(gradcheck(first, {tensor({1, 2})}), ValueError);
   CHECK_THROWS_AS(gradcheck(first, {tensor(1.0, f64)}, {.order = 3}), ValueError);
-  CHECK_THROWS_AS(gradcheck(first, {tensor(1.0, f64)}, {.step = -1}), ValueError);
+  for (const double step : {-1.0, 1e-315, static_cast<double>(INFINITY)})
+    CHECK_THROWS_AS(gradcheck(first, {tensor(1.0, f64)}, {.step = step}), ValueError);
+  // Steps as for an element of size 1 are infinite in units of this one's.
+  CHECK_NOTHROW(gradcheck(first, {tensor(1e-313, f64)}));
 }
 
 TEST_CASE("gradcheck reports a gradient that is not a number") {
