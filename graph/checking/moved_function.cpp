@@ -153,6 +153,7 @@ std::vector<Difference> MovedFunction::along(std::span<const Tensor> from,
     return read(result);
   };
   const std::vector<double> here = f(0);
+  if (thrown) std::rethrow_exception(thrown);
   std::vector<Difference> found = differentiate(f, here, noise, first);
   if (thrown && !defined) std::rethrow_exception(thrown);
   return found;

@@ -127,6 +127,21 @@ TEST_CASE("gradcheck: an error at a place to which it moved says so") {
   CHECK(edge.rows[0].note == "no finite differences at (1,)");
 }
 
+TEST_CASE("gradcheck: what f throws at the inputs is thrown on, however late") {
+  for (int last = 1; last < 12; ++last) {
+    int calls = 0;
+    const Function f = [&](std::span<const Tensor> at) {
+      if (at[0].item<double>() == 2 && ++calls > last) throw ValueError("no more");
+      return square(at[0]);
+    };
+    try {
+      gradcheck(f, {tensor(2.0, f64)}, {.order = 1});
+    } catch (const ValueError& error) {
+      CHECK(std::string(error.what()).find("no more") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("gradcheck: an output that is not finite hides no others") {
   const Square wrong(3, 2, 1);
   const auto f = [&](std::span<const Tensor> in) { return concat({wrong(in[0]), log(in[1])}, 0); };
