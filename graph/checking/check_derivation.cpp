@@ -244,6 +244,7 @@ class DerivationChecker {
     }
 
     const bool same_shape = verdict.given == verdict.expected;
+    bool asked_nearby = true;
     bool backed_here = false, backed_nearby = false;  // by differences, against autograd
     std::size_t worst = 0;
     if (same_shape) {
@@ -255,6 +256,7 @@ class DerivationChecker {
       if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here) {
         const Nearby nearby =
             judge_.nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby);
+        asked_nearby = nearby != Nearby::unknown;
         backed_nearby = !backed_here && nearby == Nearby::backed;
         if (nearby == Nearby::wrong) {
           verdict.ok = backed_here = false;
@@ -287,7 +289,7 @@ class DerivationChecker {
       verdict.autograd_ok = false;
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
-    verdict.here_alone = !whole || handwritten_.holds(k) == Holds::here;
+    verdict.here_alone = !whole || !asked_nearby || handwritten_.holds(k) == Holds::here;
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
   }

@@ -45,18 +45,19 @@ Judge::Judge(const Trace& trace, bool single)
       differences_(trace, trace.environment(), rounding(Precision::f64_throughout)),
       points_(certifying_points(trace)) {}
 
-const std::vector<Environment>& Judge::points_at(double distance,
-                                                 std::vector<Environment>& points) const {
+const std::vector<Environment>& Judge::points_at(
+    double distance, std::optional<std::vector<Environment>>& points) const {
+  if (points) return *points;
+  points.emplace();
   // To one side and to the other.
-  if (points.empty())
-    for (const double side : {distance, -distance})
-      for (const double part : nearer) {
-        std::optional<Environment> point = differences_.moved(side * part, 71, false);
-        if (!point || !is_finite_at(trace_, *point)) continue;
-        points.push_back(std::move(*point));
-        break;
-      }
-  return points;
+  for (const double side : {distance, -distance})
+    for (const double part : nearer) {
+      std::optional<Environment> point = differences_.moved(side * part, 71, false);
+      if (!point || !is_finite_at(trace_, *point)) continue;
+      points->push_back(std::move(*point));
+      break;
+    }
+  return *points;
 }
 const std::vector<Environment>& Judge::near_points() const { return points_at(near, near_); }
 const std::vector<Environment>& Judge::nearest_points() const {
@@ -189,10 +190,12 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
   // but by the same here and there, so that what counts is how the values change.
   const std::optional<Tensor> here =
       masked ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
-  if (masked && !here) return Nearby::right;
+  if (masked && !here) return Nearby::unknown;
   const std::vector<double> given_here = here ? numbers(*here) : std::vector<double>();
   const double rounding_there = masked && single_ ? half_unit_f64 / half_unit_f32 : 1;
-  // At a kink two forms may differ on one side; what is wrong does on both.
+  // At a kink two forms may differ on one side; what is wrong does on both, or on
+  // the only one where they can be compared.
+  int compared = 0;
   std::vector<int> sides(truth.gradient.size());
   bool backed = true;
   for (const Environment& point : masked ? nearest_points() : near_points()) {
@@ -202,6 +205,7 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     if (!value) continue;
     const std::vector<double> given = numbers(*value);
     if (given.size() != right.size()) return Nearby::wrong;
+    ++compared;
     const double scale = largest(right);
     const double of_numbers = masked ? 1e-6 * largest_difference(right, truth.gradient) : 0;
     const auto differs = [&](std::size_t e, double allowed) {
@@ -228,7 +232,8 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     const Rounding rounds(trace_, point, half_unit_f64);
     backed = is_backed(point, Differences(trace_, point, rounds), i, *value, mine);
   }
-  if (std::ranges::none_of(sides, [](int count) { return count == 2; })) return Nearby::right;
+  if (compared == 0) return Nearby::unknown;
+  if (std::ranges::find(sides, compared) == sides.end()) return Nearby::right;
   return backed ? Nearby::backed : Nearby::wrong;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,8 +45,8 @@ class Judge {
 
   /// Whether formula and gradient are the same nearby, too, where both are finite: what is right
   /// by chance, as a forgotten factor that is 1, is not. A formula that is not the same may be
-  /// backed by differences there.
-  enum class Nearby { right, wrong, backed };
+  /// backed by differences there. `unknown` where no point is one at which they can be compared.
+  enum class Nearby { right, wrong, backed, unknown };
   Nearby nearby(std::uint32_t i, const Computation& formula, const Truth& truth, bool masked) const;
 
   /// Whether the rules agree with differences in a random direction; where they do not, why, and of
@@ -70,14 +71,14 @@ class Judge {
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
                  const Tensor& given, const std::vector<double>& allowed) const;
   const std::vector<Environment>& points_at(double distance,
-                                            std::vector<Environment>& points) const;
+                                            std::optional<std::vector<Environment>>& points) const;
 
   const Trace& trace_;
   bool single_;
   mutable std::unique_ptr<Rounding> roundings_[3];
   Differences differences_;
   std::vector<Environment> points_;
-  mutable std::vector<Environment> near_, nearest_;  // made when they are asked for
+  mutable std::optional<std::vector<Environment>> near_, nearest_;  // made when they are asked for
 };
 
 }  // namespace chainrule::derivation

@@ -102,6 +102,18 @@ TEST_CASE("check_derivation: a function that gives NaN twice repeats, one of two
   CHECK_THROWS_AS((void)check_derivation(loss, {{"dx", x, {}, {x}, turning}}), ValueError);
 }
 
+TEST_CASE("check_derivation: a function that is defined at the recorded values alone") {
+  const Tensor x = tensor({1.0, 2.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(square(x));
+  const auto here = [](At at) {
+    if (at[0].to_vector<double>()[0] != 1) throw ValueError("elsewhere", Where::current());
+    return 2.0 * at[0];
+  };
+  const DerivationReport report = check_derivation(loss, {{"dx", x, {}, {x}, here}});
+  CHECK(report.verdicts()[0].ok);
+  CHECK(report.verdicts()[0].here_alone);
+}
+
 TEST_CASE("check_derivation: functions that cannot be asked") {
   const Model m;
   const Function f = [&](At at) { return by_loops(m.X, at[0] - m.y64); };
