@@ -107,8 +107,8 @@ Polynomial Algebra::with_means(Polynomial sum) {
       const Shape &from = factor.base->operands[0]->shape, &to = factor.base->shape;
       const double count = static_cast<double>(from.numel()) / static_cast<double>(to.numel());
       // Where they are reduced but stay, their axes can be told by the shapes.
-      if (count < 2 || from.rank() != to.rank()) continue;
-      if (std::abs(std::abs(term.coefficient) * count - 1) > 1e-12) continue;
+      if (!(count >= 2) || from.rank() != to.rank()) continue;
+      if (!(std::abs(std::abs(term.coefficient) * count - 1) <= 1e-12)) continue;
       std::uint32_t axes = 0;
       for (int axis = 0; axis < from.rank(); ++axis)
         if (from[axis] != to[axis]) axes |= std::uint32_t{1} << axis;
