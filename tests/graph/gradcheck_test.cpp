@@ -295,6 +295,14 @@ TEST_CASE("gradcheck: a function that does not repeat is an error") {
   CHECK(gradcheck(seeded, {x}));
 }
 
+TEST_CASE("gradcheck: an element does not repeat, however large another one is") {
+  int calls = 0;
+  const Function f = [&](std::span<const Tensor> at) {
+    return at[0] * tensor({1e12, static_cast<double>(++calls)}, f64);
+  };
+  CHECK_THROWS_AS(gradcheck(f, {tensor({1.0, 1.0}, f64)}), ValueError);
+}
+
 TEST_CASE("gradcheck looks at second derivatives without being asked") {
   const Square forgot(2, 2, 0);  // its rule reads what is not part of the graph
   const Function f = [&](Inputs in) { return forgot(in[0]); };
