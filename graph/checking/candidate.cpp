@@ -10,6 +10,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -123,7 +124,7 @@ std::string digits_of(double x) {
   const double size = std::abs(x);
   std::string text = fraction(size);
   if (const std::string decimal = fmt::format("{:.3g}", size);
-      text.find('/') != std::string::npos && std::abs(std::stod(decimal) - size) < 2e-7 * size)
+      text.find('/') != std::string::npos && std::abs(number_said(decimal) - size) < 2e-7 * size)
     text = decimal;
   if (text.empty()) {
     const std::string square = fraction(size * size);

@@ -2,14 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
 #include <set>
+
+#include <chainrule/core/detail/text.hpp>
 
 namespace chainrule::derivation {
 
 namespace {
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+bool is_word(char c) { return detail::is_letter(c) || detail::is_digit(c) || c == '_'; }
 
 // Whether a name stands in a text, not as a part of another one.
 bool stands_in(const std::string& text, const std::string& name) {

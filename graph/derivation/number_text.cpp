@@ -1,8 +1,8 @@
 #include <chainrule/graph/derivation/number_text.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <optional>
 #include <string>
@@ -33,7 +33,7 @@ bool same(double a, double b) {
 
 bool is_short_decimal(double x) {
   const std::string digits = digits_of(x, 6);
-  return same(x, std::strtod(digits.c_str(), nullptr));
+  return same(x, number_said(digits));
 }
 
 // The forms that are shorter than six digits.
@@ -60,8 +60,7 @@ std::optional<Fraction> fraction_of(double x) {
 Written digits(double x, const Style& style) {
   constexpr int fewest = 6, most = 10;
   int precision = fewest;
-  while (precision < most &&
-         !same(std::abs(x), std::strtod(digits_of(std::abs(x), precision).c_str(), nullptr)))
+  while (precision < most && !same(std::abs(x), number_said(digits_of(std::abs(x), precision))))
     ++precision;
   Written text{style.number(digits_of(x, precision)),
                std::signbit(x) ? Strength::sum : Strength::atom};
@@ -75,6 +74,12 @@ Written whole_text(double x, bool root, const Style& style) {
 }
 
 }  // namespace
+
+double number_said(std::string_view digits) noexcept {
+  double number = std::numeric_limits<double>::quiet_NaN();
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
 
 Written number_text(double x, const Style& style) {
   const std::optional<Fraction> form = fraction_of(std::abs(x));

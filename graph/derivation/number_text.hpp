@@ -1,11 +1,16 @@
 #pragma once
 
+#include <string_view>
+
 #include <chainrule/graph/derivation/notation_reader.hpp>
 
 namespace chainrule::derivation {
 
 /// A number as a person writes it: 0.2, 1 / 6, √2, 1 / √8. What has no such form has six digits.
 Written number_text(double number, const Style& style);
+
+/// The number that digits say, whatever the locale; NaN of what are none.
+double number_said(std::string_view digits) noexcept;
 
 /// A number or a scalar in front of x: 2 x, λ (a + b).
 Written beside_text(const Written& number, const Written& x, const Style& style);
