@@ -257,7 +257,8 @@ class Report {
     if (kind_ == Kind::nan && rule_of_ && any(is_zero, has_zero))
       return "a gradient of 0 meets an infinite slope, as behind a where() that hides it: choose a "
              "safe operand first, where(valid, f(where(valid, x, 1)), 0)";
-    if (kind_ == Kind::nan && operands_.size() > 1 && any(is_zero, has_zero))
+    const bool divides = detail::role_said(application_).is(Role::Kind::quotient);
+    if (kind_ == Kind::nan && divides && any(is_zero, has_zero))
       return "0 / 0 has no value: choose a divisor that is never 0, x / where(d == 0, 1, d)";
     if (kind_ == Kind::nan)
       return "an operand is outside of where the operation is defined: clamp() it, or choose a "
@@ -267,8 +268,10 @@ class Report {
       return rule_of_
                  ? "the slope is infinite at 0, as that of a root or a norm: add a small number "
                    "first, sqrt(x + 1e-12), or choose a safe operand, f(where(x == 0, 1, x))"
-             : operands_.size() > 1
+             : divides
                  ? "it has a pole at 0: choose a divisor that is never 0, x / where(d == 0, 1, d)"
+             : operands_.size() > 1
+                 ? "it has a pole at 0: choose a safe operand there, where(x == 0, 1, x)"
                  : fmt::format(
                        "it has a pole at 0: add a small number first, {0}(x + 1e-12), or choose a "
                        "safe operand, {0}(where(x == 0, 1, x))",
