@@ -20,8 +20,8 @@ import subprocess
 import sys
 import time
 
-TIMEOUT = 900  # seconds for a suite: generous, for a hanging test only
-TAIL = 60      # lines shown of a suite that failed
+TIMEOUT = 900  # seconds for a part: generous, for a hanging test only
+TAIL = 60      # lines shown of a part that failed
 PART = 40      # cases of a suite that are run together
 
 
@@ -94,7 +94,7 @@ def run_part(program, args, first, last):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
-    parser.add_argument("-j", type=int, default=1, metavar="N", help="suites at the same time")
+    parser.add_argument("-j", type=int, default=1, metavar="N", help="parts at the same time")
     args = parser.parse_args()
 
     totals = [0, 0, 0]

@@ -85,10 +85,11 @@ class DerivationReport {
 /// Compares formulas for gradients of `loss` with autograd and with central differences in f64. A
 /// formula that is wrong, also one of another shape, is a verdict, not an exception. Throws
 /// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
-/// tensor; ValueError for an undefined tensor, no formulas, two for one tensor, a formula that is
-/// given twice, as a value and as a function, or a negative tolerance; what a formula's function
-/// throws at the recorded values; DTypeError for a formula of integers. Formulas count in f64 or in
-/// the dtype of their tensor. Ask before backward() releases the graph.
+/// tensor, and for an op whose role() or written_out() is not what it computes; ValueError for an
+/// undefined tensor, no formulas, two for one tensor, a formula that is given twice, as a value and
+/// as a function, or a negative tolerance; what a formula's function throws at the recorded values;
+/// DTypeError for a formula of integers. Formulas count in f64 or in the dtype of their tensor. Ask
+/// before backward() releases the graph.
 DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
                                   CheckOptions options = {}, Where where = Where::current());
 DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,

@@ -111,8 +111,9 @@ class Derivation {
 
 /// Derives the gradients of the scalar `loss` for all parameters and named results that it was
 /// computed from. For the program that ran: other branches of it may have other derivatives.
-/// Throws GradError as backward() does, and when something that the loss was computed from was
-/// written to since. Ask before backward() releases the graph.
+/// Throws GradError as backward() does, when something that the loss was computed from was written
+/// to since, and for an op whose role() or written_out() is not what it computes. Ask before
+/// backward() releases the graph.
 Derivation derive(const Tensor& loss, Where where = Where::current());
 /// For these tensors alone, and what they need.
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs,

@@ -41,7 +41,8 @@ bool uniform(const Tensor& x, double& number) {
 
 Expr make(Expression expression) { return std::make_shared<Expression>(std::move(expression)); }
 
-// What two expressions have in common only when they are equal: 128 bits of their structure.
+// 128 bits of the structure of an expression: equal ones have the same, and others, but for a
+// chance that is next to none, have not.
 struct Key {
   std::uint64_t low = 0x9E3779B97F4A7C15U, high = 0xC2B2AE3D27D4EB4FU;
 
