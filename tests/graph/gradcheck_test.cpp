@@ -300,7 +300,8 @@ TEST_CASE("gradcheck: an element does not repeat, however large another one is")
   const Function f = [&](std::span<const Tensor> at) {
     return at[0] * tensor({1e12, static_cast<double>(++calls)}, f64);
   };
-  CHECK_THROWS_AS(gradcheck(f, {tensor({1.0, 1.0}, f64)}), ValueError);
+  CHECK_THROWS_AS(gradcheck(f, {tensor({1.0, 1.0}, f64)}, {.order = 1, .forward = false}),
+                  ValueError);
 }
 
 TEST_CASE("gradcheck looks at second derivatives without being asked") {
