@@ -237,9 +237,8 @@ struct OfTwo final : Op {
   }
   void evaluate(Evaluation& call) const override {
     for (std::size_t k = 0; k < 2; ++k)
-      kernels::map<double, double>(call.out(k), call.in(0), [k](double x) {
-        return static_cast<double>(k + 2) * x;
-      });
+      kernels::map<double, double>(call.out(k), call.in(0),
+                                   [k](double x) { return static_cast<double>(k + 2) * x; });
   }
   std::vector<Sample> samples() const override { return {}; }
 };
