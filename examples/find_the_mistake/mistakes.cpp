@@ -116,7 +116,7 @@ std::vector<Planted> planted_mistakes() {
   plant("a mean over the batch for the sum", "db1",
         "too small by a factor of 7, which is the extent of axis 1 of", sized({5, 4, 3}, 7),
         [](Net, Old right, Before) { return right / 7.0; });
-  plant("a constant factor", "dW3", "a factor of 0.7 too much", sized({5, 4, 4, 3}, 2),
+  plant("a constant factor", "dW3", "too small by a factor of 10/7", sized({5, 4, 4, 3}, 2),
         [](Net, Old right, Before) { return right * 0.7; });
   plant("a gradient accumulated twice", "dW2", "accumulated twice", sized({5, 4, 3}, 3),
         [](Net net, Old, Before) {

@@ -363,11 +363,9 @@ std::string wrong_factor(const Trace& trace, const Comparison& comparison, const
   if (is_near(1 / size, std::round(1 / size)))
     return fmt::format("{}too small by a factor of {:.0f}{}{}", sign, 1 / size,
                        meaning(trace, 1 / size, of_sums, learned), numbers);
-  return fmt::format(
-      "a factor of {:.6g} too much: {}too {} by a factor of {}{}; the chain rule "
-      "gives {}",
-      factor, sign, size > 1 ? "large" : "small",
-      number_in_words(trace, size > 1 ? size : 1 / size, learned), numbers, right);
+  return fmt::format("{}too {} by a factor of {}{}; the chain rule gives {}", sign,
+                     size > 1 ? "large" : "small",
+                     number_in_words(trace, size > 1 ? size : 1 / size, learned), numbers, right);
 }
 
 }  // namespace chainrule::derivation
