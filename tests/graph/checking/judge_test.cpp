@@ -7,10 +7,14 @@
 #include <string>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
@@ -166,6 +170,24 @@ TEST_CASE("check_derivation: of a straight-through gradient both derivatives are
   CHECK(ok(zeros({3}, f64)));
   CHECK_FALSE(ok(2.0 * c));
   CHECK_FALSE(ok(ones({3}, f64)));
+}
+
+TEST_CASE("check_derivation: a wrong sign behind a mask is found where all gradients are 0") {
+  const auto data = [](const Shape& shape, std::uint64_t seed) {
+    Generator generator(seed);
+    return randn(shape, generator, f64);
+  };
+  for (const double size : {0.0, 1e-6, 1.0}) {
+    CAPTURE(size);
+    const Tensor w = (data({3, 2}, 3) * size).detach().named("W").requires_grad_();
+    const Tensor a = matmul(data({6, 3}, 1), w).named("a"),
+                 p = matmul(data({6, 3}, 2), w).named("p");
+    const Tensor h = (sum(square(a - p), 1, true) + 0.7).named("h");
+    const Tensor loss = mean(relu(h));
+    const Tensor k = to(h > 0.0, f64) / 6.0;
+    CHECK(check_derivation(loss, {{"dp", p, 2.0 * k * (p - a)}}).ok());
+    CHECK_FALSE(check_derivation(loss, {{"dp", p, 2.0 * k * (a - p)}}).ok());
+  }
 }
 
 TEST_SUITE_END();
