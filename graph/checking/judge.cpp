@@ -203,12 +203,15 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
   // beside other gradients, and goes on straight from one side to the other.
   const double most =
       largest(truth.gradient) == 0 ? 1e-5 * largest_gradient(trace_.environment()) : 0;
+  std::vector<double> one, other;
+  if (masked && most > 0 && points.size() == 2) {
+    one = numbers(points[0].gradients[i]);
+    other = numbers(points[1].gradients[i]);
+  }
   const auto goes_straight = [&](std::size_t e) {
-    if (points.size() != 2) return false;
-    const double one = numbers(points[0].gradients[i])[e],
-                 other = numbers(points[1].gradients[i])[e];
-    const double size = std::max(std::abs(one), std::abs(other));
-    return size <= most && std::abs(one + other) <= 1e-3 * size;
+    if (one.empty()) return false;
+    const double size = std::max(std::abs(one[e]), std::abs(other[e]));
+    return size <= most && std::abs(one[e] + other[e]) <= 1e-3 * size;
   };
   for (const Environment& point : points) {
     const std::vector<double> right = numbers(point.gradients[i]);
@@ -222,7 +225,7 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     const double of_numbers = masked ? 1e-6 * largest_difference(right, truth.gradient) : 0;
     const auto differs = [&](std::size_t e, double allowed) {
       if (!(std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale) &&
-          !(masked && most > 0 && goes_straight(e)))
+          !goes_straight(e))
         return false;
       const double before = masked ? given_here[e] - truth.gradient[e] : 0;
       return std::abs(given[e] - right[e] - before) >
