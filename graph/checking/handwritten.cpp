@@ -158,7 +158,7 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
                                       node.shape(), node.output_index());
   }
   const Expr& whole = known[traversal.output(0)];
-  if (whole) OpCheck(trace_.environment()).check(whole);
+  if (whole) OpCheck(trace_).check(whole);
   return whole;
 }
 

@@ -9,6 +9,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/known_data.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 
 namespace chainrule::derivation {
 
@@ -180,40 +181,11 @@ std::pair<double, Expr> Algebra::scaled(const Expr& tensor) const {
   return {};
 }
 
-// φ(z), to which a fused slope g ⊗ φ'(z) belongs, that is given by y = φ(z) or by z; null where the
-// graph has none.
-Expr Algebra::function_of(const Expr& slope) const {
-  const Expr& given = slope->operands[1];
-  const Role role = slope->role();
-  if (given->kind != Kind::tensor) return nullptr;
-  const auto is_function = [&](const Expr& e) {
-    return e && e->op() == role.of && !e->operands.empty() && e->operands[0];
-  };
-  if (!role.at_operand)
-    if (const Expr& function = trace_.forward(given->node); is_function(function)) return function;
-  // Several with other parameters may be of one z: the slope has those of its own.
-  Expr found;
-  bool alike = true;
-  const auto same = [](const Expr& a, const Expr& b) {
-    return a->application->parameters() == b->application->parameters();
-  };
-  for (std::uint32_t i = given->node; i < trace_.size(); ++i) {
-    const Expr& function = trace_.forward(i);
-    if (!is_function(function)) continue;
-    const Expr& z = function->operands[0];
-    if (z->kind != Kind::tensor || z->node != given->node) continue;
-    if (same(function, slope)) return function;
-    alike &= !found || same(function, found);
-    found = function;
-  }
-  return alike ? found : nullptr;
-}
-
 Polynomial Algebra::slope_of(const Expr& e) {
   // What has no simpler form would else stand there as the fused operation.
   const bool written_out =
       rules_.slopes_written_out && in_simpler_operations(e, trace_.environment());
-  const Expr function = written_out ? nullptr : function_of(e);
+  const Expr function = written_out ? nullptr : function_of(e, trace_);
   if (!function) return {};
   const Expr& z = function->operands[0];
   const Expr slope = slope_expression(function->application, z->is_symbol() ? first_alike(z) : z);

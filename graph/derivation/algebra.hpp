@@ -53,7 +53,6 @@ class Algebra {
   Polynomial polynomial(const Expr& expression);
   Polynomial operation(const Expr& expression);
   Polynomial sum_of(const Expr& expression, const Polynomial& inside);
-  Expr function_of(const Expr& slope) const;
   Polynomial transposed_back(const Polynomial& inside, const Shape& shape);
   Polynomial slope_of(const Expr& expression);
   Polynomial quotient_of(const Polynomial& above, const Expr& below);

@@ -14,6 +14,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
 
@@ -81,6 +82,7 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
     fail(*within[k], "applies the op itself" + by);
   }
   if (within.size() > most_within) fail(*within[0], "comes to no end");
+  check_slope(e);
   if (!done_.insert(key).second) return;
   check_numbers(*e);
   const Expr simpler = this->simpler(e);
@@ -89,7 +91,7 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
     fail(*e, fmt::format("makes {}, but the op makes {}", to_string(simpler->shape),
                          to_string(e->shape)));
   const auto value = [&](const Expr& of) {
-    return attempt([&] { return evaluate(of, environment_); });
+    return attempt([&] { return evaluate(of, trace_.environment()); });
   };
   const std::optional<Tensor> mine = value(e), other = value(simpler);
   if (mine && other && differ(*mine, *other)) fail(*e, "computes something else");
@@ -107,9 +109,17 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   within.pop_back();
 }
 
+// Of a slope whose function the graph has: else nothing relies on what it says.
+void OpCheck::check_slope(const Expr& e) {
+  if (!e->is(Role::Kind::slope)) return;
+  const Expr function = function_of(e, trace_);
+  if (function && done_.insert(application_key(*e) + " of " + application_key(*function)).second)
+    derivation::check_slope(*e, *function, trace_);
+}
+
 // An operation that does not take these numbers is left to where it is asked for.
 Expr OpCheck::simpler(const Expr& e) const {
-  return attempt([&] { return in_simpler_operations(e, environment_); }).value_or(nullptr);
+  return attempt([&] { return in_simpler_operations(e, trace_.environment()); }).value_or(nullptr);
 }
 
 }  // namespace chainrule::derivation

@@ -9,12 +9,14 @@
 
 namespace chainrule::derivation {
 
+class Trace;
+
 /// Whether ops are what they say of themselves: everything that simplifies, prints or emits
 /// formulas relies on it.
 class OpCheck {
  public:
-  /// Values are those at the environment, which outlives this.
-  explicit OpCheck(const Environment& environment) : environment_(environment) {}
+  /// Values are those at the trace's point; it outlives this.
+  explicit OpCheck(const Trace& trace) : trace_(trace) {}
 
   /// Throws GradError, which names an op of the formula and its line, where its role() or
   /// written_out() is not what it computes, or where written_out() comes back to the op. Of
@@ -23,9 +25,10 @@ class OpCheck {
 
  private:
   void check(const Expr& operation, std::vector<const Expression*>& within);
+  void check_slope(const Expr& operation);
   Expr simpler(const Expr& operation) const;
 
-  const Environment& environment_;
+  const Trace& trace_;
   std::set<const Expression*> seen_;
   std::vector<Expr> held_;  // so that no other gets the place of one that was seen
   std::set<std::string> done_;

@@ -10,6 +10,8 @@
 
 namespace chainrule::derivation {
 
+class Trace;
+
 /// Throws GradError, which names the op, its line and the remedy, where its role() says something
 /// that its operands and the shapes of these and of the result rule out: what reads a role relies
 /// on what it takes.
@@ -33,6 +35,19 @@ void check_numbers(const Expression& operation);
 /// where it takes none.
 std::optional<Tensor> made_of(const Expression& operation, const std::vector<Tensor>& numbers,
                               std::initializer_list<DType> dtypes = {f64, f32, i64});
+
+/// Numbers of both signs, in steps of 0.37 and in another order for each operand.
+Tensor signed_numbers(const Shape& shape, std::size_t operand);
+/// Whether two are the same up to rounding, in f32 also that of an op that computes in it, and
+/// where digits cancel.
+bool are_same(const Tensor& a, const Tensor& b);
+
+/// φ(z) of one operand, to which a fused slope g ⊗ φ'(z) belongs, that is given by y = φ(z) or by
+/// z; null where the graph has none.
+Expr function_of(const Expr& slope, const Trace& trace);
+/// Throws GradError, which names the op, where it makes something else of some numbers than g ⊗
+/// φ'(z) by the rule of the function's op.
+void check_slope(const Expression& operation, const Expression& function, const Trace& trace);
 
 /// Whether a role says that elements are moved as they are.
 bool says_move(const Role& role);

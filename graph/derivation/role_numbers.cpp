@@ -1,5 +1,7 @@
 #include <chainrule/graph/derivation/role_check.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -33,7 +35,9 @@ Tensor whole_numbers(const Shape& shape, std::size_t k) {
   return from_vector(numbers, shape);
 }
 
-// The same in steps of 0.37 and of both signs: an op may be what it says of some numbers alone.
+}  // namespace
+
+// An op may be what it says of some numbers alone.
 Tensor signed_numbers(const Shape& shape, std::size_t k) {
   std::vector<double> numbers = whole_numbers(shape, k).to_vector<double>();
   for (std::size_t i = 0; i < numbers.size(); ++i)
@@ -41,8 +45,6 @@ Tensor signed_numbers(const Shape& shape, std::size_t k) {
   return from_vector(numbers, shape);
 }
 
-// Whether two are the same up to rounding, in f32 also that of an op that computes in it, and where
-// digits cancel.
 bool are_same(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
   double largest = 0;
@@ -53,6 +55,8 @@ bool are_same(const Tensor& a, const Tensor& b) {
            std::abs(p - q) <= 1e-5 * std::abs(q) + 1e-6 * largest;
   });
 }
+
+namespace {
 
 // Whether these are Σ or mean of x over some of its axes.
 bool is_reduced(const Tensor& x, const Tensor& made, bool averages) {
@@ -74,6 +78,13 @@ std::optional<Tensor> by_role(const Expression& e, const std::vector<Tensor>& x)
   using enum Role::Kind;
   const Role role = e.role();
   switch (role.kind) {
+    case other: {  // ln of what an op makes
+      if (!role.of || x.size() != 1) return {};
+      const auto made = attempt([&] {
+        return apply(*role.of, {&x[0]}, e.application->parameters(), e.application->where());
+      });
+      return made ? std::optional(log(*made)) : std::nullopt;
+    }
     case sum:
       return x[0] + x[1];
     case difference:
@@ -158,7 +169,10 @@ void check_numbers(const Expression& e) {
     if (!made) return;
     if (!(reduces ? is_reduced(numbers[0], *made, role.is(Role::Kind::mean))
                   : are_same(*made, *said)))
-      throw_wrong_role(e, role, "it computes something else");
+      throw_wrong_role(e, role,
+                       role.is(Role::Kind::other)
+                           ? fmt::format("it is not the logarithm of {}", role.of->name())
+                           : "it computes something else");
   };
   check(whole_numbers, {f64, f32, i64});
   if (!role.is(Role::Kind::conversion)) check(signed_numbers, {f64, f32});

@@ -130,7 +130,7 @@ void Trace::complete(const char* caller, const Where& where) {
       named_products_.push_back(i);
   }
   environment_ = at(recorded_values());
-  OpCheck ops(environment_);
+  OpCheck ops(*this);
   for (const std::vector<Expr>* formulas : {&forward_, &gradients_})
     for (const Expr& formula : *formulas)
       if (formula) ops.check(formula);

@@ -13,6 +13,7 @@
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
@@ -212,6 +213,91 @@ TEST_CASE("ops: a role whose numbers are others is an error in formulas, too") {
       Kind::matrix_product, {x, y}, {2, 2}, [](Given in) { return -matmul(in[0], in[1]); }, false);
   refused(
       Kind::matrix_product, {x, y}, {2, 2}, [](Given in) { return matmul(in[0], in[1]); }, true);
+}
+
+namespace {
+
+// z³ − z, of which the rule applies another op.
+const Says* bent_slope = nullptr;
+std::vector<Tensor> (*given_to_slope)(const Application& r, const Tensor& g) = nullptr;
+
+struct Bent final : UnaryOp<Bent> {
+  explicit Bent(const char* name) : UnaryOp(name) {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0) | Node::output;
+  template <class T>
+  static T value(T z) {
+    return z * z * z - z;
+  }
+  static Tensor slope(const Application& r, const Tensor& g) {
+    return (*bent_slope)(given_to_slope(r, g));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("ops: a slope that is another one than the function's rule gives is an error") {
+  const Tensor x = matrix(), c = tensor({{0.5, 2.0, -1.0}, {3.0, -0.2, 0.7}}, f64).named("c");
+  const Bent bent("bent");
+  Says slope("slope_of_it", [](Given) { return Tensor(); });
+  slope.result = {2, 3};
+  bent_slope = &slope;
+  const auto of_z = [](const Application& r, const Tensor& g) {
+    return std::vector<Tensor>{g, r.in(0)};
+  };
+  const auto of_y = [](const Application& r, const Tensor& g) {
+    return std::vector<Tensor>{g, r.out(), r.in(0)};
+  };
+  const auto loss = [&] { return sum(c * bent(x, Where::current())); };
+  const char* hint = "say another role, or none";
+  const std::string refusal =
+      "slope_of_it: its role() says slope, but it computes something else than g ⊗ bent'(z) by the "
+      "rule of bent";
+  const Rule right = [](Given in) { return in[0] * (3.0 * square(in[1]) - 1.0); };
+  given_to_slope = of_z;
+  slope.claims = Role::slope_at(bent);
+  slope.computes = right;
+  CHECK(derive(loss()).text().find("dx = c ⊗ bent'(x)") != std::string::npos);
+  // Not a multiple of g, or with something in it that no slope has.
+  slope.computes = [&](Given in) { return square(in[0]) * (3.0 * square(in[1]) - 1.0); };
+  check_refused(loss(), refusal, hint);
+  slope.computes = [&](Given in) { return right(in) + 0.5; };
+  check_refused(loss(), refusal, hint);
+  // That of another function, which the graph has of the same tensor, or has not.
+  slope.computes = right;
+  const Tensor wave = sin(x);
+  slope.claims = Role::slope_at(*wave.node()->op());
+  check_refused(loss() + sum(wave),
+                "slope_of_it: its role() says slope, but it computes something else than g ⊗ "
+                "sin'(z) by the rule of sin",
+                hint);
+  CHECK(derive(loss()).text().find("dx = slope_of_it(c, x)") != std::string::npos);
+  // Of y and z: z is what the numbers need.
+  given_to_slope = of_y;
+  slope.claims = Role::slope_of(bent);
+  slope.computes = [](Given in) { return in[0] * (3.0 * square(in[2]) - 1.0); };
+  CHECK(derive(loss()).text().find("dx = c ⊗ bent'(x)") != std::string::npos);
+  slope.computes = [](Given in) { return in[0] * (3.0 * square(in[2]) - 1.0) * sign(in[0]); };
+  check_refused(loss(), refusal, hint);
+  // Given by z where it says y: of φ(φ(x)) the formula would show the other one.
+  slope.computes = right;
+  slope.claims = Role::slope_of(bent);
+  given_to_slope = of_z;
+  const Tensor twice = sum(c * bent(bent(x, Where::current()), Where::current()));
+  check_refused(twice, refusal, hint);
+}
+
+TEST_CASE("ops: a logarithm of what an op makes that is none is an error") {
+  const Tensor x = matrix();
+  Says op("log_of_it", [](Given in) { return sin(in[0]); });
+  op.result = {2, 3};
+  op.claims.of = sigmoid(x).node()->op();
+  check_refused(sum(exp(op({x}))),
+                "log_of_it: its role() says other, but it is not the logarithm of sigmoid",
+                "say another role, or none");
+  op.computes = [](Given in) { return -softplus(-in[0]); };
+  CHECK(derive(sum(exp(op({x})))).text().find("dx") != std::string::npos);
 }
 
 namespace {
