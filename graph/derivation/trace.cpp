@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/op_check.hpp>
 #include <chainrule/graph/derivation/symbol_name.hpp>
 #include <chainrule/graph/derivation/trace_watcher.hpp>
@@ -74,16 +77,42 @@ Trace::Trace(const Tensor& output, const char* caller, const Where& where)
   }
 }
 
+// What underflows where its logarithm was computed from something else, and what stands between
+// the two: gradients by way of them have no numbers, those that the logarithm's own rule gives do.
+std::vector<bool> Trace::underflown() const {
+  std::vector<bool> lost(size());
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    if (!forward_[i] || !forward_[i]->is(Role::Kind::logarithm)) continue;
+    const std::size_t argument = forward_[i]->role().argument;
+    const Expr& x = forward_[i]->operands[argument];
+    if (argument == 0 || x->kind != Expression::Kind::tensor) continue;
+    const std::vector<double> values = numbers(replay_.value(x->node));
+    if (std::ranges::none_of(values, [](double value) {
+          return std::abs(value) < std::numeric_limits<double>::min();
+        }))
+      continue;
+    lost[x->node] = true;
+    if (const Expr& made = forward_[x->node]; made && made->operands[0]) {
+      const Expr &between = made->operands[0], &from = forward_[i]->operands[0];
+      const bool is_tensor = between->kind == Expression::Kind::tensor;
+      if (is_tensor && !(from->kind == Expression::Kind::tensor && from->node == between->node))
+        lost[between->node] = true;
+    }
+  }
+  return lost;
+}
+
 Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller,
              const Where& where)
     : Trace(loss, caller, where) {
   std::unordered_set<const Node*> wanted;
   for (const Tensor& tensor : asked) wanted.insert(tensor.node());
   std::vector<Tensor> stops;
+  const std::vector<bool> lost = underflown();
   for (std::uint32_t i = 0; i < size(); ++i) {
     Node& node = traversal_.node(i);
     if (!node.requires_grad() || i == traversal_.output(0)) continue;
-    named_[i] = node.is_leaf() || !node.name().empty();
+    named_[i] = node.is_leaf() || (!node.name().empty() && !lost[i]);
     named_[i] = named_[i] || wanted.contains(&node);
     if (named_[i]) stops.push_back(Tensor(Ref<Value>(), Ref<Node>::share(&node)));
   }
@@ -103,6 +132,12 @@ Trace::Trace(const Tensor& loss, std::span<const Tensor> asked, const char* call
             watcher.name(g.value_ref(), gradient_expression(i, g.shape()));
         },
         where);
+  }
+  // The logarithm's rule passed over these, whose gradients would lack what it gives.
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    if (!lost[i] || named_[i]) continue;
+    gradients_[i] = nullptr;
+    std::erase(passed_, i);
   }
   // What no rule gave anything for has a gradient of zeros.
   for (std::uint32_t i = 0; i < size(); ++i) {

@@ -22,7 +22,8 @@ namespace chainrule::derivation {
 class Trace {
  public:
   /// Throws GradError, beginning with `caller`, where backward() would, and where the graph cannot
-  /// be computed again. Gradients of nodes with a name, of leaves and of `asked` get a name.
+  /// be computed again. Gradients of nodes with a name, of leaves and of `asked` get a name: but
+  /// for one that underflows, and of which a logarithm was computed in another way.
   Trace(const Tensor& loss, std::span<const Tensor> asked, const char* caller, const Where& where);
   /// The other direction, from `inputs` on; see below.
   struct Tangents {
@@ -103,6 +104,7 @@ class Trace {
   Trace(const Tensor& output, const char* caller, const Where& where);
   std::vector<Tensor> recorded_values() const;
   std::vector<bool> summed_up() const;
+  std::vector<bool> underflown() const;
   std::vector<Tensor> input_nodes(const Tangents& of, const Tensor& output, const char* caller,
                                   const Where& where) const;
   class Watcher;

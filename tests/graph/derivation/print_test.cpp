@@ -1,5 +1,6 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 
 #include <doctest/doctest.h>
@@ -112,6 +113,28 @@ TEST_CASE("print: logistic losses") {
   CHECK(formulas(mean(log1p(exp(-y * z)))) == "dz = −y ⊗ σ(−y ⊗ z) / 9\n");
   const Tensor p = sigmoid(z).named("p"), t = book.data("t", {9});
   CHECK(formulas(-mean(t * log(p) + (1.0 - t) * log(1.0 - p))) == "dz = (p − t) / 9\n");
+}
+
+TEST_CASE("print: of what underflows, gradients come from the logarithm's own rule, named or not") {
+  const Tensor z = tensor({-800.0, 0.3}, f64).named("z").requires_grad_();
+  const Tensor s = sigmoid(z).named("s"), loss = sum(log(s));
+  CHECK(formulas(loss) == "dz = σ(−z)\n");
+  const FormulaVerdict dz = check_derivation(loss, {{"dz", z, 1.0 - s}}).verdicts()[0];
+  CAPTURE(dz.note);
+  CHECK((dz.ok && dz.autograd_ok && dz.note.empty()));
+  const Tensor near = tensor({-20.0, 0.3}, f64).named("z").requires_grad_();
+  CHECK(formulas(sum(log(sigmoid(near).named("s")))) == "dz = 1 − s\n");
+  // Also of what stands in between, and where s has other uses.
+  const Tensor t = tensor({0.5, 1.0}, f64).named("t");
+  const Tensor far = tensor({-800.0, -900.0}, f64).named("z").requires_grad_();
+  for (const Tensor& of : {sum(t * log(softmax(z).named("p"))), sum(s * log(s)),
+                           log(sum(exp(far).named("e"))), log(sum(exp(far)).named("q"))}) {
+    const std::string text = derive(of).text({.steps = true, .values = true});
+    CAPTURE(text);
+    CHECK(text.find("nan") == std::string::npos);
+    CHECK(text.find("inf") == std::string::npos);
+    CHECK(text.find("ds") == std::string::npos);
+  }
 }
 
 TEST_CASE("print: layer norm and batch norm by hand are one line") {
