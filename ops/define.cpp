@@ -34,11 +34,19 @@ void detail::throw_dtype(const char* op, const Tensor& x, bool integers, const W
                    where, "convert it: to(x, f32)");
 }
 
+namespace {
+
+std::string said_as(const char* what, const Tensor& x) {
+  return fmt::format("{}{}{}", what, *what ? " " : "", describe(x));
+}
+
+}  // namespace
+
 void detail::throw_dtypes(const char* op, const Tensor& a, const Tensor& b, const Where& where,
                           const char* a_is, const char* b_is) {
   const DType left = a.dtype(), right = b.dtype();
   const auto operand = [](const char* what, const Tensor& x) {
-    return fmt::format("{}{}{} is {}", what, *what ? " " : "", describe(x), name_of(x.dtype()));
+    return fmt::format("{} is {}", said_as(what, x), name_of(x.dtype()));
   };
   const char* converted = is_floating(left) ? b_is : a_is;
   throw DTypeError(fmt::format("{}: dtypes differ: {}, {}", op, operand(a_is, a), operand(b_is, b)),
@@ -61,7 +69,8 @@ void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {
                      where, "join some of its axes first: flatten(), reshape()");
 }
 
-Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where) {
+Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where,
+                      const char* a_is, const char* b_is) {
   const Shape x = a.value(where, op, "first of two operands").shape();
   const Shape y = b.value(where, op, "second of two operands").shape();
   Shape out = x.rank() >= y.rank() ? x : y;
@@ -70,7 +79,7 @@ Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Wh
     const std::int64_t q = i <= y.rank() ? y[y.rank() - i] : 1;
     if (p != q && p != 1 && q != 1)
       throw ShapeError(fmt::format("{}: shapes do not broadcast: {} and {} differ in axis -{}", op,
-                                   describe(a), describe(b), i),
+                                   said_as(a_is, a), said_as(b_is, b), i),
                        where, "shapes are aligned at the last axis; extents must be equal or 1");
     out[out.rank() - i] = p == 1 ? q : p;
   }

@@ -61,8 +61,9 @@ inline void check_shape(const char* op, const char* which, const Tensor& x, cons
 }
 
 /// The shape that a and b broadcast to: aligned at the last axis, extents equal or 1. Throws
-/// ShapeError.
-Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where);
+/// ShapeError, which calls them by what they are to the op, if that is given.
+Shape broadcast_shape(const char* op, const Tensor& a, const Tensor& b, const Where& where,
+                      const char* a_is = "", const char* b_is = "");
 
 /// Throws ShapeError when a result of op(x) would have more than max_rank axes.
 void check_rank(const char* op, int rank, const Tensor& x, const Where& where);

@@ -133,13 +133,17 @@ class Choose final : public Op {
   Role role(const Parameters&) const override { return Role::Kind::selection; }
 
   void infer(Inference& call) const override {
-    const Value &c = call.in(0), &x = call.in(1), &y = call.in(2);
+    const auto operand = [&](std::size_t i, const char* what) -> const Value& {
+      return call.tensor(i).value(call.where(), name(), what);
+    };
+    const Value &c = operand(0, "condition"), &x = operand(1, "tensor a"),
+                &y = operand(2, "tensor b");
     if (c.dtype() != boolean)
       throw DTypeError(fmt::format("where: the condition {} holds {}, but boolean is needed",
                                    describe(call.tensor(0)), name_of(c.dtype())),
                        call.where(), "compare first, as in x != 0");
     if (x.dtype() != y.dtype())
-      detail::throw_dtypes(name(), call.tensor(1), call.tensor(2), call.where());
+      detail::throw_dtypes(name(), call.tensor(1), call.tensor(2), call.where(), "a", "b");
     const auto fits = [&](const Value& v) {
       return v.same_shape(c) || (v.numel() == 1 && v.rank() <= c.rank());
     };
@@ -188,10 +192,16 @@ class Choose final : public Op {
   }
 
  private:
-  // Two at a time; errors name two. What stands for the first two has a shape and no elements of
-  // its own.
+  // Two at a time; errors name two. What stands for a and b has a shape and no elements of its own.
   static Shape common_shape(const Call& call) {
-    const Shape shape = broadcast_shape(call.name(), call.tensor(1), call.tensor(2), call.where());
+    const auto common = [&](std::size_t i, std::size_t k) {
+      static constexpr const char* names[] = {"the condition", "a", "b"};
+      return broadcast_shape(call.name(), call.tensor(i), call.tensor(k), call.where(), names[i],
+                             names[k]);
+    };
+    static_cast<void>(common(0, 1));
+    static_cast<void>(common(0, 2));
+    const Shape shape = common(1, 2);
     Shape strides = shape;
     for (std::int64_t& stride : strides) stride = 0;
     const Tensor pair(Value::view(call.in_ref(1), shape, strides, 0));
