@@ -18,6 +18,18 @@ inline MatrixXd placed(const MatrixXd& block, Eigen::Index row, Eigen::Index col
 }
 )";
 
+const std::string_view placed_apart_definition = R"(
+// Zeros with something else in rows row, row + row_step, … and columns likewise.
+inline MatrixXd placed_apart(const MatrixXd& block, Eigen::Index row, Eigen::Index row_step,
+                             Eigen::Index column, Eigen::Index column_step, Eigen::Index rows,
+                             Eigen::Index columns) {
+  MatrixXd whole = MatrixXd::Zero(rows, columns);
+  whole(Eigen::seqN(row, block.rows(), row_step),
+        Eigen::seqN(column, block.cols(), column_step)) = block;
+  return whole;
+}
+)";
+
 const std::string_view beside_definition = R"(
 inline MatrixXd beside(const MatrixXd& left, const MatrixXd& right) {
   MatrixXd both(left.rows(), left.cols() + right.cols());
@@ -36,7 +48,7 @@ inline MatrixXd above(const MatrixXd& upper, const MatrixXd& lower) {
 
 namespace {
 
-constexpr const char* helpers[] = {"placed", "beside", "above"};
+constexpr const char* helpers[] = {"placed", "placed_apart", "beside", "above"};
 
 // What the emitted files call things besides what Identifiers knows: the parameters and functions
 // that would hide an op's function or be taken for it, and harm no tensor.

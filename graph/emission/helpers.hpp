@@ -11,6 +11,7 @@ namespace chainrule::emission {
 
 /// Zeros with a block of something else in them.
 extern const std::string_view placed_definition;
+extern const std::string_view placed_apart_definition;
 /// Two matrices side by side, and one above the other.
 extern const std::string_view beside_definition;
 extern const std::string_view above_definition;

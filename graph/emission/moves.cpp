@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string_view>
 
 #include <chainrule/core/create.hpp>
@@ -100,7 +102,16 @@ Region region_of(const Expression& e) {
     evenly =
         at[static_cast<std::size_t>(i)] == row * columns + region.columns[i % region.columns.count];
   }
-  if (!evenly) throw_wrong_role(e, e.role(), "the places are not evenly spaced");
+  if (!evenly) {
+    constexpr std::size_t most_told = 8;
+    const std::span told(at.data(), std::min(at.size(), most_told));
+    throw_wrong_role(
+        e, e.role(),
+        fmt::format("it {} {}{} of {}, counted in row-major order, which are not evenly spaced",
+                    scatters ? "puts them into places" : "takes the elements",
+                    fmt::join(told, ", "), at.size() > most_told ? " …" : "",
+                    to_string(whole.shape)));
+  }
   return region;
 }
 
@@ -222,17 +233,20 @@ Code scattered(const Expression& e, const Code& part, Helpers& helpers) {
   if (e.operands[0]->shape.numel() == 0) return Code{"0.0", {}};
   if (whole.is_scalar()) return of_shape(part.as_matrix(), e.shape);
   const Region region = region_of(e);
-  if ((region.rows.step != 1 && region.rows.count > 1) ||
-      (region.columns.step != 1 && region.columns.count > 1))
-    throw ValueError("emit_cpp: the gradient of a slice with a step has no form in Eigen",
-                     e.application->where(), "take elements that lie side by side");
-  helpers.emplace("placed", std::string(placed_definition));
   Code block = part.materialized(e.operands[0]->shape).as_matrix();
   if (region.turned) block = block.transposed();
   std::string text = block.text;
   if (block.is_scalar()) text = fmt::format("MatrixXd::Constant(1, 1, {})", block.text);
-  return {fmt::format("placed({}, {}, {}, {}, {})", text, region.rows.first, region.columns.first,
-                      whole.rows(), whole.columns()),
+  const Run &rows = region.rows, &columns = region.columns;
+  if ((rows.step != 1 && rows.count > 1) || (columns.step != 1 && columns.count > 1)) {
+    helpers.emplace("placed_apart", std::string(placed_apart_definition));
+    return {fmt::format("placed_apart({}, {}, {}, {}, {}, {}, {})", text, rows.first, rows.step,
+                        columns.first, columns.step, whole.rows(), whole.columns()),
+            e.shape};
+  }
+  helpers.emplace("placed", std::string(placed_definition));
+  return {fmt::format("placed({}, {}, {}, {}, {})", text, rows.first, columns.first, whole.rows(),
+                      whole.columns()),
           e.shape};
 }
 

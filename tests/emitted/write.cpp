@@ -96,7 +96,9 @@ Tensor vector_loss(Generator& generator) {
   const Tensor x = randn({4}, generator, f64).named("x");
   const Tensor z = (matmul(W, x) + b).named("z");
   const Tensor kept = where(z > 0, z * 2, 0.1 * z);
-  return dot(kept, kept) + max(z) + sum(clamp(z, -0.5, 0.5)) + mean(abs(b)) * sum(W(all, 0));
+  const Tensor apart = slice(x * z[0], 0, 1, 4, 2), each = slice(slice(W, 0, 0, 3, 2), 1, 1, 4, 2);
+  return dot(kept, kept) + sum(exp(apart)) + sum(sin(each) * each) + max(z) +
+         sum(clamp(z, -0.5, 0.5)) + mean(abs(b)) * sum(W(all, 0));
 }
 
 // Data that was computed without recording, and a second derivative.

@@ -237,6 +237,15 @@ TEST_CASE("emit_cpp: what goes into a tensor of one element is a double") {
   CHECK(has(header(sum(softmax(o) * o)), "softmax_columns(MatrixXd::Constant(1, 1, o))(0, 0)"));
 }
 
+TEST_CASE("emit_cpp: the gradient of a slice with a step stands in its places") {
+  const Tensor v = tensor({0.1, 0.2, 0.3, 0.4, 0.5}, f64).named("v").requires_grad_();
+  const Tensor m = reshape(sin(arange(0, 20, 1, f64)), {4, 5}).detach().named("m").requires_grad_();
+  const auto header = [](const Tensor& loss) { return emit_cpp(loss).header; };
+  CHECK(has(header(sum(square(slice(v, 0, 1, 5, 2)))), "placed_apart("));
+  CHECK(has(header(sum(square(slice(slice(m, 0, 1, 4, 2), 1, 0, 5, 3)))), "placed_apart("));
+  CHECK_FALSE(has(header(sum(square(slice(v, 0, 1, 4)))), "placed_apart"));
+}
+
 TEST_CASE("emit_cpp: a long chain") {
   Tensor x = tensor(0.3, f64).named("x").requires_grad_();
   Tensor y = x;
