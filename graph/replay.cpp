@@ -133,18 +133,19 @@ bool Replay::drop_false_conversions() {
 }
 
 // Into values: what node i is computed to, in the memory that its places have.
-void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
+void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust) const {
+  const auto adjusted = [&](Tensor x) { return adjust && x.defined() ? adjust(std::move(x)) : x; };
   const Node& node = traversal_.node(i);
   const auto edges = traversal_.edges(i);
   if (node.is_output()) {
-    values[i] = values[traversal_.first_place(edges[0]) + node.output_index()];
+    values[i] = adjusted(values[traversal_.first_place(edges[0]) + node.output_index()]);
     return;
   }
   std::vector<Tensor> inputs;
   for (std::size_t k = 0; k < edges.size(); ++k)
     inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
   if (conversions_[i]) {
-    values[i] = to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype());
+    values[i] = adjusted(to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype()));
     return;
   }
   const std::span places =
@@ -153,8 +154,10 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values) const {
   for (Tensor& place : places) results.push_back(std::exchange(place, {}).value_ref());
   apply_again_into(results, node, inputs);
   // An op may make f32 of f64, which what follows was not recorded with.
-  for (std::size_t k = 0; k < places.size(); ++k)
-    places[k] = detail::in_f64(Tensor(std::move(results[k])));
+  for (std::size_t k = 0; k < places.size(); ++k) {
+    const Tensor made(std::move(results[k]));  // one of several is adjusted where it is shown
+    places[k] = detail::in_f64(places.size() == 1 ? adjusted(made) : made);
+  }
 }
 
 void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
@@ -169,10 +172,9 @@ void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
   for (std::size_t i = values.size(); i-- > 0;)
     if (values[i].defined() && !values[i].value_ref()->exclusive()) values[i] = {};
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
-    if (computed(i)) {
-      compute(i, values);
-      if (adjust && values[i].defined()) values[i] = adjust(std::move(values[i]));
-    } else
+    if (computed(i))
+      compute(i, values, adjust);
+    else
       values[i] = i < leaves.size() && leaves[i].defined() ? leaves[i] : values_[i];
   }
 }

@@ -38,7 +38,8 @@ class Replay {
   /// The same where all values were those that from() gave.
   std::vector<Tensor> changed(std::uint32_t at, const Tensor& value,
                               std::vector<Tensor> values) const;
-  /// What is done to a result before others are computed from it.
+  /// What is done to a result before others are computed from it: in the dtype that the op made it
+  /// in, which is f32 where it makes that of f64. Others get it in f64.
   using Adjust = std::function<Tensor(Tensor)>;
   /// All values computed from other leaves: those of `leaves` that are defined take the place of
   /// the recorded ones. Every result goes through `adjust`, where that is given.
@@ -52,7 +53,7 @@ class Replay {
  private:
   void find_conversions();
   bool drop_false_conversions();
-  void compute(std::uint32_t i, std::vector<Tensor>& values) const;
+  void compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust = {}) const;
 
   const Traversal& traversal_;
   std::vector<Tensor> values_;                  // by the traversal's places

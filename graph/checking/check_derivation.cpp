@@ -193,9 +193,15 @@ class DerivationChecker {
     return places;
   }
   static bool has_f32(const Trace& trace) {
-    for (std::uint32_t i = 0; i < trace.size(); ++i)
-      if (trace.node(i).dtype() == f32) return true;
-    return false;
+    bool found = false;
+    for (std::uint32_t i = 0; !found && i < trace.size(); ++i) {
+      found = trace.node(i).dtype() == f32;
+      if (!found && trace.gradient(i))  // by a rule
+        visit_parts(trace.gradient(i), [&](const Expr& part) {
+          found = found || (part->application && part->application->dtype() == f32);
+        });
+    }
+    return found;
   }
 
   // What the rules give for node i from the person's earlier gradients; autograd's own where an

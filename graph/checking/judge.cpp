@@ -282,6 +282,9 @@ bool Judge::agrees_with_differences(std::uint32_t i, const Truth& truth, std::st
       expected, d.value, d.error);
   if (const std::string rule = wrong_rule(trace_, trace_.environment(), i); !rule.empty())
     note += fmt::format(": the rule of {} disagrees with differences of that operation", rule);
+  else if (const std::string rounds = rounding_operation(trace_, trace_.environment(), i);
+           !rounds.empty())
+    note += fmt::format(": {} rounds to f32, and differences in f64 do not see its slope", rounds);
   return false;
 }
 

@@ -7,6 +7,7 @@
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 
@@ -22,8 +23,9 @@ constexpr int most_samples = 16;
 
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
   return [&generator, half_unit](Tensor x) {
-    if (!x.defined() || x.dtype() != f64) return x;
-    return x * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * half_unit));
+    if (!x.defined() || !is_floating(x.dtype())) return x;
+    const double unit = x.dtype() == f32 ? std::max(half_unit, half_unit_f32) : half_unit;
+    return detail::in_f64(x) * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * unit));
   };
 }
 

@@ -36,7 +36,8 @@ class Rounding {
   std::vector<Environment> moved_;
 };
 
-/// Moves results in f64 by about a unit in the last place, to one side or the other at random.
+/// Moves results by about a unit in the last place, to one side or the other at random: those that
+/// an op makes in f32 by one of that.
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
 
 inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;

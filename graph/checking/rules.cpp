@@ -29,10 +29,12 @@ double size_of_inner(const Tensor& x, const Tensor& y) {
   return size;
 }
 
+enum class Verdict { agrees, disagrees, rounds };
+
 // Whether ⟨g, J d⟩ by the rule is not that by differences, for a random g and a random direction d
-// of the operands that have gradients.
-bool disagrees(const Trace& trace, const Environment& point, const Expression& operation) {
-  if (operation.is(Role::Kind::conversion)) return false;  // everything is f64 here
+// of the operands that have gradients; or is it but for the rounding to f32 of a result in f64.
+Verdict judged(const Trace& trace, const Environment& point, const Expression& operation) {
+  if (operation.is(Role::Kind::conversion)) return Verdict::agrees;  // everything is f64 here
   std::vector<Tensor> operands;
   std::vector<std::size_t> with_gradient;
   for (const Expr& operand : operation.operands) {
@@ -48,7 +50,7 @@ bool disagrees(const Trace& trace, const Environment& point, const Expression& o
   Generator generator(1);
   const EnableGrad recording;
   const Tensor made = apply_again(*operation.application, operands, operation.output);
-  if (!made.requires_grad()) return false;
+  if (!made.requires_grad()) return Verdict::agrees;
   const Tensor result = to(made, f64);
   const Tensor g = randn(result.shape(), generator, f64);
   const std::vector<Tensor> gradients =
@@ -70,16 +72,28 @@ bool disagrees(const Trace& trace, const Environment& point, const Expression& o
     return sum(g * to(there, f64)).item<double>();
   };
   const double half_unit = made.dtype() == f32 ? half_unit_f32 : half_unit_f64;
-  const double noise = 64 * half_unit * size_of_inner(g, result);
-  const Difference d = differentiate(
-      [&](double h) { return attempt([&] { return along(h); }).value_or(std::nan("")); },
-      sum(g * result.detach()).item<double>(), noise);
-  return d.finite() && !d.kink && !d.agrees(by_rule, 1e-6 * size);
+  const double here = sum(g * result.detach()).item<double>(), scale = size_of_inner(g, result);
+  const auto contradicts = [&](double unit) {
+    const Difference d = differentiate(
+        [&](double h) { return attempt([&] { return along(h); }).value_or(std::nan("")); }, here,
+        64 * unit * scale);
+    return d.finite() && !d.kink && !d.agrees(by_rule, 1e-6 * size);
+  };
+  if (!contradicts(half_unit)) return Verdict::agrees;
+  // A step that f64 can tell apart, and after which the result is the very same.
+  constexpr double tiny = 1e-11;
+  const bool stands_still = std::abs(by_rule) * tiny > 64 * half_unit_f64 * scale &&
+                            attempt([&] { return along(tiny); }) == here;
+  return stands_still && !contradicts(half_unit_f32) ? Verdict::rounds : Verdict::disagrees;
 }
 
 }  // namespace
 
-std::string wrong_rule(const Trace& trace, const Environment& point, std::uint32_t i) {
+namespace {
+
+// Of the operations between node i and the loss the one nearest to the loss of this verdict.
+std::string nearest(Verdict verdict, const Trace& trace, const Environment& point,
+                    std::uint32_t i) {
   std::vector<bool> follows(trace.size());
   follows[i] = true;
   for (std::uint32_t j = i + 1; j < trace.size(); ++j)
@@ -89,11 +103,21 @@ std::string wrong_rule(const Trace& trace, const Environment& point, std::uint32
   for (auto j = static_cast<std::uint32_t>(trace.size()); j-- > i + 1;) {
     const Expr& operation = trace.forward(j);
     if (!follows[j] || !operation) continue;
-    if (!attempt([&] { return disagrees(trace, point, *operation); }).value_or(false)) continue;
+    if (attempt([&] { return judged(trace, point, *operation); }) != verdict) continue;
     const Where& where = operation->application->where();
     return fmt::format("{} at {}:{}", operation->op()->name(), where.file_name(), where.line());
   }
   return "";
+}
+
+}  // namespace
+
+std::string wrong_rule(const Trace& trace, const Environment& point, std::uint32_t i) {
+  return nearest(Verdict::disagrees, trace, point, i);
+}
+
+std::string rounding_operation(const Trace& trace, const Environment& point, std::uint32_t i) {
+  return nearest(Verdict::rounds, trace, point, i);
 }
 
 }  // namespace chainrule::derivation

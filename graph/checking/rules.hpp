@@ -11,4 +11,8 @@ namespace chainrule::derivation {
 /// where none does.
 std::string wrong_rule(const Trace& trace, const Environment& point, std::uint32_t i);
 
+/// The same of an operation that disagrees only because its result has no more digits than f32, so
+/// that differences in f64 do not find its slope.
+std::string rounding_operation(const Trace& trace, const Environment& point, std::uint32_t i);
+
 }  // namespace chainrule::derivation

@@ -318,7 +318,7 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
           value = saved_again(*part->application, operands,
                               part->output - part->application->output_count());
         else if (!part->is(Role::Kind::conversion))
-          value = detail::in_f64(apply_again(*part->application, operands, part->output));
+          value = apply_again(*part->application, operands, part->output);
         else  // everything that is floating is f64
           value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
       }
@@ -326,6 +326,7 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
     const bool is_result = part->kind == Kind::operation || part->kind == Kind::slope;
     const bool is_constant = part->kind == Kind::constant || part->kind == Kind::number;
     if (adjust && is_result) value = adjust(std::move(value));
+    if (is_result) value = detail::in_f64(value);
     if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
     values[part.get()] = std::move(value);
   });

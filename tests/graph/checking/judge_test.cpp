@@ -190,4 +190,60 @@ TEST_CASE("check_derivation: a wrong sign behind a mask is found where all gradi
   }
 }
 
+namespace {
+
+// sin x of f64 with the digits of f32, as f64 or as f32; or with a rule that has no more.
+struct Coarse final : Op {
+  DType made;
+  bool value_rounds, rule_rounds;
+  Coarse(const char* name, DType dtype, bool value, bool rule)
+      : Op(name), made(dtype), value_rounds(value), rule_rounds(rule) {}
+  void infer(Inference& call) const override { call.output_like(made, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    const Tensor exact = sin(call.tensor(0));
+    const Tensor value = value_rounds ? to(exact, f32) : exact;
+    kernels::copy(call.out(), *to(value, made).value_ref());
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override {
+    const Tensor slope = cos(r.in(0));
+    r.give(0, to(r.g(), f64) * (rule_rounds ? to(to(slope, f32), f64) : slope));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("check_derivation: an own op that rounds to f32 within f64") {
+  const Tensor x = tensor({0.3, -1.2, 0.77}, f64).named("x").requires_grad_();
+  const Tensor c = tensor({0.5, 2.1, -0.3}, f64).named("c");
+  const auto verdict = [&](const Coarse& op, double factor) {
+    const Tensor y = apply(op, {&x}, {}, Where::current());
+    const Tensor loss = sum(c * square(to(y, f64)));
+    return check_derivation(loss, {{"dx", x, factor * c * sin(x) * cos(x)}}).verdicts()[0];
+  };
+  // The dtype of the result says it, or the rule's does.
+  for (const Coarse& op :
+       {Coarse("made_in_f32", f32, true, false), Coarse("rule_in_f32", f64, false, true)}) {
+    const FormulaVerdict right = verdict(op, 2);
+    CAPTURE(std::string(op.name()));
+    CAPTURE(right.note);
+    CHECK(right.ok);
+    CHECK(right.autograd_ok);
+    CHECK_FALSE(verdict(op, 2.02).ok);
+  }
+  // Nothing says it: the row does.
+  const Coarse op("hides_f32", f64, true, false);
+  const Tensor y = apply(op, {&x}, {}, Where::current());
+  const FormulaVerdict hidden =
+      check_derivation(sum(c * square(y)), {{"dx", x, 2.0 * c * y * cos(x)}}).verdicts()[0];
+  CAPTURE(hidden.note);
+  CHECK(hidden.ok);
+  CHECK_FALSE(hidden.autograd_ok);
+  CHECK(has(hidden.note, "hides_f32 at "));
+  CHECK(has(hidden.note, "rounds to f32, and differences in f64 do not see its slope"));
+  CHECK_FALSE(has(hidden.note, "the rule of"));
+}
+
 TEST_SUITE_END();
