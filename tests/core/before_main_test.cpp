@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -77,6 +79,12 @@ struct AtEnd {
     graph.backward();
     const std::vector<double> got = w.grad().to_vector<double>();  // (1 + w)·exp(w)
     if (std::abs(got[0] - 2 * std::exp(1.0)) > 1e-12) std::abort();
+    // As large as products are that oneDNN gets, which the tests have used before: its kernels have
+    // ended. Σ A·A of ones has the gradient 2n everywhere.
+    constexpr std::int64_t n = 300;
+    const Tensor a = ones({n, n}).requires_grad_();
+    if (grad(sum(matmul(a, a)), a).to_vector<float>() != std::vector<float>(n * n, 2 * n))
+      std::abort();
   }
 };
 BEFORE_OTHERS AtEnd at_end;
@@ -84,6 +92,12 @@ BEFORE_OTHERS AtEnd at_end;
 }  // namespace
 
 TEST_SUITE_BEGIN("core");
+
+TEST_CASE(
+    "before main(): a global that ends last may multiply as large matrices as the program did") {
+  const Tensor a = ones({300, 300});
+  CHECK(sum(matmul(a, a)).item() == 300 * 300 * 300);  // and ~AtEnd() again
+}
 
 TEST_CASE("before main(): operations, gradients, derivations, pictures, errors and training") {
   CHECK(gradient.to_vector<double>() == exp(w).to_vector<double>());

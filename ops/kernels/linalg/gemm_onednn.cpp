@@ -48,7 +48,27 @@ class OneThread {
 
 std::mutex prepare_mutex;
 const chainrule::detail::HeldOverFork held(prepare_mutex);
-std::atomic<bool> prepared{false};
+constinit std::atomic<bool> prepared{false}, ended{false};
+
+// One product of each of the forms that oneDNN has kernels for: it makes these when they are first
+// asked for.
+void multiply_each_way() {
+  constexpr int n = 64;
+  const float a[n * n] = {};
+  float c[n * n];
+  for (const char left : {'N', 'T'})
+    for (const char right : {'N', 'T'})
+      for (const int rows : {1, 3, n})
+        for (const int columns : {1, 3, n})
+          dnnl_sgemm(left, right, rows, columns, n, 1.0F, a, left == 'N' ? n : rows, a,
+                     right == 'N' ? columns : n, 0.0F, c, columns);
+}
+
+// Its kernels end with the process, before objects that were made earlier than they were; this one
+// is made behind them, and ends before.
+struct BehindKernels {
+  ~BehindKernels() { ended.store(true, std::memory_order_relaxed); }
+};
 
 }  // namespace
 
@@ -63,16 +83,16 @@ void prepare_onednn() {
   if (!memory::has_room(std::size_t{16} << 20))
     throw MemoryError("memory: the system does not give what oneDNN needs for its kernels");
   const OneThread alone;
-  constexpr int n = 17;
-  const float a[n * n] = {};
-  float c[n * n];
-  dnnl_sgemm('N', 'N', n, n, n, 1.0F, a, n, a, n, 0.0F, c, n);
+  multiply_each_way();
+  static const BehindKernels behind;
   prepared.store(true, std::memory_order_release);
 }
 
 bool multiply_with_onednn(std::int64_t m, std::int64_t n, std::int64_t k,
                           const MatrixView<float>& a, const MatrixView<float>& b, float* c,
                           std::int64_t c_row, Result result) {
+  if (ended.load(std::memory_order_relaxed)) [[unlikely]]
+    return false;
   const GemmOperand<float> left(a, m, k), right(b, k, n);
   const OneThread alone;
   return dnnl_sgemm(left.row_major ? 'N' : 'T', right.row_major ? 'N' : 'T', m, n, k, 1.0F,
