@@ -121,9 +121,15 @@ inline constexpr std::int64_t run_block = 4096 / sizeof(T);
 template <class F, class T>
 inline constexpr bool watches = std::is_floating_point_v<T> && requires { typename F::Finite; };
 
-// The whole vectors of a run. What stands at `nans`, where it is asked for, becomes NaN if an
-// element is that or infinite, and else 0.
-template <class F, bool watched, class T>
+// Whether the end of a run is folded with elements before it, once more: worth it instead of up to
+// seven steps.
+template <class F, class T>
+inline constexpr bool repeats = lanes<T> >= 8 && requires { typename F::Finite; };
+
+// The whole vectors of a run, and one that ends where the run does if elements may be folded
+// `twice`. What stands at `nans`, where it is asked for, becomes NaN if an element is that or
+// infinite, and else 0.
+template <class F, bool watched, bool twice, class T>
 T fold_vectors(const T* x, std::int64_t n, T* nans = nullptr) {
   constexpr std::int64_t w = lanes<T>;
   Vector<T> a = load(x);
@@ -146,20 +152,21 @@ T fold_vectors(const T* x, std::int64_t n, T* nans = nullptr) {
     add(a, c, 2);
   }
   for (; i + w <= n; i += w) add(a, load(x + i), 0);
+  if constexpr (twice) add(a, load(x + n - w), 1);
   // The first vector was not added to another one.
   if constexpr (watched)
     *nans = fold_lanes<Sum>((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]) + load(x) * T{0});
   return fold_lanes<F>(a);
 }
 
-template <class F, class T>
-T fold_whole_vectors(const T* x, std::int64_t n) {
+template <class F, bool twice, class T>
+T fold_by_vectors(const T* x, std::int64_t n) {
   if constexpr (watches<F, T>) {
     T nans;
-    const T result = fold_vectors<typename F::Finite, true>(x, n, &nans);
+    const T result = fold_vectors<typename F::Finite, true, twice>(x, n, &nans);
     if (nans == 0) return result;
   }
-  return fold_vectors<F, false>(x, n);
+  return fold_vectors<F, false, twice>(x, n);
 }
 
 template <class F, class T>
@@ -169,7 +176,9 @@ T fold_block(const T* x, std::int64_t n) {
   std::int64_t i = 0;
   if (n >= std::max<std::int64_t>(w, 8)) {  // shorter ones as fold_short() does
     i = n / w * w;
-    result = fold_whole_vectors<F>(x, n);
+    if constexpr (repeats<F, T>)
+      if (i != n) return fold_by_vectors<F, true>(x, n);
+    result = fold_by_vectors<F, false>(x, n);
   } else if (n >= 8) {
     T lane[4] = {x[0], x[1], x[2], x[3]};
     for (i = 4; i + 4 <= n; i += 4)
