@@ -93,7 +93,7 @@ class Derivation {
   std::vector<Definition> definitions() && noexcept { return std::move(definitions_); }
   /// All steps, a line each.
   std::string text(const DerivationView& view = {}) const;
-  /// An align* environment of amsmath.
+  /// An align* environment of amsmath, which goes over pages after \allowdisplaybreaks.
   std::string latex(const DerivationView& view = {}) const;
   /// A table with formulas in LaTeX between dollar signs.
   std::string markdown(const DerivationView& view = {}) const;

@@ -44,7 +44,8 @@ class Folder {
   void finish() const {
     if (!document_.empty()) {
       std::ofstream document(path_ / "derivations.tex");
-      document << "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
+      document << "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}"
+                  "\n\\allowdisplaybreaks\n"
                   "\\begin{document}\n"
                << document_ << "\\end{document}\n";
     }
