@@ -1,0 +1,21 @@
+#pragma once
+
+// What most files of the library include, precompiled for builds with sanitizers alone: all others
+// show whether each file includes what it needs.
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/call.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/core/recording.hpp>
+#include <chainrule/core/tensor.hpp>
