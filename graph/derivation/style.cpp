@@ -110,6 +110,32 @@ class Unicode final : public Style {
   }
 };
 
+// The digits in subscripts that a text begins with, which are taken off it: "0,1" of ₀₁.
+std::string digits_below(std::string_view& text) {
+  static constexpr std::string_view digits = "₀₁₂₃₄₅₆₇₈₉";
+  std::string below;
+  while (text.size() >= 3) {
+    const std::size_t at = digits.find(text.substr(0, 3));
+    if (at == std::string_view::npos || at % 3 != 0) break;
+    below += (below.empty() ? "" : ",") + std::to_string(at / 3);
+    text.remove_prefix(3);
+  }
+  return below;
+}
+
+// Of a number with an exponent that a text begins with, 1e-12, how long it is; 0 for others.
+std::size_t end_of_power_of_ten(std::string_view text) {
+  const auto skip_digits = [&](std::size_t at) {
+    while (at < text.size() && (is_digit(text[at]) || text[at] == '.')) ++at;
+    return at;
+  };
+  const std::size_t e = skip_digits(0);
+  if (e == 0 || e == text.size() || text[e] != 'e') return 0;
+  const std::size_t digits = e + 1 + (text.substr(e + 1).starts_with('-') ? 1 : 0);
+  const std::size_t end = skip_digits(digits);
+  return end > digits ? end : 0;
+}
+
 class Latex final : public Style {
  public:
   std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
@@ -143,21 +169,27 @@ class Latex final : public Style {
   }
   std::string literal(std::string_view text) const override {
     static constexpr Replacement signs[] = {
-        {"⊗", "\\odot"},    {"⊘", "\\oslash"},   {"·", "\\,"},       {"−", "-"},
-        {"Σ", "\\sum"},     {"√", "\\surd "},    {"σ", "\\sigma"},   {"¬", "\\neg "},
-        {"…", "\\dots"},    {"≥", "\\ge"},       {"≤", "\\le"},      {"≠", "\\ne"},
-        {"∧", "\\wedge "},  {"∨", "\\vee "},     {"₀", "_{0}"},      {"₁", "_{1}"},
-        {"₂", "_{2}"},      {"₃", "_{3}"},       {"₄", "_{4}"},      {"₅", "_{5}"},
-        {"₆", "_{6}"},      {"₇", "_{7}"},       {"₈", "_{8}"},      {"₉", "_{9}"},
-        {"′", "'"},         {"∞", "\\infty "},   {"{", "\\{"},       {"}", "\\}"},
-        {"∇", "\\nabla "},  {"∂", "\\partial "}, {"×", "\\times "},  {"±", "\\pm "},
-        {"∘", "\\circ "},   {"⊕", "\\oplus "},   {"⊖", "\\ominus "}, {"∗", "\\ast "},
-        {"★", "\\star "},   {"‖", "\\Vert "},    {"⟨", "\\langle "}, {"⟩", "\\rangle "},
-        {"⌊", "\\lfloor "}, {"⌋", "\\rfloor "},  {"⌈", "\\lceil "},  {"⌉", "\\rceil "},
-        {"∈", "\\in "},     {"²", "^{2}"},       {"³", "^{3}"},      {"ᵀ", "^{\\top}"},
-        {"⊤", "^{\\top}"}};
+        {"⊗", "\\odot"},    {"⊘", "\\oslash"},  {"·", "\\,"},       {"−", "-"},
+        {"Σ", "\\sum"},     {"√", "\\surd "},   {"σ", "\\sigma"},   {"¬", "\\neg "},
+        {"…", "\\dots"},    {"≥", "\\ge"},      {"≤", "\\le"},      {"≠", "\\ne"},
+        {"∧", "\\wedge "},  {"∨", "\\vee "},    {"′", "'"},         {"∞", "\\infty "},
+        {"{", "\\{"},       {"}", "\\}"},       {"∇", "\\nabla "},  {"∂", "\\partial "},
+        {"×", "\\times "},  {"±", "\\pm "},     {"∘", "\\circ "},   {"⊕", "\\oplus "},
+        {"⊖", "\\ominus "}, {"∗", "\\ast "},    {"★", "\\star "},   {"‖", "\\Vert "},
+        {"⟨", "\\langle "}, {"⟩", "\\rangle "}, {"⌊", "\\lfloor "}, {"⌋", "\\rfloor "},
+        {"⌈", "\\lceil "},  {"⌉", "\\rceil "},  {"∈", "\\in "},     {"²", "^{2}"},
+        {"³", "^{3}"},      {"ᵀ", "^{\\top}"},  {"⊤", "^{\\top}"}};
     std::string out;
     while (!text.empty()) {
+      if (const std::string below = digits_below(text); !below.empty()) {
+        out += "_{" + below + "}";
+        continue;
+      }
+      if (const std::size_t end = end_of_power_of_ten(text); end != 0) {
+        out += number(text.substr(0, end));
+        text.remove_prefix(end);
+        continue;
+      }
       const auto* sign = std::ranges::find_if(
           signs, [&](const Replacement& r) { return text.starts_with(r.from); });
       if (sign != std::end(signs)) {
@@ -284,11 +316,9 @@ class MathMl final : public Style {
         while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
       }
       const std::string_view part = text.substr(0, end);
-      if (const std::size_t digit = std::string_view("₀₁₂₃₄₅₆₇₈₉").find(part);
-          part.size() == 3 && digit != std::string_view::npos && digit % 3 == 0) {
-        out = out.substr(0, last) + "<msub><mrow>" + out.substr(last) + "</mrow><mn>" +
-              std::to_string(digit / 3) + "</mn></msub>";
-        text.remove_prefix(end);
+      if (const std::string below = digits_below(text); !below.empty()) {
+        out = out.substr(0, last) + "<msub><mrow>" + out.substr(last) + "</mrow><mn>" + below +
+              "</mn></msub>";
         continue;
       }
       last = out.size();
