@@ -7,6 +7,7 @@
 #include <string>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -127,6 +128,17 @@ Tensor row_mean(const Tensor& x, const LayerNormParameters& p, const Where& wher
   return detail::sum_mask(x, axes(p.axis, x.rank()), true, where) * (1 / n);
 }
 
+// What stands behind the name of a layer norm: axes other than the last one alone, the operand, and
+// an ε other than the usual one.
+std::string operand_text(const Node& node, const char* operand) {
+  const auto& p = node.parameters<LayerNormParameters>();
+  std::string text;
+  for (int axis = p.axis; axis < p.rank && p.axis < p.rank - 1; ++axis)
+    text += axis_subscript(axis);
+  return text + (p.eps == 1e-5 ? fmt::format("({})", operand)
+                               : fmt::format("({}, ε = {:.6g})", operand, p.eps));
+}
+
 // Σ over the rows.
 Tensor sum_rows(const Tensor& x, const LayerNormParameters& p, const Where& where) {
   return detail::sum_mask(x, axes(0, p.axis), false, where);
@@ -216,7 +228,8 @@ class LayerNormSlope final : public Op {
     return out;
   }
   std::string written(const Node& node) const override {
-    return node.given(2) ? "layer_norm'({1})·({2} ⊗ {0})" : notation();
+    const std::string name = "layer_norm'" + operand_text(node, "{1}");
+    return name + (node.given(2) ? "·({2} ⊗ {0})" : "·{0}");
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<LayerNormParameters>();
@@ -302,8 +315,8 @@ class LayerNormWeightSlope final : public Op {
   }
   std::string written(const Node& node) const override {
     const int first = node.parameters<LayerNormParameters>().axis;
-    const detail::ReduceParameters over{axes(0, first), 0};
-    return "Σ" + axes_text(node, over) + "({0} ⊗ standardized({1}))";
+    const std::string term = "{0} ⊗ standardized" + operand_text(node, "{1}");
+    return first == 0 ? term : "Σ" + axes_text(node, {axes(0, first), 0}) + "(" + term + ")";
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<LayerNormParameters>();
@@ -374,9 +387,9 @@ class LayerNorm final : public Op {
   }
   // With what scales and shifts it.
   std::string written(const Node& node) const override {
-    if (!node.given(1) && !node.given(2)) return notation();
-    return std::string("standardized({0})") + (node.given(1) ? " ⊗ {1}" : "") +
-           (node.given(2) ? " + {2}" : "");
+    const bool affine = node.given(1) || node.given(2);
+    return (affine ? "standardized" : "layer_norm") + operand_text(node, "{0}") +
+           (node.given(1) ? " ⊗ {1}" : "") + (node.given(2) ? " + {2}" : "");
   }
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     Tensor y = standardized(inputs[0], node.parameters<LayerNormParameters>(), node.where()).x;

@@ -1,6 +1,7 @@
 #include <chainrule/ops/nn/softmax.hpp>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>

@@ -44,9 +44,6 @@ Tensor with_axes(const Tensor& reduced, const Shape& shape, const detail::Reduce
 /// The same, broadcast to `shape`.
 Tensor spread(const Tensor& reduced, const Shape& shape, const detail::ReduceParameters& p);
 
-/// The last digit of an axis as a subscript, as formulas show it.
-std::string axis_subscript(int axis);
-
 /// The axes of a mask as subscripts, "₀₂"; "" when the node reduced all axes.
 std::string axes_text(const Node& node, const detail::ReduceParameters& p);
 

@@ -4,6 +4,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/range_hint.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -56,10 +57,6 @@ Tensor with_axes(const Tensor& reduced, const Shape& shape, const ReduceParamete
 
 Tensor spread(const Tensor& reduced, const Shape& shape, const ReduceParameters& p) {
   return expand(with_axes(reduced, shape, p), shape);
-}
-
-std::string axis_subscript(int axis) {
-  return std::string("₀₁₂₃₄₅₆₇₈₉").substr(3 * static_cast<std::size_t>(axis % 10), 3);
 }
 
 std::string axes_text(const Node& node, const ReduceParameters& p) {

@@ -47,6 +47,29 @@ bool has(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("reading: the weight of a layer norm that has no further axes is not summed") {
+  Source p;
+  const Tensor x = p.parameter("x", {4}), g = p.parameter("γ", {4}), c = p.data("c", {4});
+  CHECK(has(formulas(sum(c * layer_norm(x, {4}, g))), "dγ = c ⊗ standardized(x)\n"));
+  const Tensor X = p.parameter("X", {3, 4}), G = p.parameter("Γ", {3, 4}), C = p.data("C", {3, 4});
+  CHECK(has(formulas(sum(C * layer_norm(X, {3, 4}, G))), "dΓ = C ⊗ standardized₀₁(X)\n"));
+  CHECK(has(formulas(sum(C * layer_norm(X, {4}, g))), "dγ = Σ₀(C ⊗ standardized(X))\n"));
+}
+
+TEST_CASE("reading: layer norms show axes and an ε that are not the usual ones") {
+  Source p;
+  const Tensor x = p.parameter("x", {2, 3, 4}), C = p.data("C", {2, 3, 4});
+  const Tensor w = p.data("w", {3, 4});
+  CHECK(formulas(sum(C * layer_norm(x, {4}))) == "dx = layer_norm'(x)·C\n");
+  CHECK(formulas(sum(C * layer_norm(x, {3, 4}))) == "dx = layer_norm'₁₂(x)·C\n");
+  CHECK(formulas(sum(C * layer_norm(x, {3, 4}, w, {}, 0.5))) ==
+        "dx = layer_norm'₁₂(x, ε = 0.5)·(w ⊗ C)\n");
+  const Tensor v = p.parameter("v", {4});
+  CHECK(has(formulas(sum(C * layer_norm(x, {4}, v, {}, 1e-12))),
+            "dv = Σ₀₁(C ⊗ standardized(x, ε = 1e-12))\n"));
+  CHECK(has(latex(sum(C * layer_norm(x, {4}, v, {}, 1e-12))), "= 1 \\cdot 10^{-12})"));
+}
+
 TEST_CASE("reading: axes of a sum have one subscript in LaTeX") {
   Source p;
   const Tensor X = p.data("X", {2, 4, 3}), b = p.parameter("b", {3});
