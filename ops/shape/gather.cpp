@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/kernels/shape/assign.hpp>
@@ -148,6 +149,9 @@ struct Taking : LinearMap<Self, 1> {
     check_positions(call, Whole(call.tensor(0)), axis);
     kernels::collect(call.out(), By::walk(call.in_ref(0), axis, call.in_ref(1), call.out()));
   }
+  std::string written(const Node& node) const final {
+    return along_axis(Op::written(node), node.parameters<int>());
+  }
   bool give_part(Vjp& r) const {
     const int axis = r.parameters<int>();
     if (By::whole_rows && axis == 0 && r.takes_rows(0, r.in(1).numel())) {
@@ -210,6 +214,9 @@ struct Adding : LinearMap<Self, 1> {
     kernels::set_zero(call.out());
     kernels::distribute(call.in(0),
                         By::walk(call.out_ref(), into.axis(), call.in_ref(1), call.in(0)));
+  }
+  std::string written(const Node& node) const final {
+    return along_axis(Op::written(node), Into(node.parameters()).axis());
   }
 };
 

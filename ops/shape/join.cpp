@@ -9,6 +9,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/range_hint.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/kernels/shape/assign.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
@@ -107,6 +108,9 @@ class Joining : public Op {
         to += bytes;
       }
     }
+  }
+  std::string written(const Node& node) const final {
+    return along_axis(Op::written(node), node.parameters<int>());
   }
   Tensor jvp(Jvp& r) const final {
     const auto& self = static_cast<const Self&>(*this);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 
 namespace chainrule {
@@ -46,6 +47,12 @@ struct Transpose final : LinearMap<Transpose> {
   }
   // The transpose of named data has a place in the graph, too: formulas show it as yᵀ.
   bool follows_names() const noexcept override { return true; }
+  std::string written(const Node& node) const override {
+    const auto [first, second] = node.parameters<AxisPair>();
+    if (first == -2 && second == -1) return notation();
+    const int rank = node.rank();
+    return "transpose" + axis_subscript(rank + first) + axis_subscript(rank + second) + "({0})";
+  }
   // Its own inverse.
   Tensor adjoint(const Application& r, const Tensor& g) const {
     return apply(*this, {&g}, r.node().parameters(), r.where());
@@ -99,6 +106,10 @@ struct Permute final : LinearMap<Permute> {
     return apply(*this, {&g}, inverse, r.where());
   }
   Role role(const Parameters&) const override { return Role::Kind::permutation; }
+  std::string written(const Node& node) const override {
+    const Shape order = node.parameters().shape();
+    return fmt::format("permute[{}]({{0}})", fmt::join(order.begin(), order.end(), ", "));
+  }
   std::vector<Sample> samples() const override {
     return {{"cube, axes 1 2 0",
              {sample_cube()},

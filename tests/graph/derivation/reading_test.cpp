@@ -79,4 +79,21 @@ TEST_CASE("reading: axes of a sum have one subscript in LaTeX") {
   CHECK(has(derive(sum(square(X + b))).html({.limits = false}), "<mn>0,1</mn>"));
 }
 
+TEST_CASE("reading: what is moved along axes names them") {
+  Source p;
+  const Tensor X = p.parameter("X", {2, 3, 4}), G = p.data("G", {3, 4, 2});
+  const Tensor H = p.data("H", {4, 2, 3}), T = p.data("T", {4, 3, 2});
+  CHECK(has(formulas(sum(permute(X, {1, 2, 0}) * G) + sum(permute(X, {2, 0, 1}) * H)),
+            "permute[2, 0, 1](G)"));
+  CHECK(formulas(sum(transpose(X, 0, 2) * T)) == "dX = transpose₀₂(T)\n");
+  const Tensor c = tensor({1, 0, 1}).named("c"), M = p.parameter("M", {2, 2});
+  const Tensor rows = take(M, c), columns = take(M, c, 1);
+  CHECK(formulas(sum(rows * p.data("A", {3, 2}))) == "dM = index_add(A, c)\n");
+  CHECK(formulas(sum(columns * p.data("A", {2, 3}))) == "dM = index_add₁(A, c)\n");
+  const Tensor u = p.parameter("u", {2, 2}), S = p.data("S", {2, 4});
+  CHECK(has(formulas(sum(S * square(concat({u, p.data("v", {2, 2})}, 1)))), "concat₁(u, v)"));
+  CHECK(
+      has(formulas(sum(transpose(S) * square(concat({u, p.data("v", {2, 2})})))), "concat(u, v)"));
+}
+
 TEST_SUITE_END();
