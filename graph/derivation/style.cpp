@@ -50,9 +50,11 @@ std::string both(const std::string& index, const std::string& more, const char* 
 class Unicode final : public Style {
  public:
   std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
-    std::string text(name);
-    if (is_prefix(mark)) text = sign_of(mark) + (is_word(name) ? text : "(" + text + ")");
-    if (mark == Mark::tangent) text = dotted(name);
+    const bool formula = is_formula(name);
+    std::string text = formula ? "(" + std::string(name) + ")" : std::string(name);
+    if (is_prefix(mark))
+      text = sign_of(mark) + (formula || is_word(name) ? text : "(" + text + ")");
+    if (mark == Mark::tangent) text = dotted(text);
     std::size_t length = 0;
     const bool has_some = !indices.empty() && !subscript(name, length).empty();
     return (has_some ? "(" + text + ")" : text) + indices;
@@ -143,6 +145,7 @@ class Latex final : public Style {
     std::string base = letter.size() == 1 || (letter[0] & 0x80)
                            ? greek(letter)
                            : "\\mathrm{" + escaped(letter) + "}";
+    if (is_formula(name)) base = parenthesized(base);
     if (mark == Mark::gradient) base = "\\mathrm{d}" + base;
     if (mark == Mark::nabla) base = "\\nabla " + base;
     if (mark == Mark::partial) base = "\\partial " + base;
@@ -264,6 +267,7 @@ class MathMl final : public Style {
   std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
     const auto [letter, index] = split(name);
     std::string base = "<mi>" + in_markup(letter) + "</mi>";
+    if (is_formula(name)) base = parenthesized(base);
     if (mark == Mark::tangent) base = "<mover>" + base + "<mo>˙</mo></mover>";
     const std::string number = index.empty() ? "" : "<mn>" + index + "</mn>";
     const std::string below =

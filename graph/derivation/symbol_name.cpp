@@ -80,6 +80,22 @@ std::string plain(std::string_view name) {
   return std::string(letter) + index;
 }
 
+bool is_formula(std::string_view name) {
+  constexpr std::string_view plain = " +-*/^|&<>=~!";
+  constexpr std::string_view signs[] = {"·", "×", "−", "±", "⊗", "⊘", "⊕",
+                                        "⊙", "∘", "≥", "≤", "≠", "∧", "∨"};
+  int depth = 0;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == '(' || name[i] == '[' || name[i] == '{') ++depth;
+    if (name[i] == ')' || name[i] == ']' || name[i] == '}') --depth;
+    const std::string_view rest = name.substr(i);
+    const bool is_sign = plain.find(name[i]) != plain.npos ||
+                         std::ranges::any_of(signs, [&](auto s) { return rest.starts_with(s); });
+    if (depth <= 0 && is_sign && rest.size() > 1) return true;  // but w* is a name
+  }
+  return false;
+}
+
 std::string dotted(std::string_view name) {
   const std::string_view letter = split(name).first;
   if (detail::width_of(letter) != 1) return std::string(name) + "˙";

@@ -21,6 +21,9 @@ std::pair<std::string_view, std::string> split(std::string_view name);
 /// A name without regard to how its index is written: "W3" of "W3" and of "W₃".
 std::string plain(std::string_view name);
 
+/// Whether a name were read as a formula: "x - y", "a/b", but not "h[t-1]".
+bool is_formula(std::string_view name);
+
 /// With a dot above: the tangent of W3 is Ẇ3, that of a word "loss˙".
 std::string dotted(std::string_view name);
 

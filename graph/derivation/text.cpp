@@ -18,6 +18,7 @@
 #include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/style.hpp>
 #include <chainrule/graph/derivation/sum_text.hpp>
+#include <chainrule/graph/derivation/symbol_name.hpp>
 
 namespace chainrule::derivation {
 
@@ -201,7 +202,8 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
       const std::string name =
           layer ? name_in_layer(names(*part), layer->k, layer->letter) : names(*part);
       const Mark mark = part->kind == Kind::gradient ? derivative : Mark::none;
-      const bool is_letter = format != Format::unicode || detail::width_of(name) == 1;
+      const bool is_letter =
+          format != Format::unicode || detail::width_of(name) == 1 || is_formula(name);
       written = {style.symbol(name, mark), Strength::atom, !is_prefix(mark) && is_letter};
     }
     done.emplace(part.get(), std::move(written));

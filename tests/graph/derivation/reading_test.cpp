@@ -96,4 +96,22 @@ TEST_CASE("reading: what is moved along axes names them") {
       has(formulas(sum(transpose(S) * square(concat({u, p.data("v", {2, 2})})))), "concat(u, v)"));
 }
 
+TEST_CASE("reading: a name with a sign in it stands in parentheses") {
+  Source p;
+  const Tensor x = p.parameter("x", {3}), y = p.data("y", {3}), w = p.data("w", {3});
+  const Tensor d = (x - y).named("x - y");
+  const Tensor loss = sum(w * square(d));
+  CHECK(has(formulas(loss), "d(x - y) = 2 w ⊗ (x - y)\n"));
+  CHECK(has(latex(loss), "\\mathrm{d}\\left(\\mathrm{x - y}\\right)"));
+  CHECK(has(formulas(sum(w * square(d) * d), true), "(x - y)ᵢ"));
+  const std::string powers = formulas(sum(square(square((x * y).named("x·y")))));
+  INFO(powers);
+  CHECK(has(powers, "d(x·y) = 4 (x·y) ⊗ (x·y) ⊗ (x·y)\n"));
+  // These are read as names.
+  for (const char* name : {"h[t-1]", "p(y|x)", "w*", "layer1.weight", "W_1", "σ²"}) {
+    const Tensor named = p.data(name, {3});
+    CHECK(has(formulas(sum(named * x)), std::string("dx = ") + name + "\n"));
+  }
+}
+
 TEST_SUITE_END();
