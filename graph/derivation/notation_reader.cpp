@@ -238,6 +238,7 @@ class Reader {
       if (depth == 0) strength_ = std::min(strength_, power);
     }
     // −y ⊘ p is (−y) ⊘ p.
+    const bool under = literal_.ends_with(" ⊘ ") || literal_.ends_with(" / ");
     const bool begins = out_.empty() && literal_.empty() && need == product && operand.negation;
     if (begins && depth == 0) strength_ = std::min(strength_, sum);
     // (h2)ᵀ, but xᵀ.
@@ -249,6 +250,8 @@ class Reader {
     const std::string base = parentheses ? style_.parenthesized(operand.text) : operand.text;
     out_ += above.empty() ? base : style_.raised(base, above);
     open_ = parentheses || !above.empty() ? Open::no : std::max(prefix_, operand.open);
+    // a ⊘ Σ b / 3 were a ⊘ Σ(b / 3).
+    if (under && open_ == Open::linear) open_ = Open::yes;
     if (depth == 0 && !parentheses && operand.below) below_ = true;
   }
 

@@ -17,7 +17,7 @@ struct Written {
   enum class Open : std::uint8_t {
     no,
     linear,  ///< Σ a, which is the same over a number: Σ a / 6
-    yes,     ///< log a
+    yes,     ///< log a, 1 ⊘ Σ a
   };
   std::string text;
   Strength strength = Strength::atom;

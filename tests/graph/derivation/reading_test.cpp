@@ -70,6 +70,15 @@ TEST_CASE("reading: layer norms show axes and an ε that are not the usual ones"
   CHECK(has(latex(sum(C * layer_norm(x, {4}, v, {}, 1e-12))), "= 1 \\cdot 10^{-12})"));
 }
 
+TEST_CASE("reading: a quotient by a sum is closed before it is divided") {
+  Source p;
+  const Tensor X = p.parameter("X", {3, 4}), G = p.data("G", {3, 4}), x = p.parameter("x", {4});
+  const std::string text = formulas(sum(G * X / sum(X, 1, true)) / 3);
+  CHECK_FALSE(has(text, "⊘ Σ₁ X / 3"));
+  CHECK(has(text, "⊘ Σ₁ X) / 3"));
+  CHECK_FALSE(has(formulas(sum(exp(x) / sum(square(x))) / 3), "⊘ Σ x² / 3"));
+}
+
 TEST_CASE("reading: axes of a sum have one subscript in LaTeX") {
   Source p;
   const Tensor X = p.data("X", {2, 4, 3}), b = p.parameter("b", {3});
