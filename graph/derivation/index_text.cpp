@@ -8,6 +8,7 @@
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/index_formula.hpp>
 #include <chainrule/graph/derivation/index_written.hpp>
+#include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/style.hpp>
 
 namespace chainrule::derivation {
@@ -53,7 +54,7 @@ class Writer {
                     style_.indices(positions(term.at))),
                 atom};
       case Kind::number:
-        return {number(term.number), term.number < 0 ? sum : atom, false, true};
+        return number(term.number);
       case Kind::position: {
         const Index at = letters_.resolved(term.at[0]);
         return {style_.position(plain(at)), at.parts.size() > 1 || at.offset != 0 ? sum : atom};
@@ -140,8 +141,9 @@ class Writer {
             atom};
   }
 
-  std::string number(double x) {
-    return text_of(number_expression(x, {}), names_, format_, derivative_);
+  Written number(double x) const {
+    const auto [text, strength, single, negation, open, below] = number_text(x, style_);
+    return {text, x < 0 ? sum : strength < Strength::atom ? product : atom, false, true};
   }
   std::string in(const Written& part, Written::Strength need) const {
     return part.strength < need ? style_.parenthesized(part.text) : part.text;
@@ -164,9 +166,8 @@ class Writer {
       return {{std::move(text), product, true}, false};
     }
     if (term.kind != Kind::product) return {write(term), false};
-    const double size = std::abs(term.number), inverse = std::round(1 / size);
-    const bool divides = size < 1 && std::abs(1 / size - inverse) < 1e-9 * inverse;
-    std::string text = size == 1 || divides ? "" : number(size) + style_.literal(" ");
+    const auto [above, below] = factor_text(std::abs(term.number), style_);
+    std::string text = above.empty() ? "" : above + style_.literal(" ");
     // What is open stands behind all others.
     std::vector<Written> closed, open;
     for (const IndexFormula& part : term.parts) {
@@ -187,7 +188,7 @@ class Writer {
     for (const Written& factor : closed)
       add(factor, open.empty() && &factor == &closed.back() ? product : atom);
     for (const Written& factor : open) add(factor, product);
-    if (divides) text += style_.literal(" / ") + number(inverse);
+    if (!below.empty()) text += style_.literal(" / ") + below;
     return {{std::move(text), product, !open.empty(), begins_with_number}, term.number < 0};
   }
 

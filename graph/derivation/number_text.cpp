@@ -90,6 +90,15 @@ Written number_text(double x, const Style& style) {
   return x < 0 ? read("−{0}", {text}, style) : text;
 }
 
+FactorText factor_text(double x, const Style& style) {
+  const std::optional<Fraction> form = fraction_of(x);
+  if (!form) return {digits(x, style).text, ""};
+  FactorText text;
+  if (form->above != 1) text.above = whole_text(form->above, form->root_above, style).text;
+  if (form->below != 1) text.below = whole_text(form->below, form->root_below, style).text;
+  return text;
+}
+
 Written beside_text(const Written& number, const Written& x, const Style& style) {
   const bool parentheses = x.strength < Strength::product || begins_with_number(x);
   // (a / 2) x, which else were a / (2 x); (1 − a) x, but −a x.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include <chainrule/graph/derivation/notation_reader.hpp>
@@ -8,6 +9,13 @@ namespace chainrule::derivation {
 
 /// A number as a person writes it: 0.2, 1 / 6, √2, 1 / √8. What has no such form has six digits.
 Written number_text(double number, const Style& style);
+
+/// A number above 0 as what stands in front of a product and what below it, each "" for 1:
+/// 2 and 7 of 2 x / 7, "" and √2 of x / √2.
+struct FactorText {
+  std::string above, below;
+};
+FactorText factor_text(double number, const Style& style);
 
 /// The number that digits say, whatever the locale; NaN of what are none.
 double number_said(std::string_view digits) noexcept;

@@ -79,6 +79,18 @@ TEST_CASE("reading: a quotient by a sum is closed before it is divided") {
   CHECK_FALSE(has(formulas(sum(exp(x) / sum(square(x))) / 3), "⊘ Σ x² / 3"));
 }
 
+TEST_CASE("reading: by element, a factor without a sign stands above the line") {
+  Source p;
+  const Tensor h = p.parameter("h", {7}), y = p.data("y", {7});
+  CHECK(formulas(mean(square(h - y)), true) == "dhᵢ = 2 (hᵢ − yᵢ) / 7\n");
+  const Tensor Q = p.parameter("Q", {3, 2}), K = p.data("K", {4, 2}), V = p.data("V", {3, 4});
+  const Tensor scores = sum(V * matmul(Q, K.T()) / std::sqrt(2.0));
+  CHECK(formulas(scores, true) == "dQᵢⱼ = Σₙ Vᵢₙ Kₙⱼ / √2\n");
+  CHECK(has(derive(scores).latex({.indices = true, .limits = false}), " / \\surd 2"));
+  CHECK(has(formulas(sum(sin(h / std::sqrt(2.0))), true), "cos(hᵢ / √2) / √2"));
+  CHECK(has(formulas(sum(square(h)) * std::sqrt(2.0) / 3.0, true), "hᵢ"));
+}
+
 TEST_CASE("reading: axes of a sum have one subscript in LaTeX") {
   Source p;
   const Tensor X = p.data("X", {2, 4, 3}), b = p.parameter("b", {3});
