@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 #include <unordered_set>
@@ -14,6 +16,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/graph/said_by_op.hpp>
@@ -166,7 +169,13 @@ Expr extent_expression(std::int64_t extent, std::string name) {
 
 Expr constant_expression(const Tensor& value) {
   double number = 0;
-  if (uniform(value, number)) return number_expression(number, value.shape());
+  if (uniform(value, number)) {
+    // What a program in f32 computes with, also where it is computed again in f64.
+    constexpr double largest = std::numeric_limits<float>::max();
+    if (std::abs(number) <= largest && static_cast<float>(number) == number)
+      number = number_meant(static_cast<float>(number));
+    return number_expression(number, value.shape());
+  }
   const Tensor elements = detail::in_f64(value.detach());
   return make({.kind = Expression::Kind::constant,
                .shape = value.shape(),

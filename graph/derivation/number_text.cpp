@@ -90,6 +90,19 @@ Written number_text(double x, const Style& style) {
   return x < 0 ? read("−{0}", {text}, style) : text;
 }
 
+double number_meant(float x) noexcept {
+  const double size = std::abs(static_cast<double>(x));
+  if (!std::isfinite(size) || size == 0 || size == std::round(size)) return x;
+  double meant = size;
+  if (const std::optional<Fraction> form = fraction_of(size)) {
+    const auto value = [](double of, bool root) { return root ? std::sqrt(of) : of; };
+    meant = value(form->above, form->root_above) / value(form->below, form->root_below);
+  } else if (is_short_decimal(size)) {
+    meant = number_said(digits_of(size, 6));
+  }
+  return std::copysign(meant, static_cast<double>(x));
+}
+
 FactorText factor_text(double x, const Style& style) {
   const std::optional<Fraction> form = fraction_of(x);
   if (!form) return {digits(x, style).text, ""};

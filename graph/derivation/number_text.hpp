@@ -20,6 +20,10 @@ FactorText factor_text(double number, const Style& style);
 /// The number that digits say, whatever the locale; NaN of what are none.
 double number_said(std::string_view digits) noexcept;
 
+/// The number that an f32 stands for, where that has a form of number_text(): √8 and 1 / 7, not
+/// what is left of them.
+double number_meant(float x) noexcept;
+
 /// A number or a scalar in front of x: 2 x, λ (a + b).
 Written beside_text(const Written& number, const Written& x, const Style& style);
 

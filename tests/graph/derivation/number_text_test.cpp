@@ -4,11 +4,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 // Numbers in formulas: where they stand, and how many digits they have.
@@ -55,6 +57,31 @@ TEST_CASE("numbers in formulas: as fractions, or with the digits that they need"
   CHECK(scaled(0.1234567) == "db = 0.1234567 a\n");
   CHECK(scaled(0.12345678901234) == "db = 0.123456789 a\n");
   CHECK(scaled(7.0 / 90) == "db = 7 a / 90\n");
+}
+
+TEST_CASE("numbers in formulas: the same in f32 as in f64") {
+  for (const DType dtype : {f32, f64}) {
+    CAPTURE(dtype == f32);
+    Generator g{3};
+    const auto data = [&](const char* name, const Shape& shape) {
+      return randn(shape, g, dtype).named(name);
+    };
+    const auto text = [](const Tensor& loss) { return derive(loss).text({.limits = false}); };
+    const Tensor X = data("X", {4, 8}), W = data("W", {8, 8}).requires_grad_();
+    const Tensor Z = (matmul(X, W) / std::sqrt(8.0)).named("Z");
+    CHECK(text(sum(square(Z))) ==
+          "dZ = 2 Z\n"
+          "dW = Xᵀ·dZ / √8\n");
+    const Tensor w = data("w", {7}).requires_grad_();
+    CHECK(text(sum(exp(w) / 7) + 0.1 * sum(square(w))) == "dw = w / 5 + exp(w) / 7\n");
+    CHECK(text(mean(square(w) * 0.3)) == "dw = 3 w / 35\n");
+    CHECK(text(1e-3 * sum(abs(w)) / 3) == "dw = sign(w) / 3000\n");
+    CHECK(text(0.123456 * sum(exp(w))) == "dw = 0.123456 exp(w)\n");
+    CHECK(text(-std::sqrt(2.0) * sum(exp(w))) == "dw = −√2 exp(w)\n");
+    // A number that was measured, not written, keeps its digits.
+    const std::string measured = text(0.43217683 * sum(exp(w)));
+    CHECK(measured.starts_with("dw = 0.4321768"));
+  }
 }
 
 TEST_CASE("numbers in formulas: arithmetic with a named number keeps its name") {
