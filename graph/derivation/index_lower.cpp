@@ -145,6 +145,31 @@ IndexFormula Lowering::lines(const Expr& e, const EigenForm& form, const Indices
                                                .parts = {of(e->operands[0], at)}});
 }
 
+// Takes those letters out that stand nowhere in the formula, over which a sum multiplies by their
+// extents; returns these.
+double Lowering::take_unused(std::vector<int>& letters, const IndexFormula& formula) const {
+  std::vector<int> used;
+  std::vector<const IndexTerm*> to_do{formula.get()};
+  while (!to_do.empty()) {
+    const IndexTerm& term = *to_do.back();
+    to_do.pop_back();
+    for (const Index& index : term.at) {
+      for (const Index::Part& part : letters_.resolved(index).parts) used.push_back(part.letter);
+      if (index.element) to_do.push_back(index.element.get());
+    }
+    for (const IndexFormula& part : term.parts)
+      if (part) to_do.push_back(part.get());
+  }
+  double factor = 1;
+  std::erase_if(letters, [&](int letter) {
+    const std::vector<int> parts = letters_.resolved(std::vector{letter});
+    if (std::ranges::find_first_of(parts, used) != parts.end()) return false;
+    factor *= static_cast<double>(letters_.extent(letter));
+    return true;
+  });
+  return factor;
+}
+
 // Σ, mean, or another function over axes.
 IndexFormula Lowering::reduced(const Expr& e, const Indices& at) {
   const Shape& from = e->operands[0]->shape;
@@ -160,11 +185,15 @@ IndexFormula Lowering::reduced(const Expr& e, const Indices& at) {
     next += !gone || keepdim ? 1 : 0;
   }
   IndexFormula body = of(e->operands[0], inside);
-  if (e->is(Role::Kind::total)) return total_term(letters, body);
+  if (e->is(Role::Kind::total)) {
+    const double times = take_unused(letters, body);
+    return product_term({total_term(letters, body)}, times);
+  }
   if (e->is(Role::Kind::mean)) {
+    const double times = take_unused(letters, body);
     const auto count = static_cast<double>(from.numel()) /
                        static_cast<double>(std::max<std::int64_t>(e->shape.numel(), 1));
-    return product_term({total_term(letters, body)}, 1 / count);
+    return product_term({total_term(letters, body)}, times / count);
   }
   return std::make_shared<IndexTerm>(IndexTerm{.kind = IndexTerm::Kind::call,
                                                .text = e->op()->name(),
@@ -172,10 +201,15 @@ IndexFormula Lowering::reduced(const Expr& e, const Indices& at) {
                                                .parts = {std::move(body)}});
 }
 
+IndexFormula Lowering::contraction(std::vector<int> letters, std::vector<IndexFormula> factors) {
+  const double times = take_unused(letters, product_term(factors));
+  return product_term({contraction_term(std::move(letters), std::move(factors))}, times);
+}
+
 IndexFormula Lowering::inner(const Expr& e) {
   std::vector<int> letters;
   const Indices at{new_letter(e->operands[0]->shape[0], letters)};
-  return contraction_term(letters, {of(e->operands[0], at), of(e->operands[1], at)});
+  return contraction(std::move(letters), {of(e->operands[0], at), of(e->operands[1], at)});
 }
 
 IndexFormula Lowering::matrix(const Expr& e, const Role& role, const Indices& at) {
@@ -203,7 +237,7 @@ IndexFormula Lowering::matrix(const Expr& e, const Role& role, const Indices& at
     ++next;
     factors.push_back(of(e->operands[k], inside));
   }
-  return contraction_term(letters, std::move(factors));
+  return contraction(std::move(letters), std::move(factors));
 }
 
 IndexEquation index_equation(const Expr& left, const Expr& formula,

@@ -26,7 +26,9 @@ class Lowering {
   IndexFormula notation(const Expr& e, std::string text, const Indices& at);
   Index new_letter(std::int64_t extent, std::vector<int>& letters);
   IndexFormula lines(const Expr& e, const EigenForm& form, const Indices& at);
+  double take_unused(std::vector<int>& letters, const IndexFormula& formula) const;
   IndexFormula reduced(const Expr& e, const Indices& at);
+  IndexFormula contraction(std::vector<int> letters, std::vector<IndexFormula> factors);
   IndexFormula inner(const Expr& e);
   IndexFormula matrix(const Expr& e, const Role& role, const Indices& at);
   IndexFormula scattered(const Expr& e, const Indices& at);

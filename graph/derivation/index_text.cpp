@@ -26,6 +26,36 @@ constexpr std::string_view free_letters = "ijklmnprstuvaoh", summed_letters = "n
 // There are not as many letters as it needs.
 struct NoLetters {};
 
+// The extent that a reader knows of a letter: that of the shortest axis that it goes along alone,
+// or as a part of it, 4j+k. 0 where there is none.
+std::int64_t seen_extent(const IndexTerm& term, int letter, const Letters& letters) {
+  std::int64_t seen = 0;
+  std::vector<const IndexTerm*> to_do{&term};
+  while (!to_do.empty()) {
+    const IndexTerm& each = *to_do.back();
+    to_do.pop_back();
+    std::size_t axis = 0;
+    if (each.kind == Kind::symbol)
+      for (const std::int64_t extent : each.expression->shape) {
+        if (extent == 1 || axis == each.at.size()) continue;
+        Index index = letters.resolved(each.at[axis++]);
+        const auto by_stride = [](const auto& a, const auto& b) { return a.stride > b.stride; };
+        std::ranges::sort(index.parts, by_stride);
+        if (index.offset != 0 || index.parts.empty() || index.parts.back().stride != 1) continue;
+        std::int64_t up_to = extent;
+        for (const auto& [part, stride] : index.parts) {
+          if (part == letter) seen = seen == 0 ? up_to / stride : std::min(seen, up_to / stride);
+          up_to = stride;
+        }
+      }
+    for (const Index& index : each.at)
+      if (index.element) to_do.push_back(index.element.get());
+    for (const IndexFormula& part : each.parts)
+      if (part) to_do.push_back(part.get());
+  }
+  return seen;
+}
+
 class Writer {
  public:
   Writer(const Letters& letters, const Names& names, Format format, Mark derivative,
@@ -159,9 +189,20 @@ class Writer {
     }
     if (term.kind == Kind::total) {
       const std::vector<int> added = named(term.letters);
-      const std::string sign = below(style_.literal("Σ"), term.letters);
+      std::vector<int> letters;
+      std::string ranges;
+      for (const int letter : letters_.resolved(term.letters)) {
+        const std::int64_t extent = letters_.extent(letter);
+        if (seen_extent(*term.parts[0], letter, letters_) == extent)
+          letters.push_back(letter);
+        else
+          ranges +=
+              style_.sum_over(name(letter, summed_letters)[0], 0, static_cast<int>(extent) - 1);
+      }
+      const std::string sign =
+          letters.empty() ? "" : below(style_.literal("Σ"), letters) + style_.literal(" ");
       const Written body = write(*term.parts[0]);
-      std::string text = sign + style_.literal(" ") + in(body, product);
+      std::string text = sign + ranges + in(body, product);
       forget(added);
       return {{std::move(text), product, true}, false};
     }

@@ -94,8 +94,8 @@ class Unicode final : public Style {
       }
       return text;
     };
-    return fmt::format("Σ{}₌{}{}{}{} ", letter == 't' ? "ₜ" : "ₖ", first < 0 ? "₋" : "",
-                       digits(first, "₀₁₂₃₄₅₆₇₈₉"), last < 0 ? "⁻" : "",
+    return fmt::format("Σ{}₌{}{}{}{} ", lowered(std::string(1, letter)).value(),
+                       first < 0 ? "₋" : "", digits(first, "₀₁₂₃₄₅₆₇₈₉"), last < 0 ? "⁻" : "",
                        digits(last, "⁰¹²³⁴⁵⁶⁷⁸⁹"));
   }
 

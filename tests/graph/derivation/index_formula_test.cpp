@@ -260,6 +260,25 @@ TEST_CASE("index notation: slices, joins, look-ups, comparisons and selections")
   check_gradients(-mean(gather(l, 1, label)), o.named);
 }
 
+TEST_CASE("index notation: letters that no axis gives a range have it written, or are counted") {
+  Program p;
+  const Tensor x = p.parameter("x", {6});
+  const Tensor k = p.keep(tensor(3.0, f64).named("k")), l = p.keep(tensor(1.1, f64).named("l"));
+  const Tensor d = x(slice(1, {})) - x(slice({}, -1)) - l;
+  p.keep((d.detach() + 0.0).named("t1"));  // as the formulas call it
+  const std::string text = by_element(check_gradients(0.5 * k * sum(square(d)), p.named));
+  CHECK(text.find("Σₙ₌₀⁴ [i = n] k (xₙ + l − xₙ₊₁)") != std::string::npos);
+  Program q;
+  const Tensor a = q.parameter("a", {5});
+  const Tensor b = q.keep("b", concat({a(slice({}, {}, -1)), a(slice(0, {}, 2))}, 0));
+  check_gradients(sum(b * b * b), q.named);
+  Program r;
+  const Tensor X = r.parameter("X", {3, 4});
+  CHECK(by_element(check_gradients(sum(square(matmul(X, ones({4, 5}, f64)))), r.named)) ==
+        "dXᵢⱼ = 10 Σₙ Xᵢₙ\n");
+  check_gradients(sum(matmul(X.T(), X)), r.named);
+}
+
 TEST_CASE("index notation: an axis made of two is split, also on the left") {
   Program p;
   const Tensor x = p.parameter("x", {3, 2, 4}), W = p.parameter("W", {5, 8});

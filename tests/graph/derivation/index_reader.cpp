@@ -231,6 +231,8 @@ class Reader {
   Formula bare_factor() {
     if (take("Σ")) {
       const std::vector<int> letters = summed();
+      // Σₙ₌₀⁴: n runs from 0 to 4.
+      if (take("₌₀")) extents_[static_cast<std::size_t>(letters.back())] = raised_number() + 1;
       expect(" ");
       Formula body = product();
       scope_.resize(scope_.size() - letters.size());
@@ -249,6 +251,19 @@ class Reader {
     if (take("[")) return condition();
     if (is_digit(rest_[0])) return number();
     return named();
+  }
+  std::int64_t raised_number() {
+    static constexpr std::string_view digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    std::int64_t number = 0;
+    for (bool any = true; any;) {
+      any = false;
+      for (int digit = 0; digit < 10 && !any; ++digit)
+        if (take(digits[digit])) {
+          number = 10 * number + digit;
+          any = true;
+        }
+    }
+    return number;
   }
   std::vector<int> summed() {
     std::vector<int> letters;

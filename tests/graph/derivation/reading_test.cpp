@@ -91,6 +91,19 @@ TEST_CASE("reading: by element, a factor without a sign stands above the line") 
   CHECK(has(formulas(sum(square(h)) * std::sqrt(2.0) / 3.0, true), "hᵢ"));
 }
 
+TEST_CASE("reading: the range of a letter stands at its sum where no axis gives it") {
+  Source p;
+  const Tensor x = p.parameter("x", {6});
+  const Tensor k = tensor(3.0, f64).named("k"), l = tensor(1.0, f64).named("l");
+  const Tensor springs = 0.5 * k * sum(square(x(slice(1, {})) - x(slice({}, -1)) - l));
+  const std::string text = formulas(springs, true);
+  INFO(text);
+  CHECK(has(text, "Σₙ₌₀⁴ [i = n] "));
+  const std::string in_latex = derive(springs).latex({.indices = true, .limits = false});
+  INFO(in_latex);
+  CHECK(has(in_latex, "\\sum_{n=0}^{4} "));
+}
+
 TEST_CASE("reading: axes of a sum have one subscript in LaTeX") {
   Source p;
   const Tensor X = p.data("X", {2, 4, 3}), b = p.parameter("b", {3});
