@@ -1,6 +1,7 @@
 #include <chainrule/graph/derivation/style.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -78,6 +79,12 @@ class Unicode final : public Style {
     return text;
   }
   std::string literal(std::string_view text) const override { return std::string(text); }
+  std::string ones(const Shape& shape) const override {
+    std::string text = "𝟏";
+    for (int axis = 0; axis < shape.rank(); ++axis)
+      text += (axis == 0 ? "" : "ₓ") + lowered(std::to_string(shape[axis])).value();
+    return text;
+  }
   std::string parenthesized(const std::string& inside) const override { return "(" + inside + ")"; }
   bool sets_higher() const override { return false; }
   std::string raised(const std::string& base, const std::string& above) const override {
@@ -218,6 +225,9 @@ class Latex final : public Style {
     }
     return out;
   }
+  std::string ones(const Shape& shape) const override {
+    return fmt::format("\\mathbf{{1}}_{{{}}}", fmt::join(shape, " \\times "));
+  }
   std::string parenthesized(const std::string& inside) const override {
     return "\\left(" + inside + "\\right)";
   }
@@ -332,6 +342,10 @@ class MathMl final : public Style {
       text.remove_prefix(end);
     }
     return out;
+  }
+  std::string ones(const Shape& shape) const override {
+    return fmt::format("<msub><mn>𝟏</mn><mrow><mn>{}</mn></mrow></msub>",
+                       fmt::join(shape, "</mn><mo>×</mo><mn>"));
   }
   std::string parenthesized(const std::string& inside) const override {
     return "<mrow><mo>(</mo>" + inside + "<mo>)</mo></mrow>";

@@ -30,6 +30,8 @@ class Style {
   /// What stands between the operands of a notation: signs, brackets, names of functions.
   virtual std::string literal(std::string_view text) const = 0;
   virtual std::string parenthesized(const std::string& inside) const = 0;
+  /// The tensor of this shape whose elements are 1, beside a product of matrices.
+  virtual std::string ones(const Shape& shape) const = 0;
   /// Σ over a letter from a number to another one, in front of the term.
   virtual std::string sum_over(char letter, int first, int last) const = 0;
   /// A base with what stands above it: "ᵀ", "²", or an exponent that was written in this format.

@@ -131,6 +131,32 @@ Written write(const Expression& e, const std::vector<Written>& operands, const S
   return read(notation_of(e, layer), operands, style);
 }
 
+// The operands on either side of a · that are one number in every element: A·𝟏 is not A.
+std::vector<std::size_t> constant_factors(const Expression& e) {
+  std::vector<std::size_t> result;
+  if (e.kind != Expression::Kind::operation) return result;
+  constexpr std::string_view dot = "·", transposed = "ᵀ";
+  const std::string notation = e.written();
+  std::string_view before = notation;
+  for (const std::size_t k : operands_in(notation)) {
+    const std::string mark = fmt::format("{{{}}}", k);
+    const std::size_t at = notation.find(mark, notation.size() - before.size());
+    std::string_view after = std::string_view(notation).substr(at + mark.size());
+    before = after;
+    if (after.starts_with(transposed)) after.remove_prefix(transposed.size());
+    const bool beside = after.starts_with(dot) || notation.substr(0, at).ends_with(dot);
+    const Expr& operand = e.operands[k];
+    if (beside && operand && operand->shape.numel() != 1 && number_in(*operand))
+      result.push_back(k);
+  }
+  return result;
+}
+
+// 𝟏, 2 𝟏, 𝟏 / 4
+Written matrix_of(double number, const Shape& shape, const Style& style) {
+  return scaled_text(number, {style.ones(shape)}, style);
+}
+
 // The parts that the notations of the operations around them show: an op may have operands that it
 // is not written with, such as statistics.
 std::unordered_set<const Expression*> shown_parts(const Expr& expression) {
@@ -194,6 +220,8 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
       std::vector<Written> operands;
       for (const Expr& operand : part->operands)
         operands.push_back(operand ? done.at(operand.get()) : Written{style.symbol("none")});
+      for (const std::size_t k : constant_factors(*part))
+        operands[k] = matrix_of(*number_in(*part->operands[k]), part->operands[k]->shape, style);
       std::optional<Written> special = VectorProduct(done, style).write(*part);
       if (sums.contains(part.get()))
         special = sum_over_steps(*part, done, names, format, derivative);

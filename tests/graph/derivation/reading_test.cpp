@@ -70,6 +70,37 @@ TEST_CASE("reading: layer norms show axes and an ε that are not the usual ones"
   CHECK(has(latex(sum(C * layer_norm(x, {4}, v, {}, 1e-12))), "= 1 \\cdot 10^{-12})"));
 }
 
+TEST_CASE("reading: a constant matrix in a product is 𝟏, not 1") {
+  Source p;
+  const Tensor A = p.parameter("A", {2, 3}), B = p.parameter("B", {3, 4});
+  const Tensor product = matmul(A, B);
+  CHECK(formulas(sum(product)) ==
+        "dB = Aᵀ·𝟏₂ₓ₄\n"
+        "dA = 𝟏₂ₓ₄·Bᵀ\n");
+  CHECK(has(formulas(mean(product)), "dB = Aᵀ·𝟏₂ₓ₄ / 8\n"));
+  CHECK(has(latex(sum(product)), "{A}^{\\top}\\,\\mathbf{1}_{2 \\times 4}"));
+  CHECK(has(derive(sum(product)).html({.limits = false}),
+            "<msub><mn>𝟏</mn><mrow><mn>2</mn><mo>×</mo><mn>4</mn></mrow></msub>"));
+  const Tensor b = p.parameter("b", {1, 4});
+  const Tensor Z = (p.data("X", {5, 4}) + matmul(ones({5, 1}, f64), b)).named("Z");
+  CHECK(has(formulas(sum(square(Z))), "db = (𝟏₅ₓ₁)ᵀ·dZ\n"));
+  const Tensor x = p.parameter("x", {4, 3});
+  const Tensor text = sum(square(x - matmul(full({4, 4}, 0.25, f64), x)));
+  CHECK_FALSE(has(formulas(text), "0.25·"));
+  CHECK(has(formulas(text), "𝟏₄ₓ₄"));
+  const Tensor n = p.parameter("n", {2, 3});
+  CHECK(formulas(sum(layer_norm(n, {3}))) == "dn = layer_norm'(n)·𝟏₂ₓ₃\n");
+}
+
+TEST_CASE("reading: by element, a letter that stands nowhere counts its positions") {
+  Source p;
+  const Tensor X = p.parameter("X", {3, 4});
+  const Tensor G = matmul(X.T(), X);  // Σᵢⱼ (XᵀX)ᵢⱼ = |X·1|²
+  CHECK(formulas(sum(matmul(X, ones({4, 5}, f64))), true) == "dXᵢⱼ = 5\n");
+  CHECK(has(formulas(sum(square(matmul(X, ones({4, 5}, f64)))), true), "dXᵢⱼ = 10 Σₙ Xᵢₙ\n"));
+  CHECK_FALSE(has(formulas(sum(G), true), "Σₙₘ"));
+}
+
 TEST_CASE("reading: a quotient by a sum is closed before it is divided") {
   Source p;
   const Tensor X = p.parameter("X", {3, 4}), G = p.data("G", {3, 4}), x = p.parameter("x", {4});
