@@ -40,15 +40,46 @@ class VectorProduct {
   /// Nothing where `e` is none.
   std::optional<Written> write(const Expression& e) const {
     const Expr* product = e.operands.empty() ? nullptr : &e.operands[0];
-    if (product && e.is(Role::Kind::reshape) && e.shape.rank() <= 1) return to_vector(**product);
+    if (product && e.is(Role::Kind::reshape) && e.shape.rank() <= 1) {
+      if (is_without_axes(e, **product)) return done_.at(product->get());
+      return to_vector(**product);
+    }
     if (e.is(Role::Kind::matrix_product)) return outer(e, e.role());
     if (e.is(Role::Kind::product)) return outer(e, Role(Role::Kind::product));
     return std::nullopt;
   }
 
  private:
-  // A·v, Aᵀ·v, uᵀ·v
-  std::optional<Written> to_vector(const Expression& product) const {
+  // Σ₁ A with its axis kept, where that is taken away: Σ₁ A.
+  static bool is_without_axes(const Expression& e, const Expression& sum) {
+    if (!sum.is(Role::Kind::total) && !sum.is(Role::Kind::mean)) return false;
+    const Shape& from = sum.operands[0]->shape;
+    if (from.rank() != sum.shape.rank()) return false;
+    Shape rest;
+    for (int axis = 0; axis < from.rank(); ++axis)
+      if (from[axis] == sum.shape[axis])
+        rest.push_back(from[axis]);
+      else if (sum.shape[axis] != 1)
+        return false;
+    return rest == e.shape;
+  }
+
+  // A·v, Aᵀ·v, uᵀ·v, and sums of these
+  std::optional<Written> to_vector(const Expression& product, int depth = 0) const {
+    constexpr int most_depth = 16;
+    const bool is_sum = product.is(Role::Kind::sum) || product.is(Role::Kind::difference);
+    if (is_sum || product.is(Role::Kind::negation)) {
+      std::vector<Written> terms;
+      for (const Expr& term : product.operands) {
+        if (depth == most_depth || term->shape != product.shape) return std::nullopt;
+        const Expr* vector = vector_in(term);
+        std::optional<Written> written =
+            vector ? done_.at(vector->get()) : to_vector(*term, depth + 1);
+        if (!written) return std::nullopt;
+        terms.push_back(std::move(*written));
+      }
+      return derivation::read(product.written(), terms, style_);
+    }
     if (!product.is(Role::Kind::matrix_product)) return std::nullopt;
     const Role role = product.role();
     const Expr &a = product.operands[0], &b = product.operands[1];

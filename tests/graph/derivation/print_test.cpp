@@ -78,6 +78,23 @@ TEST_CASE("print: products of matrices and vectors, without what the operation n
         "da = M·b\n");
 }
 
+TEST_CASE("print: sums of products of matrices and vectors, too") {
+  Book book;
+  const Tensor W = book.parameter("W", {3, 3}), V = book.parameter("V", {2, 3});
+  const Tensor x = book.data("x", {3}), U = book.data("U", {3, 3}), y = book.data("y", {2});
+  const Tensor h = tanh(matmul(U, x) + book.parameter("b", {3})).named("h");
+  const Tensor a = matmul(W, h).named("a"), o = matmul(V, h).named("o");
+  const std::string text = formulas(sum(square(tanh(a))) + sum(square(o - y)));
+  INFO(text);
+  CHECK((has_line(text, "dh = Wᵀ·da + Vᵀ·do") || has_line(text, "dh = Vᵀ·do + Wᵀ·da")));
+  const Tensor A = book.data("A", {3, 3}), v = book.parameter("v", {3});
+  CHECK(formulas(dot(v, matmul(A, v))) == "dv = A·v + Aᵀ·v\n");
+  const Tensor c = book.parameter("c", {4, 1}), X = book.data("X", {4, 3});
+  const Tensor column = book.parameter("k", {4});
+  const Tensor E = (X + reshape(column, {4, 1})).named("E");
+  CHECK(has_line(formulas(sum(square(E))), "dk = Σ₁ dE"));
+}
+
 TEST_CASE("print: what is transposed twice is as it was") {
   Book book;
   const Tensor A = book.parameter("A", {2, 3}), B = book.parameter("B", {2, 3});
