@@ -95,7 +95,8 @@ std::string Choices::other_shape(std::uint32_t i, const Tensor& value) const {
 std::string Choices::explained(std::uint32_t i, const std::string& mistake,
                                const std::vector<Tensor>& values) {
   std::string text = sentence(mistake);
-  text += values.empty() ? " It cannot even be computed: the shapes do not fit."
+  text += values.empty() ? fmt::format(" With these shapes it cannot give the shape {}.",
+                                       to_string(listing_.trace().node(i).shape()))
                          : other_shape(i, values[0]);
   const std::vector<std::uint32_t>& users = listing_.users(i);
   if (!users.empty())
