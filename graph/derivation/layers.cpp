@@ -57,12 +57,14 @@ std::string name_in_layer(std::string_view name, int k, char letter) {
   const auto number = number_in(name);
   if (!number) return std::string(name);
   const int offset = number->value - k;
-  const std::string before(name.substr(0, number->begin)), behind(name.substr(number->end));
+  std::string before(name.substr(0, number->begin));
+  const std::string behind(name.substr(number->end));
   if (!behind.empty() || before.ends_with('.')) {
     std::string base = before;
     if (base.ends_with('.')) base.pop_back();
     return fmt::format("{}[{}]{}", base, from(letter, offset), behind);
   }
+  if (before.size() > 1 && before.ends_with('_')) before.pop_back();
   std::string index = letter == 't' ? "ₜ" : "ₖ";
   if (offset != 0) {
     index += offset > 0 ? "₊" : "₋";

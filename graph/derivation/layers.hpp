@@ -12,8 +12,8 @@ std::optional<int> layer_of(std::string_view name);
 /// Whether two names are the same but for the numbers of their layers: "W2" and "W3".
 bool differ_in_layer(std::string_view a, std::string_view b);
 
-/// The name in terms of layer k: "W3" is "Wₖ₊₁" for k = 2, "layers.3.weight" "layers[k+1].weight".
-/// A name without a number stays.
+/// The name in terms of layer k: "W3" and "W_3" are "Wₖ₊₁" for k = 2, "layers.3.weight"
+/// "layers[k+1].weight". A name without a number stays.
 std::string name_in_layer(std::string_view name, int k, char letter = 'k');
 
 /// A notation in terms of layer k: the positions in "{0}[4]" and "at[4]({0})" are [k+1] for k = 3.

@@ -35,7 +35,7 @@ Naming::Naming(const Trace& trace)
     const std::string name = detail::printable(trace.node(i).name());
     if (name.empty()) continue;
     given_names_[i] = name;
-    if (!given.insert(name).second) again.push_back(i);
+    if (!given.insert(plain(name)).second) again.push_back(i);
     take(name);
   }
   for (const Extent& axis : trace.extents()) take(axis.name);

@@ -68,16 +68,17 @@ std::pair<std::string_view, std::string> split(std::string_view name) {
   std::size_t length = 0;
   if (std::string index = subscript(name, length); !index.empty())
     return {name.substr(0, length), std::move(index)};
-  std::size_t letter = 1;
-  while (letter < name.size() && (name[letter] & 0xC0) == 0x80) ++letter;
-  const std::string_view rest = name.substr(std::min(letter, name.size()));
-  if (std::ranges::all_of(rest, is_digit)) return {name.substr(0, letter), std::string(rest)};
-  return {name, ""};
+  std::size_t word = name.size();
+  while (word > 0 && is_digit(name[word - 1])) --word;
+  const std::string_view digits = name.substr(word);
+  if (word > 1 && !digits.empty() && name[word - 1] == '_') --word;
+  if (word == 0 || digits.empty()) return {name, ""};
+  return {name.substr(0, word), std::string(digits)};
 }
 
 std::string plain(std::string_view name) {
-  const auto [letter, index] = split(name);
-  return std::string(letter) + index;
+  const auto [word, index] = split(name);
+  return std::string(word) + (index.empty() ? "" : "_") + index;
 }
 
 bool is_formula(std::string_view name) {

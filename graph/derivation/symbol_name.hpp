@@ -15,10 +15,10 @@ std::string subscript(std::string_view name, std::size_t& length);
 /// Plain characters in subscripts, where there are such: "₂ₙ₊₁" of "2n+1".
 std::optional<std::string> lowered(std::string_view plain);
 
-/// "W3" is W and 3, "Wₖ₊₁" W and k+1; other names are one.
+/// "W3", "W₃" and "W_3" are W and 3, "zn3" zn and 3, "Wₖ₊₁" W and k+1; other names are one.
 std::pair<std::string_view, std::string> split(std::string_view name);
 
-/// A name without regard to how its index is written: "W3" of "W3" and of "W₃".
+/// A name without regard to how its index is written: "W_3" of "W3", of "W₃" and of "W_3".
 std::string plain(std::string_view name);
 
 /// Whether a name were read as a formula: "x - y", "a/b", but not "h[t-1]".

@@ -142,7 +142,7 @@ TEST_CASE("derive: LaTeX, Markdown and HTML") {
         "% Valid for the program that ran: other branches of it may have other derivatives.\n"
         "\\begin{align*}\n"
         "  \\mathrm{d}z_{3} &= z_{3} \\\\\n"
-        "  \\mathrm{d}\\mathrm{W\\_1} &= \\mathrm{d}z_{3}\\,{x}^{\\top}\n"
+        "  \\mathrm{d}W_{1} &= \\mathrm{d}z_{3}\\,{x}^{\\top}\n"
         "\\end{align*}\n");
   CHECK(
       derivation.markdown().starts_with("| gradient | formula |\n|---|---|\n"
