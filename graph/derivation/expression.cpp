@@ -276,6 +276,13 @@ std::optional<double> number_in(const Expression& e, int depth) {
       if (!b) return std::nullopt;
       return e.is(Role::Kind::product) ? *a * *b : *a / *b;
     }
+    case Role::Kind::total:
+    case Role::Kind::mean: {
+      const auto x = operand(0);
+      const std::int64_t from = e.operands[0]->shape.numel(), to = e.shape.numel();
+      if (!x || from == 0 || to == 0) return std::nullopt;
+      return e.is(Role::Kind::mean) ? *x : *x * static_cast<double>(from / to);
+    }
     default:
       return std::nullopt;
   }

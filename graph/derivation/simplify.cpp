@@ -156,7 +156,7 @@ bool is_finite_at(const Trace& trace, const Environment& point) {
 
 std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
                               const std::vector<Environment>& points) {
-  const Expr given = trace.with_comparisons(trace.gradient(i));
+  const Expr given = trace.with_sums_counted(trace.with_comparisons(trace.gradient(i)));
   std::vector<Stage> forms{{given, {}}};
   // Simple rules first; others only where they give something shorter.
   constexpr Rules attempts[] = {{},

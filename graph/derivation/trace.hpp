@@ -64,6 +64,8 @@ class Trace {
   Expr in_named_data(const Expr& constant) const;
   /// An expression with the comparisons in the places of its masks.
   Expr with_comparisons(const Expr& expression) const;
+  /// An expression with n x in the place of Σ over n elements that are all x.
+  Expr with_sums_counted(const Expr& expression) const;
   /// The first of the results without names that the same operation gave for the same operands; i
   /// itself where there is no other.
   std::uint32_t first_of(std::uint32_t i) const;

@@ -4,10 +4,12 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/index_formula.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -211,6 +213,46 @@ Expr Trace::with_comparisons(const Expr& expression) const {
     if (const Expr comparison = in_named_data(part)) comparisons.emplace(part.get(), comparison);
   });
   return comparisons.empty() ? expression : replaced(expression, comparisons);
+}
+
+namespace {
+
+// What all elements are that a reduction brings together, where it was broadcast along these axes;
+// null for others.
+Expr summed_alike(const Expression& reduction) {
+  const Expr& operand = reduction.operands[0];
+  Expr inner = operand;
+  while (inner->is(Role::Kind::copy)) inner = inner->operands[0];
+  const auto axes = inner == operand ? std::nullopt : axes_of(reduction);
+  if (!axes) return nullptr;
+  const int added = operand->shape.rank() - inner->shape.rank();
+  for (int axis = added; axis < operand->shape.rank(); ++axis)
+    if ((*axes)[static_cast<std::size_t>(axis)] && inner->shape[axis - added] != 1) return nullptr;
+  const bool spreads = inner->shape.numel() != reduction.shape.numel();
+  return spreads && inner->shape.numel() != 1 ? nullptr : inner;
+}
+
+}  // namespace
+
+Expr Trace::with_sums_counted(const Expr& expression) const {
+  Replacements counted;
+  visit_parts(expression, [&](const Expr& part) {
+    const bool total = part->is(Role::Kind::total);
+    if (!total && !part->is(Role::Kind::mean)) return;
+    const Expr inner = summed_alike(*part);
+    if (!inner || number_in(*part)) return;
+    Builder builder(environment_);
+    const Tensor x = builder.value(replaced(inner, counted));
+    const std::int64_t count =
+        part->operands[0]->shape.numel() / std::max<std::int64_t>(part->shape.numel(), 1);
+    counted.emplace(part.get(), builder.build([&] {
+      const Tensor sum = total && count != 1 ? static_cast<double>(count) * x : x;
+      if (sum.shape() == part->shape) return sum;
+      return sum.numel() == part->shape.numel() ? reshape(sum, part->shape)
+                                                : expand(sum, part->shape);
+    }));
+  });
+  return counted.empty() ? expression : replaced(expression, counted);
 }
 
 }  // namespace chainrule::derivation

@@ -51,6 +51,18 @@ bool has_line(const std::string& text, const std::string& line) {
 
 }  // namespace
 
+TEST_CASE("print: what does not vary is counted, not summed") {
+  Book book;
+  const Tensor s = book.parameter("s", {}), r = book.data("r", {8});
+  CHECK(derive(mean(s + 0.5 * square(r))).text({.steps = true, .limits = false}) == "ds = 1\n");
+  const Tensor X = book.parameter("X", {4, 4}), a = book.parameter("a", {4, 1});
+  const Tensor q = sum(X + a, 1).named("q");
+  CHECK(derive(sum(square(q))).text({.steps = true, .limits = false}) ==
+        "dq = 2 q\n"
+        "dX = expand[4, 4](reshape[4, 1](dq))\n"
+        "da = 4 reshape[4, 1](dq)\n");
+}
+
 TEST_CASE("print: a Gaussian likelihood stays factored") {
   Book book;
   const Tensor mu = book.parameter("μ", {5}), s = book.parameter("s", {5}), y = book.data("y", {5});
