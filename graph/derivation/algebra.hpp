@@ -26,7 +26,8 @@ struct Rules {
   bool slopes_written_out = false;
   /// Put the number in the place of a sum of data that is one: Σ y = 1.
   bool known_sums = true;
-  /// (y − μ)² as its four terms, which may cancel others; else it stays one factor.
+  /// (y − μ)² as its four terms, which may cancel others; else it stays one factor, and the terms
+  /// of one gradient become one: dh ⊗ c − dh ⊗ h is dh ⊗ (c − h).
   bool multiplied_out = true;
   /// Put the formulas of passing gradients in their places.
   bool substitute_passing = false;
@@ -70,6 +71,7 @@ class Algebra {
   Polynomial without_denominators(Polynomial sum);
   Expr expression_of(const Polynomial& polynomial, const Shape& shape);
   Polynomial as_factor(const Polynomial& sum, const Shape& shape);
+  Polynomial with_gradients_collected(const Polynomial& sum);
   Polynomial with_maps_joined(const Polynomial& sum);
   Polynomial with_selections_joined(const Polynomial& sum, const Shape& shape);
   Expr joined(const Expr& condition, const Polynomial& where_it_holds, const Polynomial& elsewhere,

@@ -174,7 +174,7 @@ Expr Algebra::expression_of(const Polynomial& sum, const Shape& shape) {
   if (sum.terms.empty()) return number_expression(0, shape);
   Polynomial rest = with_selections_joined(with_maps_joined(sum), shape);
   rest = with_means(with_named_results(with_sigmoids(std::move(rest))));
-  if (!rules_.multiplied_out) rest = with_signs_inside(std::move(rest));
+  if (!rules_.multiplied_out) rest = with_gradients_collected(with_signs_inside(std::move(rest)));
   const Term common = take_common(rest);
   Builder builder(trace_.environment());
   return builder.build([&] {

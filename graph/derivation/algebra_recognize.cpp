@@ -9,6 +9,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/known_data.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -254,6 +255,33 @@ Polynomial Algebra::with_signs_inside(Polynomial sum) {
     term.coefficient = -term.coefficient;
   }
   return sum;
+}
+
+// dh ⊗ c + a − dh ⊗ h is dh ⊗ (c − h) + a. What all terms have in common is taken out elsewhere.
+Polynomial Algebra::with_gradients_collected(const Polynomial& sum) {
+  Polynomial result = sum;
+  for (std::size_t i = 0; i < result.terms.size(); ++i)
+    for (const Factor& gradient : std::vector<Factor>(result.terms[i].factors)) {
+      if (gradient.base->kind != Kind::gradient || gradient.exponent != 1) continue;
+      const auto has_it = [&](const Term& term) { return exponent_in(term, gradient.key) == 1; };
+      const auto alike = static_cast<std::size_t>(std::ranges::count_if(result.terms, has_it));
+      if (alike < 2 || alike == result.terms.size()) continue;
+      Polynomial inside;
+      std::optional<Shape> shape = Shape();
+      for (const Term& term : result.terms) {
+        if (!has_it(term)) continue;
+        inside.terms.push_back(term);
+        divide(inside.terms.back(), {1, {gradient}});
+        for (const Factor& factor : inside.terms.back().factors)
+          shape = broadcast(shape, factor.base->shape);
+      }
+      Term whole = product({{{1, {gradient}}}}, as_factor(inside, *shape)).terms[0];
+      result.terms[i] = std::move(whole);
+      const auto rest = result.terms.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+      result.terms.erase(std::remove_if(rest, result.terms.end(), has_it), result.terms.end());
+      break;
+    }
+  return result;
 }
 
 // where(c, 0, a) ⊗ x + where(c, b, 0) ⊗ y is where(c, b ⊗ y, a ⊗ x), where that is shorter.

@@ -113,6 +113,16 @@ void Chain::follow(std::vector<std::uint32_t> needed, const std::vector<std::uin
     if (auto shorter = shortened(trace_, i, mine.back().expression, formula_of, points))
       mine.push_back(std::move(*shorter));
   keep_needed(forms, std::move(needed));
+  // A longer form that needs no other gradient saves a line, but where that stands there anyway.
+  for (auto& [i, mine] : forms) {
+    const auto longer = std::ranges::find_if(mine, &Stage::independent);
+    if (longer == mine.end()) continue;
+    bool stands = true;
+    visit_parts(std::prev(longer)->expression, [&](const Expr& part) {
+      stands &= part->kind != Expression::Kind::gradient || forms.contains(part->node);
+    });
+    if (stands) mine.erase(longer, mine.end());
+  }
   std::set<std::uint32_t> in_chain;
   for (const auto& [i, form] : forms) in_chain.insert(i);
   // What only earlier forms refer to; and what is left of the results with names.

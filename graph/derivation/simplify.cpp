@@ -180,26 +180,34 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
     const bool independent =
         (!trace.node(i).is_leaf() || saves_lines(forms.back().expression, trace)) &&
         !needs_others(simpler) && needs_others(forms.back().expression);
+    // Of forms that cost the same, the one that is factored.
+    const bool ties = !rules.multiplied_out && after == before;
+    const bool longer = !first && !rules.opened && !ties && after >= before;
     if (rules.opened) {
       const auto cost_when_shown = [&](const Expr& e) {
         return cost_of(e, trace) - size_of(e) + size_of(without_unnamed(trace, e));
       };
       if (cost_when_shown(simpler) >= cost_when_shown(forms.back().expression)) continue;
-    } else if (first ? after > longest_first : after >= before + (independent ? 3 : 0)) {
+    } else if (first ? after > longest_first : longer && after >= before + (independent ? 3 : 0)) {
       continue;
     }
     if (rules.substitute_passing && size_of(simpler) > largest_with_passing) continue;
     if (key_of(simpler) == key_of(forms.back().expression)) continue;
     if (!certified(given, simpler, trace, points)) continue;
+    // Multiplied out in between tells a reader nothing.
+    if (ties && forms.size() > 1 && forms.back().reasons.empty()) forms.pop_back();
+    if (key_of(simpler) == key_of(forms.back().expression)) continue;
+    const bool is_independent = longer || forms.back().independent;
     std::vector<Reason> reasons = algebra.reasons();
     for (Stage& step : steps_between(trace, i, rules, simpler)) {
       const bool is_new = key_of(step.expression) != key_of(forms.back().expression) &&
                           size_of(step.expression) <= largest_step;
       if (!is_new || !certified(given, step.expression, trace, points)) continue;
       for (const Reason& said : step.reasons) std::erase(reasons, said);
+      step.independent = is_independent;
       forms.push_back(std::move(step));
     }
-    forms.push_back({simpler, std::move(reasons)});
+    forms.push_back({simpler, std::move(reasons), is_independent});
   }
   return forms;
 }

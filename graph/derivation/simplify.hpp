@@ -15,6 +15,8 @@ namespace chainrule::derivation {
 struct Stage {
   Expr expression;
   std::vector<Reason> reasons;
+  /// It is longer than the form before, and needs no other gradient.
+  bool independent = false;
 };
 
 /// Two points near the recorded one, at which forms are compared: other values of the parameters.

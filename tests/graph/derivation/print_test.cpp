@@ -63,6 +63,25 @@ TEST_CASE("print: what does not vary is counted, not summed") {
         "da = 4 reshape[4, 1](dq)\n");
 }
 
+TEST_CASE("print: terms of one gradient stand together, in terms of gradients that have a line") {
+  Book book;
+  const Tensor h0 = book.data("h0", {5, 4}), x = book.data("x", {5, 4}), Y = book.data("Y", {5, 4});
+  const Tensor U = book.parameter("U", {4, 4}), V = book.parameter("V", {4, 4});
+  Tensor h = h0;
+  for (const char* step : {"1", "2"}) {
+    const auto name = [&](const char* letter) { return std::string(letter) + step; };
+    const Tensor f = sigmoid((x + matmul(h, V.T())).named(name("zf"))).named(name("f"));
+    const Tensor c = tanh((x + matmul(f * h, U.T())).named(name("zc"))).named(name("c"));
+    h = ((1 - f) * h + f * c).named(name("h"));
+  }
+  const Derivation derivation = derive(sum(square(h - Y)) / 2.0);
+  const std::string text = derivation.text({.limits = false});
+  CHECK(has_line(text, "dc2  = dh2 ⊗ f2"));
+  CHECK(has_line(text, "df2  = dh2 ⊗ (c2 − h1) + dt2 ⊗ h1"));
+  CHECK(has_line(text, "dh1  = dt2 ⊗ f2 + dh2 ⊗ (1 − f2) + dzf2·V"));
+  CHECK(derivation.latex().find("\\mathrm{d}\\mathrm{zf}_{2} &=") != std::string::npos);
+}
+
 TEST_CASE("print: a Gaussian likelihood stays factored") {
   Book book;
   const Tensor mu = book.parameter("μ", {5}), s = book.parameter("s", {5}), y = book.data("y", {5});
