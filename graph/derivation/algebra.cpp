@@ -10,6 +10,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/known_data.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 
 namespace chainrule::derivation {
 
@@ -302,15 +303,19 @@ Known known_sum(const Tensor& sums, const Tensor& summands, double divisor) {
 // which does not, with the number, and stands in front as well as behind.
 std::pair<Term, Term> Algebra::constant_along(const Expr& reduction, const Term& term) const {
   const Shape &from = reduction->operands[0]->shape, &to = reduction->shape;
-  const int dropped = from.rank() - to.rank();
-  const bool kept = dropped == 0;
-  const bool leading = !kept && std::equal(to.begin(), to.end(), from.begin() + dropped);
+  const bool kept = from.rank() == to.rank();
+  // How many axes stand behind those that are dropped, and so where they stood.
+  int behind = 0;
+  if (!kept && to.rank() > 0)
+    if (const auto taken = axes_of(*reduction))
+      behind = static_cast<int>(std::ranges::find(taken->rbegin(), taken->rend(), true) -
+                                taken->rbegin());
   const auto is_constant = [&](const Shape& shape) {
-    if (shape.rank() > to.rank()) return false;
+    if (shape.rank() > (kept ? to.rank() : behind)) return false;
     for (int k = 1; kept && k <= shape.rank(); ++k)
       if (shape[shape.rank() - k] != to[to.rank() - k] && shape[shape.rank() - k] != 1)
         return false;
-    return kept || leading || shape.rank() == 0;
+    return true;
   };
   Term inside, outside{term.coefficient, {}};
   for (const Factor& factor : term.factors)

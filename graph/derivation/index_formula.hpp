@@ -127,9 +127,6 @@ std::optional<std::vector<Place>> places_of(const Expression& scatter);
 /// The axis along which operands are joined; −1 for one operand.
 std::optional<int> axis_of_join(const Expression& join);
 
-/// Which axes of its operand a reduction takes.
-std::optional<std::vector<bool>> axes_of(const Expression& reduction);
-
 /// An operation of x and positions c, which takes x at the positions along `axis`, or adds x to
 /// zeros there. By element, c has all axes of the part, else its axes stand in the place of `axis`.
 struct LookUp {

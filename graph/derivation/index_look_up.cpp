@@ -10,26 +10,6 @@
 
 namespace chainrule::derivation {
 
-std::optional<Tensor> applied(const Expression& e, const std::vector<Tensor>& operands) {
-  const NoGrad guard;
-  try {
-    return apply_again(*e.application, operands, e.output);
-  } catch (const MemoryError&) {
-    throw;
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
-Position unfolded(std::int64_t flat, const Shape& shape) {
-  Position position(shape.size());
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    position[static_cast<std::size_t>(axis)] = flat % shape[axis];
-    flat /= shape[axis];
-  }
-  return position;
-}
-
 namespace {
 
 // Where position i of a part is in the whole, of which it was looked up; −1 outside of it.

@@ -7,6 +7,7 @@
 #include <chainrule/graph/derivation/index_lowering.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/graph/said_by_op.hpp>
 
 namespace chainrule::derivation {

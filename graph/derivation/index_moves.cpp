@@ -14,13 +14,6 @@ namespace chainrule::derivation {
 
 namespace {
 
-// An operand whose extents tell the axes apart: 2, 3, 4 …
-Shape telling(int rank) {
-  Shape shape;
-  for (int axis = 0; axis < rank; ++axis) shape.push_back(axis + 2);
-  return shape;
-}
-
 Tensor counted(const Shape& shape) {
   return reshape(arange(1, static_cast<double>(shape.numel()) + 1, 1, f64), shape);
 }
@@ -206,26 +199,6 @@ std::optional<int> axis_of_join(const Expression& join) {
   for (int axis = 0; axis < join.shape.rank(); ++axis)
     if (place[static_cast<std::size_t>(axis)] != 0) return axis;
   return std::nullopt;
-}
-
-std::optional<std::vector<bool>> axes_of(const Expression& reduction) {
-  const Shape from = telling(reduction.operands[0]->shape.rank());
-  const auto reduced = applied(reduction, {zeros(from, f64)});
-  if (!reduced) return std::nullopt;
-  std::vector<bool> taken(from.size(), true);
-  for (const std::int64_t extent : reduced->shape()) {
-    if (extent == 1) continue;
-    if (extent < 2 || extent >= from.rank() + 2) return std::nullopt;
-    taken[static_cast<std::size_t>(extent - 2)] = false;
-  }
-  // Those that are left are the result's.
-  const bool keepdim = reduction.shape.rank() == from.rank();
-  Shape left;
-  for (int axis = 0; axis < from.rank(); ++axis) {
-    const bool gone = taken[static_cast<std::size_t>(axis)];
-    if (!gone || keepdim) left.push_back(gone ? 1 : reduction.operands[0]->shape[axis]);
-  }
-  return left == reduction.shape ? std::optional(taken) : std::nullopt;
 }
 
 }  // namespace chainrule::derivation

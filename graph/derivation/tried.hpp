@@ -16,4 +16,10 @@ using Position = std::vector<std::int64_t>;
 /// The position on each axis of an element in row-major order.
 Position unfolded(std::int64_t flat, const Shape& shape);
 
+/// The shape of an operand whose extents tell its axes apart: 2, 3, 4 …
+Shape telling(int rank);
+
+/// Which axes of its operand a reduction takes.
+std::optional<std::vector<bool>> axes_of(const Expression& reduction);
+
 }  // namespace chainrule::derivation

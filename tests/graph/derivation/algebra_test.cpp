@@ -1,7 +1,11 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/algebra.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/trace.hpp>
 
 #include <doctest/doctest.h>
 
@@ -78,6 +82,33 @@ TEST_CASE("algebra: the exponential of a log-softmax is the softmax") {
             .starts_with("dz = softmax(z) ⊗ (a − Σ(a ⊗ softmax(z)))\n"));
   CHECK(formulas(-sum(a * log_softmax(z, 0))).starts_with("dz = softmax(z) ⊗ Σ a − a\n"));
   CHECK(formulas(sum(a * exp(log_sigmoid(z)))).find("log") == std::string::npos);
+}
+
+TEST_CASE("algebra: what stands in front of a sum over one of two axes of one extent is constant") {
+  using namespace chainrule::derivation;
+  Regression r;
+  const Tensor X = r.data("X", {3, 3}).requires_grad_(), a = r.data("a", {3}).requires_grad_();
+  const Tensor K = r.data("K", {3, 3, 3}).requires_grad_();
+  const Trace trace(sum(X * a) + sum(K * X), std::span<const Tensor>(), "test", Where::current());
+  Builder builder(trace.environment());
+  const auto value = [&](const Tensor& x) {
+    return builder.value(tensor_expression(trace.find(x), x.shape()));
+  };
+  const Tensor x = value(X), v = value(a), k = value(K);
+  const auto simpler = [&](auto f) {
+    const Expr formula = builder.build(f), simple = Algebra(trace, {}).simplify(formula);
+    CHECK(nearly_equal(evaluate(formula, trace.environment()),
+                       evaluate(simple, trace.environment()), 1e-12));
+    return key_of(simple) != key_of(formula);
+  };
+  CHECK(simpler([&] { return sum(x * v, 0); }));  // a ⊗ Σ X
+  CHECK(simpler([&] { return sum(k * x, 0); }));
+  CHECK(simpler([&] { return sum(k * v, 1); }));
+  CHECK_FALSE(simpler([&] { return sum(x * v, 1); }));
+  CHECK_FALSE(simpler([&] { return sum(k * x, 1); }));
+  CHECK_FALSE(simpler([&] { return mean(k * x, 2); }));
+  CHECK(simpler([&] { return sum(k * v, 1, true); }));
+  CHECK_FALSE(simpler([&] { return sum(k * v, 2, true); }));
 }
 
 // What is shown must not depend on where a process has its memory.
