@@ -7,9 +7,9 @@
 #include <functional>
 
 #include <chainrule/graph/checking/terms.hpp>
-#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
@@ -262,9 +262,7 @@ class Fit {
     return fmt::format("the term {} is too small by a factor of {}", term,
                        number_in_words(trace_, 1 / factor));
   }
-  std::string in_words(std::size_t k) const {
-    return text_(Algebra(trace_, {}).simplify(terms_[k]));
-  }
+  std::string in_words(std::size_t k) const { return text_(multiplied_out(trace_, terms_[k])); }
   std::string right() const { return text_(comparison_.suspect().right); }
 
   const Trace& trace_;

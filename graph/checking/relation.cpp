@@ -6,7 +6,6 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 
@@ -44,7 +43,7 @@ std::vector<Expr> factors_between(const Trace& trace, const Expr& from, const Ex
   for (int step = 0; at && step < most_steps; ++step) {
     if (at->node == from->node) return factors;
     if (!trace.gradient(at->node)) break;
-    std::vector<Expr> to_do{Algebra(trace, {}).simplify(trace.gradient(at->node))};
+    std::vector<Expr> to_do{multiplied_out(trace, trace.gradient(at->node))};
     at = nullptr;
     while (!to_do.empty()) {
       const Expr next = to_do.back();

@@ -10,9 +10,9 @@
 #include <chainrule/graph/checking/contrast.hpp>
 #include <chainrule/graph/checking/taken_apart.hpp>
 #include <chainrule/graph/checking/terms.hpp>
-#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
@@ -171,7 +171,7 @@ class Operands : public TakenApart {
     if (gradient->node == comparison_.suspect().node || comparison_.suspect().inner) return "";
     Suspect suspect = comparison_.suspect();
     suspect.node = gradient->node;
-    suspect.right = Algebra(trace_, {}).simplify(trace_.gradient(gradient->node));
+    suspect.right = multiplied_out(trace_, trace_.gradient(gradient->node));
     suspect.formula = e;
     suspect.accumulated = {};
     suspect.inner = true;

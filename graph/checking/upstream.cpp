@@ -12,7 +12,6 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/terms.hpp>
-#include <chainrule/graph/derivation/algebra.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
@@ -324,7 +323,7 @@ class Above {
   // The simplest way of writing that mutations know.
   const Expr& written(std::uint32_t i) const {
     Expr& mine = written_[i];
-    if (!mine) mine = Algebra(trace_, {}).simplify(trace_.gradient(i));
+    if (!mine) mine = multiplied_out(trace_, trace_.gradient(i));
     return mine;
   }
   const std::vector<Expr>& terms_at(std::uint32_t i) const {

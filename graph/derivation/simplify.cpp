@@ -212,6 +212,11 @@ std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
   return forms;
 }
 
+Expr multiplied_out(const Trace& trace, const Expr& formula) {
+  Expr simpler = Algebra(trace, {}).simplify(formula);
+  return certified(formula, simpler, trace, {}) ? simpler : formula;
+}
+
 std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& formula,
                                const std::function<Expr(std::uint32_t)>& formula_of,
                                const std::vector<Environment>& points) {

@@ -33,6 +33,10 @@ bool is_finite_at(const Trace& trace, const Environment& point);
 std::vector<Stage> simplified(const Trace& trace, std::uint32_t i,
                               const std::vector<Environment>& points);
 
+/// A formula as the algebra writes it by its simplest rules, multiplied out and collected; as it is
+/// where that should be another one at the recorded point.
+Expr multiplied_out(const Trace& trace, const Expr& formula);
+
 /// One more form, in which the short formulas of other gradients stand in their places, where that
 /// is shorter; nothing else. `formula_of` gives the last form of a gradient, or null.
 std::optional<Stage> shortened(const Trace& trace, std::uint32_t i, const Expr& formula,
