@@ -29,7 +29,7 @@ using derivation::Difference;
 using derivation::numbers;
 using Tensors = std::vector<Tensor>;
 using Doubles = std::vector<double>;
-using Reading = derivation::MovedFunction::Reading;
+using Place = derivation::MovedFunction::Place;
 
 // How far inputs are moved off a kink, in parts of their sizes, and the first step there.
 constexpr double off_kinks = 1e-3, step_off_kinks = 1e-5;
@@ -256,8 +256,7 @@ void Check::compare(const Derivative& derivative) {
 
 void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
                           const std::string& of_what) {
-  const Reading read = f_.reading(v);
-  const Doubles noise_at_inputs = f_.noise(f_.inputs(), read);
+  const Place at_inputs = f_.place(f_.inputs(), f_.reading(v));
   for (const std::size_t i : f_.floating()) {
     const Shape shape = f_.inputs()[i].shape();
     const auto autograd = [&](std::span<const Tensor> at) {
@@ -267,14 +266,14 @@ void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
                                  const std::vector<std::size_t>& elements, double first_step) {
       const Doubles steps = numbers(derivation::steps_of(at[i]));
       const bool is_moved = at.data() != f_.inputs().data();
-      const Doubles noise = is_moved ? f_.noise(at, read) : noise_at_inputs;
+      const Place place = is_moved ? f_.place(at, at_inputs.read) : at_inputs;
       std::vector<Difference> found;
       for (const std::size_t e : elements) {
         Tensors directions(at.size());
         directions[i] = zeros(shape, f64);
         directions[i].mutable_data<double>()[e] = steps[e];
         const auto along = [&](double first) {
-          return f_.along(at, directions, read, noise, first,
+          return f_.along(place, directions, first,
                           fmt::format("element {} of {}", place_of(e, shape), name(i)))[0];
         };
         found.push_back(along(first_step));
@@ -323,18 +322,17 @@ Function Check::pulled(const Tensor& v, const Tensors& directions) const {
 
 double Check::noise_of(const Function& scalar) const {
   const derivation::MovedFunction f(scalar, f_.inputs(), where_);
-  return f.noise(f_.inputs(), f.reading({}))[0];
+  return f.place(f_.inputs(), f.reading({})).noise[0];
 }
 
 // Forward mode along a random direction u: J·u against differences along u, and ⟨v, J u⟩ = ⟨Jᵀ v,
 // u⟩.
 void Check::check_forward(const Tensor& v, std::span<const Tensor> grads) {
   const Tensors directions = f_.random_steps(options_.seed + 5);
-  const Reading read = f_.reading({});
   const auto differences = [&](std::span<const Tensor> at, const std::vector<std::size_t>& elements,
                                double first_step) {
     const std::vector<Difference> all =
-        f_.along(at, directions, read, f_.noise(at, read), first_step, "all inputs at once");
+        f_.along(f_.place(at, f_.reading({})), directions, first_step, "all inputs at once");
     std::vector<Difference> found;
     for (const std::size_t e : elements) found.push_back(all[e]);
     return found;
@@ -363,7 +361,7 @@ void Check::check_forward(const Tensor& v, std::span<const Tensor> grads) {
 // so that those in hundreds do not hide those in hundredths. What is not finite is left out.
 Tensor Check::weights_of_outputs() {
   const NoGrad guard;
-  const Tensor noise = from_vector(f_.noise(f_.inputs(), f_.reading({})), f_.value().shape());
+  const Tensor noise = from_vector(f_.place(f_.inputs(), f_.reading({})).noise, f_.value().shape());
   const Tensor sizes = derivation::steps_of(noise);
   const double most = derivation::largest(numbers(sizes));
   Elements infinite;

@@ -91,19 +91,21 @@ MovedFunction::Reading MovedFunction::reading(const Tensor& v) const {
   };
 }
 
-std::vector<double> MovedFunction::noise(std::span<const Tensor> at, const Reading& read) const {
+MovedFunction::Place MovedFunction::place(std::span<const Tensor> inputs,
+                                          const Reading& read) const {
   const EnableGrad recording;
-  std::vector<Tensor> leaves(at.begin(), at.end());
+  std::vector<Tensor> leaves(inputs.begin(), inputs.end());
   for (const std::size_t i : floating_) leaves[i] = leaves[i].detach().requires_grad_();
   const Tensor result = f_(leaves);
-  const std::vector<double> here = read(result);
-  std::vector<double> noise;
+  Place place{{inputs.begin(), inputs.end()}, read, read(result), {}};
+  const std::vector<double>& here = place.here;
+  std::vector<double>& noise = place.noise;
   for (const double x : here)
     noise.push_back(std::isfinite(x) ? 2 * half_unit_f64 * std::abs(x) : 0);
 
   const Traversal traversal(std::span(&result, 1), Traversal::Visit::everything);
   const std::uint32_t output = traversal.output(0);
-  if (output == Traversal::none) return noise;
+  if (output == Traversal::none) return place;
   // What cannot be computed again is known by its value's rounding alone.
   attempt([&] {
     const NoGrad guard;
@@ -124,19 +126,17 @@ std::vector<double> MovedFunction::noise(std::span<const Tensor> at, const Readi
     }
     return true;
   });
-  return noise;
+  return place;
 }
 
-std::vector<Difference> MovedFunction::along(std::span<const Tensor> from,
-                                             std::span<const Tensor> directions,
-                                             const Reading& read, std::span<const double> noise,
+std::vector<Difference> MovedFunction::along(const Place& from, std::span<const Tensor> directions,
                                              double first, const std::string& moves) const {
   std::exception_ptr thrown;
-  bool defined = false;  // somewhere beside
+  bool defined = false;  // somewhere
   const auto f = [&](double h) -> std::vector<double> {
     Tensor result;
     try {
-      result = f_(moved(from, directions, h));
+      result = f_(moved(from.inputs, directions, h));
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const MemoryError&) {
@@ -150,12 +150,10 @@ std::vector<Difference> MovedFunction::along(std::span<const Tensor> from,
       thrown = std::current_exception();
       return {};
     }
-    defined = defined || h != 0;
-    return read(result);
+    defined = true;
+    return from.read(result);
   };
-  const std::vector<double> here = f(0);
-  if (thrown) std::rethrow_exception(thrown);
-  std::vector<Difference> found = differentiate(f, here, noise, first);
+  std::vector<Difference> found = differentiate(f, from.here, from.noise, first);
   if (thrown && !defined) std::rethrow_exception(thrown);
   return found;
 }

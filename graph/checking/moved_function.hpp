@@ -32,14 +32,18 @@ class MovedFunction {
   using Reading = std::function<std::vector<double>(const Tensor&)>;
   /// ⟨v, result⟩, or without v all its numbers.
   Reading reading(const Tensor& v) const;
-  /// How far rounding moves it at a place: what it recorded is computed again with each result
-  /// moved by a unit in the last place.
-  std::vector<double> noise(std::span<const Tensor> at, const Reading& read) const;
+  /// What that is at a place, and how far rounding moves it.
+  struct Place {
+    std::vector<Tensor> inputs;
+    Reading read;
+    std::vector<double> here, noise;
+  };
+  /// Computed once, and what it recorded again with each result moved by a unit in the last place.
+  Place place(std::span<const Tensor> inputs, const Reading& read) const;
   /// Differences of that from a place in a direction, beginning with the step `first`. Where they
   /// leave the function's domain smaller steps may do; where none does, there is no finite one on a
   /// side, or, if it throws on both sides, that is thrown on, and says to where it was moved.
-  std::vector<Difference> along(std::span<const Tensor> from, std::span<const Tensor> directions,
-                                const Reading& read, std::span<const double> noise, double first,
+  std::vector<Difference> along(const Place& from, std::span<const Tensor> directions, double first,
                                 const std::string& moves) const;
 
  private:

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <chainrule/core/create.hpp>
@@ -160,6 +161,20 @@ TEST_CASE("gradcheck: what f throws at the inputs is thrown on, however late") {
       CHECK(std::string(error.what()).find("no more") != std::string::npos);
     }
   }
+}
+
+TEST_CASE("gradcheck: the inputs themselves are not computed again for each element") {
+  const auto calls_of = [](std::int64_t elements) {
+    int calls = 0;
+    const Function f = [&](std::span<const Tensor> at) {
+      const std::vector<double> x = at[0].to_vector<double>();
+      calls += std::ranges::all_of(x, [](double e) { return e == 2; }) ? 1 : 0;
+      return square(at[0]);
+    };
+    CHECK(gradcheck(f, {full({elements}, 2.0, f64)}).ok());
+    return calls;
+  };
+  CHECK(calls_of(20) == calls_of(2));
 }
 
 TEST_CASE("gradcheck: an output that is not finite hides no others") {
