@@ -35,8 +35,17 @@ using Place = derivation::MovedFunction::Place;
 constexpr double off_kinks = 1e-3, step_off_kinks = 1e-5;
 // How much more an output may weigh than others.
 constexpr double widest = 1e8;
+// How far the slopes on the sides of a kink are known, in parts of what they differ by.
+constexpr double of_slopes = 0.01;
 // Differences know themselves but for so many times their error.
 constexpr double safety = 8;
+
+// Of one output, by how much it weighs.
+std::pair<double, double> slopes_of(const Difference& d, double weight) {
+  if (!d.kink) return {weight * d.value, weight * d.value};
+  const double before = weight * d.before, behind = weight * d.behind;
+  return {std::min(before, behind), std::max(before, behind)};
+}
 
 double inner(const Tensor& a, const Tensor& b) {
   return no_grad([&] { return sum(a * b).item(); });
@@ -77,6 +86,9 @@ struct Derivative {
   std::function<std::vector<Difference>(std::span<const Tensor>, const std::vector<std::size_t>&,
                                         double first_step)>
       differences;
+  // The least and the most that the slopes on the two sides of an element give, where each output
+  // is on a side of its own; NaN where they are not known.
+  std::function<std::pair<double, double>(std::size_t, const Difference&)> slopes;
 };
 
 class Check {
@@ -138,13 +150,20 @@ class Check::Beside {
   Beside(const Check& check, const Derivative& derivative)
       : check_(check), derivative_(derivative) {}
 
+  // Whether there is a kink, so that several numbers may be meant.
+  bool is_kink(std::size_t e, const Difference& d) {
+    find();
+    return d.kink || sides_->kink[e];
+  }
   // Whether the number at the inputs is one of a kink's there.
   bool is_subgradient(std::size_t e, const Difference& d) {
-    find();
-    if (!d.kink && !sides_->kink[e]) return false;
-    const double width = 2 * (sides_->most[e] - sides_->least[e]) + tolerance_of(sides_->most[e]);
+    if (!is_kink(e, d)) return false;
     const double here = derivative_.here[e];
-    return sides_->least[e] - width <= here && here <= sides_->most[e] + width;
+    const double error = tolerance_of(sides_->most[e]) + safety * d.error;
+    if (sides_->allow(e, here, error)) return true;
+    const auto [least, most] = derivative_.slopes(e, d);
+    const double allowed = of_slopes * (most - least) + tolerance_of(most) + safety * d.error;
+    return least - allowed <= here && here <= most + allowed;
   }
   // How far rounding moves what autograd gives: where summands cancel, as of residuals at an exact
   // fit, that is more than units in the last place of the sum. 0 where that is no rounding but a
@@ -202,7 +221,7 @@ void Check::compare(const Derivative& derivative) {
       derivative.differences(f_.inputs(), all, options_.step);
 
   Beside beside(*this, derivative);
-  Elements kinks, infinite, hidden, apart;
+  Elements kinks, infinite, hidden, apart, outside;
   double worst = -1;
   for (const std::size_t e : all) {
     const Difference& d = differences[e];
@@ -223,6 +242,8 @@ void Check::compare(const Derivative& derivative) {
         error = known;
       } else if (beside.agrees(e, d)) {
         apart.add(e);
+      } else if (beside.is_kink(e, d)) {
+        outside.add(e);
       }
     } else if (d.kink) {
       kinks.add(e);
@@ -246,6 +267,7 @@ void Check::compare(const Derivative& derivative) {
   say(infinite, "no finite differences");
   say(hidden, "rounding of the function hides the derivative");
   say(apart, "autograd agrees beside it: an operation treats this point apart");
+  say(outside, "autograd is not between the slopes on the sides of a kink");
   say(kinks, "a kink");
   if (!kinks.found.empty() && row.ok && !is_right_off_kinks(derivative, kinks.found)) {
     row.ok = false;
@@ -257,10 +279,19 @@ void Check::compare(const Derivative& derivative) {
 void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
                           const std::string& of_what) {
   const Place at_inputs = f_.place(f_.inputs(), f_.reading(v));
+  std::optional<Place> outputs;  // each of them there, where it is asked for
+  const Doubles weights = numbers(v);
   for (const std::size_t i : f_.floating()) {
     const Shape shape = f_.inputs()[i].shape();
     const auto autograd = [&](std::span<const Tensor> at) {
       return numbers(vjp(f_.function(), at, v, where_).grads[i]);
+    };
+    const auto along = [&](const Place& place, std::size_t e, double step, double first) {
+      Tensors directions(place.inputs.size());
+      directions[i] = zeros(shape, f64);
+      directions[i].mutable_data<double>()[e] = step;
+      return f_.along(place, directions, first,
+                      fmt::format("element {} of {}", place_of(e, shape), name(i)));
     };
     const auto differences = [&](std::span<const Tensor> at,
                                  const std::vector<std::size_t>& elements, double first_step) {
@@ -269,24 +300,31 @@ void Check::check_reverse(const Tensor& v, std::span<const Tensor> grads,
       const Place place = is_moved ? f_.place(at, at_inputs.read) : at_inputs;
       std::vector<Difference> found;
       for (const std::size_t e : elements) {
-        Tensors directions(at.size());
-        directions[i] = zeros(shape, f64);
-        directions[i].mutable_data<double>()[e] = steps[e];
-        const auto along = [&](double first) {
-          return f_.along(place, directions, first,
-                          fmt::format("element {} of {}", place_of(e, shape), name(i)))[0];
-        };
-        found.push_back(along(first_step));
+        Difference d = along(place, e, steps[e], first_step)[0];
         // Where rounding hides what so small an element does, steps as for one of size 1 may not.
-        if (steps[e] < 1 && is_hidden(found.back()))
-          if (const Difference wide = along(first_step / steps[e]); wide.error < found.back().error)
-            found.back() = wide;
-        found.back().divide(steps[e]);
+        if (steps[e] < 1 && is_hidden(d))
+          if (const Difference wide = along(place, e, steps[e], first_step / steps[e])[0];
+              wide.error < d.error)
+            d = wide;
+        d.divide(steps[e]);
+        found.push_back(d);
       }
       return found;
     };
-    compare(
-        {fmt::format("{}, {}", of_what, name(i)), shape, numbers(grads[i]), autograd, differences});
+    const auto slopes = [&](std::size_t e, const Difference&) {
+      const double step = numbers(derivation::steps_of(f_.inputs()[i]))[e];
+      if (!outputs) outputs = f_.place(f_.inputs(), f_.reading({}));
+      const std::vector<Difference> of_outputs = along(*outputs, e, step, options_.step);
+      std::pair<double, double> sum{0, 0};
+      for (std::size_t o = 0; o < of_outputs.size(); ++o) {
+        if (weights[o] == 0) continue;
+        const auto [least, most] = slopes_of(of_outputs[o], weights[o] / step);
+        sum = {sum.first + least, sum.second + most};
+      }
+      return sum;
+    };
+    compare({fmt::format("{}, {}", of_what, name(i)), shape, numbers(grads[i]), autograd,
+             differences, slopes});
     std::string& note = rows_.back().note;
     if (!left_out_.empty()) note += (note.empty() ? "" : "; ") + left_out_;
   }
@@ -339,8 +377,8 @@ void Check::check_forward(const Tensor& v, std::span<const Tensor> grads) {
   };
   const Tensor tangent = pushed(f_.inputs(), directions).detach();
   compare({"forward mode, random direction", tangent.shape(), numbers(tangent),
-           [&](std::span<const Tensor> at) { return numbers(pushed(at, directions)); },
-           differences});
+           [&](std::span<const Tensor> at) { return numbers(pushed(at, directions)); }, differences,
+           [](std::size_t, const Difference& d) { return slopes_of(d, 1); }});
 
   GradcheckRow row{.what = "⟨v, J u⟩ against ⟨Jᵀ v, u⟩", .shape = {}, .worst_index = {}};
   row.autograd = inner(v, tangent);

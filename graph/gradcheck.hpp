@@ -48,8 +48,9 @@ struct GradcheckReport {
 ///
 /// What differences cannot know is not held against autograd, and the row's note says so. How far
 /// rounding moves the function is measured, so beside 1e8, or where gradients are 0 by theory,
-/// nothing is demanded that differences do not show. At a kink, as of relu at 0, each derivative
-/// that autograd gives beside it passes; the rules are then checked a little away from it.
+/// nothing is demanded that differences do not show. At a kink, as of relu at 0, each number
+/// between the slopes on its sides passes, and where several kinks meet what they may give
+/// together; the rules are then checked a little away from it.
 ///
 /// Throws DTypeError for f32 inputs, ValueError where f gives other numbers for the same inputs,
 /// and whatever f throws at the inputs, or on both sides next to them. Outputs that are not finite

@@ -119,7 +119,7 @@ Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
   std::size_t at_kinks = 0;
   int looked_at = 0;
   for (const std::size_t e : apart) {
-    if (std::isfinite(given[e]) && sides.allow(e, given[e])) {
+    if (std::isfinite(given[e]) && sides.allow(e, given[e], truth.allowed[e])) {
       ++at_kinks;
       continue;
     }

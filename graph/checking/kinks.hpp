@@ -14,10 +14,12 @@ namespace chainrule::derivation {
 /// that are the largest.
 struct SideValues {
   std::vector<double> least, most;
-  std::vector<bool> kink;  ///< by element: whether they stay apart for smaller moves
+  std::vector<bool> kink;     ///< by element: whether they stay apart for smaller moves
+  std::vector<bool> several;  ///< whether there are more than the two of one kink
 
-  /// Whether a number is one of these, by what several kinks together may give.
-  bool allow(std::size_t element, double number) const;
+  /// Whether a number is one between, but for `error`. Several kinks together may give others, too,
+  /// as each is chosen by itself.
+  bool allow(std::size_t element, double number, double error) const;
 };
 
 /// A gradient with everything that it depends on moved by up to this part of its size, at random

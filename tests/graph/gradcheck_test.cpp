@@ -303,6 +303,69 @@ TEST_CASE("gradcheck: at a kink what autograd gives beside it passes, and is sai
   CHECK(notes(apart).find("an operation treats this point apart") != std::string::npos);
 }
 
+namespace {
+
+// relu with a slope at 0 of one's choice.
+struct Ramp final : Op {
+  double at_kink;
+  explicit Ramp(double slope) : Op("test_ramp"), at_kink(slope) {}
+  Tensor operator()(const Tensor& x) const {
+    const Tensor value = no_grad([&] { return relu(x); });
+    return record(*this, value.value_ref(), {&x}, detail::input(0), Where::current());
+  }
+  Tensor slope(const Tensor& x) const {
+    return where(x == 0.0, at_kink, where(x > 0.0, 1.0, zeros(x.shape(), f64)));
+  }
+  void vjp(Vjp& r) const override { r.give(0, r.g() * slope(r.in(0))); }
+  Tensor jvp(Jvp& r) const override { return r.tangent(0) * slope(r.in(0)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("gradcheck: at a kink what is not between the slopes on its sides is wrong") {
+  const Tensor x = tensor({0.0, 1.0, -1.0}, f64);
+  for (const double slope : {0.0, 0.3, 1.0}) {
+    const Ramp ramp(slope);
+    const GradcheckReport report = gradcheck([&](Inputs in) { return ramp(in[0]); }, {x});
+    CHECK_MESSAGE(report.ok(), slope, "\n", report.to_string());
+  }
+  for (const double slope : {-2.0, -0.1, 1.1, 2.0, 3.0, 50.0}) {
+    const Ramp ramp(slope);
+    const GradcheckReport report =
+        gradcheck([&](Inputs in) { return ramp(in[0]); }, {x}, {.order = 1});
+    CHECK_MESSAGE(!report.rows[0].ok, slope);
+    CHECK_MESSAGE(!report.rows[1].ok, slope);
+    CHECK(report.rows[0].worst_index == Shape{0});
+    CHECK(report.rows[0].note ==
+          "autograd is not between the slopes on the sides of a kink at (0,)");
+  }
+  // Of a sum of both sides 0 is no slope, where each of the two alone may have it.
+  const auto both = [](Inputs in) { return concat({relu(in[0]), relu(-in[0])}, 0); };
+  const auto together = [](Inputs in) { return 2.0 * relu(in[0]) - relu(-in[0]); };
+  for (std::uint64_t seed = 1; seed < 9; ++seed) {
+    const GradcheckReport each = gradcheck(both, {x}, {.seed = seed});
+    CHECK_MESSAGE(each.ok(), seed, "\n", each.to_string());
+    CHECK_FALSE(gradcheck(together, {x}, {.seed = seed}).ok());
+  }
+}
+
+TEST_CASE("gradcheck: units of a network that are all at their kinks are right") {
+  for (std::uint64_t seed = 1; seed < 13; ++seed) {
+    Generator generator(seed);
+    const Tensor X = randn({5, 3}, generator, f64), W = zeros({3, 4}, f64), b = zeros({4}, f64);
+    const Tensor V = randn({4, 2}, generator, f64), y = randn({5, 2}, generator, f64);
+    const auto loss = [&](Inputs in) {
+      return mean(square(matmul(relu(matmul(X, in[0]) + in[1]), V) - y));
+    };
+    const GradcheckReport report = gradcheck(loss, {W, b}, {.seed = seed});
+    CHECK_MESSAGE(report.ok(), seed, "\n", report.to_string());
+    const auto layer = [&](Inputs in) { return relu(matmul(in[0], in[1])); };
+    const GradcheckReport of = gradcheck(layer, {zeros({2, 4}, f64), V}, {.seed = seed});
+    CHECK_MESSAGE(of.ok(), seed, "\n", of.to_string());
+  }
+}
+
 TEST_CASE("gradcheck: where differences say nothing the report says so") {
   const GradcheckReport edge =
       gradcheck([](Inputs in) { return sqrt(in[0]); }, {tensor({0.0, 4.0}, f64)});

@@ -172,6 +172,18 @@ TEST_CASE("check_derivation: of a straight-through gradient both derivatives are
   CHECK_FALSE(ok(ones({3}, f64)));
 }
 
+TEST_CASE("check_derivation: at a kink a formula may give what is between its sides, and no more") {
+  const Tensor x = tensor({0.0, 0.5, -0.3}, f64).named("x").requires_grad_();
+  const Tensor c = tensor({1.5, -2.0, 0.7}, f64).named("c");
+  const Tensor loss = sum(relu(x) * c);
+  for (const double slope : {-3.0, -1.0, -0.1, 0.0, 0.5, 1.0, 1.1, 2.0, 3.0}) {
+    CAPTURE(slope);
+    const DerivationReport report =
+        check_derivation(loss, {{"dx", x, c * tensor({slope, 1.0, 0.0}, f64)}});
+    CHECK(report.ok() == (slope >= 0 && slope <= 1));
+  }
+}
+
 TEST_CASE("check_derivation: a wrong sign behind a mask is found where all gradients are 0") {
   const auto data = [](const Shape& shape, std::uint64_t seed) {
     Generator generator(seed);
