@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <new>
+#include <optional>
 #include <set>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
@@ -66,16 +66,10 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
                      const std::vector<Tensor>& wanted) const {
   Tensor here;
   for (std::size_t p = 0; p < points(); ++p) {
-    Tensor got;
-    try {
-      got = candidate(p);
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const MemoryError&) {
-      throw;
-    } catch (const std::exception&) {
-      return false;  // shapes that do not fit, or numbers outside of an operation's domain
-    }
+    // Shapes may not fit, or numbers be outside of an operation's domain.
+    const std::optional<Tensor> tried = attempt([&] { return candidate(p); });
+    if (!tried) return false;
+    const Tensor& got = *tried;
     work_ += 2e3 + 20 * static_cast<double>(got.defined() ? got.numel() : 0);
     if (!same(got, wanted[p])) return false;
     if (p == 0)

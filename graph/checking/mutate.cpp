@@ -87,16 +87,8 @@ class Mutations {
   // The same with an operation that f() computes from the values of expressions.
   template <class F>
   bool try_built(const Expr& part, std::string mistake, F f) {
-    Expr other;
-    try {
-      Builder builder(point_);
-      other = builder.build([&] { return f(builder); });
-    } catch (const MemoryError&) {
-      throw;
-    } catch (const Error&) {
-      return false;
-    }
-    return try_part(part, std::move(other), std::move(mistake));
+    Expr other = built(point_, f);
+    return other && try_part(part, std::move(other), std::move(mistake));
   }
 
   // Parts left out, in the wrong order, or with the wrong sign.
@@ -322,17 +314,10 @@ std::string function_name(const Node& application) {
 }
 
 Expr WrongSlope::made(const Expr& slope, const Environment& point) const {
-  try {
-    Builder builder(point);
+  return built(point, [&](Builder& builder) {
     const Expr function = operation_expression(slope->application, slope->operands);
-    return builder.build([&] {
-      return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
-    });
-  } catch (const MemoryError&) {
-    throw;
-  } catch (const Error&) {
-    return nullptr;
-  }
+    return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
+  });
 }
 
 std::string WrongSlope::said(const std::string& called) const {

@@ -8,6 +8,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/taken_apart.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
@@ -99,10 +100,11 @@ class Structure : public TakenApart {
       return scaled ? evaluate(replaced(formula_, {{e.get(), scaled}}), comparison_.point(p))
                     : Tensor();
     };
-    try {
+    const auto in_front = [&] {
+      constexpr double none = 0;  // see too_much()
       const Tensor at_0 = with(0, 0), at_1 = comparison_.suspect().values[0], at_2 = with(2, 0);
-      if (!at_0.defined() || at_0.shape() != comparison_.expected(0).shape()) return "";
-      if (!nearly_equal(at_2 - at_1, at_1 - at_0, 1e-7)) return "";
+      if (!at_0.defined() || at_0.shape() != comparison_.expected(0).shape()) return none;
+      if (!nearly_equal(at_2 - at_1, at_1 - at_0, 1e-7)) return none;
       const std::vector<double> b = numbers(at_1 - at_0),
                                 wanted = numbers(comparison_.expected(0) - at_0);
       double bb = 0, bw = 0;
@@ -110,25 +112,23 @@ class Structure : public TakenApart {
         bb += b[k] * b[k];
         bw += b[k] * wanted[k];
       }
-      if (!(bb > 0) || !std::isfinite(bw / bb)) return "";
+      if (!(bb > 0) || !std::isfinite(bw / bb)) return none;
       const double factor = bw / bb;
-      if (std::abs(factor) < same_number) return "";  // see too_much()
-      if (std::abs(factor - 1) < same_number || (b.size() * comparison_.points() < 3)) return "";
-      if (!comparison_.repairs([&](std::size_t p) { return with(factor, p); })) return "";
-      if (std::abs(factor + 1) < same_number)
-        return with_right(is_root(e) ? std::string("the sign is wrong")
-                                     : fmt::format("the sign of {} is wrong", text_(e)));
-      const double size = std::abs(factor);
-      return with_right(fmt::format(
-          "{}{}{} too {} by a factor of {}", is_root(e) ? "it" : text_(e), " is",
-          factor < 0 ? " of the wrong sign, and" : "", size < 1 ? "large" : "small",
-          number_in_words(trace_, size < 1 ? 1 / size : size) +
-              (size < 1 ? fmt::format(": {} is missing", number_in_words(trace_, size)) : "")));
-    } catch (const MemoryError&) {
-      throw;
-    } catch (const Error&) {
-      return "";
-    }
+      if (std::abs(factor) < same_number) return none;
+      if (std::abs(factor - 1) < same_number || (b.size() * comparison_.points() < 3)) return none;
+      return comparison_.repairs([&](std::size_t p) { return with(factor, p); }) ? factor : none;
+    };
+    const double factor = attempt(in_front).value_or(0);
+    if (factor == 0) return "";
+    if (std::abs(factor + 1) < same_number)
+      return with_right(is_root(e) ? std::string("the sign is wrong")
+                                   : fmt::format("the sign of {} is wrong", text_(e)));
+    const double size = std::abs(factor);
+    return with_right(fmt::format(
+        "{}{}{} too {} by a factor of {}", is_root(e) ? "it" : text_(e), " is",
+        factor < 0 ? " of the wrong sign, and" : "", size < 1 ? "large" : "small",
+        number_in_words(trace_, size < 1 ? 1 / size : size) +
+            (size < 1 ? fmt::format(": {} is missing", number_in_words(trace_, size)) : "")));
   }
 
   // A number that belongs in front of what a function is taken of.

@@ -21,14 +21,7 @@ class TakenApart {
  protected:
   template <class F>
   Expr built(F f) const {
-    try {
-      Builder builder(comparison_.point(0));
-      return builder.build([&] { return f(builder); });
-    } catch (const MemoryError&) {
-      throw;
-    } catch (const Error&) {
-      return nullptr;
-    }
+    return derivation::built(comparison_.point(0), f);
   }
   bool fits(const Expr& part, const Expr& other) const {
     return other && comparison_.repairs(replaced(formula_, {{part.get(), other}}));

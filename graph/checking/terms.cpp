@@ -1,5 +1,6 @@
 #include <chainrule/graph/checking/terms.hpp>
 
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -96,18 +97,14 @@ Expr written_out(const Expr& formula, const Environment& point, bool slopes) {
 
 std::vector<Expr> terms_of(const Expr& formula, const Environment& point) {
   std::vector<Expr> terms;
-  try {
-    if (!split(written_out(formula, point), point, terms) || terms.size() < 2) return {};
+  const auto is_sum_of_terms = [&] {
+    if (!split(written_out(formula, point), point, terms) || terms.size() < 2) return false;
     // A sum that stands in two places is not a sum of its parts.
     Tensor together = evaluate(terms[0], point);
     for (std::size_t k = 1; k < terms.size(); ++k) together = together + evaluate(terms[k], point);
-    if (!nearly_equal(evaluate(formula, point), together, 1e-9)) return {};
-  } catch (const MemoryError&) {
-    throw;
-  } catch (const Error&) {
-    return {};
-  }
-  return terms;
+    return nearly_equal(evaluate(formula, point), together, 1e-9);
+  };
+  return attempt(is_sum_of_terms).value_or(false) ? terms : std::vector<Expr>();
 }
 
 }  // namespace chainrule::derivation

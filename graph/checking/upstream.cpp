@@ -334,23 +334,16 @@ class Above {
   // The sum of the terms but these, or with these subtracted.
   Expr sum_without(const std::vector<Expr>& terms, const std::vector<std::size_t>& these,
                    bool negated = false) const {
-    try {
-      Builder builder(comparison_.point(0));
-      return builder.build([&] {
-        Tensor sum;
-        for (std::size_t k = 0; k < terms.size(); ++k) {
-          const bool is_one = std::ranges::find(these, k) != these.end();
-          if (is_one && !negated) continue;
-          const Tensor term = is_one ? -builder.value(terms[k]) : builder.value(terms[k]);
-          sum = sum.defined() ? sum + term : term;
-        }
-        return sum;
-      });
-    } catch (const MemoryError&) {
-      throw;
-    } catch (const Error&) {
-      return nullptr;
-    }
+    return built(comparison_.point(0), [&](Builder& builder) {
+      Tensor sum;
+      for (std::size_t k = 0; k < terms.size(); ++k) {
+        const bool is_one = std::ranges::find(these, k) != these.end();
+        if (is_one && !negated) continue;
+        const Tensor term = is_one ? -builder.value(terms[k]) : builder.value(terms[k]);
+        sum = sum.defined() ? sum + term : term;
+      }
+      return sum;
+    });
   }
 
   // Results of one line of the program are of one kind: those of a loop over time.

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include <chainrule/core/observer.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
 
 namespace chainrule::derivation {
@@ -39,6 +40,17 @@ class Builder final : public Observer {
   std::vector<Ref<Value>> held_;  // so that no other value gets their places
   std::vector<Expr> expressions_;
 };
+
+/// The expression that f(builder) computes at a point; null for an undefined one, and where an
+/// operation does not take the values.
+template <class F>
+Expr built(const Environment& environment, F&& f) {
+  return attempt([&] {
+           Builder builder(environment);
+           return builder.build([&] { return f(builder); });
+         })
+      .value_or(nullptr);
+}
 
 /// What an operation is in simpler ones, where its op says so; else null. The environment gives its
 /// operands values.
