@@ -361,7 +361,7 @@ class DerivationChecker {
         whole && steps ? derivation::computation_of(steps) : whole;
     const std::optional<Tensor> in_steps =
         formula ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
-    bool as_autograd = false;
+    bool as_autograd = false, follows = true;
     const Tensor accumulated = formulas_[k].of.grad();
     derivation::Suspect suspect{
         .node = i,
@@ -399,11 +399,18 @@ class DerivationChecker {
       const std::vector<double> mine = numbers(following(own, i)), given = numbers(by_hand);
       const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
       as_autograd = largest_difference(mine, truth.gradient) <= allowed;
-      verdict.inherited = true;
-      for (std::size_t e = 0; e < given.size(); ++e)
-        if (!(derivation::difference(given[e], mine[e]) <= std::max(allowed, truth.allowed[e])))
-          verdict.inherited = false;
+      // Behind a wrong one it is enough that this one's own part in it does not show. What is to be
+      // right is asked of each element, up to digits of it that differences would not give.
+      const double digits = single_ ? 1e-5 : 1e-9;
+      const std::vector<double> rounding = judge_.allowed_in_step(i, own, truth);
+      verdict.inherited = follows = true;
+      for (std::size_t e = 0; e < given.size(); ++e) {
+        const double apart = derivation::difference(given[e], mine[e]);
+        if (!(apart <= std::max(allowed, truth.allowed[e]))) verdict.inherited = false;
+        if (!(apart <= rounding[e] + digits * std::abs(mine[e]))) follows = false;
+      }
     }
+    if (!any_wrong_) verdict.inherited = verdict.inherited && follows;
     if (verdict.inherited && !any_wrong_) {
       // Earlier formulas are right, though with other numbers than autograd's, as at a kink; or
       // this one's digits are not all there, as those of differences.

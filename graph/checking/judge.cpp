@@ -76,7 +76,7 @@ const Rounding& Judge::rounding(Precision precision) const {
 
 Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precision precision) const {
   const Rounding& rounds = rounding(precision);
-  Truth truth{numbers(trace_.environment().gradients[i]), {}};
+  Truth truth{numbers(trace_.environment().gradients[i]), {}, rounds.unit()};
   std::vector<double> moved(truth.gradient.size());
   for (const Computation& form : forms) {
     const std::vector<double> mine = rounds.of(form);
@@ -95,6 +95,15 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
                                 : of_zero);
   }
   return truth;
+}
+
+std::vector<double> Judge::allowed_in_step(std::uint32_t i, const Environment& own,
+                                           const Truth& truth) const {
+  std::vector<double> allowed = truth.allowed;
+  const auto moved = attempt([&] { return rounding_of_step(trace_.gradient(i), own, truth.unit); });
+  for (std::size_t e = 0; moved && e < allowed.size(); ++e)
+    allowed[e] = std::max(allowed[e], safety * (*moved)[e]);
+  return allowed;
 }
 
 bool Judge::is_computed(std::uint32_t i, const std::vector<double>& autograd,

@@ -17,6 +17,7 @@ namespace chainrule::derivation {
 struct Truth {
   std::vector<double> gradient;  ///< by the chain rule in f64
   std::vector<double> allowed;   ///< how far rounding may take a right formula from it
+  double unit;                   ///< of the numbers of the formula: see Rounding
 };
 
 /// Decides whether a formula is right, by two oracles that know nothing of each other: the rules
@@ -40,6 +41,10 @@ class Judge {
   /// Of what a formula gave for node i.
   Opinion compare(std::uint32_t i, const std::vector<double>& given, const Truth& truth) const;
 
+  /// How far what the rules give for node i from a person's own gradients may be from what a right
+  /// formula gives from them, element by element.
+  std::vector<double> allowed_in_step(std::uint32_t i, const Environment& own,
+                                      const Truth& truth) const;
   /// Whether differences agree with what a formula gave for node i, and not with autograd.
   bool is_backed(std::uint32_t i, const Tensor& given, const Truth& truth) const;
 

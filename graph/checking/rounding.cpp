@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/in_f64.hpp>
@@ -18,6 +21,38 @@ namespace {
 constexpr int number_of_samples = 4;
 // Where roundings lead out of an operation's domain others are taken, so many at most.
 constexpr int most_samples = 16;
+
+void widen(std::vector<double>& most, const std::vector<double>& here,
+           const std::vector<double>& there) {
+  for (std::size_t e = 0; e < here.size(); ++e) {
+    const double moved = difference(here[e], there[e]);
+    if (std::isfinite(moved)) most[e] = std::max(most[e], moved);
+  }
+}
+
+// Which leaves are summed up: where the summands cancel, what their products were rounded by is
+// left, which is more than a unit of the sum.
+std::vector<bool> summed_up(const Trace& trace) {
+  std::vector<bool> summed(trace.size());
+  const auto is_sum = [](const Expr& part) {
+    return part->is(Role::Kind::matrix_product) || part->is(Role::Kind::inner_product) ||
+           part->is(Role::Kind::total) || part->is(Role::Kind::mean);
+  };
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    Expr operation = trace.forward(i);
+    if (!operation) continue;
+    if (operation->is(Role::Kind::other))
+      operation =
+          attempt([&] { return written_out(operation, trace.environment()); }).value_or(operation);
+    visit_parts(operation, [&](const Expr& sum) {
+      if (!is_sum(sum)) return;
+      visit_parts(sum, [&](const Expr& part) {
+        if (part->kind == Expression::Kind::tensor) summed[part->node] = true;
+      });
+    });
+  }
+  return summed;
+}
 
 }  // namespace
 
@@ -33,10 +68,13 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
                    double unit_of_constants)
     : point_(point), unit_(unit), unit_of_constants_(unit_of_constants) {
   const NoGrad guard;
+  const std::vector<bool> summed = summed_up(trace);
   for (int k = 0; k < most_samples && moved_.size() < number_of_samples; ++k) {
     Generator generator(static_cast<std::uint64_t>(k) + 1);
     const Replay::Adjust move = rounding_at_random(generator, unit);
     std::vector<Tensor> leaves = point.tensors;
+    for (std::uint32_t i = 0; i < trace.size(); ++i)
+      if (!trace.replay().computed(i) && summed[i]) leaves[i] = move(std::move(leaves[i]));
     if (unit_of_constants > 0) {
       // Data that was rounded to f32, as the sum of it that should be 1.
       const Replay::Adjust move_data = rounding_at_random(generator, unit_of_constants);
@@ -48,6 +86,28 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
             attempt([&] { return trace.at(trace.replay().from(std::move(leaves), move), move); }))
       moved_.push_back(std::move(*moved));
   }
+}
+
+std::vector<double> rounding_of_step(const Expr& expression, const Environment& point,
+                                     double unit) {
+  const NoGrad guard;
+  const std::vector<double> here = numbers(evaluate(expression, point));
+  std::vector<double> most(here.size());
+  for (int k = 0; k < number_of_samples; ++k) {
+    Generator generator(static_cast<std::uint64_t>(k) + 201);
+    const Replay::Adjust move = rounding_at_random(generator, unit);
+    Environment moved = point;
+    std::set<std::pair<Expression::Kind, std::uint32_t>> done;
+    visit_parts(expression, [&](const Expr& part) {
+      if (!part->is_symbol() || !done.emplace(part->kind, part->node).second) return;
+      std::vector<Tensor>& all =
+          part->kind == Expression::Kind::gradient ? moved.gradients : moved.tensors;
+      all[part->node] = move(std::move(all[part->node]));
+    });
+    if (const auto there = attempt([&] { return numbers(evaluate(expression, moved, move)); }))
+      widen(most, here, *there);
+  }
+  return most;
 }
 
 Computation computation_of(const Expr& expression) {
@@ -68,10 +128,7 @@ std::vector<double> Rounding::of(const Computation& formula) const {
           moved_[k], rounding_at_random(generator, unit_),
           unit_of_constants_ > 0 ? rounding_at_random(generator, unit_of_constants_) : nullptr));
     });
-    for (std::size_t e = 0; there && e < here.size(); ++e) {
-      const double moved = difference(here[e], (*there)[e]);
-      if (std::isfinite(moved)) most[e] = std::max(most[e], moved);
-    }
+    if (there) widen(most, here, *there);
   }
   return most;
 }

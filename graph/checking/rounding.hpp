@@ -36,6 +36,10 @@ class Rounding {
   std::vector<Environment> moved_;
 };
 
+/// How far rounding moves an expression at a point where tensors and gradients are as they are
+/// given, not what others lead to: each of them is rounded, and each result on the way.
+std::vector<double> rounding_of_step(const Expr& expression, const Environment& point, double unit);
+
 /// Moves results by about a unit in the last place, to one side or the other at random: those that
 /// an op makes in f32 by one of that.
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
