@@ -243,7 +243,8 @@ class DerivationChecker {
     Truth truth = judge_.truth(i, forms,
                                !f32_formula ? Precision::f64_throughout
                                : whole      ? Precision::f32_numbers
-                                            : Precision::f32_throughout);
+                                            : Precision::f32_throughout,
+                               autograd);
     if (options_.tolerance > 0) {
       const double scale = options_.tolerance * largest(truth.gradient);
       for (double& allowed : truth.allowed) allowed = std::max(allowed, scale);
@@ -259,7 +260,10 @@ class DerivationChecker {
       worst = measure(numbers(by_hand), autograd, opinion, f32_formula, verdict);
       backed_here = !opinion.right && judge_.is_backed(i, given, truth);
       verdict.ok = opinion.right || backed_here;
-      if (verdict.ok && verdict.note.empty() && whole && handwritten_.holds(k) != Holds::here) {
+      // What the program's dtype made of these says nothing of them elsewhere.
+      for (const std::size_t e : opinion.as_computed)
+        truth.allowed[e] = std::numeric_limits<double>::infinity();
+      if (verdict.ok && !opinion.at_one_side && whole && handwritten_.holds(k) != Holds::here) {
         const Nearby nearby =
             judge_.nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby);
         asked_nearby = nearby != Nearby::unknown;
@@ -283,7 +287,7 @@ class DerivationChecker {
       verdict.by_autograd = autograd[worst];
       verdict.by_differences = judge_.difference_at(i, static_cast<std::int64_t>(worst)).value;
       verdict.autograd_ok = judge_.agrees_with_differences(i, truth, verdict.note);
-      if (!judge_.is_computed(i, autograd, trace_.gradient(i))) {
+      if (!judge_.is_computed(i, truth, trace_.gradient(i))) {
         if (verdict.note.empty())
           verdict.note = single_ ? "autograd's numbers are not those of its rules in f64: they "
                                    "overflow or lose their digits in f32"

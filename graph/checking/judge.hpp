@@ -17,6 +17,7 @@ namespace chainrule::derivation {
 struct Truth {
   std::vector<double> gradient;  ///< by the chain rule in f64
   std::vector<double> allowed;   ///< how far rounding may take a right formula from it
+  std::vector<double> autograd;  ///< as it was computed, in the dtype of the program
   double unit;                   ///< of the numbers of the formula: see Rounding
 };
 
@@ -30,13 +31,19 @@ class Judge {
 
   /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
   enum class Precision { f32_throughout, f32_numbers, f64_throughout };
-  /// The truth for node i, for a formula that is `forms` in the forms that are known.
-  Truth truth(std::uint32_t i, std::span<const Computation> forms, Precision precision) const;
+  /// The truth for node i, for a formula that is `forms` in the forms that are known, where
+  /// autograd gave these numbers.
+  Truth truth(std::uint32_t i, std::span<const Computation> forms, Precision precision,
+              std::vector<double> autograd) const;
 
   struct Opinion {
     bool right = false;
-    std::string note;         ///< why, where a formula does not agree with both oracles
-    std::vector<bool> wrong;  ///< by element
+    std::string note;          ///< why, where a formula does not agree with both oracles
+    std::vector<bool> wrong;   ///< by element
+    bool at_one_side = false;  ///< elements are right by a side of a kink, or by differences
+    std::vector<std::size_t>
+        as_computed;  ///< elements that autograd agrees with as it was computed
+                      ///< in the program's dtype, and its rules in f64 do not
   };
   /// Of what a formula gave for node i.
   Opinion compare(std::uint32_t i, const std::vector<double>& given, const Truth& truth) const;
@@ -69,17 +76,22 @@ class Judge {
   const std::vector<Environment>& near_points() const;
   const std::vector<Environment>& nearest_points() const;
   /// Whether autograd's own numbers for node i are those of its rules but for rounding.
-  bool is_computed(std::uint32_t i, const std::vector<double>& autograd, const Expr& form) const;
+  bool is_computed(std::uint32_t i, const Truth& truth, const Expr& form) const;
 
  private:
+  std::vector<double> allowed_as_computed(std::uint32_t i, const Truth& truth) const;
   const Rounding& rounding(Precision precision) const;
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
                  const Tensor& given, const std::vector<double>& allowed) const;
   const std::vector<Environment>& points_at(double distance,
                                             std::optional<std::vector<Environment>>& points) const;
 
+  double own_unit() const noexcept { return single_ ? half_unit_f32 : half_unit_f64; }
+  double own_smallest() const noexcept { return smallest_normal(own_unit()); }
+
   const Trace& trace_;
   bool single_;
+  mutable std::optional<Environment> as_recorded_;  // where it is asked for
   mutable std::unique_ptr<Rounding> roundings_[3];
   Differences differences_;
   std::vector<Environment> points_;

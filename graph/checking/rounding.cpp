@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -60,7 +61,14 @@ Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
   return [&generator, half_unit](Tensor x) {
     if (!x.defined() || !is_floating(x.dtype())) return x;
     const double unit = x.dtype() == f32 ? std::max(half_unit, half_unit_f32) : half_unit;
-    return detail::in_f64(x) * (1 + sign(uniform(-1, 1, x.shape(), generator, f64)) * (3 * unit));
+    // What is smaller than the smallest normal number has no digits, and may become 0.
+    const double smallest = smallest_normal(unit);
+    std::vector<double> elements = numbers(x);
+    const std::vector<double> sides = numbers(uniform(-1, 1, x.shape(), generator, f64));
+    for (std::size_t e = 0; e < elements.size(); ++e)
+      elements[e] *=
+          1 + std::copysign(std::abs(elements[e]) < smallest ? 1 : 3 * unit, sides[e]);
+    return from_vector(elements, x.shape());
   };
 }
 
@@ -106,6 +114,22 @@ std::vector<double> rounding_of_step(const Expr& expression, const Environment& 
     });
     if (const auto there = attempt([&] { return numbers(evaluate(expression, moved, move)); }))
       widen(most, here, *there);
+  }
+  return most;
+}
+
+std::vector<double> rounding_of_chain(const Trace& trace, std::uint32_t i, const Environment& point,
+                                      double unit) {
+  const NoGrad guard;
+  const std::vector<double> here = numbers(point.gradients[i]);
+  std::vector<double> most(here.size());
+  for (int k = 0; k < number_of_samples; ++k) {
+    Generator generator(static_cast<std::uint64_t>(k) + 301);
+    const Replay::Adjust move = rounding_at_random(generator, unit);
+    std::vector<Tensor> tensors = point.tensors;
+    for (Tensor& tensor : tensors) tensor = move(std::move(tensor));
+    if (const auto there = attempt([&] { return trace.at(std::move(tensors), move); }))
+      widen(most, here, numbers(there->gradients[i]));
   }
   return most;
 }

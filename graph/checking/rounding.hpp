@@ -40,10 +40,19 @@ class Rounding {
 /// given, not what others lead to: each of them is rounded, and each result on the way.
 std::vector<double> rounding_of_step(const Expr& expression, const Environment& point, double unit);
 
+/// The same of the gradient of node i and all that it was computed from, where the tensors are
+/// rounded and not computed again.
+std::vector<double> rounding_of_chain(const Trace& trace, std::uint32_t i, const Environment& point,
+                                      double unit);
+
 /// Moves results by about a unit in the last place, to one side or the other at random: those that
 /// an op makes in f32 by one of that.
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
 
 inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;
+/// The smallest number of the dtype that has all its digits.
+constexpr double smallest_normal(double half_unit) noexcept {
+  return half_unit == half_unit_f32 ? 0x1p-126 : 0x1p-1022;
+}
 
 }  // namespace chainrule::derivation

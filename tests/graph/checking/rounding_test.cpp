@@ -12,6 +12,8 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -59,6 +61,94 @@ TEST_CASE("check_derivation: one element of many bare numbers in f32 that is off
     std::vector<float> numbers = right.to_vector<float>();
     numbers[59] *= static_cast<float>(1 + part);
     CHECK_FALSE(check_derivation(loss, {{"dW", w, from_vector(numbers, right.shape())}}).ok());
+  }
+}
+
+TEST_CASE("check_derivation: a formula in f32 that gives autograd's own numbers is not wrong") {
+  // In f64 the first ones are 1e-218 and 5e-131.
+  const Tensor x = tensor({1000.0F, 2000.0F}).named("x");
+  const Tensor w = tensor(0.5F).named("w").requires_grad_();
+  const Tensor z = (x * w).named("z");
+  const Tensor dz = -sigmoid(-z) / 2.0;
+  CHECK(
+      check_derivation(mean(softplus(-z)), {{"dz", z, dz.detach()}, {"dw", w, dot(dz, x).detach()}})
+          .ok());
+  const Tensor logits = tensor({300.0F, 0.0F}).named("z").requires_grad_();
+  const Tensor y = tensor({1.0F, 0.0F}).named("y");
+  const Tensor loss = -sum(y * log_softmax(logits, 0));
+  CHECK(check_derivation(loss, {{"dz", logits, (softmax(logits, 0) - y).detach()}}).ok());
+  // The formula itself is asked in f64.
+  CHECK_FALSE(check_derivation(loss, {{"dz", logits, 2.0 * (softmax(logits, 0) - y)}}).ok());
+
+  // It overflows in f32 alone.
+  const Tensor v = tensor({60.0F, 0.5F}).named("v").requires_grad_();
+  const Tensor large = sum(exp(2.0 * v));
+  const DerivationReport report =
+      check_derivation(large, {{"dv", v, (2.0 * exp(2.0 * v)).detach()}});
+  CHECK(report.ok());
+  CHECK(report.verdicts()[0].note.find("overflow") != std::string::npos);
+  CHECK_FALSE(check_derivation(large, {{"dv", v, (exp(2.0 * v)).detach()}}).ok());
+  CHECK_FALSE(check_derivation(large, {{"dv", v, tensor({0.0F, 5.4365637F})}}).ok());
+}
+
+TEST_CASE("check_derivation: a hinge that is on another side in f32 than in f64") {
+  // The squares are of 1e12, and what f32 knows of their difference is its size to some 1e5.
+  int sides = 0;
+  for (int k = 0; k < 24; ++k) {
+    const float by = 0.03F * static_cast<float>(k) - 0.3F;
+    const Tensor a = tensor({9e5F, -4e5F}).named("a").requires_grad_();
+    const Tensor p = tensor({0.5F, 0.25F}).named("p").requires_grad_();
+    const Tensor n = tensor({0.5F + by, 0.25F + 2.25F * by}).named("n").requires_grad_();
+    const Tensor near = sum(square(a - p)).named("d₊"), far = sum(square(a - n)).named("d₋");
+    const Tensor g = (near - far + 1.0).named("g");
+    const Tensor loss = relu(g);
+    const double x[] = {9e5, -4e5};
+    const std::vector<float> u = p.to_vector<float>(), v = n.to_vector<float>();
+    double exact = 1;
+    for (int i = 0; i < 2; ++i)
+      exact += (x[i] - u[i]) * (x[i] - u[i]) - (x[i] - v[i]) * (x[i] - v[i]);
+    sides += (exact > 0) != (g.item() > 0);
+    const Tensor m = to(g > 0.0, f32);
+    const DerivationReport report = check_derivation(loss, {{"dg", g, m},
+                                                            {"da", a, 2.0 * m * (n - p)},
+                                                            {"dp", p, 2.0 * m * (p - a)},
+                                                            {"dn", n, 2.0 * m * (a - n)}});
+    CAPTURE(k);
+    CAPTURE(report.text());
+    CHECK(report.ok());
+    const DerivationReport wrong =
+        check_derivation(loss, {{"dp", p, 2.0 * m * (a - p)}, {"dn", n, 2.0 * m * (a - n)}});
+    if (g.item() > 0) CHECK_FALSE(wrong.ok());
+  }
+  CHECK(sides > 0);
+}
+
+TEST_CASE("check_derivation: autograd is what grad() gives, not the rules through each name") {
+  for (const DType dt : {f64, f32})
+    for (const double logit : {20.0, 120.0, 300.0, 700.0, 900.0})
+      for (const bool other : {true, false}) {
+        const Tensor z = to(tensor({logit, -logit, 0.5}, f64), dt).named("z").requires_grad_();
+        const Tensor y =
+            to(tensor({other ? 0.0 : 1.0, other ? 1.0 : 0.0, 0.0}, f64), dt).named("y");
+        const Tensor p = softmax(z, 0).named("p");
+        const Tensor loss = -sum(y * log(p));
+        const DerivationReport report = check_derivation(loss, {{"dz", z, p - y}});
+        CAPTURE(logit);
+        CAPTURE(report.text());
+        CHECK(report.ok());
+        CHECK(report.text().find("not finite") == std::string::npos);
+        CHECK_FALSE(check_derivation(loss, {{"dz", z, y - p + 1e-3}}).ok());
+      }
+}
+
+TEST_CASE("check_derivation: below the smallest normal number a formula may give 0") {
+  for (const double at : {700.0, 720.0, 735.0}) {
+    CAPTURE(at);
+    const Tensor z = tensor({-at, 0.5}, f64).named("z").requires_grad_();
+    const Tensor u = tensor({0.3, 0.4}, f64).named("u");
+    const Tensor loss = sum(u * sigmoid(z).named("H"));
+    CHECK(check_derivation(loss, {{"dz", z, u / (2.0 + exp(z) + exp(-z))}}).ok());
+    CHECK_FALSE(check_derivation(loss, {{"dz", z, u / (2.0 + exp(z) - exp(-z))}}).ok());
   }
 }
 
