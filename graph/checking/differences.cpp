@@ -41,6 +41,17 @@ std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
   return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
 }
 
+std::optional<Environment> Differences::moved(const Environment& point, std::uint32_t i,
+                                              double part, std::uint64_t seed) const {
+  const NoGrad guard;
+  Generator generator(seed + 7);
+  const Tensor& value = point.tensors[i];
+  return attempt([&] {
+    const Tensor there = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
+    return trace_.at(trace_.replay().changed(i, there, point.tensors));
+  });
+}
+
 Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
   const NoGrad guard;
   const auto loss = [&](double h) { return loss_with(i, point_.tensors[i] + direction * h); };

@@ -70,7 +70,11 @@ SideValues side_values(const std::vector<double>& here, const Moved& moved) {
 SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i) {
   return side_values(numbers(trace.environment().gradients[i]),
                      [&](double part, std::uint64_t seed) {
-                       const std::optional<Environment> there = differences.moved(part, seed, true);
+                       std::optional<Environment> there = differences.moved(part, seed, true);
+                       // A result may be where it has a kink, and no leaf moves it, as it vanished.
+                       if (there && trace.replay().computed(i))
+                         if (auto beside = differences.moved(*there, i, part, seed))
+                           there = std::move(beside);
                        return there ? numbers(there->gradients[i]) : std::vector<double>();
                      });
 }
