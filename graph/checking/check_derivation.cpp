@@ -244,7 +244,7 @@ class DerivationChecker {
                                !f32_formula ? Precision::f64_throughout
                                : whole      ? Precision::f32_numbers
                                             : Precision::f32_throughout,
-                               autograd);
+                               autograd, !whole);
     if (options_.tolerance > 0) {
       const double scale = options_.tolerance * largest(truth.gradient);
       for (double& allowed : truth.allowed) allowed = std::max(allowed, scale);

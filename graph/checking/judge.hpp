@@ -32,9 +32,10 @@ class Judge {
   /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
   enum class Precision { f32_throughout, f32_numbers, f64_throughout };
   /// The truth for node i, for a formula that is `forms` in the forms that are known, where
-  /// autograd gave these numbers.
+  /// autograd gave these numbers. Of `bare` numbers it is not known how anything on the way was
+  /// computed.
   Truth truth(std::uint32_t i, std::span<const Computation> forms, Precision precision,
-              std::vector<double> autograd) const;
+              std::vector<double> autograd, bool bare) const;
 
   struct Opinion {
     bool right = false;
@@ -91,6 +92,7 @@ class Judge {
 
   const Trace& trace_;
   bool single_;
+  mutable std::vector<Expr> written_out_;           // the gradients, in slopes as people write them
   mutable std::optional<Environment> as_recorded_;  // where it is asked for
   mutable std::unique_ptr<Rounding> roundings_[3];
   Differences differences_;

@@ -96,6 +96,26 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
   }
 }
 
+std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr> formulas,
+                                       std::uint32_t i) const {
+  const NoGrad guard;
+  for (std::size_t k = chains_.size(); k <= moved_.size(); ++k) {
+    Generator generator(k + 401);
+    const Replay::Adjust move = k > 0 ? rounding_at_random(generator, unit_) : nullptr;
+    Environment at{k > 0 ? moved_[k - 1].tensors : point_.tensors,
+                   std::vector<Tensor>(trace.size())};
+    for (const std::uint32_t j : trace.order())
+      if (formulas[j])
+        at.gradients[j] =
+            attempt([&] { return evaluate(formulas[j], at, move); }).value_or(point_.gradients[j]);
+    chains_.push_back(std::move(at.gradients));
+  }
+  const std::vector<double> here = numbers(chains_[0][i]);
+  std::vector<double> most(here.size());
+  for (std::size_t k = 1; k < chains_.size(); ++k) widen(most, here, numbers(chains_[k][i]));
+  return most;
+}
+
 std::vector<double> rounding_of_step(const Expr& expression, const Environment& point,
                                      double unit) {
   const NoGrad guard;

@@ -152,4 +152,39 @@ TEST_CASE("check_derivation: below the smallest normal number a formula may give
   }
 }
 
+TEST_CASE("check_derivation: what 1 − h² loses where tanh is flat, as bare numbers") {
+  for (const double at : {6.0, 20.0})
+    for (const DType dt : {f64, f32}) {
+      CAPTURE(at);
+      CAPTURE(name_of(dt));
+      const Tensor x = to(tensor({1.0, 0.9, 0.01}, f64), dt).named("x");
+      const Tensor w = tensor(at, dt).named("w").requires_grad_();
+      const Tensor a = (x * w).named("a"), h = tanh(a).named("h");
+      const Tensor v = to(tensor({1.0, 0.9, 0.0}, f64), dt).named("v");
+      const Tensor slope = 1.0 - square(h);
+      const Tensor whole = sum(h), part = dot(v, h);
+      CHECK(check_derivation(whole, {{"dw", w, dot(slope, x).detach()}}).ok());
+      CHECK(check_derivation(part, {{"dw", w, dot(v * slope, x).detach()}}).ok());
+      CHECK_FALSE(check_derivation(whole, {{"dw", w, dot(1.0 - h, x).detach()}}).ok());
+      CHECK_FALSE(check_derivation(whole, {{"dw", w, -dot(slope, x).detach()}}).ok());
+    }
+}
+
+TEST_CASE("check_derivation: a result that vanished has a kink where it is 0") {
+  const Tensor z = tensor({-800.0, 0.5}, f64).named("z").requires_grad_();
+  const Tensor h = sigmoid(z).named("H");
+  const Tensor v = tensor({2.0, 3.0}, f64).named("v");
+  const Tensor loss = sum(h * v) + 0.01 * sum(abs(h));
+  for (const Tensor& right : {v + 0.01, v + 0.01 * sign(h)})
+    for (const bool bare : {false, true}) {
+      const DerivationReport report =
+          check_derivation(loss, {{"dH", h, bare ? right.detach() : right}});
+      CAPTURE(report.text());
+      CHECK(report.ok());
+    }
+  CHECK_FALSE(check_derivation(loss, {{"dH", h, v}}).ok());
+  CHECK_FALSE(check_derivation(loss, {{"dH", h, v - 0.01}}).ok());
+  CHECK_FALSE(check_derivation(loss, {{"dH", h, v + tensor({0.1, 0.01}, f64)}}).ok());
+}
+
 TEST_SUITE_END();
