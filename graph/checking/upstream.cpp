@@ -13,6 +13,7 @@
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -54,7 +55,7 @@ class Above {
     std::map<std::pair<bool, std::string>, std::vector<Expr>> groups;
     visit_parts(formula, [&](const Expr& part) {
       if (const auto name = numbered_name(part))
-        groups[{part->kind == Kind::gradient, name->first}].push_back(part);
+        groups[{part->kind == Kind::gradient, name->stem}].push_back(part);
     });
     for (const auto& [group, parts] : groups) {
       if (parts.size() < 2) continue;
@@ -73,7 +74,7 @@ class Above {
           if (by == 0 && stem == group.second) continue;
           Replacements others;
           for (const Expr& part : parts)
-            if (const auto other = nodes.find(numbered_name(part)->second + by);
+            if (const auto other = nodes.find(numbered_name(part)->layer + by);
                 other != nodes.end() && trace_.node(other->second).shape() == part->shape &&
                 (!group.first || (other->second != target_ && trace_.gradient(other->second))))
               others[part.get()] = group.first ? gradient_expression(other->second, part->shape)
@@ -96,21 +97,14 @@ class Above {
  private:
   static constexpr std::size_t most_steps = 400;
 
-  // "h" and 3 of h3, a tensor or its gradient.
-  std::optional<std::pair<std::string, int>> numbered_name(const Expr& symbol) const {
-    if (!symbol->is_symbol()) return std::nullopt;
-    return numbered_name(trace_.node(symbol->node).name());
-  }
-  static std::optional<std::pair<std::string, int>> numbered_name(std::string_view name) {
-    const std::size_t end = name.find_last_not_of("0123456789") + 1;
-    if (end == 0 || end == name.size() || name.size() - end > 6) return std::nullopt;
-    return std::pair(std::string(name.substr(0, end)), std::stoi(std::string(name.substr(end))));
+  std::optional<LayerName> numbered_name(const Expr& symbol) const {
+    return symbol->is_symbol() ? layer_name(trace_.node(symbol->node).name()) : std::nullopt;
   }
   std::map<std::string, std::map<int, std::uint32_t>> numbered_tensors() const {
     std::map<std::string, std::map<int, std::uint32_t>> tensors;
     for (std::uint32_t i = 0; i < trace_.size(); ++i)
-      if (const auto name = numbered_name(trace_.node(i).name()); name && trace_.is_tensor(i))
-        tensors[name->first][name->second] = i;
+      if (const auto name = layer_name(trace_.node(i).name()); name && trace_.is_tensor(i))
+        tensors[name->stem][name->layer] = i;
     return tensors;
   }
 
@@ -350,10 +344,8 @@ class Above {
   std::size_t kind_of(std::uint32_t i) const {
     const Node& node = trace_.node(i);
     // Leaves, and results that a program numbers, by their names without the number.
-    std::string stem(node.name());
-    while (!stem.empty() && stem.back() >= '0' && stem.back() <= '9') stem.pop_back();
-    const bool numbered = stem.size() < node.name().size() && !stem.empty();
-    const std::string key = numbered ? "name " + stem
+    const auto numbered = layer_name(node.name());
+    const std::string key = numbered ? "name " + numbered->stem
                             : node.is_leaf()
                                 ? fmt::format("leaf {}", i)
                                 : fmt::format("{} {} {}", node.op()->name(),

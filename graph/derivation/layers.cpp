@@ -43,14 +43,21 @@ std::string from(char letter, int offset) {
 
 }  // namespace
 
+std::optional<LayerName> layer_name(std::string_view name) {
+  const auto number = number_in(name);
+  if (!number) return std::nullopt;
+  return LayerName{fmt::format("{}{}", name.substr(0, number->begin), name.substr(number->end)),
+                   number->value};
+}
+
 std::optional<int> layer_of(std::string_view name) {
   const auto number = number_in(name);
   return number ? std::optional(number->value) : std::nullopt;
 }
 
 bool differ_in_layer(std::string_view a, std::string_view b) {
-  const auto x = layer_of(a), y = layer_of(b);
-  return x && y && *x != *y && name_in_layer(a, *x) == name_in_layer(b, *y);
+  const auto x = layer_name(a), y = layer_name(b);
+  return x && y && x->layer != y->layer && x->stem == y->stem;
 }
 
 std::string name_in_layer(std::string_view name, int k, char letter) {

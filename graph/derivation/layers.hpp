@@ -6,7 +6,15 @@
 
 namespace chainrule::derivation {
 
-/// The number of the layer that a name tells: 3 of "W3", 2 of "layers.2.weight".
+/// A name without the number of its layer, and that: "W" and 3 of "W3", "layers..weight" and 2 of
+/// "layers.2.weight".
+struct LayerName {
+  std::string stem;
+  int layer;
+};
+std::optional<LayerName> layer_name(std::string_view name);
+
+/// The number alone.
 std::optional<int> layer_of(std::string_view name);
 
 /// Whether two names are the same but for the numbers of their layers: "W2" and "W3".
