@@ -5,7 +5,6 @@
 #include <unordered_set>
 
 #include <chainrule/graph/derivation/compare.hpp>
-#include <chainrule/graph/derivation/op_check.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -68,6 +67,7 @@ bool has_results_as_constants(const Trace& trace) {
 Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
                          std::span<const std::uint32_t> places)
     : trace_(trace),
+      ops_(trace),
       whole_(formulas.size()),
       in_steps_(formulas.size()),
       computations_(formulas.size()),
@@ -158,7 +158,7 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
                                       node.shape(), node.output_index());
   }
   const Expr& whole = known[traversal.output(0)];
-  if (whole) OpCheck(trace_).check(whole);
+  if (whole) ops_.check(whole);
   return whole;
 }
 

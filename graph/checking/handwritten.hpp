@@ -7,6 +7,7 @@
 
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/checking/rounding.hpp>
+#include <chainrule/graph/derivation/op_check.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
@@ -44,6 +45,7 @@ class Handwritten {
   bool is_explained(double number) const;
 
   const Trace& trace_;
+  OpCheck ops_;
   std::vector<Expr> whole_, in_steps_;
   std::vector<Computation> computations_;
   std::vector<Holds> holds_;
