@@ -113,6 +113,7 @@ class Trace {
   void name_shared();
   Expr find_named_data(const Expr& constant) const;
   Expr find_comparison(const Expr& mask) const;
+  const std::vector<Expr>& users_of_mask(const Expr& mask) const;
   int size_when_shown(std::uint32_t i) const;
   std::unordered_set<std::uint32_t> relatives_of(std::uint32_t i) const;
   bool is_sum_of_names(std::uint32_t i, int depth = 0) const;
@@ -137,6 +138,8 @@ class Trace {
   Environment environment_;
   // Empty before first_of() and first_gradient_of() were asked.
   mutable std::vector<std::uint32_t> first_, first_gradients_;
+  mutable std::unordered_map<const Value*, std::vector<Expr>>
+      mask_users_;  // empty before the first
   // By value, with the constant, so that no other gets its place in memory.
   mutable std::unordered_map<const Value*, std::pair<Expr, Expr>> in_named_data_;
 };

@@ -81,6 +81,19 @@ constexpr Comparison comparisons[] = {
 
 }  // namespace
 
+// The operations that a mask is an operand of.
+const std::vector<Expr>& Trace::users_of_mask(const Expr& mask) const {
+  if (mask_users_.empty())
+    for (const Expr& operation : forward_)
+      for (std::size_t k = 0; operation && k < operation->operands.size(); ++k) {
+        const Expr& operand = operation->operands[k];
+        if (!operand || operand->kind != Expression::Kind::constant) continue;
+        if (operand->value.dtype() == boolean)
+          mask_users_[operand->value.value_ref().get()].push_back(operation);
+      }
+  return mask_users_[mask->value.value_ref().get()];
+}
+
 Expr Trace::find_comparison(const Expr& mask) const {
   const NoGrad guard;
   const std::vector<double> mine = numbers(mask->value);
@@ -100,12 +113,7 @@ Expr Trace::find_comparison(const Expr& mask) const {
         nearby.tensors.push_back(operand->node);
     }
   };
-  const auto is_mask = [&](const Expr& operand) {
-    return operand && operand->kind == Expression::Kind::constant &&
-           operand->value.value_ref() == mask->value.value_ref();
-  };
-  for (const Expr& operation : forward_)
-    if (operation && std::ranges::any_of(operation->operands, is_mask)) add_operands(operation);
+  for (const Expr& operation : users_of_mask(mask)) add_operands(operation);
   for (int level = 0; level < most_levels; ++level) {
     const std::vector<std::uint32_t> known = nearby.tensors;
     for (const std::uint32_t i : known)

@@ -34,25 +34,28 @@ double Trace::averaged(std::uint32_t i) const {
 }
 
 void Trace::find_means() {
-  for (std::uint32_t mean = 0; mean < size(); ++mean) {
-    const std::vector<Extent> over = extents_in(averaged(mean), extents_);
-    if (over.empty()) continue;
-    // Where the loss can be reached without passing through the mean.
-    std::vector<bool> reaches(size());
-    std::vector<std::uint32_t> to_do;
-    const auto reach = [&](std::uint32_t i) {
-      if (i == Traversal::none || i == mean || reaches[i]) return;
-      reaches[i] = true;
-      to_do.push_back(i);
-    };
-    reach(loss());
-    while (!to_do.empty()) {
-      const std::uint32_t i = to_do.back();
-      to_do.pop_back();
-      for (const std::uint32_t edge : traversal_.edges(i)) reach(edge);
+  if (extents_.empty()) return;
+  // The first behind each node that all ways from it to the loss pass through, as K. Cooper,
+  // T. Harvey and K. Kennedy find dominators, "A simple, fast dominance algorithm" (2001).
+  std::vector<std::uint32_t> behind(size(), Traversal::none);
+  std::vector<std::vector<Extent>> over(size());
+  for (std::uint32_t i = loss() + 1; i-- > 0;) {
+    over[i] = extents_in(averaged(i), extents_);
+    if (i != loss()) {
+      if (behind[i] == Traversal::none) continue;
+      divided_by_[i] = over[behind[i]];
+      const std::vector<Extent>& further = divided_by_[behind[i]];
+      divided_by_[i].insert(divided_by_[i].end(), further.begin(), further.end());
     }
-    for (std::uint32_t i = 0; i < mean; ++i)
-      if (!reaches[i]) divided_by_[i].insert(divided_by_[i].end(), over.begin(), over.end());
+    for (const std::uint32_t edge : traversal_.edges(i)) {
+      if (edge == Traversal::none) continue;
+      std::uint32_t& meets = behind[edge];
+      if (meets == Traversal::none) meets = i;
+      for (std::uint32_t other = i; meets != other;) {
+        std::uint32_t& earlier = meets < other ? meets : other;
+        earlier = behind[earlier];
+      }
+    }
   }
 }
 
