@@ -126,15 +126,8 @@ Expr Algebra::substituted(const Expr& expression) {
 }
 
 // Whether a tensor is shown by what it was computed from: one without a name, and little.
-bool Algebra::is_inline(const Expr& tensor, int depth) const {
-  if (depth > most_inline) return false;
-  const Expr& forward = trace_.forward(tensor->node);
-  if (!forward || !trace_.node(tensor->node).name().empty()) return false;
-  if (!is_small(forward->role())) return false;
-  return std::ranges::all_of(forward->operands, [&](const Expr& operand) {
-    return operand->kind != Kind::tensor || !trace_.forward(operand->node) ||
-           !trace_.node(operand->node).name().empty() || is_inline(operand, depth + 1);
-  });
+bool Algebra::is_inline(const Expr& tensor) const {
+  return trace_.is_made_of_names(tensor->node, is_small);
 }
 
 // What a result without a name was computed by; itself for others.

@@ -61,7 +61,7 @@ class Algebra {
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;
-  bool is_inline(const Expr& tensor, int depth = 0) const;
+  bool is_inline(const Expr& tensor) const;
   const Expr& shown(const Expr& tensor) const;
   Expr exponential_of(const Expr& logarithm) const;
   Polynomial with_roots_squared(Polynomial product);

@@ -25,6 +25,11 @@ constexpr int largest_without_name = 40;
 // The gradient of a result without a name that one formula needs passes up to this size.
 constexpr int largest_passing = 30;
 
+bool is_sum_to_a_reader(const Role& role) {
+  using enum Role::Kind;
+  return role.is(sum) || role.is(difference) || role.is(product);
+}
+
 // Whether a formula is a symbol, but for a factor 1 and for where it is broadcast: it needs no name
 // of its own.
 bool is_symbol_alone(const Expr& formula) {
@@ -311,23 +316,19 @@ bool Trace::is_scaled_symbol(std::uint32_t i) const {
     scales = scales &&
              (part->is_symbol() || role.is(Role::Kind::product) || role.is(Role::Kind::quotient) ||
               role.is(Role::Kind::negation) || role.is(Role::Kind::copy));
-    if (part->kind == Expression::Kind::tensor) scales = scales && !is_sum_of_names(part->node);
+    if (part->kind == Expression::Kind::tensor)
+      scales = scales && !is_made_of_names(part->node, is_sum_to_a_reader);
   });
   return scales && symbols <= 1;
 }
 
-// Whether a result without a name is a sum of results with names, which formulas show in its place.
-bool Trace::is_sum_of_names(std::uint32_t i, int depth) const {
-  constexpr int most_depth = 4;
+bool Trace::is_made_of_names(std::uint32_t i, bool (*by)(const Role&), int levels) const {
   const Expr& formula = forward_[i];
-  if (!formula || !node(i).name().empty() || depth == most_depth) return false;
-  const auto is_shown = [&](const Expr& operand) {
+  if (!formula || !node(i).name().empty() || levels == 0 || !by(formula->role())) return false;
+  return std::ranges::all_of(formula->operands, [&](const Expr& operand) {
     return !operand || operand->kind != Expression::Kind::tensor || !forward_[operand->node] ||
-           !node(operand->node).name().empty() || is_sum_of_names(operand->node, depth + 1);
-  };
-  const bool is_sum = formula->is(Role::Kind::sum) || formula->is(Role::Kind::difference) ||
-                      formula->is(Role::Kind::product);
-  return is_sum && std::ranges::all_of(formula->operands, is_shown);
+           !node(operand->node).name().empty() || is_made_of_names(operand->node, by, levels - 1);
+  });
 }
 
 bool Trace::is_passing(std::uint32_t i) const {

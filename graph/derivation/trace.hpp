@@ -74,6 +74,9 @@ class Trace {
   std::uint32_t first_gradient_of(std::uint32_t i) const;
   /// The results with names that are products or quotients, element by element.
   const std::vector<std::uint32_t>& named_products() const noexcept { return named_products_; }
+  /// Whether a result without a name was computed, in a few such operations, from what formulas
+  /// show in its place: results with names, leaves and numbers.
+  bool is_made_of_names(std::uint32_t i, bool (*by)(const Role&), int levels = 4) const;
   /// Whether others refer to the gradient of node i by name, though the node has none, and its
   /// formula would serve a reader as well: it is one symbol with numbers, or only one other needs
   /// it.
@@ -116,7 +119,6 @@ class Trace {
   const std::vector<Expr>& users_of_mask(const Expr& mask) const;
   int size_when_shown(std::uint32_t i) const;
   std::unordered_set<std::uint32_t> relatives_of(std::uint32_t i) const;
-  bool is_sum_of_names(std::uint32_t i, int depth = 0) const;
   void complete(const char* caller, const Where& where);
   bool is_name(const std::string& word) const;
   Mark find_mark(const char* caller, const Where& where) const;
