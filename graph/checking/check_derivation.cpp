@@ -60,7 +60,7 @@ class DerivationChecker {
         places_(places(where)),
         handwritten_(trace_, formulas_, places_),
         single_(has_f32(trace_)),
-        judge_(trace_, single_) {
+        judge_(trace_, single_, places_) {
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }
 

@@ -24,6 +24,8 @@ namespace {
 
 // Few samples say little of the largest move: so many times what they moved.
 constexpr double safety = 24;
+// Of forms that nobody wrote for certain, a part of that.
+constexpr double of_guesses = 1.0 / 6;
 // Elements that differ and are looked at by differences, at most.
 constexpr int most_looked_at = 6;
 // Random directions in which differences have to agree with a formula that autograd contradicts.
@@ -62,8 +64,9 @@ double largest_gradient(const Environment& point) {
 
 }  // namespace
 
-Judge::Judge(const Trace& trace, bool single)
+Judge::Judge(const Trace& trace, bool single, std::span<const std::uint32_t> asked)
     : trace_(trace),
+      asked_(asked),
       single_(single),
       differences_(trace, trace.environment(), rounding(Precision::f64_throughout)),
       points_(certifying_points(trace)) {}
@@ -108,15 +111,18 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
       moved[e] = std::max(moved[e], mine[e]);
   }
   if (bare) {
-    // Many people's forms, which lose digits where a function is flat: 1 − h², from the loss on.
+    // Many people's forms, which lose digits where a function is flat: 1 − h², from the last
+    // gradient on that the person gave, too.
     if (written_out_.empty()) {
       written_out_.resize(trace_.size());
       for (const std::uint32_t j : trace_.order())
-        if (trace_.is_named(j))
+        if (trace_.is_named(j) && std::ranges::find(asked_, j) == asked_.end())
           written_out_[j] = written_out(trace_.gradient(j), trace_.environment(), true);
     }
-    const std::vector<double> mine = rounds.of_chain(trace_, written_out_, i);
-    for (std::size_t e = 0; e < moved.size(); ++e) moved[e] = std::max(moved[e], mine[e]);
+    const std::vector<double> mine = rounds.of_chain(
+        trace_, written_out_, written_out(trace_.gradient(i), trace_.environment(), true));
+    for (std::size_t e = 0; e < moved.size() && e < mine.size(); ++e)
+      moved[e] = std::max(moved[e], of_guesses * mine[e]);
   }
   // The rules go through the gradients of all results with names, where autograd may have gone
   // around one that is not finite.

@@ -55,6 +55,35 @@ std::vector<bool> summed_up(const Trace& trace) {
   return summed;
 }
 
+// A formula where φ(x) is written c − φ(−x), for functions of which that is so, as σ: it has the
+// digits of c.
+Expr by_complements(const Expr& formula, const Environment& point, const Replay::Adjust& move) {
+  Replacements written;
+  visit_parts(formula, [&](const Expr& part) {
+    if (part->kind != Expression::Kind::operation || !part->is(Role::Kind::other) ||
+        part->operands.size() != 1 || !part->operands[0] ||
+        part->operands[0]->shape != part->shape || part->shape.numel() == 0)
+      return;
+    attempt([&] {
+      const Tensor x = evaluate(part->operands[0], point);
+      const auto at = [&](const Tensor& operand) {
+        return evaluate(operation_expression(part->application, {constant_expression(operand)},
+                                             part->shape, part->output),
+                        point);
+      };
+      const Tensor opposite = at(-x);
+      const double sum = numbers(at(x) + opposite)[0];
+      if (!(std::abs(sum) > 0)) return 0;
+      for (const double probe : {1.0, 0.37, -0.05})
+        for (const double e : numbers(at(x * probe) + at(x * -probe)))
+          if (!(std::abs(e - sum) <= 8 * half_unit_f64 * std::abs(sum))) return 0;
+      written[part.get()] = constant_expression(move(full(part->shape, sum, f64)) - move(opposite));
+      return 0;
+    });
+  });
+  return written.empty() ? formula : replaced(formula, written);
+}
+
 }  // namespace
 
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
@@ -97,22 +126,27 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
 }
 
 std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr> formulas,
-                                       std::uint32_t i) const {
+                                       const Expr& last) const {
   const NoGrad guard;
-  for (std::size_t k = chains_.size(); k <= moved_.size(); ++k) {
+  const auto value = [](const Expr& formula, const Environment& at, const Replay::Adjust& move) {
+    return evaluate(move ? by_complements(formula, at, move) : formula, at, move);
+  };
+  std::vector<double> here, most;
+  for (std::size_t k = 0; k <= moved_.size(); ++k) {
     Generator generator(k + 401);
     const Replay::Adjust move = k > 0 ? rounding_at_random(generator, unit_) : nullptr;
-    Environment at{k > 0 ? moved_[k - 1].tensors : point_.tensors,
-                   std::vector<Tensor>(trace.size())};
-    for (const std::uint32_t j : trace.order())
-      if (formulas[j])
-        at.gradients[j] =
-            attempt([&] { return evaluate(formulas[j], at, move); }).value_or(point_.gradients[j]);
-    chains_.push_back(std::move(at.gradients));
+    if (chains_.size() == k) {
+      Environment at = k > 0 ? moved_[k - 1] : point_;
+      for (const std::uint32_t j : trace.order())
+        if (formulas[j])
+          at.gradients[j] =
+              attempt([&] { return value(formulas[j], at, move); }).value_or(point_.gradients[j]);
+      chains_.push_back(std::move(at));
+    }
+    const auto there = attempt([&] { return numbers(value(last, chains_[k], move)); });
+    if (k == 0) most.resize((here = there ? *there : std::vector<double>()).size());
+    if (there && k > 0) widen(most, here, *there);
   }
-  const std::vector<double> here = numbers(chains_[0][i]);
-  std::vector<double> most(here.size());
-  for (std::size_t k = 1; k < chains_.size(); ++k) widen(most, here, numbers(chains_[k][i]));
   return most;
 }
 

@@ -30,17 +30,17 @@ class Rounding {
   /// How far the elements of an expression move.
   std::vector<double> of(const Expr& expression) const { return of(computation_of(expression)); }
   std::vector<double> of(const Computation& formula) const;
-  /// How far the gradient of node i moves where each on the way to it is computed by its formula
-  /// here, by node; null where there is none.
+  /// How far a gradient's formula moves where gradients on the way to it are computed by these, by
+  /// node; where there is none, as the rules give them.
   std::vector<double> of_chain(const Trace& trace, std::span<const Expr> formulas,
-                               std::uint32_t i) const;
+                               const Expr& last) const;
   double unit() const noexcept { return unit_; }
 
  private:
   const Environment& point_;
   double unit_, unit_of_constants_;
   std::vector<Environment> moved_;
-  mutable std::vector<std::vector<Tensor>> chains_;  // as of_chain() has them: here, then moved
+  mutable std::vector<Environment> chains_;  // as of_chain() has them: here, then moved
 };
 
 /// How far rounding moves an expression at a point where tensors and gradients are as they are

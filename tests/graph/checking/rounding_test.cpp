@@ -170,6 +170,18 @@ TEST_CASE("check_derivation: what 1 − h² loses where tanh is flat, as bare nu
     }
 }
 
+TEST_CASE("check_derivation: 1 − σ(z) for σ(−z) as bare numbers") {
+  for (const DType dt : {f64, f32}) {
+    CAPTURE(name_of(dt));
+    const Tensor z = to(tensor({0.3, -1.0, 2.0, 17.0, 36.0}, f64), dt).named("z").requires_grad_();
+    const Tensor u = to(tensor({1.0, -0.5, 2.0, 0.7, -1.1}, f64), dt).named("u");
+    const Tensor loss = sum(u * log(sigmoid(z)));
+    CHECK(check_derivation(loss, {{"dz", z, (u * (1.0 - sigmoid(z))).detach()}}).ok());
+    CHECK_FALSE(check_derivation(loss, {{"dz", z, (u * sigmoid(z)).detach()}}).ok());
+    CHECK_FALSE(check_derivation(loss, {{"dz", z, (u * (sigmoid(z) - 1.0)).detach()}}).ok());
+  }
+}
+
 TEST_CASE("check_derivation: a result that vanished has a kink where it is 0") {
   const Tensor z = tensor({-800.0, 0.5}, f64).named("z").requires_grad_();
   const Tensor h = sigmoid(z).named("H");
