@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -17,10 +19,15 @@ class Trace::Watcher final : public Observer {
     for (std::uint32_t i = 0; i < traversal.size(); ++i) {
       if (!trace.forward_[i]) continue;
       const Node& node = *trace.forward_[i]->application;
+      applications_.insert(&node);
       for (std::size_t k = 0; k < node.inputs().size(); ++k) {
         Value* value = node.saved_input(k);
         if (!value) continue;
-        know(Ref<Value>::share(value), trace.forward_[i]->operands[k]);
+        const Expr& operand = trace.forward_[i]->operands[k];
+        if (node.inputs()[k])
+          know(Ref<Value>::share(value), operand);
+        else
+          constants_.emplace(std::pair(&node, value), operand);
       }
       if (Value* value = node.saved_output(traversal.node(i).output_index()))
         know(Ref<Value>::share(value), tensor_expression(i, value->shape()));
@@ -44,6 +51,9 @@ class Trace::Watcher final : public Observer {
           know(Ref<Value>::share(value),
                operation_expression(forward->application, forward->operands, value->shape(), k));
     }
+    // Data that is no tensor's value as well.
+    for (const auto& [where, constant] : constants_)
+      know(Ref<Value>::share(where.second), constant);
   }
 
   void applied(Ref<Node> application, Operands inputs,
@@ -73,7 +83,16 @@ class Trace::Watcher final : public Observer {
     if (!input.defined()) return nullptr;
     if (const std::uint32_t i = trace_.find(input); i != Traversal::none)
       return tensor_expression(i, input.shape());
+    if (const auto data = constants_.find({rule_of(), input.value_ref().get()});
+        data != constants_.end() && !input.node())
+      return data->second;
     return of(input.value_ref());
+  }
+  // The application of the trace whose rule runs, maybe by way of derivatives within it.
+  const Node* rule_of() {
+    const Node* node = detail::mode.rule_of;
+    if (applications_.contains(node)) rule_of_ = node;
+    return rule_of_;
   }
   void know(Ref<Value> value, Expr expression) {
     if (known_.emplace(value.get(), std::move(expression)).second)
@@ -81,6 +100,11 @@ class Trace::Watcher final : public Observer {
   }
 
   const Trace& trace_;
+  // What an application was given without a node: a tensor that was detached shares its value with
+  // the result that it was.
+  std::map<std::pair<const Node*, Value*>, Expr> constants_;
+  std::unordered_set<const Node*> applications_;
+  const Node* rule_of_ = nullptr;
   std::unordered_map<const Value*, Expr> known_;
   std::vector<Ref<Value>> held_;
 };
