@@ -108,6 +108,8 @@ Tensor result_of(Tensor&& tensor, bool keep, const Owners& given, const Where& w
         tensor.is_leaf() || value != owner || std::ranges::binary_search(given, owner, std::less());
     return shared ? detail::copy(tensor, where) : std::move(tensor);
   }
+  // Who watches operations knows the result by them alone.
+  if (detail::mode.observer) return detail::copy(tensor.detach(), where);
   const Ref<Value> value = tensor.value_ref();
   tensor = {};  // and its graph, which may hold the value, too
   return Tensor(value->exclusive() ? value : kernels::copied(*value));

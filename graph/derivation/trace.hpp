@@ -113,6 +113,8 @@ class Trace {
   std::vector<Tensor> input_nodes(const Tangents& of, const Tensor& output, const char* caller,
                                   const Where& where) const;
   class Watcher;
+  void check_tangents(const Traversal& traversal, std::span<const Tensor> inputs,
+                      const detail::LeftOut& left_out, const char* caller) const;
   void name_shared();
   Expr find_named_data(const Expr& constant) const;
   Expr find_comparison(const Expr& mask) const;

@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 #include <chainrule/graph/derivation/trace_watcher.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -140,6 +143,46 @@ Trace::Trace(const Tensor& output, const Tangents& of, const char* caller, const
                     where);
   name_shared();
   complete(caller, where);
+  check_tangents(traversal, inputs, left_out, caller);
+}
+
+// Throws where a rule computed a tangent in another way than by operations, which a formula takes
+// for data: for other tangents of the inputs the two have other values.
+void Trace::check_tangents(const Traversal& traversal, std::span<const Tensor> inputs,
+                           const detail::LeftOut& left_out, const char* caller) const {
+  const NoGrad guard;
+  Generator generator(0x51de);
+  std::vector<Tensor> tangents(traversal.size()), given;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const Node& input = *inputs[k].node();
+    given.push_back(to(uniform(-1, 1, input.shape(), generator, f64), input.dtype()));
+    if (traversal.target(k) != Traversal::none) tangents[traversal.target(k)] = given[k];
+  }
+  const Environment environment = pushed(inputs, given);
+  double scale = 1;  // of the largest tangent so far
+  detail::push_forward(
+      traversal, tangents, false,
+      [&](std::size_t at) {
+        const Node& node = traversal.node(at);
+        const std::uint32_t i = find(&node);
+        const std::vector<double> mine = numbers(evaluate(gradients_[i], environment)),
+                                  rules = numbers(tangents[at]);
+        scale = std::max({scale, largest(mine), largest(rules)});
+        const double allowed = (node.dtype() == f64 ? 1e-6 : 1e-2) * scale;
+        for (std::size_t e = 0; e < mine.size() && e < rules.size(); ++e) {
+          if (!(std::abs(mine[e] - rules[e]) > allowed)) continue;
+          throw GradError(
+              fmt::format("{}: the jvp rule of {} gives {:.6g} at {} for other tangents, and the "
+                          "operations that it was seen to apply give {:.6g}",
+                          caller, forward_[i]->op()->name(), rules[e],
+                          to_string(position_of(static_cast<std::int64_t>(e), node.shape())),
+                          mine[e]),
+              node.where(),
+              "write the rule in tensor operations that compute the same each time: what it "
+              "computes in loops from a tangent is a number to a formula");
+        }
+      },
+      left_out);
 }
 
 Environment Trace::pushed(std::span<const Tensor> inputs, std::span<const Tensor> tangents) const {

@@ -74,4 +74,49 @@ TEST_CASE("derive: targets that were detached are no function of the parameters"
   CHECK(check_derivation(loss, {{"dz", z, p * sum(p.detach()) - p.detach()}}).ok());
 }
 
+namespace {
+
+// A rule in a function of its own, as jvp() differentiates it, or in plain loops.
+struct Cube final : Op {
+  bool loops;
+  explicit Cube(bool loops) : Op("own_cube"), loops(loops) {}
+  static Tensor value(const Tensor& x) { return square(x) * x; }
+  Tensor operator()(const Tensor& x) const { return apply(*this, {&x}, {}, Where::current()); }
+  void infer(Inference& call) const override { call.output_like(call.in(0).dtype(), call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *value(call.tensor(0)).value_ref());
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override { r.give(0, 3 * r.g() * square(r.in(0))); }
+  Tensor jvp(Jvp& r) const override {
+    if (!loops) return chainrule::jvp(UnaryFunction(value), r.in(0), r.tangent(0)).second;
+    const Tensor slope = 3 * r.tangent(0) * square(r.in(0));
+    return from_vector(slope.to_vector<double>(), slope.shape());
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("derive_forward: a rule that calls jvp() is shown by what that computes") {
+  const Cube cube(false);
+  const Tensor x = tensor({1.0, 2.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(cube(x)).named("L");
+  const Derivation derivation = derive_forward(loss, {x}, {tensor({0.5, -1.0}, f64)});
+  CAPTURE(derivation.text());
+  CHECK(!has(derivation.text(), "c1"));
+  CHECK(derivation.steps().back().value.item<double>() == doctest::Approx(3 * 0.5 - 12));
+}
+
+TEST_CASE("derive_forward: a rule whose operations do not show the tangent is refused") {
+  const Cube cube(true);
+  const Tensor x = tensor({1.0, 2.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(cube(x)).named("L");
+  const std::string message = error_of<GradError>([&] { derive_forward(loss); });
+  CAPTURE(message);
+  CHECK(has(message, "derive_forward: the jvp rule of own_cube"));
+  CHECK(has(message, "trace_test.cpp"));
+}
+
 TEST_SUITE_END();
