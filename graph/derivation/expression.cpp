@@ -176,6 +176,8 @@ Expr constant_expression(const Tensor& value) {
       number = number_meant(static_cast<float>(number));
     return number_expression(number, value.shape());
   }
+  // Who watches operations asks for constants, and not for how they become f64.
+  const detail::ModeScope unwatched({.recording = false, .provenance = false});
   const Tensor elements = detail::in_f64(value.detach());
   return make({.kind = Expression::Kind::constant,
                .shape = value.shape(),

@@ -35,6 +35,26 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+// 2·x, with rules that a test says.
+struct Twice final : Op {
+  using Made = std::function<Tensor(const Tensor&)>;
+  Made rule = [](const Tensor& g) { return 2 * g; },
+       simpler = [](const Tensor&) { return Tensor(); };
+  explicit Twice(const char* name) : Op(name) {}
+  Tensor operator()(const Tensor& x) const { return apply(*this, {&x}, {}, Where::current()); }
+  void infer(Inference& call) const override { call.output_like(call.in(0).dtype(), call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *(2 * call.tensor(0)).value_ref());
+  }
+  void vjp(Vjp& r) const override { r.give(0, rule(r.g())); }
+  Tensor jvp(Jvp& r) const override { return rule(r.tangent(0)); }
+  Tensor written_out(const Node&, std::span<const Tensor> x) const override {
+    return simpler(x[0]);
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
 }  // namespace
 
 TEST_CASE("derive: a detached result is data where a rule reads it") {
@@ -72,6 +92,37 @@ TEST_CASE("derive: targets that were detached are no function of the parameters"
   CHECK(!has(text, "p ⊗ (Σ p − 1)"));
   // dz = p Σ c − c, and Σ c = 1.
   CHECK(check_derivation(loss, {{"dz", z, p * sum(p.detach()) - p.detach()}}).ok());
+}
+
+TEST_CASE("derive: what a rule brings along in f32 is data") {
+  const Tensor x = tensor({1.0, 2.0}, f32).named("x").requires_grad_();
+  const std::vector<Twice::Made> made = {
+      [](const Tensor& g) {
+        std::vector<float> numbers = g.to_vector<float>();
+        for (float& number : numbers) number *= 2;
+        return from_vector(numbers, g.shape());
+      },
+      [](const Tensor& g) { return rand(g.shape(), f32); },
+      [](const Tensor& g) { return g * from_vector(std::vector<float>{2, 1}, {2}); },
+  };
+  Twice twice("twice");
+  for (const Twice::Made& rule : made) {
+    twice.rule = rule;
+    const Tensor y = twice(x), loss = sum(square(y)).named("L");
+    CHECK(has(derive(loss).text(), "c1"));
+    if (&rule == &made.back())
+      CHECK(has(derive_forward(loss).text(), "c1"));
+    else  // made from the tangent in another way than by operations
+      CHECK_THROWS_AS(derive_forward(loss), GradError);
+    CHECK(!check_derivation(loss, {{"dx", x, 3 * x}}).ok());
+    graph_svg(loss);
+  }
+  // What is written out of it as well.
+  Twice simple("simple_twice");
+  simple.simpler = [](const Tensor& z) {
+    return z * to(from_vector(std::vector<float>{2, 2}, {2}) + 0, z.dtype());
+  };
+  CHECK(!emit_cpp(sum(square(simple(x)))).header.empty());
 }
 
 namespace {
