@@ -102,11 +102,7 @@ class Rule final : public Vjp {
   void give_rows(std::size_t i, const Tensor& index, const Tensor& rows) override {
     if (!needs(i)) [[unlikely]]
       return check_place(i);
-    if (!sweep_.rows) [[unlikely]]
-      throw GradError(
-          fmt::format("{}: its vjp rule gives rows for input {} where they are not taken",
-                      node().op()->name(), i),
-          node().where(), "ask takes_rows() before, and give() the whole otherwise");
+    check_rows(node(), i, sweep_.rows != nullptr, index, rows);
     const Node& input = *node().inputs()[i];
     const Shape shape = input.shape();
     if (sweep_.recorded)

@@ -8,6 +8,12 @@
 
 namespace chainrule {
 
+/// Throws what is wrong with the rows that a vjp rule gives for input i: GradError where they are
+/// not `taken`, or one is undefined, DTypeError and ShapeError for what does not fit the input,
+/// IndexError for a position that it does not have.
+void check_rows(const Node& node, std::size_t i, bool taken, const Tensor& index,
+                const Tensor& rows);
+
 /// The gradients of one tensor that are zero but for some rows, positions of the first axis, in a
 /// sweep that is recorded. They are kept until all have come and summed by one operation, so that
 /// each costs its rows alone.

@@ -11,12 +11,14 @@
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/nn/optim/adam.hpp>
 #include <chainrule/nn/optim/sgd.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
 
@@ -358,6 +360,60 @@ TEST_CASE("rows: what many calls add costs what they add") {
     for (const std::int64_t row : {i, i + 1, 3 * i, std::int64_t{7}})
       for (int j = 0; j < 8; ++j) right[static_cast<std::size_t>(row * 8 + j)] += 1;
   CHECK(w.grad().to_vector<float>() == right);
+}
+
+namespace {
+
+// Row 2 of a table, with a rule that gives rows as a test says.
+struct SecondRow final : Op {
+  Tensor index, rows;
+  SecondRow() : Op("second_row") {}
+  void infer(Inference& call) const override { call.output(f64, {call.in(0).dims()[1]}); }
+  void evaluate(Evaluation& call) const override {
+    const std::int64_t size = call.out().numel();
+    std::copy_n(call.in(0).data<double>() + 2 * size, size, call.out().data<double>());
+  }
+  void vjp(Vjp& r) const override {
+    REQUIRE(r.takes_rows(0, 1));
+    r.give_rows(0, index, rows);
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("rows: what a rule gives is held to the table") {
+  SecondRow op;
+  Tensor w = zeros({rows, columns}, f64).requires_grad_();
+  for (const bool recorded : {false, true}) {
+    CAPTURE(recorded);
+    const auto pass = [&](Tensor index, Tensor given) {
+      op.index = std::move(index);
+      op.rows = std::move(given);
+      return [&] {
+        w.zero_grad();
+        const Tensor loss = sum(apply(op, {&w}, {}, Where::current()));
+        if (!recorded) return loss.backward();
+        const Tensor g = grad(loss, w, {.create_graph = true});
+        CHECK(sum(g).item<double>() == sum(op.rows).item<double>());
+      };
+    };
+    const Tensor row = ones({1, columns}, f64);
+    pass(tensor({2}), row)();
+    pass(tensor({2}), ones({columns}, f64))();
+    pass(tensor({{2}, {3}}), ones({2, 1, columns}, f64))();
+    const auto message = [](auto&& error) {
+      CHECK(error.starts_with("second_row: its vjp rule gives "));
+    };
+    message(error_of<IndexError>(pass(tensor({rows}), row)));
+    message(error_of<IndexError>(pass(tensor({-1}), row)));
+    message(error_of<ShapeError>(pass(tensor({0, 1}), row)));
+    message(error_of<ShapeError>(pass(tensor({2}), ones({1, columns + 1}, f64))));
+    message(error_of<DTypeError>(pass(tensor({2}), ones({1, columns}, f32))));
+    message(error_of<DTypeError>(pass(tensor({2.0}, f64), row)));
+    message(error_of<GradError>(pass(Tensor(), row)));
+    message(error_of<GradError>(pass(tensor({2}), Tensor())));
+  }
 }
 
 TEST_SUITE_END();
