@@ -1,6 +1,9 @@
 #include <chainrule/ops/elementwise/log.hpp>
 
+#include <fmt/format.h>
+
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
@@ -34,11 +37,21 @@ struct Log final : UnaryOp<Log> {
 };
 CHAINRULE_EARLY const Log the_log;
 
+Op::Logarithm stable_form(const Node& node, const Tensor& x) {
+  const Op& op = *node.op();
+  Op::Logarithm stable =
+      detail::naming_op(op.name(), node.where(), [&] { return op.logarithm(x); });
+  if (stable.z.defined() && !stable.op)
+    throw GradError(fmt::format("{}: its logarithm() gives a tensor, and no op", op.name()),
+                    node.where(), "name the op that is the logarithm's stable form of it");
+  return stable;
+}
+
 }  // namespace
 
 Tensor log(const Tensor& x, Where where) {
   if (const Node* node = x.node(); node && !node->is_leaf())
-    if (const Op::Logarithm stable = node->op()->logarithm(x); stable.z.defined())
+    if (const Op::Logarithm stable = stable_form(*node, x); stable.z.defined())
       return apply(*stable.op, {&stable.z, &x}, node->parameters(), where);
   return the_log(x, where);
 }

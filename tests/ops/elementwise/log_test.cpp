@@ -12,6 +12,7 @@
 #include <chainrule/core/node.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/gradcheck.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -294,4 +295,34 @@ TEST_CASE("log: errors name the op, the operand and the line") {
         "log: n (2,) holds i64, but f32 or f64 is needed\n  at HERE\n  hint: convert it: to(x, "
         "f32)");
   CHECK_THROWS_AS(log(Tensor()), ValueError);
+}
+
+namespace {
+
+// An identity whose logarithm() is mistaken.
+struct Mistaken final : Op {
+  bool throws;
+  Mistaken(const char* name, bool it_throws) : Op(name), throws(it_throws) {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override { kernels::copy(call.out(), call.in(0)); }
+  void vjp(Vjp& r) const override { r.give(0, r.g()); }
+  Logarithm logarithm(const Tensor& x) const override {
+    if (throws) throw ValueError("mine", Where(), "");
+    return {.z = x};
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("log: what is wrong with an op's logarithm() is told in the op's name") {
+  const Mistaken throwing("throwing_log", true), nameless("nameless_log", false);
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor* given[] = {&x};
+  const Tensor a = apply(nameless, given, {}, Where::current()),
+               b = apply(throwing, given, {}, Where::current());
+  CHECK(error_of<GradError>([&] {
+          log(a);
+        }).starts_with("nameless_log: its logarithm() gives a tensor, and no op\n"));
+  CHECK(error_of<ValueError>([&] { log(b); }).find("throwing_log") != std::string::npos);
 }
