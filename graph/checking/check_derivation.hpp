@@ -87,9 +87,9 @@ class DerivationReport {
 /// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
 /// tensor, and for an op whose role() or written_out() is not what it computes; ValueError for an
 /// undefined tensor, no formulas, two for one tensor, a formula that is given twice, as a value and
-/// as a function, or a negative tolerance; what a formula's function throws at the recorded values;
-/// DTypeError for a formula of integers. Formulas count in f64 or in the dtype of their tensor. Ask
-/// before backward() releases the graph.
+/// as a function, a negative tolerance, or an operation that does not repeat; what a formula's
+/// function throws at the recorded values; DTypeError for a formula of integers. Formulas count in
+/// f64 or in the dtype of their tensor. Ask before backward() releases the graph.
 DerivationReport check_derivation(const Tensor& loss, std::span<const Formula> formulas,
                                   CheckOptions options = {}, Where where = Where::current());
 DerivationReport check_derivation(const Tensor& loss, std::initializer_list<Formula> formulas,

@@ -23,7 +23,8 @@ namespace chainrule {
 /// Source: A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 3.1.
 ///
 /// Throws GradError when `output` has no graph, when that was released or written to since, and
-/// when an op has no jvp rule. What the tangents are is not known here: views with values or norms
+/// when an op has no jvp rule, or one that computes a tangent in another way than by tensor
+/// operations. What the tangents are is not known here: views with values or norms
 /// are a ValueError.
 Derivation derive_forward(const Tensor& output, Where where = Where::current());
 
