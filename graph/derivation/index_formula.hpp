@@ -43,7 +43,7 @@ Indices part_of(const Indices& at, std::size_t begin, std::size_t end);
 
 struct IndexTerm {
   enum class Kind : std::uint8_t {
-    symbol,    ///< an element of a tensor, a gradient or a constant
+    symbol,    ///< an element of a tensor, a gradient or a constant, or a number that has a name
     whole,     ///< an element of a formula that is not said by elements: (formula)ᵢⱼ
     number,    ///< `number`
     position,  ///< at[0] as a number

@@ -30,7 +30,8 @@ Indices broadcast_to(const Indices& at, const Shape& operand) {
 }  // namespace
 
 IndexFormula Lowering::of(const Expr& e, const Indices& at) {
-  if (e->kind == Kind::number) return number_term(e->number);
+  if (e->kind == Kind::number)
+    return e->name.empty() ? number_term(e->number) : element_of(e, Indices());
   if (e->is_symbol() || e->kind == Kind::constant) return element_of(e, at);
   if (++parts_ > most_parts || depth_ >= most_depth) return whole_term(e, at);
   ++depth_;

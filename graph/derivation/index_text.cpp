@@ -165,6 +165,8 @@ class Writer {
   }
 
   Written element(const IndexTerm& term) {
+    if (term.expression->kind == Expression::Kind::number)
+      return {style_.symbol(term.expression->name), atom};
     const Mark mark =
         term.expression->kind == Expression::Kind::gradient ? derivative_ : Mark::none;
     return {style_.symbol(names_(*term.expression), mark, style_.indices(positions(term.at))),
@@ -207,29 +209,33 @@ class Writer {
       return {{std::move(text), product, true}, false};
     }
     if (term.kind != Kind::product) return {write(term), false};
-    const auto [above, below] = factor_text(std::abs(term.number), style_);
-    std::string text = above.empty() ? "" : above + style_.literal(" ");
-    // What is open stands behind all others.
+    const FactorText factor = factor_text(std::abs(term.number), style_);
+    std::string text = factor.above.empty() ? "" : factor.above + style_.literal(" ");
+    // What has no letters stands in front, what is open behind all others.
+    std::vector<IndexFormula> parts = term.parts;
+    std::ranges::stable_partition(parts, [](const IndexFormula& part) {
+      return part->kind == Kind::symbol && part->expression->kind == Expression::Kind::number;
+    });
     std::vector<Written> closed, open;
-    for (const IndexFormula& part : term.parts) {
-      Written factor = write(*part);
-      (factor.open && open.empty() ? open : closed).push_back(std::move(factor));
+    for (const IndexFormula& part : parts) {
+      Written written = write(*part);
+      (written.open && open.empty() ? open : closed).push_back(std::move(written));
     }
     bool begins_with_number = !text.empty();
     std::string_view between;
     // A fraction may only end a product, and Σ takes all that follows. No number stands behind
     // another factor.
-    const auto add = [&](const Written& factor, Written::Strength need) {
+    const auto add = [&](const Written& part, Written::Strength need) {
       const bool first = text.empty();
-      const bool whole = factor.strength >= need && (first || !factor.number);
-      if (first) begins_with_number = whole && factor.number;
-      text += style_.literal(between) + (whole ? factor.text : style_.parenthesized(factor.text));
+      const bool whole = part.strength >= need && (first || !part.number);
+      if (first) begins_with_number = whole && part.number;
+      text += style_.literal(between) + (whole ? part.text : style_.parenthesized(part.text));
       between = " ";
     };
-    for (const Written& factor : closed)
-      add(factor, open.empty() && &factor == &closed.back() ? product : atom);
-    for (const Written& factor : open) add(factor, product);
-    if (!below.empty()) text += style_.literal(" / ") + below;
+    for (const Written& part : closed)
+      add(part, open.empty() && &part == &closed.back() ? product : atom);
+    for (const Written& part : open) add(part, product);
+    if (!factor.below.empty()) text += style_.literal(" / ") + factor.below;
     return {{std::move(text), product, !open.empty(), begins_with_number}, term.number < 0};
   }
 
@@ -277,6 +283,8 @@ std::set<std::string, std::less<>> names_in(const IndexEquation& equation, const
       visit_parts(term.expression, [&](const Expr& part) {
         if (part->is_symbol() || part->kind == Expression::Kind::constant)
           result.insert(names(*part));
+        else if (!part->name.empty())
+          result.insert(part->name);
       });
     for (const Index& index : term.at)
       if (index.element) to_do.push_back(index.element.get());

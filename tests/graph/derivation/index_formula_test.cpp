@@ -168,6 +168,20 @@ TEST_CASE("index notation: in LaTeX and MathML") {
                 "<msub><mi>x</mi><mrow><mi>j</mi><mi>n</mi></mrow></msub>") != std::string::npos);
 }
 
+TEST_CASE("index notation: extents by their names, and fractions below what they divide") {
+  const Tensor X = randn({7, 3}, f64).named("X", {"N", "d"});
+  const Tensor w = randn({3}, f64).named("w").requires_grad_(), y = randn({7}, f64).named("y");
+  const Tensor r = (matmul(X, w) - y).named("r");
+  CHECK(by_element(derive(mean(square(r)))) ==
+        "drᵢ = 2 rᵢ / N\n"
+        "dwᵢ = Σₙ Xₙᵢ drₙ\n");
+  CHECK(derive(mean(square(r))).latex({.indices = true}).find("2 r_{i} / N") != std::string::npos);
+  const Tensor p = softmax(w, 0).named("p");
+  CHECK(by_element(derive(-sum(X * log(p)) / 7.0, {p})) == "dpᵢ = −Σₙ Xₙᵢ / (N pᵢ)\n");
+  const Tensor v = randn({3}, f64).named("v").requires_grad_();
+  CHECK(by_element(derive(sum(square(v)) / 7.0)) == "dvᵢ = 2 vᵢ / 7\n");
+}
+
 TEST_CASE("index notation: attention with heads, tensors of four axes") {
   Program p;
   const int B = 2, T = 3, H = 2, D = 4, E = 8;
