@@ -9,6 +9,7 @@
 #include <chainrule/graph/derivation/derivation_of.hpp>
 #include <chainrule/graph/derivation/index_formula.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
+#include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/modules.hpp>
 #include <chainrule/graph/derivation/naming.hpp>
 
@@ -68,12 +69,15 @@ class DerivationBuilder {
       const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
                              trace.node(data->node).requires_grad();
       const bool mask = data->value.defined() && data->value.dtype() == boolean;
-      const std::string what = fmt::format("{} {}",
-                                           parameter ? "parameter"
-                                           : mask    ? "mask"
-                                                     : "data",
-                                           to_string(data->shape));
-      const Derivation::Written words{what, "\\text{" + what + "}", "<mtext>" + what + "</mtext>"};
+      const std::string given = names_.replaced_name(*data);
+      const std::string what =
+          fmt::format("{} {}{}",
+                      parameter ? "parameter"
+                      : mask    ? "mask"
+                                : "data",
+                      to_string(data->shape), given.empty() ? "" : ", also called " + given);
+      const Derivation::Written words{what, "\\text{" + derivation::in_latex_text(what) + "}",
+                                      "<mtext>" + derivation::in_markup(what) + "</mtext>"};
       const Derivation::Written name = name_in_all_formats(names_.symbol(*data));
       result.definitions_.push_back(
           {name, words, k >= needed_data, {name, words}, k >= in_formulas_data});

@@ -46,7 +46,7 @@ Naming::Naming(const Trace& trace)
     do given_names_[i] = fmt::format("{}{}{}", name, between, ++k);
     while (!is_free(given_names_[i]));
     take(given_names_[i]);
-    if (trace.forward(i)) numbered_.insert(i);
+    numbered_.insert(i);
   }
 }
 
@@ -210,6 +210,11 @@ std::optional<int> Naming::number_below(std::uint32_t i, int depth) const {
   return largest;
 }
 
+std::string Naming::replaced_name(const Expression& symbol) const {
+  if (!symbol.is_symbol() || !numbered_.contains(symbol.node)) return "";
+  return detail::printable(trace_.node(symbol.node).name());
+}
+
 std::string Naming::symbol(const Expression& e) {
   return e.kind == Expression::Kind::constant ? constant(e) : tensor(e.node);
 }
@@ -217,6 +222,9 @@ std::string Naming::symbol(const Expression& e) {
 std::string Naming::constant(const Expression& constant) {
   const auto [at, added] = constants_.try_emplace(constant.value.value_ref().get());
   if (added) {
+    // What was detached from a tensor that has a name is that tensor here.
+    const std::uint32_t origin = trace_.named_like(constant);
+    if (origin != Traversal::none) return at->second = tensor(origin);
     take(at->second = unused("c"));
     data_.push_back(std::make_shared<Expression>(constant));
   }

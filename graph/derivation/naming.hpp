@@ -38,7 +38,10 @@ class Naming {
   /// The results without names, or with a name that others have, too, that text() met, and those
   /// that their formulas need.
   std::set<std::uint32_t> abbreviated();
-  /// The parameters and data without names that text() met: tensors and constants.
+  /// What a program calls a tensor that has another name here, as others are called so, too; empty
+  /// for others.
+  std::string replaced_name(const Expression& symbol) const;
+  /// The parameters and data without names of their own that text() met: tensors and constants.
   const std::vector<Expr>& data() const noexcept { return data_; }
 
  private:
@@ -60,7 +63,7 @@ class Naming {
   std::map<const Value*, std::string> constants_;
   std::map<std::string, int> counts_;
   std::set<std::string> taken_, derivatives_;  // names, and what their derivatives are called
-  std::set<std::uint32_t> numbered_;           // results that have a name's number from here
+  std::set<std::uint32_t> numbered_;           // that have a name's number from here
   std::set<std::uint32_t> met_, given_;
   std::vector<Expr> data_;
 };

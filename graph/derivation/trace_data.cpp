@@ -43,6 +43,18 @@ Expr Trace::find_named_data(const Expr& constant) const {
   return nullptr;
 }
 
+std::uint32_t Trace::named_like(const Expression& constant) const {
+  if (!is_floating(constant.value.dtype()) || constant.value.numel() == 0) return Traversal::none;
+  const std::vector<double> mine = constant.value.to_vector<double>();
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const Node& node = this->node(i);
+    if (node.name().empty() || !is_floating(node.dtype()) || node.shape() != constant.shape)
+      continue;
+    if (replay_.value(i).to_vector<double>() == mine) return i;
+  }
+  return Traversal::none;
+}
+
 namespace {
 
 // A comparison is looked for among what the operation that uses the mask was computed from, up to

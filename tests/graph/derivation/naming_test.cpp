@@ -19,6 +19,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/nn/cross_entropy.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -198,6 +199,22 @@ TEST_CASE("naming: axes that are called as a tensor or a gradient are numbers") 
   const std::string unnamed = gradient("");
   CHECK(gradient("N") != unnamed);
   for (const char* axis : {"w", "dw", "X"}) CHECK(gradient(axis) == unnamed);
+}
+
+TEST_CASE("naming: a tensor keeps its name as labels and detached, and where it gets a number") {
+  Program program;
+  const Tensor z = program.parameter("z", {4, 3}), t = tensor({0, 2, 1, 1}).named("t");
+  CHECK(formulas(derive(cross_entropy(z, t))) == "dz = (softmax₁(z) − one_hot(t)) / 4\n");
+  CHECK(formulas(derive(cross_entropy(z.T(), t, Reduction::sum, 0), {z})) ==
+        "dz = (softmax₀(zᵀ) − (one_hot(t))ᵀ)ᵀ\n");
+  const Tensor v = program.parameter("v", {4}), w = program.parameter("w", {4});
+  const Tensor h = sigmoid(v).named("h");
+  CHECK(formulas(derive(sum(square(h.detach() - w)) + sum(h), {w})) == "dw = 2 (w − h)\n");
+  const Tensor first = program.data("t", {4}), second = program.data("t", {4});
+  CHECK(formulas(derive(sum(v * first + w * second))) ==
+        "dw = t2\n"
+        "dv = t\n"
+        "where t2 = data (4,), also called t\n");
 }
 
 TEST_CASE("naming: axes of one tensor with one name are of one extent") {
