@@ -1,5 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
 #include <chainrule/tests/graph/checking/cases/cases.hpp>
 
 using namespace cases;
@@ -75,7 +81,52 @@ bool explains(const std::string& diagnosis) {
          !diagnosis.starts_with("the shape is");
 }
 
+// The names and words in a formula.
+std::set<std::string> words_in(std::string text) {
+  for (const std::string sign : {"·", "ᵀ", "−", "²", "√"})
+    for (std::size_t at = 0; (at = text.find(sign, at)) != std::string::npos;)
+      text.replace(at, sign.size(), " ");
+  std::set<std::string> words;
+  std::string word;
+  for (const char c : text + " ") {
+    const bool is_part = (c & 0x80) != 0 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                         (c >= 'a' && c <= 'z') || c == '_';
+    if (is_part)
+      word += c;
+    else if (!word.empty())
+      words.insert(std::exchange(word, ""));
+  }
+  return words;
+}
+
 }  // namespace
+
+TEST_CASE(
+    "derive: what a formula needs stands before it or behind where, and nothing in a circle") {
+  for (const Model& model : models()) {
+    const Setting& setting = model.settings.at(0);
+    const Derivation derivation = derive(computed(model, {setting.dt, 11, 1, 1, ""}, 0).loss);
+    INFO(model.name << "\n" << derivation.text());
+    std::set<std::string> gradients, defined;
+    for (const Derivation::Step& step : derivation.steps()) gradients.insert(step.gradient.text);
+    for (const Derivation::Step& step : derivation.steps()) {
+      for (const std::string& word : words_in(step.formula().text))
+        CHECK_MESSAGE((!gradients.contains(word) || defined.contains(word)),
+                      step.gradient.text << " needs " << word);
+      defined.insert(step.gradient.text);
+    }
+    // Definitions may need later ones, but end somewhere.
+    std::map<std::string, std::set<std::string>> open;
+    for (const Derivation::Definition& definition : derivation.definitions())
+      open[definition.name.text] = words_in(definition.formula.text);
+    for (bool any = true; any;)
+      any = std::erase_if(open, [&](const auto& each) {
+              return std::ranges::none_of(
+                  each.second, [&](const std::string& word) { return open.contains(word); });
+            }) > 0;
+    CHECK_MESSAGE(open.empty(), open.size() << " in a circle");
+  }
+}
 
 TEST_CASE("check_derivation: no alarm on right derivations of others, in any setting") {
   int derivations = 0;
