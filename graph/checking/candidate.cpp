@@ -9,6 +9,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
@@ -62,6 +63,20 @@ bool Comparison::same_change(const Tensor& candidate, const Tensor& wanted) cons
   return nearly_equal(wanted, candidate, of_changes, of_values * largest(numbers(value(0))));
 }
 
+// Whether an element that is wrong stays as far off: beside large ones that may be within the
+// tolerance.
+bool Comparison::leaves_wrong(const Tensor& candidate, const Tensor& wanted) const {
+  constexpr double explained = 0.01;
+  if (suspect_.wrong.empty() || !same_shape()) return false;
+  const std::vector<double> got = numbers(candidate), meant = numbers(wanted),
+                            mine = numbers(value(0)), right = numbers(expected(0));
+  for (std::size_t e = 0; e < got.size() && e < suspect_.wrong.size(); ++e)
+    if (suspect_.wrong[e] &&
+        difference(got[e], meant[e]) > explained * difference(mine[e], right[e]))
+      return true;
+  return false;
+}
+
 bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
                      const std::vector<Tensor>& wanted) const {
   Tensor here;
@@ -72,6 +87,7 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
     const Tensor& got = *tried;
     work_ += 2e3 + 20 * static_cast<double>(got.defined() ? got.numel() : 0);
     if (!same(got, wanted[p])) return false;
+    if (p == 0 && leaves_wrong(got, wanted[0])) return false;
     if (p == 0)
       here = got;
     else if (suspect_.nearest && !same_change(got - here, wanted[p] - wanted[0]))
@@ -158,6 +174,35 @@ std::vector<std::string> named_origins(const Trace& trace, double number, bool l
 }
 
 }  // namespace
+
+namespace {
+
+bool is_near(double a, double b) { return std::abs(a - b) <= 1e-6 * std::max(1.0, std::abs(b)); }
+
+}  // namespace
+
+bool is_plain(double x) {
+  const double size = std::max(std::abs(x), 1 / std::abs(x));
+  const auto whole = [](double y) { return y < 5000 && is_near(y, std::round(y)); };
+  return whole(size) || whole(size * size);
+}
+
+bool is_ratio(double x) {
+  for (int below = 1; below <= 10; ++below)
+    if (std::abs(x * below) > 0.5 && std::abs(x * below) < 100 &&
+        is_near(x * below, std::round(x * below)))
+      return true;
+  return false;
+}
+
+std::string inverse_in_words(const Comparison& comparison, const Text& text, const Expr& e) {
+  Builder builder(comparison.point(0));
+  return text(builder.build([&] { return 1 / builder.value(e); }));
+}
+std::string negative_in_words(const Comparison& comparison, const Text& text, const Expr& e) {
+  Builder builder(comparison.point(0));
+  return text(builder.build([&] { return -builder.value(e); }));
+}
 
 std::vector<double> numbers_of(const Trace& trace) {
   std::vector<double> numbers;

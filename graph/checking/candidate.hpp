@@ -44,6 +44,7 @@ class Comparison {
   bool all(const std::function<Tensor(std::size_t p)>& candidate,
            const std::vector<Tensor>& wanted) const;
   bool same_change(const Tensor& candidate, const Tensor& wanted) const;
+  bool leaves_wrong(const Tensor& candidate, const Tensor& wanted) const;
 
   const Suspect& suspect_;
   std::vector<Tensor> expected_;
@@ -51,6 +52,14 @@ class Comparison {
   Expr opened_form_;
   mutable double work_ = 0;
 };
+
+/// Numbers that people write: whole ones, their inverses and roots; and 7/3, as of 0.7 and 0.3.
+bool is_plain(double x);
+bool is_ratio(double x);
+
+/// 1 ⊘ e and −e as formulas show them, in parentheses where e is a sum.
+std::string inverse_in_words(const Comparison& comparison, const Text& text, const Expr& e);
+std::string negative_in_words(const Comparison& comparison, const Text& text, const Expr& e);
 
 /// The numbers of a program: constants of one element.
 std::vector<double> numbers_of(const Trace& trace);

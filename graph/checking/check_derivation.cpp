@@ -434,6 +434,8 @@ class DerivationChecker {
     if (!verdict.autograd_ok && !judge_.is_backed(i, following(own, i), truth)) return;
     // Numbers of a formula in f32 are rounded, too; and bare ones were computed in it.
     const bool is_f32 = single_ || formulas_[k].by_hand.dtype() == f32;
+    if (verdict.given == verdict.expected && (in_steps || !any_wrong_))
+      suspect.wrong = judge_.compare(i, numbers(suspect.values[0]), truth).wrong;
     suspect.tolerance = !is_f32 ? 1e-9 : in_steps ? 1e-6 : 1e-5;
     verdict.diagnosis = words_.with_definitions(derivation::diagnose(
         trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));

@@ -5,21 +5,27 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <set>
 
 #include <chainrule/graph/checking/candidate.hpp>
 #include <chainrule/graph/checking/fit.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/checking/repair.hpp>
+#include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/upstream.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/join.hpp>
 
 namespace chainrule::derivation {
 
 namespace {
+
+// Longer forms of a right formula are not searched for mistakes.
+constexpr int largest_form = 60;
 
 class Diagnosis {
  public:
@@ -34,18 +40,26 @@ class Diagnosis {
         [&] { return zero_or_not_finite(); },
         [&] { return by_numbers(); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
-        [&] { return by_mutants({in_operations, in_products}); },
+        [&] { return by_mutants({in_operations, in_products, in_conditions}); },
         [&] { return repair_inverse(trace_, comparison_, text_); },
         [&] { return wrong_factor(trace_, comparison_, text_); },
         [&] { return repair_structure(trace_, comparison_, text_); },
         [&] { return by_mutants({in_symbols}); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::one); },
-        [&] { return only_at_zeros_bare(); },
         [&] { return repair_operands(trace_, comparison_, text_); },
+        [&] { return for_another(); },
+        [&] { return repair_by_two(trace_, comparison_, text_); },
+        [&] { return by_mutants_of_other_forms({in_operations, in_conditions}); },
+        [&] { return reversed(); },
+        [&] { return only_at_zeros_bare(); },
+        [&] { return repair_small_parts(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
-        [&] { return by_mutants({in_two_symbols}); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::any_number); },
+        [&] { return repair_numbers(trace_, comparison_, text_); },
+        [&] { return by_mutants({everywhere, in_two_symbols}); },
         [&] { return mistake_above(trace_, comparison_, text_); },
+        [&] { return by_mutants_of_other_forms({in_symbols, everywhere}); },
         [&] { return repair_parts(trace_, comparison_, text_); },
         [&] { return only_at_zeros(); },
         [&] { return by_place(); }};
@@ -87,26 +101,86 @@ class Diagnosis {
       return fmt::format("the sign is wrong: this is −({})", right());
     return "";
   }
+  // The gradient for another tensor of the same shape.
+  std::string for_another() const {
+    const Shape& shape = expected().shape();
+    for (std::uint32_t i = 0; i < trace_.size() && !suspect_.inner; ++i) {
+      if (i == suspect_.node || i == trace_.loss() || !trace_.gradient(i) ||
+          trace_.node(i).name().empty() || trace_.node(i).shape() != shape || !trace_.is_named(i))
+        continue;
+      const Expr gradient = gradient_expression(i, shape);
+      if (!comparison_.gives(gradient)) continue;
+      // That of the layer below has the same form.
+      const std::string layers = by_mutants({Mistakes::in_two_symbols});
+      return !layers.empty()
+                 ? layers
+                 : fmt::format("this is {}, the gradient for {}; the chain rule gives {}",
+                               text_(gradient), text_(tensor_expression(i, shape)), right());
+    }
+    return "";
+  }
+  std::string reversed() const {
+    const Shape& shape = expected().shape();
+    for (int axis = 0; axis < shape.rank(); ++axis)
+      if (shape[axis] > 2 && comparison_.gives([&](std::size_t p) {
+            return backwards(comparison_.expected(p), axis);
+          }))
+        return fmt::format("in the reverse order{}; the chain rule gives {}",
+                           shape.rank() > 1 ? fmt::format(" along axis {}", axis) : "", right());
+    return "";
+  }
+  static Tensor backwards(const Tensor& x, int axis) {
+    std::vector<Tensor> slices = split(x, 1, axis);
+    std::ranges::reverse(slices);
+    return concat(slices, axis);
+  }
 
   std::string by_mutants(std::initializer_list<Mistakes> kinds) const {
+    return by_mutants(suspect_.right, kinds);
+  }
+  // In what the rules gave, with the formulas of other gradients, of tensors without a name, and of
+  // one with a name put in.
+  std::string by_mutants_of_other_forms(std::initializer_list<Mistakes> kinds) const {
+    std::vector<Expr> forms = comparison_.right_forms();
+    if (comparison_.opened_form()) forms.push_back(comparison_.opened_form());
+    const std::size_t as_they_are = forms.size();
+    for (std::size_t k = 0; k < as_they_are; ++k)
+      forms.push_back(written_out(forms[k], comparison_.point(0)));
+    visit_parts(suspect_.right, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::tensor && trace_.forward(part->node))
+        forms.push_back(replaced(suspect_.right, {{part.get(), trace_.forward(part->node)}}));
+    });
+    std::set<std::string> seen{key_of(suspect_.right)};
+    for (const Expr& form : forms)
+      if (size_of(form) <= largest_form && seen.insert(key_of(form)).second)
+        if (std::string found = by_mutants(form, kinds); !found.empty()) return found;
+    return "";
+  }
+  std::string by_mutants(const Expr& form, std::initializer_list<Mistakes> kinds) const {
     std::string found;
     const auto explains = [&](const Mutant& mutant) {
       if (comparison_.exhausted()) return true;
       if (!comparison_.gives(mutant.formula)) return false;
-      std::string mistake = mutant.mistake;
+      std::string mistake =
+          mutant.left_out ? fmt::format("the condition {} is left out", text_(mutant.left_out))
+                          : mutant.mistake;
       if (mutant.written)
         if (const std::string known =
                 relation(trace_, comparison_, text_, mutant.written, mutant.meant);
             !known.empty())
           mistake = fmt::format("{} stands in the place of {}: {}", text_(mutant.written),
                                 text_(mutant.meant), known);
-      found = fmt::format("{}: this is {}; the chain rule gives {}", mistake, text_(mutant.formula),
-                          right());
+      found = mutant.now && (form != suspect_.right ||
+                             mutant.now->shape.numel() < mutant.before->shape.numel())
+                  ? fmt::format("{}: {} stands in the place of {}; the chain rule gives {}",
+                                mistake, text_(mutant.now), text_(mutant.before), right())
+                  : fmt::format("{}: this is {}; the chain rule gives {}", mistake,
+                                text_(mutant.formula), right());
       return true;
     };
     for (const Mistakes kind : kinds)
-      if (for_each_mutant(trace_, {suspect_.right, suspect_.node}, comparison_.point(0), kind,
-                          explains))
+      if (for_each_mutant(trace_, {form, suspect_.node, suspect_.formula}, comparison_.point(0),
+                          kind, explains))
         break;
     return found;
   }

@@ -21,7 +21,9 @@ struct Suspect {
   /// Whether the points behind the first are so near to it that only how values change tells.
   bool nearest = false;
   double tolerance = 0;  ///< relative, between equal elements
-  Tensor accumulated;    ///< grad() of the tensor, f64; undefined when it has none
+  /// Which elements of the first value are wrong; empty where that is not known.
+  std::vector<bool> wrong{};
+  Tensor accumulated;  ///< grad() of the tensor, f64; undefined when it has none
 };
 
 /// How an expression is shown.

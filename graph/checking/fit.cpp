@@ -20,22 +20,6 @@ constexpr double close = 1e-6;
 
 bool is_near(double a, double b) { return std::abs(a - b) <= close * std::max(1.0, std::abs(b)); }
 
-// Numbers that people write: whole ones, their inverses and roots.
-bool is_plain(double x) {
-  const double size = std::max(std::abs(x), 1 / std::abs(x));
-  const auto whole = [](double y) { return y < 5000 && is_near(y, std::round(y)); };
-  return whole(size) || whole(size * size);
-}
-
-// 7/3, as of 0.7 and 0.3.
-bool is_ratio(double x) {
-  for (int below = 1; below <= 10; ++below)
-    if (std::abs(x * below) > 0.5 && std::abs(x * below) < 100 &&
-        is_near(x * below, std::round(x * below)))
-      return true;
-  return false;
-}
-
 // The least-squares solution of Σ cₖ columnₖ = wanted; empty where it is not unique.
 std::vector<double> least_squares(const std::vector<std::vector<double>>& columns,
                                   const std::vector<double>& wanted) {
@@ -77,6 +61,8 @@ class Fit {
       : trace_(trace), comparison_(comparison), text_(text) {}
 
   std::string find(Terms which) {
+    any_number_ = which == Terms::any_number;
+    if (any_number_) return in_all_forms([&] { return by_least_squares(1); }, 2);
     if (which == Terms::several) return in_all_forms([&] { return by_least_squares(2); }, 2);
     const std::size_t least = which == Terms::certain ? 3 : 2;
     // One term alone first, with the numbers that people make mistakes by: what is missing in any
@@ -201,8 +187,9 @@ class Fit {
     for (std::size_t k = 0; k < terms_.size(); ++k)
       for (const double factor : {1.0, -1.0})
         if (!is_zero(k) && comparison_.gives([&](std::size_t p) { return values_[p][k] * factor; }))
-          return fmt::format("terms are missing: this is {}{}; the chain rule gives {}",
-                             factor < 0 ? "−" : "", in_words(k), right());
+          return fmt::format("terms are missing: this is {}; the chain rule gives {}",
+                             factor < 0 ? text_(multiplied_out(trace_, negated(k))) : in_words(k),
+                             right());
     return "";
   }
 
@@ -239,8 +226,8 @@ class Fit {
     std::string words;
     for (const std::size_t k : odd) {
       const double factor = std::abs(c[k]) < close ? 0 : c[k];
-      // Two with numbers that nobody writes are not what was meant.
-      const bool unlikely = most_odd > 1 || wanted.size() < 3 * terms_.size();
+      // Numbers that nobody writes are not what was meant, if there is another explanation.
+      const bool unlikely = !any_number_ || wanted.size() < 3 * terms_.size();
       if (factor != 0 && unlikely && !is_plain(factor) && !is_ratio(factor) &&
           origins_of(trace_, factor).empty())
         return "";
@@ -262,12 +249,18 @@ class Fit {
     return fmt::format("the term {} is too small by a factor of {}", term,
                        number_in_words(trace_, 1 / factor));
   }
-  std::string in_words(std::size_t k) const { return text_(multiplied_out(trace_, terms_[k])); }
+  Expr negated(std::size_t k) const {
+    Builder builder(comparison_.point(0));
+    return builder.build([&] { return -builder.value(terms_[k]); });
+  }
+  Expr simplified(std::size_t k) const { return multiplied_out(trace_, terms_[k]); }
+  std::string in_words(std::size_t k) const { return text_(simplified(k)); }
   std::string right() const { return text_(comparison_.suspect().right); }
 
   const Trace& trace_;
   const Comparison& comparison_;
   const Text& text_;
+  bool any_number_ = false;
   std::vector<Form> forms_;
   std::vector<Expr> terms_;  // of the form that is looked at
   std::vector<std::vector<Tensor>> values_;

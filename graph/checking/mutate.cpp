@@ -4,20 +4,23 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
-#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
-#include <chainrule/ops/elementwise/functions.hpp>
-#include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -30,35 +33,23 @@ constexpr std::size_t most_pairs = 4000;
 
 bool is_product(const Expression& e) { return e.is(Role::Kind::matrix_product); }
 
-constexpr NamedFunction functions[] = {
-    {"the operand", [](const Tensor& x) { return x * 1.0; }},
-    {"sin", [](const Tensor& x) { return sin(x); }},
-    {"cos", [](const Tensor& x) { return cos(x); }},
-    {"−sin", [](const Tensor& x) { return -sin(x); }},
-    {"tanh", [](const Tensor& x) { return tanh(x); }},
-    {"tanh'", [](const Tensor& x) { return 1 - tanh(x) * tanh(x); }},
-    {"σ", [](const Tensor& x) { return sigmoid(x); }},
-    {"σ'", [](const Tensor& x) { return sigmoid(x) * sigmoid(-x); }},
-    {"softplus", [](const Tensor& x) { return softplus(x); }},
-    {"relu", [](const Tensor& x) { return relu(x); }},
-    {"sign", [](const Tensor& x) { return sign(x); }},
-    {"abs", [](const Tensor& x) { return abs(x); }},
-    {"exp", [](const Tensor& x) { return exp(x); }},
-    {"log", [](const Tensor& x) { return log(x); }},
-    {"the square", [](const Tensor& x) { return x * x; }},
-    {"the square root", [](const Tensor& x) { return sqrt(x); }},
-    {"the inverse", [](const Tensor& x) { return 1 / x; }}};
-
 class Mutations {
  public:
   Mutations(const Trace& trace, const Target& target, const Environment& point,
             const std::function<bool(const Mutant&)>& f)
-      : trace_(trace), right_(target.right), target_(target.node), point_(point), f_(f) {
+      : trace_(trace),
+        right_(target.right),
+        target_(target.node),
+        written_(target.written),
+        point_(point),
+        f_(f) {
     visit_parts(right_, [&](const Expr& e) { parts_.push_back(e); });
   }
 
   bool run(Mistakes mistakes) {
     if (mistakes == Mistakes::in_two_symbols) return pairs();
+    if (mistakes == Mistakes::in_conditions) return conditions();
+    if (mistakes == Mistakes::everywhere) return everywhere();
     return std::ranges::any_of(parts_, [&](const Expr& e) {
       return mistakes == Mistakes::in_operations ? operations(e)
              : mistakes == Mistakes::in_symbols  ? e->is_symbol() && symbols(e)
@@ -68,16 +59,22 @@ class Mutations {
 
  private:
   bool try_parts(const Replacements& parts, std::string mistake) {
-    return f_({replaced(right_, parts), std::move(mistake)});
+    return f_({.formula = replaced(right_, parts), .mistake = std::move(mistake)});
   }
   bool try_part(const Expr& part, Expr other, std::string mistake) {
-    return try_parts({{part.get(), std::move(other)}}, std::move(mistake));
+    Expr formula = replaced(right_, {{part.get(), other}});
+    return f_({.formula = std::move(formula),
+               .mistake = std::move(mistake),
+               .now = std::move(other),
+               .before = part});
   }
   bool try_other(const Expr& meant, const Expr& written, const Replacements& parts) {
-    return f_({replaced(right_, parts),
-               differ_in_layer(name_of(meant), name_of(written)) ? "of the wrong layer or step"
-                                                                 : "another tensor",
-               written, meant});
+    return f_({.formula = replaced(right_, parts),
+               .mistake = differ_in_layer(name_of(meant), name_of(written))
+                              ? "of the wrong layer or step"
+                              : "another tensor",
+               .written = written,
+               .meant = meant});
   }
   // What a symbol, or the slope at one, is called in the program.
   std::string_view name_of(const Expr& e) const {
@@ -89,6 +86,13 @@ class Mutations {
   bool try_built(const Expr& part, std::string mistake, F f) {
     Expr other = built(point_, f);
     return other && try_part(part, std::move(other), std::move(mistake));
+  }
+
+  // An operand in the place of an operation, in its shape.
+  bool try_alone(const Expr& e, const Expr& operand, const char* mistake) {
+    if (operand->shape == e->shape) return try_part(e, operand, mistake);
+    return try_built(e, mistake,
+                     [&](Builder& builder) { return expand(builder.value(operand), e->shape); });
   }
 
   // Parts left out, in the wrong order, or with the wrong sign.
@@ -112,11 +116,11 @@ class Mutations {
       if (try_built(e, "the difference is the wrong way round",
                     [&](Builder& builder) { return builder.value(b) - builder.value(a); }))
         return true;
-      if (try_part(e, a, "the subtrahend is missing")) return true;
+      if (try_alone(e, a, "the subtrahend is missing")) return true;
     }
     if (role.is(Role::Kind::sum))
       for (const Expr& operand : e->operands)
-        if (try_part(e, operand, "a term is missing")) return true;
+        if (try_alone(e, operand, "a term is missing")) return true;
     const bool divides = role.is(Role::Kind::quotient);
     if (role.is(Role::Kind::product) || divides)
       for (std::size_t k = 0; k < (divides ? 1U : 2U); ++k) {
@@ -145,17 +149,112 @@ class Mutations {
     return try_parts(parts, "the condition is the wrong way round");
   }
 
+  // A comparison that is taken to hold everywhere, or nowhere, and one of two results of a
+  // selection alone. Where they are several, up to all of them.
+  bool conditions() {
+    constexpr std::size_t most = 5;
+    for (const Expr& e : parts_)
+      if (e->is(Role::Kind::selection) && e->operands.size() == 3)
+        for (const std::size_t k : {1, 2})
+          if (e->operands[k] && e->operands[k]->shape == e->shape &&
+              f_({.formula = replaced(right_, {{e.get(), e->operands[k]}}),
+                  .mistake = "the condition is left out",
+                  .left_out = e->operands[0]}))
+            return true;
+    std::vector<Expr> comparisons;
+    std::unordered_map<std::string, std::size_t> known;
+    std::vector<std::pair<Expr, std::size_t>> places;
+    for (const Expr& e : parts_) {
+      if (!e->is(Role::Kind::comparison)) continue;
+      places.emplace_back(e, known.try_emplace(key_of(e), known.size()).first->second);
+    }
+    if (known.empty() || known.size() > most) return false;
+    // Each one as it is, true, or false; those with few that change first.
+    std::size_t ways = 1;
+    for (std::size_t k = 0; k < known.size(); ++k) ways *= 3;
+    for (std::size_t changes = 1; changes <= known.size(); ++changes)
+      for (std::size_t way = 1; way < ways; ++way) {
+        std::vector<std::size_t> of(known.size());
+        std::size_t rest = way, changed = 0;
+        for (std::size_t& one : of) {
+          one = rest % 3;
+          rest /= 3;
+          changed += one != 0;
+        }
+        if (changed != changes) continue;
+        Replacements parts;
+        Expr one;
+        for (const auto& [e, k] : places) {
+          if (of[k] == 0) continue;
+          parts[e.get()] = constant_expression(full(e->shape, of[k] == 1, boolean));
+          one = e;
+        }
+        if (f_({.formula = replaced(right_, parts),
+                .mistake = "conditions are left out",
+                .left_out = changes == 1 ? one : nullptr}))
+          return true;
+      }
+    return false;
+  }
+
+  // A function left out, or another in its place, wherever it stands in the formula.
+  bool everywhere() {
+    std::map<std::string, std::vector<Expr>> places;
+    for (const Expr& e : parts_)
+      if (is_function(e) || e->kind == Kind::slope)
+        places[e->kind == Kind::slope ? slope_name(*e->application)
+                                      : function_name(*e->application)]
+            .push_back(e);
+    for (const auto& [called, all] : places) {
+      if (all.size() < 2) continue;
+      for (const NamedFunction& function : likely_functions()) {
+        Replacements parts;
+        for (const Expr& e : all)
+          if (Expr other = attempt([&] {
+                             Builder builder(point_);
+                             return builder.build(
+                                 [&] { return function.of(builder.value(e->operands[0])); });
+                           }).value_or(nullptr))
+            parts[e.get()] = std::move(other);
+        if (parts.size() == all.size() &&
+            try_parts(parts,
+                      function.name == std::string_view("the operand")
+                          ? fmt::format("the function {} is missing everywhere", called)
+                          : fmt::format("{} in the place of {} everywhere", function.name, called)))
+          return true;
+      }
+    }
+    return false;
+  }
+
+  static bool is_function(const Expr& e) {
+    return e->kind == Kind::operation && e->operands.size() == 1 && e->op()->elementwise() &&
+           !e->is(Role::Kind::negation) && !e->is(Role::Kind::conversion);
+  }
+  const std::vector<NamedFunction>& likely_functions() {
+    if (!likely_.empty()) return likely_;
+    const auto all_functions = named_functions();
+    likely_.assign(all_functions.begin(), all_functions.end());
+    if (!written_) return likely_;
+    Functions mine = functions_in(written_), all = functions_in(trace_);
+    for (const Op* op : functions_in(right_)) mine.erase(op);
+    const auto is_mine = [&](const NamedFunction& function) {
+      return !function.made_of({}) && function.made_of(mine);
+    };
+    all.merge(functions_in(written_));
+    std::erase_if(likely_, [&](const NamedFunction& function) { return !function.made_of(all); });
+    std::ranges::stable_partition(likely_, is_mine);
+    return likely_;
+  }
+
   // Another function of the same operand.
   bool other_functions(const Expr& e) {
-    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
-                             e->op()->elementwise() && !e->is(Role::Kind::negation) &&
-                             !e->is(Role::Kind::conversion);
-    if (!is_function && e->kind != Kind::slope) return false;
+    if (!is_function(e) && e->kind != Kind::slope) return false;
     const std::string mine =
         e->kind == Kind::slope ? slope_name(*e->application) : function_name(*e->application);
     const Tensor operand = evaluate(e->operands[0], point_);
     if (!is_floating(operand.dtype())) return false;
-    return std::ranges::any_of(functions, [&](const NamedFunction& function) {
+    return std::ranges::any_of(likely_functions(), [&](const NamedFunction& function) {
       // One that is 0 is a term that is missing.
       if (largest(numbers(function.of(operand))) == 0) return false;
       return try_built(
@@ -169,20 +268,22 @@ class Mutations {
 
   // A tensor of another layer, or the gradient of one.
   bool symbols(const Expr& e) {
-    if (e->is_symbol() && try_part(e, number_expression(1, e->shape), "a factor is missing"))
-      return true;
+    const std::vector<Expr> users = users_of(e, parts_);
+    const bool is_term = std::ranges::any_of(users, [](const Expr& user) {
+      return user->is(Role::Kind::sum) || user->is(Role::Kind::difference);
+    });
+    if (!is_term && try_part(e, number_expression(1, e->shape), "a factor is missing")) return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       const Expr other = same_kind(e, i);
       if (try_other(e, other, {{e.get(), other}})) return true;
       // In one of several places.
-      const std::vector<Expr> users = users_of(e, parts_);
       for (const Expr& user : users)
         if (Expr instead = with_operand(user, e, other);
             instead && users.size() > 1 && try_other(e, other, {{user.get(), std::move(instead)}}))
           return true;
     }
-    return false;
+    return numbers_for(e);
   }
 
   bool products(const Expr& e) {
@@ -263,6 +364,26 @@ class Mutations {
     const Tensor& value = e.kind == Kind::gradient ? point_.gradients[i] : trace_.replay().value(i);
     return value.defined() && value.shape() == e.shape;
   }
+  // A number in the place of a larger tensor.
+  bool numbers_for(const Expr& e) {
+    if (e->kind != Kind::tensor || e->shape.numel() < 2) return false;
+    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+      const Tensor& value = trace_.replay().value(i);
+      if (trace_.node(i).name().empty() || !value.defined() || value.numel() != 1) continue;
+      const Expr number = tensor_expression(i, value.shape());
+      const Expr wide =
+          attempt([&] {
+            Builder builder(point_);
+            return builder.build([&] { return expand(builder.value(number), e->shape); });
+          }).value_or(nullptr);
+      if (wide && f_({.formula = replaced(right_, {{e.get(), wide}}),
+                      .mistake = "another tensor",
+                      .now = number,
+                      .before = e}))
+        return true;
+    }
+    return false;
+  }
   static Expr same_kind(const Expr& symbol, std::uint32_t i) {
     if (symbol->kind == Kind::slope)
       return slope_expression(symbol->application, tensor_expression(i, symbol->shape));
@@ -273,56 +394,14 @@ class Mutations {
   const Trace& trace_;
   const Expr& right_;
   std::uint32_t target_;
+  Expr written_;
   const Environment& point_;
   const std::function<bool(const Mutant&)>& f_;
   std::vector<Expr> parts_;
+  std::vector<NamedFunction> likely_;
 };
 
-constexpr WrongSlope slopes[] = {
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * 1.0; },
-     "{1} in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y; },
-     "1 − {1} in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * (1 - y); },
-     "{1} ⊗ (1 − {1}), which is the slope of a sigmoid, in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y * y; },
-     "1 − {1}², which is the slope of tanh, in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 + y * y; },
-     "a wrong sign: 1 + {1}² in the place of {0}"},
-    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * (1 - z); },
-     "z ⊗ (1 − z) in the place of {0}: taken of the operand instead of {1}, which is another "
-     "tensor"},
-    {[](const Tensor&, const Tensor& z, const Tensor&) { return 1 - z * z; },
-     "1 − z² in the place of {0}: taken of the operand instead of {1}, which is another tensor"},
-    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * 1.0; },
-     "the operand in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return -y; }, "−{1} in the place of {0}"},
-    {[](const Tensor&, const Tensor&, const Tensor& slope) { return 1 - slope; },
-     "reversed: 1 − {0} in the place of {0}"},
-    {[](const Tensor&, const Tensor&, const Tensor& slope) { return slope * slope; },
-     "{0} stands there twice"}};
-
 }  // namespace
-
-std::span<const NamedFunction> named_functions() { return functions; }
-std::span<const WrongSlope> wrong_slopes() { return slopes; }
-
-std::string function_name(const Node& application) {
-  const std::string slope = slope_name(application);
-  return slope.substr(0, slope.size() - 1);
-}
-
-Expr WrongSlope::made(const Expr& slope, const Environment& point) const {
-  return built(point, [&](Builder& builder) {
-    const Expr function = operation_expression(slope->application, slope->operands);
-    return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
-  });
-}
-
-std::string WrongSlope::said(const std::string& called) const {
-  return fmt::format(fmt::runtime(words), called, called.substr(0, called.size() - 1));
-}
 
 bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,
                      const std::function<bool(const Mutant&)>& f) {

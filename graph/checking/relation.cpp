@@ -87,10 +87,11 @@ std::string missing_beside(const Comparison& comparison, const Text& text, const
     if (!mine || mine->shape != e->shape ||
         !comparison.same(evaluate(mine, comparison.point(0)), evaluate(e, comparison.point(0))))
       continue;
-    const std::string other = text(formula->operands[1 - k]);
-    const bool below = role.is(RoleKind::quotient), negative = role.is(RoleKind::difference);
-    return is_factor ? fmt::format("the factor {}{} is missing", below ? "1 ⊘ " : "", other)
-                     : fmt::format("the term {}{} is missing", negative ? "−" : "", other);
+    const Expr& other = formula->operands[1 - k];
+    return fmt::format("the {} {} is missing", is_factor ? "factor" : "term",
+                       role.is(RoleKind::quotient)     ? inverse_in_words(comparison, text, other)
+                       : role.is(RoleKind::difference) ? negative_in_words(comparison, text, other)
+                                                       : text(other));
   }
   return "";
 }

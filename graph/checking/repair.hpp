@@ -13,8 +13,14 @@ namespace chainrule::derivation {
 std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text);
 /// A number with a name that multiplies where it has to divide, or the reverse.
 std::string repair_inverse(const Trace& trace, const Comparison& comparison, const Text& text);
-/// Other tensors, and factors and terms that are missing.
+/// A number that nobody wrote, in front of a part.
+std::string repair_numbers(const Trace& trace, const Comparison& comparison, const Text& text);
+/// A product or ratio of two tensors that is missing in front of the whole.
+std::string repair_by_two(const Trace& trace, const Comparison& comparison, const Text& text);
+/// Other tensors, and a tensor that is missing as a factor.
 std::string repair_operands(const Trace& trace, const Comparison& comparison, const Text& text);
+/// Small parts in the place of others, factors and terms that are missing.
+std::string repair_small_parts(const Trace& trace, const Comparison& comparison, const Text& text);
 /// Any part of the right formula in the place of another.
 std::string repair_parts(const Trace& trace, const Comparison& comparison, const Text& text);
 

@@ -30,12 +30,18 @@ class Operands : public TakenApart {
   using TakenApart::TakenApart;
 
   std::string find_operands() {
-    return find({&Operands::symbols, &Operands::masks, &Operands::factors_alone,
-                 &Operands::small_parts, &Operands::factors, &Operands::terms},
+    return find({&Operands::symbols, &Operands::masks, &Operands::factors_alone}, false);
+  }
+  std::string find_small_parts() {
+    return find({&Operands::tensors, &Operands::small_parts, &Operands::factors, &Operands::terms},
                 false);
   }
+  std::string find_by_two() { return factors_of_two(formula_); }
   // Of parts that stand in the place of others the smallest.
-  std::string find_parts() { return find({&Operands::functions}, true); }
+  std::string find_parts() {
+    const std::string found = find({&Operands::inverse_factors}, false);
+    return found.empty() ? find({&Operands::functions}, true) : found;
+  }
 
  private:
   using Attempt = std::string (Operands::*)(const Expr&) const;
@@ -50,13 +56,16 @@ class Operands : public TakenApart {
     return "";
   }
 
-  std::string symbols(const Expr& e) const {
+  std::string tensors(const Expr& e) const {
     if (e->kind == Kind::number)
       for (const Expr& other : spares_)
         if (other->is_symbol() && broadcast(other->shape, formula_->shape) == formula_->shape &&
             fits(e, other))
           return with_right(fmt::format("a number stands in the place of the tensor {}: {}",
                                         text_(other), text_(e)));
+    return "";
+  }
+  std::string symbols(const Expr& e) const {
     if (!e->is_symbol()) return "";
     const std::vector<Expr> users = users_of(e, parts_);
     for (const Expr& other : spares_) {
@@ -67,9 +76,31 @@ class Operands : public TakenApart {
         fit = fit || std::ranges::any_of(users, [&](const Expr& user) {
                 return fits(user, with_operand(user, e, other));
               });
-      if (fit)
-        return with_right(fmt::format("{} stands in the place of {}{}", text_(e), text_(other),
-                                      relation_of(e, other)));
+      if (!fit) continue;
+      // Nothing needs to be taken away where it is enough that something comes to it.
+      if (std::string missing = operand_missing(e, other); !missing.empty())
+        return with_right(missing);
+      return with_right(fmt::format("{} stands in the place of {}{}", text_(e), text_(other),
+                                    relation_of(e, other)));
+    }
+    return "";
+  }
+
+  // At a symbol, or at what it is an operand of.
+  std::string operand_missing(const Expr& e, const Expr& other) const {
+    std::vector<Expr> places = users_of(e, parts_);
+    places.insert(places.begin(), e);
+    for (const Expr& place : places) {
+      if (broadcast(other->shape, place->shape) != place->shape) continue;
+      const auto with = [&](auto f) {
+        return fits(place, built([&](Builder& builder) {
+                      return f(builder.value(place), builder.value(other));
+                    }));
+      };
+      if (with([](const Tensor& a, const Tensor& b) { return a + b; }))
+        return fmt::format("the term {} is missing at {}", text_(other), text_(place));
+      if (with([](const Tensor& a, const Tensor& b) { return a * b; }))
+        return fmt::format("the factor {} is missing at {}", text_(other), text_(place));
     }
     return "";
   }
@@ -161,7 +192,7 @@ class Operands : public TakenApart {
         why = back.substr(0, back.rfind(" is missing")) + " does not belong there";
     if (why.empty() && mine->kind == Kind::operation && right->kind == Kind::operation &&
         mine->op() == right->op() && mine->operands.size() == 1 &&
-        key_of(mine->operands[0]) == key_of(right->operands[0]))
+        key_of(mine->operands[0]) == key_of(right->operands[0]) && !moves_elements(mine))
       why = "over the wrong axis";
     return why.empty() ? words : why + ": " + words;
   }
@@ -174,6 +205,7 @@ class Operands : public TakenApart {
     suspect.right = multiplied_out(trace_, trace_.gradient(gradient->node));
     suspect.formula = e;
     suspect.accumulated = {};
+    suspect.wrong = {};
     suspect.inner = true;
     for (std::size_t p = 0; p < suspect.points.size(); ++p)
       suspect.values[p] = evaluate(e, *suspect.points[p]);
@@ -243,30 +275,63 @@ class Operands : public TakenApart {
           return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
       }
       if (broadcast(spare->shape, e->shape) != e->shape) continue;
-      const auto times = [&](bool divided) {
-        return fits(e, built([&](Builder& builder) {
-                      const Tensor a = builder.value(e), b = builder.value(spare);
-                      return divided ? a / b : a * b;
-                    }));
-      };
-      if (times(false))
+      if (fits_in_one_place(
+              e, built([&](Builder& builder) { return builder.value(e) * builder.value(spare); })))
         return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
       if (fits(e,
                built([&](Builder& builder) { return -(builder.value(e) * builder.value(spare)); })))
-        return with_right(fmt::format("the factor −{} is missing at {}", text_(spare), text_(e)));
-      if (times(true))
-        return with_right(
-            fmt::format("the factor 1 ⊘ {} is missing at {}", text_(spare), text_(e)));
-      if (!spare->is_symbol() || most_size == 1) continue;
+        return with_right(fmt::format("the factor {} is missing at {}",
+                                      negative_in_words(comparison_, text_, spare), text_(e)));
+      if (!spare->is_symbol() || most_size > 1) continue;
       const Expr square_of = built([&](Builder& builder) { return square(builder.value(spare)); });
       for (const bool divided : {false, true})
         if (square_of && fits(e, built([&](Builder& builder) {
                                 const Tensor a = builder.value(e), b = builder.value(square_of);
                                 return divided ? a / b : a * b;
                               })))
-          return with_right(fmt::format("the factor {}{} is missing at {}", divided ? "1 ⊘ " : "",
-                                        text_(square_of), text_(e)));
+          return with_right(fmt::format(
+              "the factor {} is missing at {}",
+              divided ? inverse_in_words(comparison_, text_, square_of) : text_(square_of),
+              text_(e)));
     }
+    return "";
+  }
+
+  std::string inverse_factors(const Expr& e) const {
+    if (e->kind == Kind::number) return "";
+    for (const Expr& spare : spares_)
+      if (spare->kind != Kind::number && size_of(spare) <= 12 &&
+          broadcast(spare->shape, e->shape) == e->shape &&
+          fits(e, built([&](Builder& builder) { return builder.value(e) / builder.value(spare); })))
+        return with_right(fmt::format("the factor {} is missing at {}",
+                                      inverse_in_words(comparison_, text_, spare), text_(e)));
+    return "";
+  }
+
+  // a ⊗ b or a ⊘ b of two tensors, for the whole.
+  std::string factors_of_two(const Expr& e) const {
+    std::vector<Expr> tensors;
+    for (const Expr& spare : spares_)
+      if (spare->kind == Kind::tensor && !trace_.node(spare->node).name().empty() &&
+          broadcast(spare->shape, e->shape) == e->shape)
+        tensors.push_back(spare);
+    if (tensors.size() > 12) return "";
+    for (const Expr& a : tensors)
+      for (const Expr& b : tensors)
+        for (const bool divided : {false, true}) {
+          if (a == b && divided) continue;
+          const Expr factor = built([&](Builder& builder) {
+            const Tensor x = builder.value(a), y = builder.value(b);
+            return divided ? x / y : x * y;
+          });
+          // A mask as a factor mends whatever is wrong behind it.
+          if (!factor || is_mask(evaluate(factor, comparison_.point(0)))) continue;
+          if (fits(e, built([&](Builder& builder) {
+                     return builder.value(e) * builder.value(factor);
+                   })))
+            return with_right(
+                fmt::format("the factor {} is missing at {}", text_(factor), text_(e)));
+        }
     return "";
   }
 
@@ -275,14 +340,15 @@ class Operands : public TakenApart {
     for (const Expr& spare : spares_) {
       if (spare->kind == Kind::number || broadcast(spare->shape, e->shape) != e->shape) continue;
       const auto plus = [&](double sign) {
-        return fits(e, built([&](Builder& builder) {
-                      return builder.value(e) + builder.value(spare) * sign;
-                    }));
+        return fits_in_one_place(e, built([&](Builder& builder) {
+                                   return builder.value(e) + builder.value(spare) * sign;
+                                 }));
       };
       if (plus(1))
         return with_right(fmt::format("the term {} is missing at {}", text_(spare), text_(e)));
       if (plus(-1))
-        return with_right(fmt::format("the term −{} is missing at {}", text_(spare), text_(e)));
+        return with_right(fmt::format("the term {} is missing at {}",
+                                      negative_in_words(comparison_, text_, spare), text_(e)));
     }
     return "";
   }
@@ -292,6 +358,14 @@ class Operands : public TakenApart {
 
 std::string repair_operands(const Trace& trace, const Comparison& comparison, const Text& text) {
   return Operands(trace, comparison, text).find_operands();
+}
+
+std::string repair_small_parts(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Operands(trace, comparison, text).find_small_parts();
+}
+
+std::string repair_by_two(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Operands(trace, comparison, text).find_by_two();
 }
 
 std::string repair_parts(const Trace& trace, const Comparison& comparison, const Text& text) {

@@ -33,16 +33,33 @@ class Structure : public TakenApart {
   std::string find() {
     if (parts_.size() > most_parts) return "";
     if (std::string found = sums_everywhere(); !found.empty()) return found;
-    using Attempt = std::string (Structure::*)(const Expr&) const;
     // The larger parts first: what is wrong with all of them is not said of one.
     for (const Attempt attempt :
          {&Structure::other_numbers, &Structure::numbers_in_front, &Structure::signs_inside,
-          &Structure::axes, &Structure::sums, &Structure::products, &Structure::too_much,
-          &Structure::others, &Structure::numbers_inside, &Structure::other_functions})
+          &Structure::axes, &Structure::order, &Structure::sums, &Structure::products,
+          &Structure::too_much, &Structure::others, &Structure::numbers_inside,
+          &Structure::other_functions})
       for (std::size_t k = parts_.size(); k-- > 0;) {
         if (comparison_.exhausted()) return "";
         if (std::string found = (this->*attempt)(parts_[k]); !found.empty()) return found;
       }
+    return "";
+  }
+
+  // In one of the terms that the formula is the sum of.
+  std::string find_in_terms() {
+    if (!write_in_terms() || parts_.size() > most_parts) return "";
+    for (const Attempt attempt : {&Structure::too_much, &Structure::others})
+      for (std::size_t k = parts_.size(); k-- > 0 && !comparison_.exhausted();)
+        if (std::string found = (this->*attempt)(parts_[k]); !found.empty()) return found;
+    return "";
+  }
+
+  // A number that nobody wrote: of several explanations the weakest.
+  std::string find_any_number() {
+    any_number_ = true;
+    for (std::size_t k = parts_.size(); k-- > 0 && parts_.size() <= most_parts;)
+      if (std::string found = numbers_in_front(parts_[k]); !found.empty()) return found;
     return "";
   }
 
@@ -53,6 +70,8 @@ class Structure : public TakenApart {
   }
 
  private:
+  using Attempt = std::string (Structure::*)(const Expr&) const;
+
   std::string inverse(const Expr& e) const {
     const bool divides = e->is(Role::Kind::quotient);
     if (!divides && !e->is(Role::Kind::product)) return "";
@@ -116,6 +135,10 @@ class Structure : public TakenApart {
       const double factor = bw / bb;
       if (std::abs(factor) < same_number) return none;
       if (std::abs(factor - 1) < same_number || (b.size() * comparison_.points() < 3)) return none;
+      const double size = std::abs(factor);
+      if (!any_number_ && std::abs(size - 1) > same_number && !is_plain(size) && !is_ratio(size) &&
+          origins_of(trace_, size).empty())
+        return none;
       return comparison_.repairs([&](std::size_t p) { return with(factor, p); }) ? factor : none;
     };
     const double factor = attempt(in_front).value_or(0);
@@ -207,7 +230,7 @@ class Structure : public TakenApart {
     const Role role = e->role();
     const bool is_mean = role.is(Role::Kind::mean), is_total = role.is(Role::Kind::total);
     const Expr& inside = is_mean || is_total ? e->operands[0] : e;
-    if (e->kind == Kind::number) return "";
+    if (e->kind == Kind::number || (e->kind == Kind::constant && !is_root(e))) return "";
     for (int axis = 0; axis < inside->shape.rank(); ++axis)
       for (const bool keep : {true, false}) {
         const auto summed = [&](bool mean_instead) {
@@ -238,7 +261,9 @@ class Structure : public TakenApart {
         continue;
       const Expr same = operation_expression(other->application, e->operands, e->shape, e->output);
       if (key_of(same) != key_of(e) && fits(e, same))
-        return with_right(fmt::format("{} is over the wrong axis", text_(e)));
+        return with_right(moves_elements(e)
+                              ? fmt::format("{} stands in the place of {}", text_(e), text_(same))
+                              : fmt::format("{} is over the wrong axis", text_(e)));
     }
     // Of a matrix, over the other axis, where the right formula is written in another way.
     if (e->operands.size() == 1 && e->operands[0] && e->shape.rank() == 2 &&
@@ -249,6 +274,29 @@ class Structure : public TakenApart {
              })))
       return with_right(fmt::format("{} is over the wrong axis", text_(e)));
     return "";
+  }
+
+  // Of operands that stand one behind the other, two exchanged, or all in the reverse order.
+  std::string order(const Expr& e) const {
+    const std::size_t n = e->operands.size();
+    if (!e->is(Role::Kind::join) || n < 2 || n > 12) return "";
+    const auto fits_as = [&](std::vector<Expr> operands) {
+      return fits(e,
+                  operation_expression(e->application, std::move(operands), e->shape, e->output));
+    };
+    for (std::size_t a = 0; a < n; ++a)
+      for (std::size_t b = a + 1; b < n; ++b) {
+        if (e->operands[a]->shape != e->operands[b]->shape) continue;
+        std::vector<Expr> operands = e->operands;
+        std::swap(operands[a], operands[b]);
+        if (fits_as(std::move(operands)))
+          return with_right(fmt::format("{} and {} are exchanged: the order in {} is wrong",
+                                        text_(e->operands[a]), text_(e->operands[b]), text_(e)));
+      }
+    std::vector<Expr> operands(e->operands.rbegin(), e->operands.rend());
+    return operands.front()->shape == operands.back()->shape && fits_as(std::move(operands))
+               ? with_right(fmt::format("in the reverse order: {}", text_(e)))
+               : "";
   }
 
   // All sums and means over the same axes at once.
@@ -343,7 +391,21 @@ class Structure : public TakenApart {
     if (e->kind == Kind::number || (e->kind == Kind::constant && !is_root(e))) return "";
     const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
                              e->op()->elementwise() && !e->is(Role::Kind::conversion);
+    if (known_.empty()) {
+      known_ = functions_in(trace_);
+      for (const Expr& form : comparison_.right_forms()) known_.merge(functions_in(form));
+    }
+    if (is_function)
+      for (const Expr& slope : spares_)
+        if (slope->kind == Kind::slope && slope->op() == e->op() && slope->shape == e->shape &&
+            fits(e, built([&](Builder& builder) {
+                   return builder.value(e->operands[0]) * builder.value(slope);
+                 })))
+          return with_right(fmt::format("{0} is taken of {1}: the factor {2} belongs there",
+                                        function_name(*e->application), text_(e->operands[0]),
+                                        text_(slope)));
     for (const NamedFunction& function : named_functions()) {
+      if (!function.made_of(known_)) continue;
       if (is_function && fits(e, built([&](Builder& builder) {
                                 return function.of(builder.value(e->operands[0]));
                               })))
@@ -360,6 +422,7 @@ class Structure : public TakenApart {
   // The square, 1 − x and 1 ⊘ x of a part.
   std::string others(const Expr& e) const {
     if (e->kind != Kind::operation && !e->is_symbol()) return "";
+    if (std::string found = labels(e); !found.empty()) return found;
     const auto with = [&](const char* words, auto f) {
       return fits_built(e, f) ? with_right(fmt::format("{} {}", text_(e), words)) : std::string();
     };
@@ -372,6 +435,27 @@ class Structure : public TakenApart {
       return found;
     return with("stands in the place of 1 over it", [](const Tensor& x) { return 1 / x; });
   }
+
+  // Labels −1 and 1 in the place of 0 and 1, or the reverse.
+  std::string labels(const Expr& e) const {
+    if (!e->is_symbol()) return "";
+    const std::vector<double> x = numbers(evaluate(e, comparison_.point(0)));
+    const auto are = [&](double low) {
+      return std::ranges::all_of(x, [&](double label) { return label == low || label == 1; });
+    };
+    if (are(-1) && fits_built(e, [](const Tensor& y) { return (y + 1) / 2; }))
+      return with_right(fmt::format(
+          "labels of −1 and 1 in the place of 0 and 1: {} stands in the place of ({} + 1) / 2",
+          text_(e), text_(e)));
+    if (are(0) && fits_built(e, [](const Tensor& y) { return 2 * y - 1; }))
+      return with_right(fmt::format(
+          "labels of 0 and 1 in the place of −1 and 1: {} stands in the place of 2 {} − 1",
+          text_(e), text_(e)));
+    return "";
+  }
+
+  bool any_number_ = false;
+  mutable Functions known_;  // of the program and of the right formula
 };
 
 }  // namespace
@@ -383,8 +467,14 @@ std::string repair_inverse(const Trace& trace, const Comparison& comparison, con
   return has_number ? Structure(trace, comparison, text).find_inverse() : "";
 }
 
+std::string repair_numbers(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Structure(trace, comparison, text).find_any_number();
+}
+
 std::string repair_structure(const Trace& trace, const Comparison& comparison, const Text& text) {
-  return Structure(trace, comparison, text).find();
+  Structure structure(trace, comparison, text);
+  const std::string found = structure.find();
+  return found.empty() ? structure.find_in_terms() : found;
 }
 
 }  // namespace chainrule::derivation

@@ -95,8 +95,7 @@ Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
     std::vector<double> elements = numbers(x);
     const std::vector<double> sides = numbers(uniform(-1, 1, x.shape(), generator, f64));
     for (std::size_t e = 0; e < elements.size(); ++e)
-      elements[e] *=
-          1 + std::copysign(std::abs(elements[e]) < smallest ? 1 : 3 * unit, sides[e]);
+      elements[e] *= 1 + std::copysign(std::abs(elements[e]) < smallest ? 1 : 3 * unit, sides[e]);
     return from_vector(elements, x.shape());
   };
 }

@@ -60,6 +60,22 @@ TakenApart::TakenApart(const Trace& trace, const Comparison& comparison, const T
   std::ranges::stable_sort(spares_, {}, size_of);
 }
 
+bool TakenApart::write_in_terms() {
+  if (!comparison_.suspect().formula) return false;
+  const std::vector<Expr> terms = terms_of(formula_, comparison_.point(0));
+  if (terms.size() < 2) return false;
+  Expr sum = built([&](Builder& builder) {
+    Tensor all = builder.value(terms[0]);
+    for (std::size_t k = 1; k < terms.size(); ++k) all = all + builder.value(terms[k]);
+    return all;
+  });
+  if (!sum || key_of(sum) == key_of(formula_)) return false;
+  formula_ = std::move(sum);
+  parts_.clear();
+  visit_parts(formula_, [&](const Expr& e) { parts_.push_back(e); });
+  return true;
+}
+
 std::vector<Expr> TakenApart::factors_of(const Expr& e) {
   std::vector<Expr> factors, to_do{e};
   while (!to_do.empty()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,15 @@ class TakenApart {
   bool fits(const Expr& part, const Expr& other) const {
     return other && comparison_.repairs(replaced(formula_, {{part.get(), other}}));
   }
+  /// The same, or in one of the places alone in which the part stands.
+  bool fits_in_one_place(const Expr& part, const Expr& other) const {
+    if (fits(part, other)) return true;
+    if (!other || other->shape != part->shape) return false;
+    const std::vector<Expr> users = users_of(part, parts_);
+    return users.size() > 1 && std::ranges::any_of(users, [&](const Expr& user) {
+             return fits(user, with_operand(user, part, other));
+           });
+  }
   template <class F>
   bool fits_built(const Expr& part, F f) const {
     return fits(part, built([&](Builder& builder) { return f(builder.value(part)); }));
@@ -34,12 +44,21 @@ class TakenApart {
     return words + "; the chain rule gives " + text_(comparison_.suspect().right);
   }
   bool is_root(const Expr& e) const { return e == formula_; }
+  /// Slices and the like: whose parameters are places, not axes.
+  static bool moves_elements(const Expr& e) {
+    const Role role = e->role();
+    return role.is(Role::Kind::slice) || role.is(Role::Kind::scatter) ||
+           role.is(Role::Kind::reshape) || role.is(Role::Kind::copy) || role.is(Role::Kind::join);
+  }
   /// The factors of a product, of which each may be one; else the expression itself.
   static std::vector<Expr> factors_of(const Expr& e);
   /// See missing_beside().
   std::string inside(const Expr& formula, const Expr& e) const {
     return missing_beside(comparison_, text_, formula, e);
   }
+
+  /// From now on the formula as a sum of its terms: a·(b + c) as a·b + a·c. False where it is none.
+  bool write_in_terms();
 
   const Trace& trace_;
   const Comparison& comparison_;

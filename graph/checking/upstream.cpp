@@ -65,6 +65,7 @@ class Above {
                                  : "the factor " + text_(parts[0]),
                            words, text_(comparison_.suspect().right));
       };
+      if (std::string terms = terms_left_out(parts); !terms.empty()) return terms;
       Replacements ones;
       for (const Expr& part : parts) ones[part.get()] = number_expression(1, part->shape);
       if (comparison_.gives(replaced(formula, ones))) return said(" is missing", nullptr);
@@ -84,6 +85,27 @@ class Above {
         }
     }
     return "";
+  }
+
+  // All terms that have one of these tensors.
+  std::string terms_left_out(const std::vector<Expr>& parts) const {
+    const std::vector<Expr>& terms = terms_at(target_);
+    std::vector<std::size_t> with;
+    for (std::size_t k = 0; k < terms.size(); ++k) {
+      bool has = false;
+      visit_parts(terms[k], [&](const Expr& part) {
+        has = has || std::ranges::any_of(parts, [&](const Expr& one) {
+                return part->kind == one->kind && part->is_symbol() && part->node == one->node;
+              });
+      });
+      if (has) with.push_back(k);
+    }
+    if (with.size() < 2 || with.size() == terms.size()) return "";
+    const Expr rest = sum_without(terms, with);
+    if (!rest || !comparison_.gives(rest)) return "";
+    return fmt::format(
+        "the term {} is missing, and its like in every step; the chain rule gives {}",
+        text_(multiplied_out(trace_, terms[with[0]])), text_(comparison_.suspect().right));
   }
 
   std::string find() {
@@ -240,11 +262,39 @@ class Above {
           Expr other = left_out ? shifted_terms(terms, kind, by)
                                 : shifted(trace_.gradient(i), kind, by, nullptr);
           if (!other) continue;
-          if (explains({{i, other}})) return one_shifted(i, kind, by);
+          if (explains({{i, other}})) {
+            std::string which = one_shifted(i, kind, by);
+            return which.empty() ? terms_at_the_end(terms, kind, by) : which;
+          }
           if (everywhere) (*everywhere)[{kind, by}].try_emplace(i, std::move(other));
         }
+    // With the step that comes in at the other end; tensors before gradients.
+    std::set<std::size_t> of_gradients;
+    visit_parts(trace_.gradient(i), [&](const Expr& part) {
+      if (part->kind == Kind::gradient) of_gradients.insert(kind_of(part->node));
+    });
+    for (const bool gradients : {false, true})
+      for (const std::size_t kind : kinds)
+        for (const int by : {-1, 1})
+          if (of_gradients.contains(kind) == gradients)
+            for (const Expr& more : entering(terms, kind, by))
+              if (explains({{i, more}})) return one_shifted(i, kind, by);
     return "";
   }
+  // Where nothing is shifted, what was left out.
+  std::string terms_at_the_end(const std::vector<Expr>& terms, std::size_t kind, int by) const {
+    std::string words;
+    std::size_t count = 0;
+    for (const Expr& term : terms) {
+      bool at_end = false;
+      shifted(term, kind, by, &at_end);
+      if (!at_end) continue;
+      words += (count++ == 0 ? "" : " and ") + text_(multiplied_out(trace_, term));
+    }
+    return count == 1 ? fmt::format("the term {} is missing", words)
+                      : fmt::format("the terms {} are missing", words);
+  }
+  // "" where all of them are at the end of the steps.
   std::string one_shifted(std::uint32_t i, std::size_t kind, int by) const {
     std::string example;
     visit_parts(trace_.gradient(i), [&](const Expr& part) {
@@ -252,6 +302,7 @@ class Above {
       if (const Expr other = neighbour_of(part, by))
         example = fmt::format("{} in the place of {}", text_(other), text_(part));
     });
+    if (example.empty()) return "";
     return fmt::format("{} stand there, as {}",
                        numbered_.contains(kind)
                            ? "the index is shifted: tensors of the time step or layer before or "
@@ -278,6 +329,31 @@ class Above {
         *at_end = true;
     });
     return parts.empty() ? nullptr : replaced(formula, parts);
+  }
+  // The shifted terms, and one of them with all that has a number taken a step back: da₁ h₁ before
+  // da₂ h₂, where the right formula begins with da₂ h₁.
+  std::vector<Expr> entering(const std::vector<Expr>& terms, std::size_t kind, int by) const {
+    std::vector<Expr> moved, sums;
+    for (const Expr& term : terms) {
+      bool at_end = false;
+      const Expr other = shifted(term, kind, by, &at_end);
+      if (!at_end) moved.push_back(other ? other : term);
+    }
+    for (std::size_t k = 0, n = moved.size(); k < n; ++k) {
+      bool whole = true;
+      Replacements back;
+      visit_parts(moved[k], [&](const Expr& part) {
+        if (!part->is_symbol() || !numbered_.contains(kind_of(part->node))) return;
+        Expr other = neighbour_of(part, -by);
+        whole = whole && other;
+        if (other) back[part.get()] = std::move(other);
+      });
+      if (!whole || back.empty()) continue;
+      moved.push_back(replaced(moved[k], back));
+      if (Expr sum = sum_without(moved, {})) sums.push_back(std::move(sum));
+      moved.pop_back();
+    }
+    return sums;
   }
   Expr shifted_terms(const std::vector<Expr>& terms, std::size_t kind, int by) const {
     std::vector<Expr> moved;

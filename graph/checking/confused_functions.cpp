@@ -1,0 +1,118 @@
+#include <chainrule/graph/checking/confused_functions.hpp>
+
+#include <fmt/format.h>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+constexpr NamedFunction functions[] = {
+    {"the operand", [](const Tensor& x) { return x * 1.0; }},
+    {"sin", [](const Tensor& x) { return sin(x); }},
+    {"cos", [](const Tensor& x) { return cos(x); }},
+    {"−sin", [](const Tensor& x) { return -sin(x); }},
+    {"tanh", [](const Tensor& x) { return tanh(x); }},
+    {"tanh'", [](const Tensor& x) { return 1 - tanh(x) * tanh(x); }},
+    {"σ", [](const Tensor& x) { return sigmoid(x); }},
+    {"σ'", [](const Tensor& x) { return sigmoid(x) * sigmoid(-x); }},
+    {"softplus", [](const Tensor& x) { return softplus(x); }},
+    {"relu", [](const Tensor& x) { return relu(x); }},
+    {"sign", [](const Tensor& x) { return sign(x); }},
+    {"abs", [](const Tensor& x) { return abs(x); }},
+    {"exp", [](const Tensor& x) { return exp(x); }},
+    {"log", [](const Tensor& x) { return log(x); }},
+    {"the square", [](const Tensor& x) { return x * x; }},
+    {"the square root", [](const Tensor& x) { return sqrt(x); }},
+    {"the inverse", [](const Tensor& x) { return 1 / x; }}};
+
+constexpr WrongSlope slopes[] = {
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * 1.0; },
+     "{1} in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y; },
+     "1 − {1} in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * (1 - y); },
+     "{1} ⊗ (1 − {1}), which is the slope of a sigmoid, in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y * y; },
+     "1 − {1}², which is the slope of tanh, in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 + y * y; },
+     "a wrong sign: 1 + {1}² in the place of {0}"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * (1 - z); },
+     "z ⊗ (1 − z) in the place of {0}: taken of the operand instead of {1}, which is another "
+     "tensor"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return 1 - z * z; },
+     "1 − z² in the place of {0}: taken of the operand instead of {1}, which is another tensor"},
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * 1.0; },
+     "the operand in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return -y; }, "−{1} in the place of {0}"},
+    {[](const Tensor&, const Tensor&, const Tensor& slope) { return 1 - slope; },
+     "reversed: 1 − {0} in the place of {0}"},
+    {[](const Tensor&, const Tensor&, const Tensor& slope) { return slope * slope; },
+     "{0} stands there twice"}};
+
+}  // namespace
+
+Functions functions_in(const Expr& formula) {
+  Functions functions;
+  visit_parts(formula, [&](const Expr& e) {
+    const bool is_slope = e->kind == Kind::slope;
+    if (e->kind != Kind::operation && !is_slope) return;
+    if (const Op* of = e->role().is(Role::Kind::slope) ? e->role().of : nullptr)
+      functions.insert(of);
+    else if (is_slope || (e->operands.size() == 1 && e->op()->elementwise()))
+      functions.insert(e->op());
+  });
+  return functions;
+}
+Functions functions_in(const Trace& trace) {
+  Functions functions;
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (trace.forward(i)) functions.merge(functions_in(trace.forward(i)));
+  return functions;
+}
+
+bool NamedFunction::made_of(const Functions& functions) const {
+  const Environment nowhere;
+  Builder builder(nowhere);
+  const Expr any = number_expression(0.5, {});
+  const Expr made = builder.build([&] { return of(builder.value(any)); });
+  bool all = true;
+  visit_parts(made, [&](const Expr& e) {
+    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
+                             e->op()->elementwise() && !e->is(Role::Kind::negation);
+    all = all && (!is_function || functions.contains(e->op()));
+  });
+  return all;
+}
+
+std::span<const NamedFunction> named_functions() { return functions; }
+std::span<const WrongSlope> wrong_slopes() { return slopes; }
+
+std::string function_name(const Node& application) {
+  const std::string slope = slope_name(application);
+  return slope.substr(0, slope.size() - 1);
+}
+
+Expr WrongSlope::made(const Expr& slope, const Environment& point) const {
+  return built(point, [&](Builder& builder) {
+    const Expr function = operation_expression(slope->application, slope->operands);
+    return of(builder.value(function), builder.value(slope->operands[0]), builder.value(slope));
+  });
+}
+
+std::string WrongSlope::said(const std::string& called) const {
+  return fmt::format(fmt::runtime(words), called, called.substr(0, called.size() - 1));
+}
+
+}  // namespace chainrule::derivation

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <set>
+#include <span>
+#include <string>
+
+#include <chainrule/graph/derivation/trace.hpp>
+
+namespace chainrule::derivation {
+
+/// Functions of one operand: operations, by handle.
+using Functions = std::set<const Op*>;
+/// Those that a formula has, also as slopes.
+Functions functions_in(const Expr& formula);
+/// Those that a program has.
+Functions functions_in(const Trace& trace);
+
+/// Functions of one operand that people confuse with each other.
+struct NamedFunction {
+  const char* name;
+  Tensor (*of)(const Tensor& x);
+  /// Whether it is algebra, or computed by one of these.
+  bool made_of(const Functions& functions) const;
+};
+std::span<const NamedFunction> named_functions();
+/// How a formula shows the function of an elementwise operation of one operand: "σ", "tanh".
+std::string function_name(const Node& application);
+
+/// What people write for the slope φ'(z) of an elementwise function.
+struct WrongSlope {
+  /// In the place of `slope`, whose operand has its value at `point`.
+  Expr made(const Expr& slope, const Environment& point) const;
+  /// "σ' is missing", for the slope that is called σ'.
+  std::string said(const std::string& called) const;
+  Tensor (*of)(const Tensor& y, const Tensor& z, const Tensor& slope);
+  const char* words;  // {0} for σ', {1} for σ
+};
+std::span<const WrongSlope> wrong_slopes();
+
+}  // namespace chainrule::derivation
