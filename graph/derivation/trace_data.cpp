@@ -6,6 +6,7 @@
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/index_formula.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
