@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -15,10 +18,6 @@
 namespace chainrule {
 
 namespace {
-
-bool any_requires_grad(std::span<const Tensor> tensors) {
-  return std::ranges::any_of(tensors, [](const Tensor& t) { return t.requires_grad(); });
-}
 
 // Places of their own in the graph for the arguments of a function: leaves, or behind the caller's
 // tensors when those require gradients, so that derivatives of derivatives see through.
@@ -68,23 +67,66 @@ void check_like(const Tensor& given, const Tensor& of, const char* caller, const
                      where, fmt::format("a {} has one element for each of the {}", what, owner));
 }
 
-// True when a tensor follows from parameters other than these places, as those that the function
-// captured: a path to them leaves the nodes that depend on a place, and what lies behind that is
-// not looked at.
-bool depends_on_others(const Tensor& output, std::span<const Tensor> places) {
-  if (!output.requires_grad() || places.empty()) return output.requires_grad();
-  const Traversal traversal(std::span(&output, 1), places, Traversal::Visit::differentiable);
-  const std::uint32_t at = traversal.output(0);
-  if (at == Traversal::none || !traversal.relevant(at)) return true;
-  for (std::size_t i = 0; i < traversal.size(); ++i) {
-    if (!traversal.relevant(i)) continue;
-    const auto inputs = traversal.node(i).inputs();
-    for (std::size_t k = 0; k < inputs.size(); ++k)
-      if (inputs[k] && inputs[k]->requires_grad() && traversal.edges(i)[k] == Traversal::none)
-        return true;
+// One run of a function that is differentiated: the places of its arguments, and those of functions
+// within it that have ended. Nobody asks for a gradient at the latter any more, nor at its own once
+// the function has run, although they are leaves that require gradients.
+class Run {
+ public:
+  Run(std::span<const Tensor> inputs, const char* caller, const Where& where)
+      : places_(fresh(inputs, caller, where)), outer_(std::exchange(innermost, this)) {}
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  ~Run() { innermost = outer_; }
+
+  std::span<const Tensor> places() const noexcept { return places_; }
+
+  // Which results of the function follow from something else that requires gradients. What lies
+  // behind it is not looked at.
+  std::vector<bool> depends_on_others(std::span<const Tensor> results) const {
+    std::vector<bool> others(results.size());
+    std::vector<Tensor> own = ended_;
+    for (const Tensor& place : places_)
+      if (place.requires_grad()) own.push_back(place);
+    if (own.empty()) {  // and all that is visited is of others
+      std::transform(results.begin(), results.end(), others.begin(),
+                     [](const Tensor& result) { return result.requires_grad(); });
+      return others;
+    }
+    const Traversal traversal(results, own, Traversal::Visit::differentiable);
+    std::vector<bool> open(traversal.size());
+    for (std::size_t i = 0; i < traversal.size(); ++i) {
+      const auto inputs = traversal.node(i).inputs();
+      open[i] = !traversal.relevant(i);
+      for (std::size_t k = 0; k < inputs.size() && !open[i]; ++k) {
+        const std::uint32_t edge = traversal.edges(i)[k];
+        open[i] =
+            inputs[k] && inputs[k]->requires_grad() && (edge == Traversal::none || open[edge]);
+      }
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const std::uint32_t at = traversal.output(i);
+      others[i] = results[i].requires_grad() && (at == Traversal::none || open[at]);
+    }
+    return others;
   }
-  return false;
-}
+
+  // For results that keep a graph, in which the run around this one finds its places.
+  void tell_outer() {
+    if (!outer_) return;
+    std::vector<Tensor>& ended = outer_->ended_;
+    ended.insert(ended.end(), ended_.begin(), ended_.end());
+    for (const Tensor& place : places_)
+      if (place.requires_grad()) ended.push_back(Tensor({}, place.node_ref()));
+  }
+
+ private:
+  static thread_local constinit Run* innermost;
+  std::vector<Tensor> places_;
+  std::vector<Tensor> ended_;  // nodes alone
+  Run* outer_;
+};
+
+thread_local constinit Run* Run::innermost = nullptr;
 
 // Whose elements the tensors have that a caller gave, in order of address.
 using Owners = std::vector<const Value*>;
@@ -97,11 +139,11 @@ Owners owners_of(std::span<const Tensor> first, std::span<const Tensor> second) 
   return owners;
 }
 
-// A result with its graph, if that is to be kept and there is one. Its elements are its own: with a
-// graph at least neither those of the tensors that were `given`, which the caller may write to, nor
-// of parameters that the function captured, of which it may return one or a view.
+// A result with its graph, if that is to be kept. Its elements are its own: with a graph at least
+// neither those of the tensors that were `given`, which the caller may write to, nor of parameters
+// that the function captured, of which it may return one or a view.
 Tensor result_of(Tensor&& tensor, bool keep, const Owners& given, const Where& where) {
-  if (keep && tensor.requires_grad()) {
+  if (keep) {
     const Value* value = tensor.value_ref().get();
     const Value* owner = value->owner();
     const bool shared =
@@ -113,6 +155,17 @@ Tensor result_of(Tensor&& tensor, bool keep, const Owners& given, const Where& w
   const Ref<Value> value = tensor.value_ref();
   tensor = {};  // and its graph, which may hold the value, too
   return Tensor(value->exclusive() ? value : kernels::copied(*value));
+}
+
+// All results of a run; undefined ones stay so.
+std::vector<Tensor> results_of(std::vector<Tensor>&& tensors, bool keep, Run& run,
+                               const Owners& given, const Where& where) {
+  const std::vector<bool> kept =
+      keep ? run.depends_on_others(tensors) : std::vector<bool>(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (tensors[i].defined()) tensors[i] = result_of(std::move(tensors[i]), kept[i], given, where);
+  if (std::ranges::find(kept, true) != kept.end()) run.tell_outer();
+  return std::move(tensors);
 }
 
 // Gradients of ⟨seed, output⟩ at the floating ones of `places`; undefined for the others.
@@ -138,7 +191,8 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
                        const char* caller, const Where& where) {
   const bool recorded = is_recording();
   const EnableGrad recording;
-  const std::vector<Tensor> places = fresh(inputs, caller, where);
+  Run run(inputs, caller, where);
+  const std::span<const Tensor> places = run.places();
   Tensor output = call(f, places, caller, where);
   if (!cotangent && output.numel() != 1)
     throw GradError(
@@ -146,13 +200,15 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
   const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
   check_like(seed, output, caller, "cotangent", "result", where);
-  const bool keep = recorded && (any_requires_grad(inputs) || seed.requires_grad() ||
-                                 depends_on_others(output, places));
-  std::vector<Tensor> grads = gradients_at(output, seed, places, keep, where);
+  const bool keep =
+      recorded && (seed.requires_grad() || run.depends_on_others(std::span(&output, 1))[0]);
+  std::vector<Tensor> results = gradients_at(output, seed, places, keep, where);
+  results.push_back(std::move(output));
   const Owners given = keep ? owners_of(inputs, {&seed, 1}) : Owners();
-  for (Tensor& gradient : grads)
-    if (gradient.defined()) gradient = result_of(std::move(gradient), keep, given, where);
-  return {result_of(std::move(output), keep, given, where), std::move(grads)};
+  results = results_of(std::move(results), keep, run, given, where);
+  output = std::move(results.back());
+  results.pop_back();
+  return {std::move(output), std::move(results)};
 }
 
 class ForwardRule final : public Jvp {
@@ -308,13 +364,17 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
     check_like(tangents[i], inputs[i], "jvp", "tangent", "input", where);
   const bool recorded = is_recording();
   const EnableGrad recording;
-  const std::vector<Tensor> places = fresh(inputs, "jvp", where);
+  Run run(inputs, "jvp", where);
+  const std::span<const Tensor> places = run.places();
   Tensor output = call(f, places, "jvp", where);
-  const bool keep = recorded && (any_requires_grad(inputs) || any_requires_grad(tangents) ||
-                                 depends_on_others(output, places));
+  const bool keep = recorded && (std::ranges::any_of(
+                                     tangents, [](const Tensor& t) { return t.requires_grad(); }) ||
+                                 run.depends_on_others(std::span(&output, 1))[0]);
+  std::vector<Tensor> results = {output, push_forward(output, places, tangents, keep)};
+  output = {};
   const Owners given = keep ? owners_of(inputs, tangents) : Owners();
-  Tensor tangent = result_of(push_forward(output, places, tangents, keep), keep, given, where);
-  return {result_of(std::move(output), keep, given, where), std::move(tangent)};
+  results = results_of(std::move(results), keep, run, given, where);
+  return {std::move(results[0]), std::move(results[1])};
 }
 
 }  // namespace

@@ -244,6 +244,47 @@ TEST_CASE("results keep a graph where the function captured or made a parameter,
   }
 }
 
+// ∂²/∂p∂x sin(x p) = cos(x p) − x p sin(x p)
+TEST_CASE("results keep no graph to the places of functions that have ended") {
+  using Derivative = std::function<Tensor(const UnaryFunction&, const Tensor&)>;
+  const Tensor one = tensor(1.0, f64), x = tensor(0.7, f64), p = tensor(0.3, f64);
+  const Derivative ways[] = {
+      [](const UnaryFunction& f, const Tensor& at) { return value_and_grad(f, at).second; },
+      [&](const UnaryFunction& f, const Tensor& at) { return vjp(f, at, one).second; },
+      [&](const UnaryFunction& f, const Tensor& at) { return jvp(f, at, one).second; }};
+  const double right = std::cos(0.21) - 0.21 * std::sin(0.21);
+  for (const Derivative& outer : ways)
+    for (const Derivative& inner : ways) {
+      const auto mixed = [&](const Tensor& by) {
+        return [&, by](const Tensor& pp) {
+          return inner([&](const Tensor& xx) { return sin(xx * pp) + by; }, x);
+        };
+      };
+      const std::int64_t before = live_nodes();
+      const Tensor result = outer(mixed(tensor(0.5, f64)), p);
+      CHECK(result.item() == doctest::Approx(right).epsilon(1e-14));
+      CHECK_FALSE(result.requires_grad());
+      CHECK(live_nodes() == before);
+      // Nor to a parameter that does not enter the derivative.
+      const Tensor q = tensor(0.5, f64).requires_grad_();
+      CHECK_FALSE(outer(mixed(q), p).requires_grad());
+      // But to an argument or to a captured tensor that does.
+      Tensor leaf = tensor(0.3, f64).requires_grad_();
+      outer(mixed(q), leaf).backward();
+      // cos(x p) − x p sin(x p) by p
+      const double slope = -0.7 * (2 * std::sin(0.21) + 0.21 * std::cos(0.21));
+      CHECK(leaf.grad().item() == doctest::Approx(slope).epsilon(1e-14));
+      Tensor scale = tensor(2.0, f64).requires_grad_();
+      outer(
+          [&](const Tensor& pp) {
+            return inner([&](const Tensor& xx) { return sin(xx * pp) * scale; }, x);
+          },
+          p)
+          .backward();
+      CHECK(scale.grad().item() == doctest::Approx(right).epsilon(1e-14));
+    }
+}
+
 TEST_CASE("a cotangent and a tangent that require gradients are followed") {
   Tensor v = tensor(5.0, f64).requires_grad_();
   vjp([](const Tensor& x) { return x * x; }, tensor(3.0, f64), v).second.backward();
