@@ -400,7 +400,9 @@ std::string Module::class_name() const {
   return type ? class_name(*type) : "Module";
 }
 
-std::string Module::description() const { return class_name(); }
+std::string Module::description() const {
+  return moved_from_ ? class_name() + "(moved from)" : class_name();
+}
 
 std::string Module::to_string(Where where) const {
   return chainrule::detail::naming_memory("to_string", where, [&] { return written(where); });

@@ -165,6 +165,15 @@ class Module {
   template <class F>
   auto call(std::initializer_list<const Tensor*> inputs, const Where& where, F&& f);
 
+  /// What forward() of a ready-made layer does with its computation f: a caller of forward()
+  /// instead of the module gets a call of it all the same, at the line of the call that it stands
+  /// in; where it stands in none, nobody knows the line.
+  template <class F>
+  Tensor forward_as_call(const Tensor& x, F&& f) {
+    if (current_call && current_call->module == this) return f();
+    return call({&x}, current_call ? *current_call->where : Where(), std::forward<F>(f));
+  }
+
   /// The class of a module; null for one that was compiled with -fno-rtti.
   static const std::type_info* type_of(const Module& module) noexcept;
   /// The name of a class without its namespaces, for messages.

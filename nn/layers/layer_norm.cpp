@@ -43,12 +43,14 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, LayerNormOptions options, Wh
                : Parameter()) {}
 
 Tensor LayerNorm::forward(const Tensor& x) {
-  try {
-    return layer_norm(x, shape_, weight, bias, eps_, where());
-  } catch (DTypeError& error) {
-    detail::set_dtype_hint(error, x, weight);
-    throw;
-  }
+  return forward_as_call(x, [&] {
+    try {
+      return layer_norm(x, shape_, weight, bias, eps_, where());
+    } catch (DTypeError& error) {
+      detail::set_dtype_hint(error, x, weight);
+      throw;
+    }
+  });
 }
 
 std::string LayerNorm::description() const {

@@ -52,7 +52,9 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, LinearOption
                ? parameter("bias", initial({out_features}, in_features, options, where), where)
                : Parameter()) {}
 
-Tensor Linear::forward(const Tensor& x) { return activated(x, Activation::none); }
+Tensor Linear::forward(const Tensor& x) {
+  return forward_as_call(x, [&] { return activated(x, Activation::none); });
+}
 
 Tensor Linear::call_with(const Tensor& x, Activation activation, const Where& where) {
   return call({&x}, where, [&] { return activated(x, activation); });

@@ -62,11 +62,13 @@ void Sequential::plan_end() {
 }
 
 Tensor Sequential::forward(const Tensor& x) {
-  const Where here = where();
-  Tensor y = x;
-  for (const Step& step : steps_)
-    y = step.linear ? step.linear->call_with(y, step.activation, here) : (*step.module)(y, here);
-  return y;
+  return forward_as_call(x, [&] {
+    const Where here = where();
+    Tensor y = x;
+    for (const Step& step : steps_)
+      y = step.linear ? step.linear->call_with(y, step.activation, here) : (*step.module)(y, here);
+    return y;
+  });
 }
 
 Module& Sequential::operator[](const Place& place) const {

@@ -10,6 +10,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/nn/layers/activations.hpp>
+#include <chainrule/nn/layers/layer_norm.hpp>
 #include <chainrule/nn/layers/linear.hpp>
 #include <chainrule/nn/layers/sequential.hpp>
 #include <chainrule/nn/module.hpp>
@@ -226,12 +227,53 @@ TEST_CASE("error in a module: a description that fails leaves the error as it wa
   CHECK(error_of<IndexError>([&] { odd(x); }).starts_with("sum: axis 5"));
 }
 
+// Of a line of the library nobody learns anything: the user's, or none.
+TEST_CASE("error in a module: forward() called instead of the module") {
+  nn::Linear layer(3, 2);
+  const std::string rest = " · weight (2, 3)ᵀ does not fit\n  in Linear(3, 2)\n  hint: ";
+  CHECK(error_of<ShapeError>([&] {
+          layer.forward(ones({4, 5}));
+        }).starts_with("linear: (4, 5)" + rest));
+  class Outer : public nn::Module {
+   public:
+    nn::Linear fc = child("fc", nn::Linear(3, 2));
+    nn::Sequential head = child("head", nn::Sequential(nn::Tanh(), nn::Linear(7, 1)));
+    Tensor forward(const Tensor& x) override { return head.forward(fc.forward(x)); }
+    std::string description() const override { return "Outer"; }
+  } outer;
+  CHECK(error_of<ShapeError>([&] { outer(ones({4, 5})); })
+            .starts_with("linear: (4, 5) · fc.weight (2, 3)ᵀ does not fit\n  in Linear(3, 2) fc\n"
+                         "  at HERE\n  hint: "));
+  CHECK(error_of<ShapeError>([&] {
+          outer(ones({4, 3}));
+        }).find("\n  in Linear(7, 1) head.1\n  at HERE\n  hint: ") != std::string::npos);
+  const Tensor integers = zeros({2}, i64);
+  const auto names_nobody = [&](nn::Module&& each) {
+    const std::string text = error_of<DTypeError>([&] { each.forward(integers); });
+    CAPTURE(text);
+    CHECK(text.find("\n  in ") != text.npos);
+    CHECK(text.find("\n  at ") == text.npos);
+  };
+  names_nobody(nn::Sigmoid());
+  names_nobody(nn::Tanh());
+  names_nobody(nn::ReLU());
+  names_nobody(nn::Softplus());
+  names_nobody(nn::Softmax());
+  names_nobody(nn::LogSoftmax());
+  names_nobody(nn::LayerNorm(2));
+  names_nobody(nn::Sequential(nn::Tanh()));
+}
+
 TEST_CASE("error in a module: a layer that was moved from") {
   nn::Linear layer(2, 2);
   const nn::Linear taken(std::move(layer));
   const std::string text = error_of<ValueError>([&] { layer(x); });
   CHECK(text.starts_with("Linear: this module was moved from\n  at HERE"));
   CHECK(layer.to_string() == "Linear(moved from)  no parameters");
+  nn::Sequential layers((nn::Tanh()));
+  const nn::Sequential whole(std::move(layers));
+  CHECK(layers.to_string() == "Sequential(moved from)  no parameters");
+  CHECK(layers.append(nn::Tanh()).to_string() == "Sequential  no parameters\n  0: Tanh");
 }
 
 TEST_SUITE_END();

@@ -367,6 +367,32 @@ TEST_CASE("module: one that was moved from says so") {
   CHECK_THROWS_AS(linear(ones({1, 2})), ValueError);
 }
 
+// forward() is public, and of a module as of a base all that there is to call.
+TEST_CASE("module: forward() of one that was moved from says so, too") {
+  const auto check = [](auto layer) {
+    const Tensor x = ones({1, 2});
+    nn::Module& before = layer;
+    const Tensor y = before.forward(x);
+    auto taken = std::move(layer);
+    const Tensor again = taken.forward(x);
+    CHECK(again.to_vector<float>() == y.to_vector<float>());
+    const std::string text = error_of<ValueError>([&] { before.forward(x); });
+    CHECK(text.find(": this module was moved from\n  hint: call the one") != text.npos);
+  };
+  check(nn::Linear(2, 2));
+  check(nn::LayerNorm(2));
+  check(nn::LayerNorm(2, {.affine = false}));
+  check(nn::Sequential(nn::Linear(2, 2), nn::Tanh()));
+  check(nn::Sigmoid());
+  check(nn::Tanh());
+  check(nn::ReLU());
+  check(nn::Softplus());
+  check(nn::Softmax());
+  check(nn::LogSoftmax());
+  check(nn::Flatten());
+  check(nn::Identity());
+}
+
 TEST_CASE("module: what is made of one that was moved from says so, too") {
   const std::string moved = ": this module was moved from\n  at HERE";
   const Tensor x = ones({1, 2});
