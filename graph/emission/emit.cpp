@@ -24,39 +24,44 @@ class Files {
   Files& operator=(const Files&) = delete;
   ~Files() {
     std::error_code ignored;
-    for (const auto& path : begun_) std::filesystem::remove(unfinished(path), ignored);
+    for (const File& file : begun_) std::filesystem::remove(file.unfinished, ignored);
   }
 
   void write(const std::filesystem::path& path, const std::string& text) {
     // What could not get its name in the end is found before any file does.
     if (std::error_code none; std::filesystem::is_directory(path, none))
       fail(path, "it is a folder");
-    begun_.push_back(path);
+    File file{path, path};
+    file.unfinished += ".part";
+    begun_.push_back(std::move(file));
     errno = 0;
-    std::ofstream out(unfinished(path), std::ios::binary);
+    std::ofstream out(begun_.back().unfinished, std::ios::binary);
     out << text << std::flush;
     out.close();
     if (!out) fail(path, std::strerror(errno == 0 ? EIO : errno));
   }
   void name_all() {
-    for (const auto& path : begun_) {
+    for (const File& file : begun_) {
       std::error_code error;
-      std::filesystem::rename(unfinished(path), path, error);
-      if (error) fail(path, error.message());
+      std::filesystem::rename(file.unfinished, file.path, error);
+      if (error) fail(file.path, error.message());
     }
     begun_.clear();
   }
 
  private:
-  static std::filesystem::path unfinished(std::filesystem::path path) { return path += ".part"; }
+  // Both names are made beforehand: cleaning up needs no memory.
+  struct File {
+    std::filesystem::path path, unfinished;
+  };
   [[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) const {
     throw IoError(
-        fmt::format("emit_cpp: cannot write {}: {}", path.string(), reason), where_,
+        fmt::format("EmittedCode::write: cannot write {}: {}", path.string(), reason), where_,
         "name a folder that exists or can be made, where files of these names can be written");
   }
 
   Where where_;
-  std::vector<std::filesystem::path> begun_;
+  std::vector<File> begun_;
 };
 
 }  // namespace
@@ -65,14 +70,15 @@ void EmittedCode::write(const std::filesystem::path& folder, Where where) const 
   detail::naming_all_memory("EmittedCode::write", where, [&] {
     // Of code that was moved from nothing is left, and a name with a folder in it leads elsewhere.
     if (!emission::is_identifier(name))
-      throw ValueError(fmt::format("emit_cpp: \"{}\" cannot name the files", name), where,
+      throw ValueError(fmt::format("EmittedCode::write: \"{}\" cannot name the files", name), where,
                        "write what emit_cpp() returned, as long as it was not moved elsewhere");
     std::error_code error;
     std::filesystem::create_directories(folder, error);
     if (error)
-      throw IoError(fmt::format("emit_cpp: cannot write {}: the folder cannot be made: {}",
-                                folder.string(), error.message()),
-                    where, "give a folder, or a place where one can be made");
+      throw IoError(
+          fmt::format("EmittedCode::write: cannot write {}: the folder cannot be made: {}",
+                      folder.empty() ? "\"\"" : folder.string(), error.message()),
+          where, "give a folder, or a place where one can be made");
     Files files(where);
     files.write(folder / (name + ".hpp"), header);
     files.write(folder / (name + "_values.hpp"), values);

@@ -29,11 +29,12 @@ namespace {
 // constinit and initial-exec, so that counting itself never allocates.
 thread_local constinit std::int64_t count __attribute__((tls_model("initial-exec"))) = 0;
 thread_local constinit std::int64_t failing __attribute__((tls_model("initial-exec"))) = 0;
+thread_local constinit bool all_later __attribute__((tls_model("initial-exec"))) = false;
 
 // Counts a call; true when it is to fail.
 bool counted() noexcept {
   ++count;
-  if (count != failing) return false;
+  if (count != failing && !(all_later && count > failing)) return false;
   errno = ENOMEM;
   return true;
 }
@@ -43,8 +44,14 @@ bool counted() noexcept {
 CountMalloc::CountMalloc() noexcept : before_(count) {}
 std::int64_t CountMalloc::calls() const noexcept { return count - before_; }
 
-FailMalloc::FailMalloc(std::int64_t call) noexcept { failing = count + call; }
-FailMalloc::~FailMalloc() { failing = 0; }
+FailMalloc::FailMalloc(std::int64_t call, bool and_all_later) noexcept {
+  failing = count + call;
+  all_later = and_all_later;
+}
+FailMalloc::~FailMalloc() {
+  failing = 0;
+  all_later = false;
+}
 bool FailMalloc::failed() const noexcept { return count >= failing; }
 
 #if COUNTS_MALLOC

@@ -20,10 +20,10 @@ class CountMalloc {
 };
 
 /// While it lives, one such call of this thread fails, as it does when there is no memory: the
-/// first, second, … from here on.
+/// first, second, … from here on; or that one and all that follow.
 class FailMalloc {
  public:
-  explicit FailMalloc(std::int64_t call) noexcept;
+  explicit FailMalloc(std::int64_t call, bool and_all_later = false) noexcept;
   FailMalloc(const FailMalloc&) = delete;
   FailMalloc& operator=(const FailMalloc&) = delete;
   ~FailMalloc();

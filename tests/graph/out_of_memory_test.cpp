@@ -315,6 +315,30 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("out of memory: where it stays out, files are not written, and nothing of them is left") {
+  if (!CountMalloc::available) return;
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / fmt::format("chainrule_stays_out_{}", getpid());
+  std::filesystem::create_directories(folder);
+  const Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
+  const EmittedCode code = emit_cpp(sum(w * w));
+  bool written = false;
+  for (std::int64_t call = 1; !written && call < 1000; ++call) {
+    try {
+      const FailMalloc fail(call, true);
+      code.write(folder);
+      written = !fail.failed();
+    } catch (const std::bad_alloc&) {
+    } catch (const Error&) {
+    }
+    // Their files may be there if all that failed was a buffer that a file does without.
+    for (const auto& entry : std::filesystem::directory_iterator(folder))
+      CHECK(entry.path().extension() != ".part");
+  }
+  CHECK(written);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_CASE("out of memory: Module::zero_grad() asks for none") {
   Model model;
   model.loss().backward();

@@ -159,7 +159,7 @@ TEST_CASE("emit_cpp: the files") {
     CHECK(written.str() == text);
   }
   const std::string message = message_of([&] { code.write(folder / "net.hpp" / "below a file"); });
-  CHECK(message.starts_with("emit_cpp: cannot write "));
+  CHECK(message.starts_with("EmittedCode::write: cannot write "));
   CHECK(has(message, "net.hpp"));
   // The system's reason, and the line; nothing is left half-written, as of a file that is a folder.
   CHECK(has(message, "Not a directory"));
@@ -182,7 +182,7 @@ TEST_CASE("emit_cpp: the files") {
     EmittedCode renamed = code;
     renamed.name = name;
     const std::string refused = message_of([&] { renamed.write(nowhere); });
-    CHECK(refused.starts_with("emit_cpp: \"" + std::string(name) +
+    CHECK(refused.starts_with("EmittedCode::write: \"" + std::string(name) +
                               "\" cannot name the files\n  at "));
     CHECK(has(refused, "emit_test.cpp:"));
     CHECK_FALSE(std::filesystem::exists(nowhere));
