@@ -454,7 +454,9 @@ std::string table_of(std::span<const GradcheckRow> rows) {
 
 }  // namespace
 
-bool GradcheckReport::ok() const noexcept { return std::ranges::all_of(rows, &GradcheckRow::ok); }
+bool GradcheckReport::ok() const noexcept {
+  return !rows.empty() && std::ranges::all_of(rows, &GradcheckRow::ok);
+}
 
 std::string GradcheckReport::to_string(Where where) const {
   return detail::naming_memory("to_string", where, [&] { return table_of(rows); });

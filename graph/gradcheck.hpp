@@ -35,6 +35,8 @@ struct GradcheckRow {
 /// What gradcheck() found.
 struct GradcheckReport {
   std::vector<GradcheckRow> rows;
+  /// True when every comparison is right; false also without any, as of a report that was moved
+  /// from.
   bool ok() const noexcept;
   explicit operator bool() const noexcept { return ok(); }
   /// A table with a row for each comparison.

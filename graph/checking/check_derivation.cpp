@@ -455,8 +455,9 @@ class DerivationChecker {
 };
 
 bool DerivationReport::ok() const noexcept {
-  return std::ranges::all_of(verdicts_,
-                             [](const FormulaVerdict& v) { return v.ok && v.autograd_ok; });
+  return !verdicts_.empty() && std::ranges::all_of(verdicts_, [](const FormulaVerdict& v) {
+    return v.ok && v.autograd_ok;
+  });
 }
 
 const FormulaVerdict* DerivationReport::first_wrong() const noexcept {

@@ -64,7 +64,8 @@ class DerivationReport {
  public:
   const std::vector<FormulaVerdict>& verdicts() const& noexcept { return verdicts_; }
   std::vector<FormulaVerdict> verdicts() && noexcept { return std::move(verdicts_); }
-  /// True when every formula is right, and autograd agrees with differences or a note says why not.
+  /// True when every formula is right, and autograd agrees with differences or a note says why not;
+  /// false also of a report that was moved from, which has no verdict.
   bool ok() const noexcept;
   /// The earliest formula in the backward chain that is wrong by itself; null when there is none.
   const FormulaVerdict* first_wrong() const noexcept;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -189,6 +190,16 @@ TEST_CASE("gradcheck: an output that is not finite hides no others") {
   CHECK_FALSE(gradcheck(squared, {tensor({std::nan(""), 1.0}, f64)}, {.order = 1}).rows[0].ok);
   const auto right = [](std::span<const Tensor> in) { return square(in[0]); };
   CHECK(gradcheck(right, {tensor({std::nan(""), 1.0}, f64)}));
+}
+
+TEST_CASE("gradcheck: a report that was moved from is no good one") {
+  // Half of the gradient is detached.
+  const Function wrong = [](std::span<const Tensor> at) { return sum(at[0].detach() * at[0]); };
+  GradcheckReport report = gradcheck(wrong, {tensor({1.0, 2.0}, f64)});
+  CHECK_FALSE(report.ok());
+  const GradcheckReport taken = std::move(report);
+  CHECK_FALSE(report.ok());
+  CHECK_FALSE(taken.ok());
 }
 
 TEST_CASE("gradcheck: its errors name it, and the line of the call") {

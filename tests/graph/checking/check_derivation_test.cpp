@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <cmath>
+#include <utility>
 
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/doctest.hpp>
@@ -197,6 +198,16 @@ TEST_CASE("check_derivation: errors") {
   CHECK(error_of<GradError>([&] {
           check_derivation(net.p, {{"dz2", net.z[2], any}});
         }).find("is not a scalar") != std::string::npos);
+}
+
+TEST_CASE("check_derivation: a report that was moved from is no good one") {
+  const Tensor w = tensor(2.0, f64).requires_grad_().named("w");
+  DerivationReport report = check_derivation(w * w, {{"dw", w, 3.0 * w}});
+  CHECK_FALSE(report.ok());
+  const DerivationReport taken = std::move(report);
+  CHECK_FALSE(report.ok());
+  CHECK(report.first_wrong() == nullptr);
+  CHECK_FALSE(taken.ok());
 }
 
 TEST_CASE("check_derivation: the report as a table, Markdown and JSON") {
