@@ -1,8 +1,12 @@
 #include <chainrule/ops/elementwise/functions.hpp>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <numbers>
 #include <type_traits>
+#include <utility>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -226,6 +230,25 @@ struct Cos final : UnaryOp<Cos> {
 };
 CHAINRULE_EARLY const Cos the_cos;
 
+// g ⊗ factor · e^−x², from x² in two parts: rounded to one, it loses as many digits as x² has in
+// front of the point.
+Tensor times_bell(Tensor g, const Tensor& x, double factor, const Where& where) {
+  const Value& at = *x.value_ref();
+  Ref<Value> out = make_result_like("erf", at.dtype(), at, where);
+  visit_floating(at.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    constexpr Bits upper = ~Bits{0} << (std::numeric_limits<T>::digits + 1) / 2;
+    kernels::map<T, T, T>(*out, *g.value_ref(), at, [c = static_cast<T>(factor)](T seed, T e) {
+      const T high = std::bit_cast<T>(std::bit_cast<Bits>(e) & upper), square = e * e;
+      // Beyond, e^−x² is 0 and the parts may be infinite.
+      const T rest = square < 1000 ? (high * high - square) + (e - high) * (e + high) : T{0};
+      return seed * (c * (kernels::exp(-square) * (1 - rest)));
+    });
+  });
+  return Tensor(std::move(out));
+}
+
 struct Erf final : UnaryOp<Erf> {
   Erf() : UnaryOp("erf") {}
   EigenForm eigen(const Parameters&) const override {
@@ -241,8 +264,10 @@ struct Erf final : UnaryOp<Erf> {
       for (std::int64_t i = 0; i < n; ++i) to[i] = kernels::erf(x[i]);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    return detail::times_in_place(std::move(g),
-                                  exp(-square(r.in(0))) * (2 / std::sqrt(std::numbers::pi)));
+    constexpr double factor = 2 * std::numbers::inv_sqrtpi;
+    if (!detail::mode.recording && !detail::mode.observer)
+      return times_bell(std::move(g), r.in(0), factor, r.where());
+    return detail::times_in_place(std::move(g), exp(-square(r.in(0))) * factor);
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());
