@@ -10,7 +10,8 @@ class Module;
 
 /// A tensor that belongs to a module and stays the same tensor as long as the module lives: it can
 /// be used wherever a tensor can, but not be replaced by another one, since the module's table and
-/// the optimizer would not know the new one. Its elements are set in place.
+/// the optimizer would not know the new one (a Tensor& that refers to it would still let this
+/// happen: take a const Tensor&). Its elements are set in place.
 class State : public Tensor {
  public:
   /// No tensor at all, as the bias of a layer without one.
