@@ -99,9 +99,9 @@ void check_floating(const char* op, DType dtype, const Where& where) {
                      "randint draws integers");
 }
 
-void check_range(std::int64_t low, std::int64_t high, const Where& where) {
+void check_range(const char* op, std::int64_t low, std::int64_t high, const Where& where) {
   if (low >= high)
-    throw ValueError(fmt::format("randint: no integer in [{}, {})", low, high), where,
+    throw ValueError(fmt::format("{}: no integer in [{}, {})", op, low, high), where,
                      "the upper bound is not included");
 }
 
@@ -159,7 +159,7 @@ double Generator::normal() noexcept {
 }
 
 std::int64_t Generator::integer(std::int64_t low, std::int64_t high, Where where) {
-  check_range(low, high, where);
+  check_range("integer", low, high, where);
   const std::uint64_t size = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   const std::uint64_t pick = below(size, block(take(4) / 4));
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + pick);
@@ -222,7 +222,7 @@ Tensor randn(const Shape& shape, Generator& generator, DType dtype, Where where)
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& generator,
                Where where) {
-  check_range(low, high, where);
+  check_range("randint", low, high, where);
   Ref<Value> value = detail::make_value("randint", shape, i64, where);
   std::int64_t* out = value->data<std::int64_t>();
   for (std::int64_t i = 0; i < value->numel(); ++i) out[i] = generator.integer(low, high, where);

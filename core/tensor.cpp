@@ -67,9 +67,9 @@ std::int64_t Tensor::size(int axis, Where where) const {
   const Value& mine = value(where, "size");
   const int at = axis < 0 ? axis + mine.rank() : axis;
   if (at < 0 || at >= mine.rank())
-    throw IndexError(
-        fmt::format("size: axis {} of {}, which has {} axes", axis, describe(*this), mine.rank()),
-        where, detail::range_hint("axes", mine.rank()));
+    throw IndexError(fmt::format("size: axis {} of {}, which has {} {}", axis, describe(*this),
+                                 mine.rank(), mine.rank() == 1 ? "axis" : "axes"),
+                     where, detail::range_hint("axes", mine.rank()));
   return mine.dims()[at];
 }
 
@@ -208,7 +208,11 @@ Tensor Tensor::grad(Where where) const {
 void Tensor::set_grad(const Tensor& grad, Where where) {
   value(where, "set_grad");
   if (!grad.defined()) return zero_grad();
-  if (!node_ || !node_->is_leaf() || !node_->requires_grad())
+  if (!is_leaf())
+    throw GradError(
+        fmt::format("set_grad: {} is the result of a recorded operation", describe(*this)), where,
+        "only parameters keep a gradient: x.detach().requires_grad_() makes one of its value");
+  if (!requires_grad())
     throw GradError(fmt::format("set_grad: {} is not a parameter", describe(*this)), where,
                     "call requires_grad_() on it first");
   if (grad.value_->dtype() != value_->dtype())

@@ -231,10 +231,10 @@ void check_output(const Tensor& output, const char* caller, const Where& where) 
       where, "call requires_grad_() on the parameters before computing, outside of no_grad");
 }
 
-void check_scalar(const Tensor& output, const char* caller, const Where& where) {
+void check_scalar(const Tensor& output, const char* caller, const char* seed, const Where& where) {
   if (output.numel() == 1) return;
   throw GradError(fmt::format("{}: {} is not a scalar", caller, describe(output)), where,
-                  "reduce it with sum(x) or mean(x), or pass a seed of its shape");
+                  fmt::format("reduce it with sum(x) or mean(x){}", seed));
 }
 
 void check_seed(const Tensor& output, const Tensor& seed, const char* caller, const Where& where) {
@@ -358,7 +358,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
                    const std::function<void(std::size_t, const Tensor&)>& at_node,
                    const Where& where) {
   check_output(output, caller, where);
-  check_scalar(output, caller, where);
+  check_scalar(output, caller, "", where);
   check_not_released(traversal, caller, where);
   const ModeScope scope(mode_with(true, true));
   Gradients gradients(traversal.places());
@@ -369,7 +369,7 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
 void backward(const Tensor& output, BackwardOptions options, Where where) {
   detail::naming_memory("backward", where, [&] {
     check_output(output, "backward", where);
-    check_scalar(output, "backward", where);
+    check_scalar(output, "backward", ", or pass a seed of its shape", where);
     backward_from(output, ones(output.shape(), output.dtype()), options, where);
   });
 }
@@ -466,7 +466,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     std::vector<Tensor> seeds;
     for (const Tensor& output : outputs) {
       check_output(output, "grad", where);
-      check_scalar(output, "grad", where);
+      check_scalar(output, "grad", ", or pass a seed of its shape", where);
       seeds.push_back(ones(output.shape(), output.dtype()));
     }
     return grad(outputs, seeds, Seeds::ours, inputs, options, where);

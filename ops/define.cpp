@@ -92,9 +92,9 @@ int normalize_axis(const char* op, std::int64_t axis, int rank, const Tensor& x,
                    const Where& where) {
   const std::int64_t at = axis < 0 ? axis + rank : axis;
   if (at < 0 || at >= rank)
-    throw IndexError(
-        fmt::format("{}: axis {} of {}, which has {} axes", op, axis, describe(x), rank), where,
-        detail::range_hint("axes", rank));
+    throw IndexError(fmt::format("{}: axis {} of {}, which has {} {}", op, axis, describe(x), rank,
+                                 rank == 1 ? "axis" : "axes"),
+                     where, detail::range_hint("axes", rank));
   return static_cast<int>(at);
 }
 

@@ -20,9 +20,9 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
   for (std::int64_t i = 0; i < count_ && i < max_rank; ++i) {
     const std::int64_t axis = axes_[i] < 0 ? axes_[i] + rank : axes_[i];
     if (axis < 0 || axis >= rank)
-      throw IndexError(
-          fmt::format("{}: axis {} of {}, which has {} axes", op, axes_[i], describe(x), rank),
-          where, detail::range_hint("axes", rank));
+      throw IndexError(fmt::format("{}: axis {} of {}, which has {} {}", op, axes_[i], describe(x),
+                                   rank, rank == 1 ? "axis" : "axes"),
+                       where, detail::range_hint("axes", rank));
     if (mask >> axis & 1)
       throw ValueError(fmt::format("{}: axis {} of {} is named twice", op, axis, describe(x)),
                        where, "negative axes count from the end: -1 is the last one");

@@ -308,10 +308,18 @@ std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, 
                           Where where) {
   const int at = axis_to_split(x, axis, where);
   const std::int64_t extent = x.size(at);
+  if (sizes.empty() && extent != 0)
+    throw ShapeError(fmt::format("split: no parts of axis {} of {}", at, describe(x)), where,
+                     fmt::format("give the extents of the parts; their sum is {}", extent));
+  for (const std::int64_t size : sizes)
+    if (size < 0)
+      throw ShapeError(fmt::format("split: parts of {} positions, of which one is negative",
+                                   fmt::join(sizes, " + ")),
+                       where, "a part has 0 positions or more; none stands for the rest");
   std::int64_t left = extent;
   bool fits = true;
   for (const std::int64_t size : sizes) {
-    fits = fits && size >= 0 && size <= left;
+    fits = fits && size <= left;
     if (fits) left -= size;
   }
   if (!fits || left != 0)

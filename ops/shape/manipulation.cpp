@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/range_hint.hpp>
 #include <chainrule/ops/axis_text.hpp>
 #include <chainrule/ops/define.hpp>
 
@@ -423,7 +424,12 @@ Tensor squeeze(const Tensor& x, int axis, Where where) {
 Tensor unsqueeze(const Tensor& x, int axis, Where where) {
   Shape shape = x.value(where, "unsqueeze", "operand x").shape();
   check_rank("unsqueeze", shape.rank() + 1, x, where);
-  shape.insert(normalize_axis("unsqueeze", axis, shape.rank() + 1, x, where), 1);
+  const int rank = shape.rank() + 1, at = axis < 0 ? axis + rank : axis;
+  if (at < 0 || at >= rank)
+    throw IndexError(
+        fmt::format("unsqueeze: axis {} of a result with {} axes, of {}", axis, rank, describe(x)),
+        where, detail::range_hint("axes", rank));
+  shape.insert(at, 1);
   return reshape_op(x, shape, where);
 }
 

@@ -293,6 +293,8 @@ TEST_CASE("random: arguments that cannot be") {
         "left is known by reshape() alone");
   CHECK(error_of<ValueError>([] { randint(3, 3, {2}); }) ==
         "randint: no integer in [3, 3)\n  at HERE\n  hint: the upper bound is not included");
+  CHECK(error_of<ValueError>([] { Generator(1).integer(5, 2); }) ==
+        "integer: no integer in [5, 2)\n  at HERE\n  hint: the upper bound is not included");
   CHECK(error_of<ValueError>([] { uniform(1, 0, {2}); }) ==
         "uniform: no range [1, 0)\n  at HERE\n  hint: the bounds are finite, the lower one first");
   CHECK_THROWS_AS(uniform(0, std::numeric_limits<double>::quiet_NaN(), {2}), ValueError);

@@ -231,12 +231,19 @@ TEST_CASE("tensor: a parameter's gradient can be put and removed") {
         "convert it: to(gradient, f32)");
   CHECK(error_of<GradError>([] { zeros({2}).set_grad(ones({2})); }) ==
         "set_grad: (2,) is not a parameter\n  at HERE\n  hint: call requires_grad_() on it first");
+  CHECK(error_of<GradError>([&] {
+          Tensor y = ones({2}).requires_grad_() * 2.0;
+          y.requires_grad_();  // which it does already
+          y.set_grad(ones({2}));
+        }) ==
+        "set_grad: (2,) is the result of a recorded operation\n  at HERE\n  hint: only "
+        "parameters keep a gradient: x.detach().requires_grad_() makes one of its value");
 }
 
 TEST_CASE("tensor: one that is undefined has no gradient, and gets none") {
   const std::string rest =
-      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() "
-      "of a tensor that has none";
+      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, moved from, or is "
+      "the grad() of a tensor that has none";
   CHECK(error_of<ValueError>([] { Tensor().grad(); }) == "grad" + rest);
   CHECK(error_of<ValueError>([] { Tensor().set_grad(ones({2})); }) == "set_grad" + rest);
   CHECK(error_of<ValueError>([] { Tensor().set_grad({}); }) == "set_grad" + rest);

@@ -99,6 +99,9 @@ TEST_CASE("flatten, squeeze and unsqueeze") {
           squeeze(x.named("x"), 2);
         }).starts_with("squeeze: axis 2 of x (2, 1, 3, 1) has extent 3, not 1\n  at HERE"));
   CHECK_THROWS_AS(squeeze(x, 4), IndexError);
+  CHECK(error_of<IndexError>([&] { unsqueeze(ones({2, 3}), 4); }) ==
+        "unsqueeze: axis 4 of a result with 3 axes, of (2, 3)\n  at HERE\n  hint: axes go from -3 "
+        "to 2");
   CHECK_THROWS_AS(unsqueeze(x, 6), IndexError);
   CHECK_THROWS_AS(flatten(x, 2, 1), IndexError);
 }
