@@ -29,8 +29,9 @@ void Call::throw_missing(std::size_t i) const {
     throw ValueError(
         fmt::format("{}: asks for operand {}, but was applied to {}", name(), i, input_count()),
         where_, "operands are counted from 0; given(i) says whether there is one");
-  throw ValueError(fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
-                   "it was default-constructed, or is the grad() of a tensor that has none");
+  throw ValueError(
+      fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
+      "it was default-constructed, moved from, or is the grad() of a tensor that has none");
 }
 
 Ref<Value> Inference::Result::allocate_other(const Call& call) const {

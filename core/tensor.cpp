@@ -59,8 +59,9 @@ Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
 }  // namespace
 
 void Tensor::throw_undefined(const Where& where, const char* op, const char* operand) {
-  throw ValueError(fmt::format("{}{}the {} is undefined", op, *op ? ": " : "", operand), where,
-                   "it was default-constructed, or is the grad() of a tensor that has none");
+  throw ValueError(
+      fmt::format("{}{}the {} is undefined", op, *op ? ": " : "", operand), where,
+      "it was default-constructed, moved from, or is the grad() of a tensor that has none");
 }
 
 std::int64_t Tensor::size(int axis, Where where) const {

@@ -157,7 +157,7 @@ class DerivationChecker {
         throw_wrong(formula, problem, hint, where);
       };
       constexpr const char* undefined =
-          "it was default-constructed, or is the grad() of a tensor that has none";
+          "it was default-constructed, moved from, or is the grad() of a tensor that has none";
       if (!formula.of.defined())
         fail("the tensor that it is the gradient for is undefined", undefined);
       if (!formula.by_hand.defined()) fail("its value is undefined", undefined);

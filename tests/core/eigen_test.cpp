@@ -94,8 +94,8 @@ TEST_CASE("eigen: errors name the function that was called") {
   Tensor none, result = ones({2, 2}).requires_grad_() * 2.0, view = transposed(ones({2, 3}));
   const auto undefined = [](const char* function) {
     return std::string(function) +
-           ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the "
-           "grad() of a tensor that has none";
+           ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, moved from, "
+           "or is the grad() of a tensor that has none";
   };
   CHECK(error_of<ValueError>([&] { as_matrix<float>(none); }) == undefined("as_matrix"));
   CHECK(error_of<ValueError>([&] { as_array<float>(none); }) == undefined("as_array"));

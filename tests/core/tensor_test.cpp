@@ -54,10 +54,8 @@ TEST_CASE("tensor: an undefined one says so, and where") {
   const Tensor none;
   CHECK_FALSE(none.defined());
   const std::string text =
-      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() "
-      "of "
-      "a "
-      "tensor that has none";
+      ": the tensor is undefined\n  at HERE\n  hint: it was default-constructed, moved from, or is "
+      "the grad() of a tensor that has none";
   CHECK(error_of<ValueError>([&] { none.shape(); }) == "shape" + text);
   CHECK(error_of<ValueError>([&] { none.dtype(); }) == "dtype" + text);
   CHECK(error_of<ValueError>([&] { none.item(); }) == "item" + text);

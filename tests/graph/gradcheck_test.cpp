@@ -206,8 +206,8 @@ TEST_CASE("gradcheck: its errors name it, and the line of the call") {
   const Tensor x = tensor({1.0, 2.0}, f64);
   const Function total = [](std::span<const Tensor> at) { return sum(at[0]); };
   CHECK(error_of<ValueError>([&] { gradcheck(total, {Tensor()}); }) ==
-        "gradcheck: the input 0 is undefined\n  at HERE\n  hint: it was default-constructed, or is "
-        "the grad() of a tensor that has none");
+        "gradcheck: the input 0 is undefined\n  at HERE\n  hint: it was default-constructed, moved "
+        "from, or is the grad() of a tensor that has none");
   const auto is_moved = [](std::span<const Tensor> at) {
     return at[0].to_vector<double>() != std::vector{1.0, 2.0};
   };

@@ -72,8 +72,8 @@ TEST_CASE("checks: an operand that is no tensor is an error that names the op an
   };
   const auto undefined = [](const char* operand) {
     return "mine: the " + std::string(operand) +
-           " is undefined\n  at HERE\n  hint: it was default-constructed, or is the grad() of a "
-           "tensor that has none";
+           " is undefined\n  at HERE\n  hint: it was default-constructed, moved from, or is the "
+           "grad() of a tensor that has none";
   };
   const std::string first = undefined("first of two operands"),
                     second = undefined("second of two operands");

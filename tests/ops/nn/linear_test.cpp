@@ -349,8 +349,8 @@ TEST_CASE("linear: what does not fit is named") {
   CHECK_THROWS_AS(linear(zeros({5, 3}, i64), zeros({4, 3}, i64)), DTypeError);
   CHECK_THROWS_AS(linear(Tensor(), w), ValueError);
   CHECK(error_of<ValueError>([&] { linear(x, Tensor()); }) ==
-        "linear: the weight is undefined\n  at HERE\n  hint: it was default-constructed, or "
-        "is the grad() of a tensor that has none");
+        "linear: the weight is undefined\n  at HERE\n  hint: it was default-constructed, moved "
+        "from, or is the grad() of a tensor that has none");
 }
 
 TEST_SUITE_END();

@@ -157,8 +157,7 @@ TEST_CASE("join: what does not fit is named with the operand") {
         "concat: no tensors\n  at HERE\n  hint: the shape would be unknown");
   CHECK(error_of<ValueError>([&] { concat({a, Tensor()}); }) ==
         "concat: operand 1 is an undefined tensor\n  at HERE\n  hint: it was default-constructed, "
-        "or is "
-        "the grad() of a tensor that has none");
+        "moved from, or is the grad() of a tensor that has none");
   CHECK(error_of<ShapeError>([&] { stack({a, b}); }) ==
         "stack: operand 1 has another shape than operand 0: b (2, 4) and a (2, 3)\n  at HERE\n  "
         "hint: "
