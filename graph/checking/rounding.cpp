@@ -11,7 +11,6 @@
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
-#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 
