@@ -69,13 +69,11 @@ class DerivationBuilder {
       const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
                              trace.node(data->node).requires_grad();
       const bool mask = data->value.defined() && data->value.dtype() == boolean;
-      const std::string given = names_.replaced_name(*data);
-      const std::string what =
-          fmt::format("{} {}{}",
-                      parameter ? "parameter"
-                      : mask    ? "mask"
-                                : "data",
-                      to_string(data->shape), given.empty() ? "" : ", also called " + given);
+      const std::string what = fmt::format("{} {}{}",
+                                           parameter ? "parameter"
+                                           : mask    ? "mask"
+                                                     : "data",
+                                           to_string(data->shape), names_.in_the_program(*data));
       const Derivation::Written words{what, "\\text{" + derivation::in_latex_text(what) + "}",
                                       "<mtext>" + derivation::in_markup(what) + "</mtext>"};
       const Derivation::Written name = name_in_all_formats(names_.symbol(*data));

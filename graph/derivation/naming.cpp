@@ -210,9 +210,15 @@ std::optional<int> Naming::number_below(std::uint32_t i, int depth) const {
   return largest;
 }
 
-std::string Naming::replaced_name(const Expression& symbol) const {
-  if (!symbol.is_symbol() || !numbered_.contains(symbol.node)) return "";
-  return detail::printable(trace_.node(symbol.node).name());
+std::string Naming::in_the_program(const Expression& symbol) const {
+  if (symbol.is_symbol())
+    return numbered_.contains(symbol.node)
+               ? ", also called " + detail::printable(trace_.node(symbol.node).name())
+               : "";
+  const std::uint32_t origin = trace_.named_like(symbol);
+  return origin != Traversal::none
+             ? ", the values of " + detail::printable(trace_.node(origin).name())
+             : "";
 }
 
 std::string Naming::symbol(const Expression& e) {
@@ -222,9 +228,11 @@ std::string Naming::symbol(const Expression& e) {
 std::string Naming::constant(const Expression& constant) {
   const auto [at, added] = constants_.try_emplace(constant.value.value_ref().get());
   if (added) {
-    // What was detached from a tensor that has a name is that tensor here.
+    // What was detached from data with a name is that data here. What was detached from a result is
+    // not that result, as no gradient goes through it.
     const std::uint32_t origin = trace_.named_like(constant);
-    if (origin != Traversal::none) return at->second = tensor(origin);
+    if (origin != Traversal::none && !trace_.node(origin).requires_grad())
+      return at->second = tensor(origin);
     take(at->second = unused("c"));
     data_.push_back(std::make_shared<Expression>(constant));
   }

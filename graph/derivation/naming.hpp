@@ -38,9 +38,9 @@ class Naming {
   /// The results without names, or with a name that others have, too, that text() met, and those
   /// that their formulas need.
   std::set<std::uint32_t> abbreviated();
-  /// What a program calls a tensor that has another name here, as others are called so, too; empty
-  /// for others.
-  std::string replaced_name(const Expression& symbol) const;
+  /// What a program says of what has another name here, as ", also called t" where others are
+  /// called so, too, and ", the values of h" where h was detached; empty for others.
+  std::string in_the_program(const Expression& symbol) const;
   /// The parameters and data without names of their own that text() met: tensors and constants.
   const std::vector<Expr>& data() const noexcept { return data_; }
 
