@@ -283,7 +283,8 @@ std::optional<double> number_in(const Expression& e, int depth) {
       const auto x = operand(0);
       const std::int64_t from = e.operands[0]->shape.numel(), to = e.shape.numel();
       if (!x || from == 0 || to == 0) return std::nullopt;
-      return e.is(Role::Kind::mean) ? *x : *x * static_cast<double>(from / to);
+      const std::int64_t summands = from / to;
+      return e.is(Role::Kind::mean) ? *x : *x * static_cast<double>(summands);
     }
     default:
       return std::nullopt;

@@ -13,7 +13,6 @@
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/gather.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule {
@@ -116,18 +115,19 @@ void check_labels(const char* op, const Tensor& logits, const Value& labels, int
 
 // --- the rules' parts, in tensor operations ---
 
-// Labels as probabilities of the classes, which go along `axis` of the logits.
-Tensor probabilities(const Tensor& labels, const Tensor& logits, int axis, const Where& where) {
-  const Tensor rows = one_hot(labels, logits.shape()[axis], logits.dtype(), where);
-  const int last = logits.rank() - 1;
-  if (axis == last) return rows;
-  if (axis == last - 1) return transpose(rows, -2, -1, where);
-  Shape axes;
-  for (int k = 0; k < last; ++k) {
-    if (k == axis) axes.push_back(last);
-    axes.push_back(k);
-  }
-  return permute(rows, axes, where);
+Tensor one_hot_like(const Value& logits, const Value& target, int axis) {
+  const Ref<Value> labels = Value::make_like(i64, target);
+  kernels::copy(*labels, target);
+  Ref<Value> out = Value::make_like(logits.dtype(), logits);
+  const auto [outer, n, inner] = kernels::lines_along(logits, axis);
+  const std::int64_t* label = labels->data<std::int64_t>();
+  visit_floating(out->dtype(), [&, outer = outer, n = n, inner = inner](auto zero) {
+    auto* to = out->template data<decltype(zero)>();
+    std::fill_n(to, out->numel(), zero);
+    for (std::int64_t i = 0; i < outer; ++i)
+      for (std::int64_t j = 0; j < inner; ++j) to[(i * n + label[i * inner + j]) * inner + j] = 1;
+  });
+  return Tensor(std::move(out));
 }
 
 Tensor sum_along(const Tensor& x, int axis, const Where& where) {
@@ -137,7 +137,7 @@ Tensor sum_along(const Tensor& x, int axis, const Where& where) {
 // softmax(z) Σq − q, as a formula shows it.
 Tensor residual(const Tensor& z, const Tensor& target, int axis, const Where& where) {
   const Tensor p = softmax(z, axis, where);
-  if (has_labels(target)) return p - probabilities(target, z, axis, where);
+  if (has_labels(target)) return p - one_hot_like(*p.value_ref(), *target.value_ref(), axis);
   return p * sum_along(target, axis, where) - target;
 }
 
@@ -383,7 +383,8 @@ class CrossEntropy final : public Op {
   Tensor written_out(const Node& node, std::span<const Tensor> inputs) const override {
     const auto& p = node.parameters<CrossEntropyParameters>();
     const Tensor &z = inputs[0], &target = inputs[1];
-    const Tensor q = has_labels(target) ? probabilities(target, z, p.axis, node.where()) : target;
+    const Tensor q =
+        has_labels(target) ? one_hot_like(*z.value_ref(), *target.value_ref(), p.axis) : target;
     const Tensor by_q = q * log_softmax(z, p.axis, node.where());
     return reduce_lines(-sum_along(by_q, p.axis, node.where()), p, node.where());
   }
