@@ -1,33 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <chainrule/chainrule.hpp>
+#include <chainrule/tests/graph/checking/diagnosed.hpp>
 
 using namespace chainrule;
 
 // Kinds of mistakes, each in a model of its own: what is said, and what must not be said.
 TEST_SUITE_BEGIN("graph");
-
-namespace {
-
-Tensor normal(const Shape& shape, const char* name, std::uint64_t seed, DType dtype = f64) {
-  Generator generator(seed);
-  const NoGrad guard;
-  return to(randn(shape, generator, f64), dtype).named(name);
-}
-Tensor parameter(const Shape& shape, const char* name, std::uint64_t seed, DType dtype = f64) {
-  return normal(shape, name, seed, dtype).requires_grad_();
-}
-
-std::string said(const Tensor& loss, std::initializer_list<Formula> formulas) {
-  const DerivationReport report = check_derivation(loss, formulas);
-  return report.first_wrong() ? report.first_wrong()->diagnosis : "nothing";
-}
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
 
 TEST_CASE("diagnose: a factor or term that is a sum keeps its parentheses") {
   const Tensor s = parameter({}, "s", 1), k = parameter({}, "k", 5), g = parameter({}, "g", 2),

@@ -5,33 +5,11 @@
 #include <cmath>
 
 #include <chainrule/chainrule.hpp>
+#include <chainrule/tests/graph/checking/diagnosed.hpp>
 
 using namespace chainrule;
 
 TEST_SUITE_BEGIN("graph");
-
-namespace {
-
-Tensor normal(const Shape& shape, const char* name, std::uint64_t seed) {
-  Generator generator(seed);
-  const NoGrad guard;
-  return randn(shape, generator, f64).named(name);
-}
-Tensor parameter(const Shape& shape, const char* name, std::uint64_t seed) {
-  return normal(shape, name, seed).requires_grad_();
-}
-
-// What is said of the first formula that is wrong.
-std::string said(const Tensor& loss, std::initializer_list<Formula> formulas) {
-  const DerivationReport report = check_derivation(loss, formulas);
-  return report.first_wrong() ? report.first_wrong()->diagnosis : "nothing";
-}
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
 
 TEST_CASE("diagnose: a number is said with all that it may come from") {
   const Tensor x = parameter({4}, "x", 1), y = normal({4}, "y", 2);
