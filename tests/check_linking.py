@@ -162,7 +162,8 @@ class Linking:
             own = [option.replace("-D", "-Dchainrule:") for option in self.options[1:]]
             run(["meson", "setup", build, self.folder / "subproject", *own,
                  f"-Dchainrule:default_library={kind}",
-                 "-Dbuildtype=plain" if who == "clang" else self.options[0]],
+                 *(["-Dbuildtype=plain", "-Dchainrule:precompiled=true"] if who == "clang" else
+                   [self.options[0]])],
                 env=self.reusing(compiled, self.compilers[who]) if build != compiled else
                 {**os.environ, "CXX": shlex.join(self.compilers[who])})
         run(["ninja", "-C", build, "-j", self.jobs, "program"])

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 
-WITH_VALUE = {"-o", "-MF", "-MQ", "-MT", "-c"}
+WITH_VALUE = {"-o", "-MF", "-MQ", "-MT", "-c", "-include-pch"}
 PLACES = ("-I", "-fmacro-prefix-map=", "-fdiagnostics-color", "-Werror", "-MD")
 
 

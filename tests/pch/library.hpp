@@ -1,6 +1,6 @@
 #pragma once
 
-// What most files of the library include, precompiled for builds with sanitizers alone: all others
+// What most files of the library include, precompiled with -Dprecompiled=true alone: all other builds
 // show whether each file includes what it needs.
 
 #include <algorithm>

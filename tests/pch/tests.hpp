@@ -1,6 +1,6 @@
 #pragma once
 
-// What most tests include, precompiled for builds with sanitizers alone: all others show whether
+// What most tests include, precompiled with -Dprecompiled=true alone: all other builds show whether
 // each test includes what it needs.
 
 #include <algorithm>
