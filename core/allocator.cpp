@@ -74,7 +74,12 @@ struct Store {
   // between, the process holds at most twice its peak and 64 MiB. A program that goes on to larger
   // blocks leaves the heap of the smaller ones nearly empty.
   void keep_bounded() noexcept {
-    keep_at_most((std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed));
+    const std::int64_t bound = (std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed);
+    if (kept() + slabs.loose_bytes() > bound) {
+      // Between small blocks that stay, perhaps of sizes that nobody asks for any more.
+      if (slabs.loose_bytes() > bound / 2) slabs.release_pages();
+      keep_at_most(bound - slabs.loose_bytes());
+    }
     if (most_in_heap - in_heap < std::int64_t{8} << 20) return;
     system_trim();
     most_in_heap = in_heap;
@@ -89,6 +94,7 @@ struct Store {
   }
   void release_all() noexcept {
     slabs.dissolve_all(++time);
+    slabs.release_pages();
     keep_at_most(0);
   }
 
@@ -289,6 +295,7 @@ MemoryStats stats_now() {
   the_store.raise_peak(stats.live_bytes);
   stats.peak_bytes = the_store.peak.load();
   stats.cached_bytes = the_store.kept();
+  stats.scattered_bytes = the_store.slabs.loose_bytes();
   stats.system_requests = the_store.requests;
   return stats;
 }

@@ -19,7 +19,9 @@ struct MemoryStats {
   std::int64_t live_bytes = 0;    ///< in use by tensors, nodes and traversals
   std::int64_t peak_bytes = 0;    ///< the largest live_bytes since reset_peak_memory(); exact when
                                   ///< one thread computes, else within 64 KiB for each thread
-  std::int64_t cached_bytes = 0;  ///< kept for reuse: at most peak_bytes and 48 MiB
+  std::int64_t cached_bytes = 0;  ///< kept for reuse: with scattered_bytes, at most peak_bytes and
+                                  ///< 48 MiB
+  std::int64_t scattered_bytes = 0;  ///< of free small blocks beside others that are in use
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 
@@ -30,9 +32,9 @@ MemoryStats memory_stats();
 void reset_peak_memory();
 
 /// Gives what is kept for reuse back to the system, so that the resident memory of the process
-/// falls: large blocks (of more than 1 KiB), and small ones where a stretch of 256 KiB holds
-/// nothing else, but for up to 128 of a size that each other thread has at hand. The next step of a
-/// training loop asks for its memory anew.
+/// falls: large blocks (of more than 1 KiB), and small ones where a page holds nothing else, but
+/// for up to 128 of a size that each other thread has at hand. The next step of a training loop
+/// asks for its memory anew.
 void trim_memory();
 
 namespace memory {

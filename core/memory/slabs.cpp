@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include <chainrule/core/memory/system.hpp>
+
 namespace chainrule::memory {
 
 struct Slab {
@@ -15,13 +17,15 @@ struct Slab {
   std::uint32_t free_blocks;
   std::uint32_t first_word = 0;  // no block of an earlier word is free
   std::uint32_t reciprocal;      // of the blocks' size in granules, times 2³²
+  std::uint32_t loose;           // blocks that are free and may be resident
 
   // All blocks are free.
   explicit Slab(std::size_t of_class) noexcept
       : size_class(static_cast<std::uint32_t>(of_class)),
         capacity(static_cast<std::uint32_t>((slab_bytes - header) / block_bytes(of_class))),
         free_blocks(capacity),
-        reciprocal(static_cast<std::uint32_t>(((std::uint64_t{1} << 32) - 1) / granules() + 1)) {
+        reciprocal(static_cast<std::uint32_t>(((std::uint64_t{1} << 32) - 1) / granules() + 1)),
+        loose(capacity) {
     std::fill(words(), words() + capacity / 64, ~std::uint64_t{0});
     if (capacity % 64 != 0) words()[capacity / 64] = (std::uint64_t{1} << capacity % 64) - 1;
   }
@@ -31,6 +35,10 @@ struct Slab {
   std::uint64_t* words() noexcept { return reinterpret_cast<std::uint64_t*>(this + 1); }
   char* blocks() noexcept { return reinterpret_cast<char*>(this) + header; }
   char* block(std::size_t i) noexcept { return blocks() + i * block_bytes(size_class); }
+  bool is_free(std::size_t i) noexcept { return words()[i / 64] >> i % 64 & 1; }
+  std::int64_t loose_bytes() const noexcept {
+    return static_cast<std::int64_t>(loose * block_bytes(size_class));
+  }
   std::size_t index_of(const void* block) noexcept {
     const auto at = static_cast<std::size_t>(static_cast<const char*>(block) - blocks()) / granule;
     return granules() == 1 ? at : at * reciprocal >> 32;
@@ -97,13 +105,18 @@ Magazine Slabs::take(std::size_t size_class) noexcept {
   }
   Slab* slab = open_[size_class];
   if (!slab) return {};
+  loose_ -= slab->loose_bytes();
   const Magazine magazine = first_blocks(*slab);
+  slab->loose -= std::min(slab->loose, magazine.count);
+  loose_ += slab->loose_bytes();
   if (slab->free_blocks == 0) unlink(open_[size_class], slab);
   return magazine;
 }
 
 Magazine Slabs::take_from(void* memory, std::size_t size_class) noexcept {
-  link(open_[size_class], new (memory) Slab(size_class));
+  Slab* slab = new (memory) Slab(size_class);
+  link(open_[size_class], slab);
+  loose_ += slab->loose_bytes();
   return take(size_class);
 }
 
@@ -130,7 +143,10 @@ void Slabs::dissolve(Magazine magazine, std::size_t size_class, std::uint64_t st
     slab->words()[word] |= std::uint64_t{1} << i % 64;
     slab->first_word = std::min(slab->first_word, word);
     if (slab->free_blocks++ == 0) link(open_[size_class], slab);
+    ++slab->loose;
+    loose_ += static_cast<std::int64_t>(block_bytes(size_class));
     if (slab->free_blocks == slab->capacity) {
+      loose_ -= slab->loose_bytes();
       unlink(open_[size_class], slab);
       empty_.add(new (slab) Kept, stamp);
       ++empty_count_;
@@ -145,6 +161,21 @@ void Slabs::dissolve_all(std::uint64_t stamp) noexcept {
       magazines_[size_class] = next_magazine(first);
       --magazine_counts_[size_class];
       dissolve({first, magazine_size}, size_class, stamp);
+    }
+}
+
+void Slabs::release_pages() noexcept {
+  for (Slab* const first : open_)
+    for (Slab* slab = first; slab; slab = slab->next) {
+      if (slab->loose == 0) continue;
+      for (std::size_t i = slab->first_word * 64; i < slab->capacity;) {
+        std::size_t end = i;
+        while (end < slab->capacity && slab->is_free(end)) ++end;
+        if (end > i) system_discard(slab->block(i), (end - i) * block_bytes(slab->size_class));
+        i = end + 1;
+      }
+      loose_ -= slab->loose_bytes();
+      slab->loose = 0;
     }
 }
 

@@ -34,7 +34,13 @@ class Slabs {
   /// The same for all magazines that put() kept.
   void dissolve_all(std::uint64_t stamp) noexcept;
 
+  /// Gives the pages that hold nothing but free blocks, in slabs that hold others, back to the
+  /// system.
+  void release_pages() noexcept;
+
   std::int64_t empty_slabs() const noexcept { return empty_count_; }
+  /// Bytes of free blocks in slabs that hold others, as far as their pages may be resident.
+  std::int64_t loose_bytes() const noexcept { return loose_; }
   /// The slab that has been empty for the longest time; null when there is none.
   const Kept* oldest() const noexcept { return empty_.oldest(); }
   /// The slab that was emptied last, or that one; null when there is none. It is the caller's now.
@@ -47,6 +53,7 @@ class Slabs {
   std::uint32_t magazine_counts_[small_classes] = {};
   ByAge empty_;
   std::int64_t empty_count_ = 0;
+  std::int64_t loose_ = 0;
 
   void* take_empty(Kept* slab) noexcept;
 };

@@ -80,7 +80,17 @@ void system_free(void* block, std::size_t bytes) noexcept {
     munmap(block, whole_pages(bytes));
 }
 
+void system_discard(void* begin, std::size_t bytes) noexcept {
+#ifdef MADV_DONTNEED
+  const auto address = reinterpret_cast<std::uintptr_t>(begin);
+  const std::uintptr_t first = whole_pages(address), last = (address + bytes) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+#endif
+}
+
 #else
+
+void system_discard(void*, std::size_t) noexcept {}
 
 void* system_allocate(std::size_t bytes, std::size_t alignment) noexcept {
   return refused() ? nullptr : std::aligned_alloc(alignment, bytes);

@@ -13,6 +13,10 @@ void* system_allocate(std::size_t bytes, std::size_t alignment) noexcept;
 /// The same `bytes` as asked for.
 void system_free(void* block, std::size_t bytes) noexcept;
 
+/// Gives the whole pages of this memory back, which stays mapped and reads as zeros: what stands in
+/// it is lost.
+void system_discard(void* begin, std::size_t bytes) noexcept;
+
 /// Gives back what malloc() keeps of smaller blocks that were freed between others: only what is at
 /// the end of its heap returns by itself. Looks at all that is free there.
 void system_trim() noexcept;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <fstream>
 #include <memory>
 #include <random>
@@ -226,6 +227,30 @@ TEST_CASE("allocator: what malloc() keeps of blocks counts, too") {
   CHECK(resident() - before <= 2 * memory_stats().peak_bytes + 64 * mebibyte);
 }
 #endif
+
+// Small tensors that a program keeps for a while, of every step some, while its sizes change: each
+// holds a slab of a size that nobody asks for any more.
+TEST_CASE("allocator: between small blocks that stay, little is kept") {
+  if (!memory::pooled) return;
+  trim_memory();
+  reset_peak_memory();
+  const std::int64_t before = resident(), live_before = memory_stats().live_bytes;
+  std::mt19937 random(1);
+  std::deque<Tensor> kept;
+  for (int step = 0; step < 40; ++step) {
+    std::vector<Tensor> made;
+    for (int i = 0; i < 40'000; ++i) made.push_back(ones({1 + step * 5 % 200}));
+    for (int i = 0; i < 400; ++i) kept.push_back(made[random() % made.size()]);
+    made.clear();
+    while (kept.size() > 4000) kept.pop_front();
+    const std::int64_t peak = memory_stats().peak_bytes - live_before;
+    REQUIRE(resident() - before <= 2 * peak + 64 * mebibyte);
+  }
+  CHECK(memory_stats().scattered_bytes > 0);
+  trim_memory();
+  // A page or two for each of them, and for the begins of their slabs.
+  CHECK(resident() - before <= 4000 * 3 * 4096 + 4 * mebibyte);
+}
 
 TEST_CASE("allocator: small blocks that are trimmed are resident no more") {
   if (!memory::pooled) return;
