@@ -11,16 +11,16 @@ void Shape::throw_too_many(std::size_t axes, const Where& where) {
                    where);
 }
 
-void Shape::push_back(std::int64_t dim) { insert(rank_, dim); }
+void Shape::push_back(std::int64_t dim) & { insert(rank_, dim); }
 
-void Shape::insert(int axis, std::int64_t dim) {
+void Shape::insert(int axis, std::int64_t dim) & {
   if (rank_ == max_rank) throw_too_many(size() + 1, Where());
   for (int i = rank_; i > axis; --i) dims_[i] = dims_[i - 1];
   dims_[axis] = dim;
   ++rank_;
 }
 
-void Shape::erase(int axis) noexcept {
+void Shape::erase(int axis) & noexcept {
   --rank_;
   for (int i = axis; i < rank_; ++i) dims_[i] = dims_[i + 1];
 }

@@ -27,30 +27,32 @@ class Shape {
     copy(dims.data());
   }
   Shape(const Shape& other) noexcept : rank_(other.rank_) { copy(other.dims_); }
-  Shape& operator=(const Shape& other) noexcept {
+  /// What changes a shape does so to one with a name: x.shape() is a copy, which would be lost.
+  Shape& operator=(const Shape& other) & noexcept {
     rank_ = other.rank_;
     copy(other.dims_);
     return *this;
   }
+  void operator=(const Shape& shape_is_a_copy_reshape_makes_a_tensor_of_another) && = delete;
 
   int rank() const noexcept { return rank_; }
   std::size_t size() const noexcept { return static_cast<std::size_t>(rank_); }
   bool empty() const noexcept { return rank_ == 0; }
-  std::int64_t operator[](int axis) const noexcept { return dims_[axis]; }
-  std::int64_t& operator[](int axis) noexcept { return dims_[axis]; }
+  std::int64_t operator[](int axis) const& noexcept { return dims_[axis]; }
+  std::int64_t& operator[](int axis) & noexcept { return dims_[axis]; }
   std::int64_t back() const noexcept { return dims_[rank_ - 1]; }
   const std::int64_t* data() const noexcept { return dims_; }
-  const std::int64_t* begin() const noexcept { return dims_; }
-  const std::int64_t* end() const noexcept { return dims_ + rank_; }
-  std::int64_t* begin() noexcept { return dims_; }
-  std::int64_t* end() noexcept { return dims_ + rank_; }
+  const std::int64_t* begin() const& noexcept { return dims_; }
+  const std::int64_t* end() const& noexcept { return dims_ + rank_; }
+  std::int64_t* begin() & noexcept { return dims_; }
+  std::int64_t* end() & noexcept { return dims_ + rank_; }
 
   /// Appends an extent; throws ShapeError when there are max_rank already.
-  void push_back(std::int64_t dim);
+  void push_back(std::int64_t dim) &;
   /// Inserts an extent before `axis` (0 … rank); throws ShapeError when there are max_rank already.
-  void insert(int axis, std::int64_t dim);
+  void insert(int axis, std::int64_t dim) &;
   /// Removes the extent at `axis`.
-  void erase(int axis) noexcept;
+  void erase(int axis) & noexcept;
 
   /// The product of the extents; 1 for a scalar.
   std::int64_t numel() const noexcept {

@@ -29,8 +29,10 @@ struct BackwardOptions {
 };
 
 /// A handle of a value and, if recorded, of its place in the graph. Copying a handle is cheap and
-/// shares both. Values that a graph may have saved are immutable; see mutable_data().
-class Tensor {
+/// shares both. Values that a graph may have saved are immutable; see mutable_data(). Functions
+/// give new tensors and change none, so that compilers warn where a result is dropped, as in
+/// x[0].requires_grad_() or clamp(x, 0, 1) for x = clamp(x, 0, 1).
+class [[nodiscard]] Tensor {
  public:
   /// No tensor at all; defined() is false, and every other use is an error.
   Tensor() noexcept = default;
@@ -105,16 +107,16 @@ class Tensor {
   bool is_leaf() const noexcept { return !node_ || node_->is_leaf() || !node_->requires_grad(); }
   /// The same tensor under a name, for errors, derivations and pictures. The name goes with the
   /// tensor's place in the graph, so that other handles of a recorded tensor see it, too.
-  [[nodiscard]] Tensor named(std::string_view name, Where where = Where::current()) const;
+  Tensor named(std::string_view name, Where where = Where::current()) const;
   /// The same with names of its axes, "" for none: X.named("X", {"N", "d"}). Derivations then show
   /// 1 / N for the mean over them, and √d, unless a tensor is called that. Throws ShapeError unless
   /// there are as many as axes, and where one name is of axes of different extents.
-  [[nodiscard]] Tensor named(std::string_view name, std::initializer_list<std::string_view> axes,
-                             Where where = Where::current()) const;
+  Tensor named(std::string_view name, std::initializer_list<std::string_view> axes,
+               Where where = Where::current()) const;
   /// The name, or "".
   std::string_view name() const noexcept { return node_ ? node_->name() : std::string_view(); }
   /// The same value without a graph.
-  [[nodiscard]] Tensor detach(Where where = Where::current()) const;
+  Tensor detach(Where where = Where::current()) const;
   /// The gradient that backward() left here; undefined when there is none. Where a few rows of a
   /// large table were read, by take() along its first axis or as w[i] and w[slice(i, j)],
   /// backward() keeps these rows alone, which the optimizers know; asking for it here makes it as

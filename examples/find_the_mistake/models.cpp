@@ -89,8 +89,8 @@ std::vector<Formula> Perceptron::chain(const Change& change) const {
   Tensor dz = (p - y) / static_cast<double>(samples);
   for (int l = layers();; --l) {
     dz = add(name("dz", l), z[l], dz);
-    add(name("dW", l), W[l], matmul(dz, h[l - 1].T()));
-    add(name("db", l), b[l], cr::sum(dz, 1, true));
+    (void)add(name("dW", l), W[l], matmul(dz, h[l - 1].T()));
+    (void)add(name("db", l), b[l], cr::sum(dz, 1, true));
     if (l == 1) return formulas;
     const Tensor dh = add(name("dh", l - 1), h[l - 1], matmul(W[l].T(), dz));
     dz = dh * slope(z[l - 1]);

@@ -388,7 +388,7 @@ class DerivationChecker {
         for (const Environment& point :
              handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {
           const auto value = attempt([&] {
-            evaluate(simplest, point);
+            (void)evaluate(simplest, point);
             return formula(point, {}, {});
           });
           if (!value) break;  // they cannot be computed there

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -37,6 +38,21 @@ TEST_CASE("dtype: visit calls with the type that stands for it") {
     CHECK(visit(dtype, [](auto zero) { return dtype_of<decltype(zero)>; }) == dtype);
   for (const DType dtype : {f32, f64})
     CHECK(visit_floating(dtype, [](auto zero) { return dtype_of<decltype(zero)>; }) == dtype);
+}
+
+namespace {
+
+template <class S>
+concept has_elements_set = requires { std::declval<S>()[0] = 9; };
+template <class S>
+concept grows = requires { std::declval<S>().push_back(9); };
+
+}  // namespace
+
+TEST_CASE("shape: a copy that is lost, as x.shape() gives, cannot be written to") {
+  static_assert(has_elements_set<Shape&> && !has_elements_set<Shape>);
+  static_assert(grows<Shape&> && !grows<Shape>);
+  static_assert(std::is_assignable_v<Shape&, Shape> && !std::is_assignable_v<Shape, Shape>);
 }
 
 TEST_CASE("shape: extents, text and number of elements") {
