@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include <chainrule/ops/define.hpp>
@@ -155,6 +158,9 @@ std::vector<Sample> VarMeanOp::samples() const {
 
 VarMean var_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim, Where where) {
   const std::uint32_t mask = axes.resolve(the_var_mean.name(), x, where);
+  if (!std::isfinite(correction)) [[unlikely]]
+    throw ValueError(fmt::format("var_mean: a correction of {}", correction), where,
+                     "1 is for an estimate from a sample, 0 for the numbers themselves");
   const MomentParameters p{correction, {mask, keepdim, static_cast<std::uint32_t>(x.rank())}};
   const std::array operands{&x};
   std::vector<Tensor> results = apply_several(the_var_mean, operands, p, where);

@@ -71,7 +71,8 @@ struct VarMean {
 /// Statistician 37 (1983)), so that the variance keeps its digits where the mean is large. NaN
 /// propagates; an infinite element makes the variance NaN. Gradient:
 /// 2 (x − mean) g_var / (n − correction) + g_mean / n; a result that nothing depends on costs
-/// nothing. Throws ShapeError for n = 0, DTypeError for other dtypes.
+/// nothing. Throws ShapeError for n = 0, DTypeError for other dtypes, ValueError unless the
+/// correction is finite.
 VarMean var_mean(const Tensor& x, const Axes& axes = {}, double correction = 1,
                  bool keepdim = false, Where where = Where::current());
 
