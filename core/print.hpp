@@ -23,13 +23,14 @@ enum class Notation : std::uint8_t {
   scientific,  ///< a power of ten, and exactly `precision` digits after the point
 };
 
-/// The choices of NumPy's set_printoptions, with its defaults but for the precision.
+/// The choices of NumPy's set_printoptions, with its defaults but for the precision. Numbers out of
+/// their range count as its nearest: printing has no errors of its own.
 struct PrintOptions {
   int precision = 4;  ///< digits after the point, 0 … 100
   Notation notation = Notation::automatic;
   std::int64_t threshold = 1000;  ///< more elements than this are shown as their edges and "..."
-  std::int64_t edge_items = 3;    ///< how many elements of an axis are shown at each edge then
-  int line_width = 75;            ///< where rows are broken, in characters
+  std::int64_t edge_items = 3;    ///< how many elements, from 1, an axis shows at each edge then
+  int line_width = 75;            ///< where rows are broken, in characters, behind one element
 };
 
 /// The tensor as text: its name if it has one, the elements in brackets for each axis, all columns
