@@ -34,8 +34,9 @@ struct Format<float> {
   static constexpr Bits bias = 127;
   // Beyond these exp() is infinite or rounds to 0, and expm1() to −1.
   static constexpr float exp_most = 89, exp_least = -104, expm1_least = -20;
-  // Beyond this 1 − tanh() is less than the smallest normal number.
-  static constexpr float tanh_most = 44;
+  // Beyond the first e^2x may be infinite; there e^(2x − shift) is not, up to the second.
+  static constexpr float tanh_most = 44, tanh_far = 56, tanh_shift = 24;
+  static constexpr float exp_of_shift = 0x1.4c1078p-35f;  // e^−shift
   static constexpr float log2_e = 0x1.715476p+0f;
   // ln 2 in two parts; multiples of the first by an exponent are exact.
   static constexpr float ln2 = 0x1.62ep-1f, ln2_rest = 0x1.0bfbe8p-15f;
@@ -60,7 +61,8 @@ struct Format<double> {
   static constexpr int mantissa = 52;
   static constexpr Bits bias = 1023;
   static constexpr double exp_most = 710, exp_least = -746, expm1_least = -40;
-  static constexpr double tanh_most = 354.5;
+  static constexpr double tanh_most = 354.5, tanh_far = 384.5, tanh_shift = 60;
+  static constexpr double exp_of_shift = 0x1.5ae191a99585ap-87;
   static constexpr double log2_e = 0x1.71547652b82fep+0;
   static constexpr double ln2 = 0x1.62e42fefap-1, ln2_rest = 0x1.cf79abc9e3b3ap-40;
   static constexpr double exp_terms[] = {
@@ -219,27 +221,40 @@ template <class T>
   return flat_sigmoid(x).value;
 }
 
-/// tanh x, from t = e²ˣ − 1: t / (t + 2), or 1 − 2 / (t + 2) where that is the larger half; and
-/// 1 − |tanh x|.
-template <class T>
-[[gnu::always_inline]] inline Flat<T> flat_tanh(T x) {
-  using F = detail::Format<T>;
-  constexpr T most = F::tanh_most;
+namespace detail {
+
+// tanh x, from t = e²ˣ − 1: t / (t + 2), or 1 − 2 / (t + 2) where that is the larger half; and
+// 1 − |tanh x|, `far` also where t may be infinite.
+template <bool far, class T>
+[[gnu::always_inline]] inline Flat<T> tanh(T x) {
+  using F = Format<T>;
+  constexpr T most = F::tanh_most, end = far ? F::tanh_far : most;
   const T size = std::abs(x);
+  const bool shifted = far && size > most;
   // expm1() where 2^k is a number, and its inverse a normal one or 0.
-  const auto parts = detail::exp_parts_within(2 * (size > most ? most : size));
+  const auto parts =
+      exp_parts_within(2 * (size > end ? end : size) - (shifted ? F::tanh_shift : T{0}));
   const T power = std::bit_cast<T>((parts.k - F::bias) << F::mantissa);
   const T inverse = std::bit_cast<T>((3 * F::bias - parts.k) << F::mantissa);
   const T t = ((parts.r + parts.remainder) + (1 - inverse)) * power;
   const bool large = t > 2;
   const T q = (large ? T{2} : t) / (t + 2);
   const T rest = 1 - q;
-  return {std::copysign(large ? rest : q, x), size > most ? T{0} : large ? q : rest};
+  return {std::copysign(large ? rest : q, x),
+          (large ? q : rest) * (shifted ? F::exp_of_shift : T{1})};
+}
+
+}  // namespace detail
+
+/// tanh x, and 1 − |tanh x|.
+template <class T>
+[[gnu::always_inline]] inline Flat<T> flat_tanh(T x) {
+  return detail::tanh<true>(x);
 }
 /// tanh x.
 template <class T>
 [[gnu::always_inline]] inline T tanh(T x) {
-  return flat_tanh(x).value;
+  return detail::tanh<false>(x).value;
 }
 
 /// The error function, of float alone: a double takes polynomials of more pieces, which a library

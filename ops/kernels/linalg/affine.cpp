@@ -51,7 +51,6 @@ void finish(T* y, std::int64_t rows, std::int64_t columns, const T* bias, F phi)
 
 template <class T, class F>
 void finish_flat(T* y, T* rest, std::int64_t rows, std::int64_t columns, const T* bias, F phi) {
-  if (!rest) return finish(y, rows, columns, bias, [phi](T z) { return phi(z).value; });
   for_rows(rows, columns, bias, [=](std::int64_t first, std::int64_t n, auto with_bias) {
     finish_row<with_bias>(y + first, rest + first, bias, n, phi);
   });
@@ -67,8 +66,10 @@ void finish_affine(T* y, T* rest, std::int64_t rows, std::int64_t columns, const
       if (bias) finish(y, rows, columns, bias, [](T z) { return z; });
       return;
     case Activation::sigmoid:
+      if (!rest) return finish(y, rows, columns, bias, [](T z) { return kernels::sigmoid(z); });
       return finish_flat(y, rest, rows, columns, bias, [](T z) { return flat_sigmoid(z); });
     case Activation::tanh:
+      if (!rest) return finish(y, rows, columns, bias, [](T z) { return kernels::tanh(z); });
       return finish_flat(y, rest, rows, columns, bias, [](T z) { return flat_tanh(z); });
     case Activation::relu:
       return finish(y, rows, columns, bias, [](T z) { return kernels::relu(z); });

@@ -91,13 +91,12 @@ Tensor slope_of(F f, const Tensor& at, bool recorded) {
 // linear() with this activation, of z as it is.
 template <Activation activation>
 Tensor fused(const Tensor& z) {
-  return linear(unsqueeze(z, 1), ones({1, 1}, z.dtype()), zeros({1}, z.dtype()), activation);
+  return linear(unsqueeze(z, -1), ones({1, 1}, z.dtype()), zeros({1}, z.dtype()), activation);
 }
 
 }  // namespace
 
-// The slopes have the errors of the values, doubled by the square, and of an exponential; numbers
-// below the smallest normal one may be 0, as 1 − |tanh| of linear() is.
+// The slopes have the errors of the values, doubled by the square, and of an exponential.
 TEST_CASE("activations: slopes within units in the last place, also where the value is flat") {
   for (const bool recorded : {false, true}) {
     const auto check = [&](const char* name, auto f, R (*exact)(R), double most) {
@@ -105,17 +104,8 @@ TEST_CASE("activations: slopes within units in the last place, also where the va
     };
     check("sigmoid", [](const Tensor& x) { return sigmoid(x); }, sigmoid_slope_of, 8);
     check("tanh", [](const Tensor& x) { return tanh(x); }, tanh_slope_of, 8);
-    for (const DType dtype : {f32, f64})
-      for (int i = -200; i <= 200; ++i) {
-        const Tensor x = tensor({i / 5.0}, dtype);
-        const R at = x.item();
-        const double eps = dtype == f32 ? 1.2e-7 : 2.3e-16;
-        const auto off = [&](const Tensor& got, R want) {
-          return std::abs(static_cast<double>(static_cast<R>(got.item()) / want - 1)) / eps;
-        };
-        CHECK(off(slope_of(fused<Activation::sigmoid>, x, recorded), sigmoid_slope_of(at)) < 8);
-        CHECK(off(slope_of(fused<Activation::tanh>, x, recorded), tanh_slope_of(at)) < 8);
-      }
+    check("linear, sigmoid", fused<Activation::sigmoid>, sigmoid_slope_of, 8);
+    check("linear, tanh", fused<Activation::tanh>, tanh_slope_of, 8);
   }
 }
 
