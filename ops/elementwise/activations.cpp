@@ -89,6 +89,27 @@ struct SlopeOp : Op {
   }
 };
 
+// g ⊗ σ''/σ', of which 1 − 2y alone has no digits left near 0.
+struct SigmoidCurvature final : SlopeOp<SigmoidCurvature> {
+  SigmoidCurvature() : SlopeOp("sigmoid_curvature", "{0} ⊗ (1 − 2 {1})") {}
+  template <class T>
+  static T value(T g, T y, T z) {
+    return kernels::sigmoid_curvature(g, y, z);
+  }
+  static Tensor by_result(const Application& r, const Tensor& h) { return -2 * h * r.in(0); }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (1 - 2 * inputs[1]);
+  }
+  std::vector<Sample> samples() const override;
+};
+CHAINRULE_EARLY const SigmoidCurvature the_sigmoid_curvature;
+
+std::vector<Sample> SigmoidCurvature::samples() const {
+  return slope_samples([](Inputs in) {
+    return the_sigmoid_curvature(in[0], sigmoid(in[1]), in[1], Where::current());
+  });
+}
+
 struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
   SigmoidSlope() : SlopeOp("sigmoid_slope", "{0} ⊗ {1} ⊗ (1 − {1})") {}
   Role role(const Parameters&) const override;
@@ -97,7 +118,7 @@ struct SigmoidSlope final : SlopeOp<SigmoidSlope> {
     return kernels::sigmoid_slope(g, y, z);
   }
   static Tensor by_result(const Application& r, const Tensor& h) {
-    return h * r.in(0) * (1 - 2 * r.in(1));
+    return the_sigmoid_curvature.in_place(h * r.in(0), r.in(1), r.in(2), Where::current());
   }
   Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
     return inputs[0] * (inputs[1] * (1 - inputs[1]));

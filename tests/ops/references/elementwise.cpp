@@ -49,6 +49,10 @@ constexpr auto log_sigmoid = [](Real x) { return -std::log1p(std::exp(-x)); };
 // The cotangent times the derivative at x (of relu: or at its result).
 constexpr auto sigmoid_slope = [](Real g, Real x) { return g * sigmoid(x) * sigmoid(-x); };
 constexpr auto tanh_slope = [](Real g, Real x) { return g / (std::cosh(x) * std::cosh(x)); };
+constexpr auto sigmoid_curvature = [](Real g, Real x) { return -g * std::tanh(x / 2); };
+constexpr auto erf_slope = [](Real g, Real x) {
+  return g * 2 * std::numbers::inv_sqrtpi_v<Real> * std::exp(-x * x);
+};
 constexpr auto relu_slope = [](Real g, Real y) { return y > 0 ? g : 0; };
 
 constexpr auto larger = [](Real x, Real y) { return x > y || std::isnan(x) ? x : y; };
@@ -118,6 +122,7 @@ constexpr Entry entries[] = {
     {"relu", unary<relu>},
     {"relu_slope", binary<relu_slope>},
     {"sigmoid", unary<sigmoid>},
+    {"sigmoid_curvature", binary<sigmoid_curvature>},
     {"sigmoid_slope", binary<sigmoid_slope>},
     {"sign", unary<sign>},
     {"sin", unary<sin>},
