@@ -230,23 +230,53 @@ struct Cos final : UnaryOp<Cos> {
 };
 CHAINRULE_EARLY const Cos the_cos;
 
-// g ⊗ factor · e^−x², from x² in two parts: rounded to one, it loses as many digits as x² has in
-// front of the point.
-Tensor times_bell(Tensor g, const Tensor& x, double factor, const Where& where) {
-  const Value& at = *x.value_ref();
-  Ref<Value> out = make_result_like("erf", at.dtype(), at, where);
-  visit_floating(at.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+// g ⊗ 2/√π e^−x², from x² in two parts: rounded to one, it loses as many digits as x² has in front
+// of the point.
+struct ErfSlope final : BinaryOp<ErfSlope> {
+  ErfSlope() : BinaryOp("erf_slope", "{0} ⊗ 2/√π exp(−{1}²)") {}
+  static constexpr bool integers = false;
+  template <class T>
+  static T value(T g, T x) {
     using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     constexpr Bits upper = ~Bits{0} << (std::numeric_limits<T>::digits + 1) / 2;
-    kernels::map<T, T, T>(*out, *g.value_ref(), at, [c = static_cast<T>(factor)](T seed, T e) {
-      const T high = std::bit_cast<T>(std::bit_cast<Bits>(e) & upper), square = e * e;
-      // Beyond, e^−x² is 0 and the parts may be infinite.
-      const T rest = square < 1000 ? (high * high - square) + (e - high) * (e + high) : T{0};
-      return seed * (c * (kernels::exp(-square) * (1 - rest)));
-    });
-  });
-  return Tensor(std::move(out));
+    const T high = std::bit_cast<T>(std::bit_cast<Bits>(x) & upper), square = x * x;
+    // Beyond, e^−x² is 0 and the parts may be infinite.
+    const T rest = square < 1000 ? (high * high - square) + (x - high) * (x + high) : T{0};
+    return g * (static_cast<T>(factor) * (kernels::exp(-square) * (1 - rest)));
+  }
+  static Node::SavedMask saved(bool, bool needs_x) {
+    return input(1) | (needs_x ? output : Node::SavedMask{0});
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, (*this)(r.g(), r.in(1)));
+    if (r.needs(1)) r.give(1, by_point(r, r.g()));
+  }
+  Tensor jvp(Jvp& r) const override {
+    Tensor tangent;
+    if (r.has(0)) add_to(tangent, (*this)(r.tangent(0), r.in(1)));
+    if (r.has(1)) add_to(tangent, by_point(r, r.tangent(1)));
+    return tangent;
+  }
+  Tensor written_out(const Node&, std::span<const Tensor> inputs) const override {
+    return inputs[0] * (exp(-square(inputs[1])) * factor);
+  }
+  std::vector<Sample> samples() const override;
+
+ private:
+  static constexpr double factor = 2 * std::numbers::inv_sqrtpi;
+  // −2x times the slope, which is 0 before 2x is infinite.
+  static Tensor by_point(const Application& r, const Tensor& h) {
+    return -2 * (r.out() * r.in(1) * h);
+  }
+};
+CHAINRULE_EARLY const ErfSlope the_erf_slope;
+
+std::vector<Sample> ErfSlope::samples() const {
+  const auto apply = [](Inputs in) { return the_erf_slope(in[0], in[1]); };
+  const Tensor at = tensor({{0.9, -0.3, 0.5}, {-0.8, 1.2, -0.1}}, f64);
+  return {{"matrix", {real_numbers(), at}, apply},
+          {"scalar", {tensor(0.3, f64), tensor(0.6, f64)}, apply},
+          {"empty", {zeros({2, 0}, f64), zeros({2, 0}, f64)}, apply}};
 }
 
 struct Erf final : UnaryOp<Erf> {
@@ -264,10 +294,7 @@ struct Erf final : UnaryOp<Erf> {
       for (std::int64_t i = 0; i < n; ++i) to[i] = kernels::erf(x[i]);
   }
   static Tensor slope(const Application& r, Tensor g) {
-    constexpr double factor = 2 * std::numbers::inv_sqrtpi;
-    if (!detail::mode.recording && !detail::mode.observer)
-      return times_bell(std::move(g), r.in(0), factor, r.where());
-    return detail::times_in_place(std::move(g), exp(-square(r.in(0))) * factor);
+    return the_erf_slope.in_place(std::move(g), r.in(0), r.where());
   }
   std::vector<Sample> samples() const override {
     return unary_samples([](Inputs in) { return erf(in[0]); }, real_numbers());

@@ -55,11 +55,18 @@ TEST_CASE("erf: the gradient keeps its digits where x² is large") {
     const Numbers got = slopes([](const Tensor& e) { return erf(e); }, at);
     const Tensor tangent = jvp([](const Tensor& e) { return erf(e); }, at, ones_like(at)).second;
     const Numbers forward = to(tangent, f64).to_vector<double>();
+    Tensor leaf = at.detach().requires_grad_();
+    const Tensor recorded = grad(sum(erf(leaf)), leaf, {.create_graph = true});
+    CHECK(to(recorded.detach(), f64).to_vector<double>() == got);
+    const Numbers second = to(grad(sum(recorded), leaf), f64).to_vector<double>();
     double worst = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const auto e = static_cast<long double>(x[i]);
       const long double right = 2 * std::numbers::inv_sqrtpi_v<long double> * std::exp(-e * e);
       worst = std::max(worst, static_cast<double>(std::abs(got[i] / right - 1)));
+      if (e != 0)
+        worst =
+            std::max(worst, static_cast<double>(std::abs(second[i] / (-2 * e * right) - 1)) / 1.5);
       CHECK(forward[i] == got[i]);
     }
     CHECK(worst < 4 * eps);
@@ -70,6 +77,9 @@ TEST_CASE("erf: the gradient keeps its digits where x² is large") {
   CHECK(ends[1] == 0);
   CHECK(ends[2] == 0);
   CHECK(std::isnan(ends[3]));
+  Tensor most = tensor({1e300, std::numeric_limits<double>::max()}, f64).requires_grad_();
+  CHECK(grad(sum(grad(sum(erf(most)), most, {.create_graph = true})), most).to_vector<double>() ==
+        Numbers{0, 0});
 }
 
 // The bounds are those that ops/kernels/vector_math.hpp states, or half a unit for what the

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <utility>
 
 namespace reference {
@@ -96,6 +97,7 @@ constexpr Entry entries[] = {
     {"div", binary<div>},
     {"eq", binary<eq>},
     {"erf", unary<[](Real x) { return std::erf(x); }>},
+    {"erf_slope", binary<erf_slope>},
     {"exp", unary<exp>},
     {"expm1", unary<expm1>},
     {"ge", binary<ge>},
