@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -7,6 +9,7 @@
 #include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/kernels/elementwise/library_math.hpp>
+#include <chainrule/ops/kernels/elementwise/vector_math.hpp>
 
 namespace chainrule {
 
@@ -15,6 +18,30 @@ namespace {
 using detail::input;
 using detail::output;
 using Inputs = std::span<const Tensor>;
+
+// Whether y − 1 is a number.
+template <class T>
+bool less_one_is_exact(T y) {
+  return (y - 1) + 1 == y;
+}
+
+// y xʸ⁻¹, with 0 where y is 0. What y − 1 loses to rounding, which counts where |ln x| is large,
+// comes back as a factor: x^r = 1 + r ln x for so small an r.
+template <class T>
+void slope_for_base(T* to, const T* x, const T* y, std::int64_t n) {
+  constexpr std::int64_t piece = 256;
+  for (; n > 0; n -= piece, to += piece, x += piece, y += piece) {
+    const std::int64_t count = std::min(n, piece);
+    T exponent[piece];
+    for (std::int64_t i = 0; i < count; ++i) exponent[i] = y[i] - 1;
+    kernels::pow(to, x, exponent, count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const T less = (y[i] - (exponent[i] + 1)) * kernels::rough_log(x[i]);
+      const T slope = y[i] * (to[i] * (std::abs(less) < 1 ? 1 + less : T{1}));
+      to[i] = y[i] == 0 ? T{0} : slope;
+    }
+  }
+}
 
 // Whether marked(x, y) holds for each pair of elements; locally constant.
 template <class F>
@@ -101,6 +128,9 @@ class Pow final : public Op {
     });
   }
 
+  // Whether what a rule computes is to be seen as operations.
+  static bool is_recorded() noexcept { return detail::mode.recording || detail::mode.observer; }
+
   // g ⊗ y ⊗ xʸ⁻¹, with 0 where y is 0.
   static Tensor by_base(const Application& r, const Tensor& g) {
     const Tensor x = r.in(0), y = r.in(1);
@@ -108,7 +138,19 @@ class Pow final : public Op {
       const auto number = y.item();
       if (number == 0) return zeros_like(g);
       if (number == 1) return g;
-      return g * (number * pow(x, number - 1));
+      const bool exact = y.dtype() == f32 ? less_one_is_exact(static_cast<float>(number))
+                                          : less_one_is_exact(number);
+      if (exact || is_recorded()) return g * (number * pow(x, number - 1));
+    }
+    if (!is_recorded()) {
+      Ref<Value> slope = make_broadcast(r.node().op()->name(), x.dtype(), x, y, r.where());
+      visit_floating(x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        kernels::map_runs<T>(
+            *slope, *x.value_ref(), *y.value_ref(),
+            [](T* to, const T* p, const T* q, std::int64_t n) { slope_for_base(to, p, q, n); });
+      });
+      return detail::times_in_place(Tensor(std::move(slope)), g);
     }
     // Where y = 0 and 1/x is not finite, 0 · xʸ⁻¹ would be NaN; x⁰ serves as well.
     const Tensor undefined = marks(x, y, [](auto p, auto q) {

@@ -192,6 +192,20 @@ template <class T>
   return x <= 0 ? outside : inside;
 }
 
+/// ln |x| within 0.06, of normal numbers; some number for others.
+template <class T>
+[[gnu::always_inline]] inline T rough_log(T x) {
+  using F = detail::Format<T>;
+  using Bits = detail::Bits<T>;
+  // The exponent, and the mantissa for the logarithm's fraction, as the digits of an integer.
+  constexpr int shift = 8 * sizeof(T) - F::mantissa, fraction = F::mantissa - shift;
+  constexpr T integers = static_cast<T>(Bits{1} << F::mantissa);
+  const Bits digits = detail::bits_of(std::abs(x)) >> shift;
+  const T exponent = std::bit_cast<T>(digits | detail::bits_of(integers)) - integers;
+  return (exponent * (T{1} / static_cast<T>(Bits{1} << fraction)) - static_cast<T>(F::bias)) *
+         T{0.693147180559945309417L};
+}
+
 /// ln(1 + x), exact also near 0; −∞ at −1, NaN below.
 template <class T>
 [[gnu::always_inline]] inline T log1p(T x) {

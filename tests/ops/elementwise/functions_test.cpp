@@ -33,6 +33,7 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 const double not_a_number = std::numeric_limits<double>::quiet_NaN();
 using Numbers = std::vector<double>;
+using Real = long double;
 
 // The gradient of Σ f(x).
 template <class F>
@@ -243,6 +244,46 @@ TEST_CASE("elementwise: powers of numbers of all sizes, within a unit in the las
           std::max(worst, ulps::distance(got[i], std::pow(static_cast<long double>(bases[i]),
                                                           static_cast<long double>(exponents[i]))));
     CHECK(worst <= 1);
+  };
+  check(float{});
+  check(double{});
+}
+
+// A power and three more roundings, of up to a unit each; y − 1 is rounded for most of these.
+TEST_CASE("elementwise: the gradient of pow for its base, where |ln x| is large") {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    const T infinite = std::numeric_limits<T>::infinity();
+    std::vector<T> bases = {0, 0, 0, infinite, infinite, -infinite, -2, 0, T(not_a_number)};
+    std::vector<T> exponents = {T(0.3), T(-0.3), 0, T(0.3), T(-0.3), -3, T(0.3), -1, 0};
+    std::vector<Real> want = {infinite, -infinite, 0, 0, 0, 0, T(not_a_number), -infinite, 0};
+    for (const T e : ulps::arguments<T>())
+      if (e >= std::numeric_limits<T>::min() && std::isfinite(e)) {
+        const T y = static_cast<T>(bases.size() % 1999) / T{1999} * T{2.5} - 2;
+        const Real power = std::pow(static_cast<Real>(e), static_cast<Real>(y) - 1);
+        if (power > std::numeric_limits<T>::max()) continue;
+        bases.push_back(e), exponents.push_back(y);
+        want.push_back(y * power);
+      }
+    const auto worst_of = [&](const std::vector<T>& got, std::size_t from) {
+      double worst = 0;
+      for (std::size_t i = from; i < got.size(); ++i)
+        worst = std::max(worst, ulps::distance(got[i], want[i]));
+      return worst;
+    };
+    const Tensor y = from_vector(exponents);
+    Tensor x = from_vector(bases).requires_grad_();
+    sum(pow(x, y)).backward();
+    CHECK(worst_of(x.grad().template to_vector<T>(), 0) <= 4);
+    const auto power = [&](const Tensor& e) { return pow(e, y); };
+    CHECK(worst_of(jvp(power, x.detach(), ones_like(x)).second.template to_vector<T>(), 0) <= 4);
+    // One exponent for all.
+    const T alone = T(-0.3);
+    for (std::size_t i = 9; i < want.size(); ++i)  // x⁻¹·³ may overflow alone
+      want[i] = alone * std::pow(static_cast<Real>(bases[i]), static_cast<Real>(alone) - 1);
+    x.zero_grad();
+    sum(pow(x, alone)).backward();
+    CHECK(worst_of(x.grad().template to_vector<T>(), 9) <= 4);
   };
   check(float{});
   check(double{});
