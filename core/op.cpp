@@ -42,7 +42,22 @@ Op::~Op() {
   std::erase(registry().ops, this);
 }
 
+namespace {
+
+// Throws where an op is asked for what its class overrides because it has ended: then it is a mere
+// Op, as the library's are in what runs behind the destructors of all globals.
+void check_alive(const Op& op, const Where& where) {
+  const std::lock_guard lock(registry().mutex);
+  if (std::ranges::find(registry().ops, &op) == registry().ops.end())
+    throw GradError(fmt::format("{}: the operation has ended already", op.name()), where,
+                    "the library's operations live as long as globals do: use them in the "
+                    "destructor of one or in std::atexit(), not in a [[gnu::destructor]] function");
+}
+
+}  // namespace
+
 void Op::infer(Inference& call) const {
+  check_alive(*this, call.where());
   throw GradError(
       fmt::format("{}: the op has no infer(), which says its results: it can neither be "
                   "applied nor computed again",
@@ -51,17 +66,20 @@ void Op::infer(Inference& call) const {
 }
 
 void Op::evaluate(Evaluation& call) const {
+  check_alive(*this, call.where());
   throw GradError(fmt::format("{}: the op does not say how it is computed", name_), call.where(),
                   "override evaluate(); see docs/adding_an_op.md");
 }
 
 void Op::vjp(Vjp& r) const {
+  check_alive(*this, r.node().where());
   throw GradError(fmt::format("{}: the op has no vjp rule", name_), r.node().where(),
                   "override vjp(), or say by differentiable() that the op has no gradient; see "
                   "docs/adding_an_op.md");
 }
 
 Tensor Op::jvp(Jvp& r) const {
+  check_alive(*this, r.node().where());
   throw GradError(fmt::format("{}: the op has no jvp rule", name_), r.node().where(),
                   "override jvp(), which forward mode asks for; see docs/adding_an_op.md");
 }

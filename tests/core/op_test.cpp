@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cstddef>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -97,6 +99,16 @@ TEST_CASE("op: a rule that is missing is an error with a remedy") {
   CHECK(error_of<GradError>([&] {
           jvp(applied, x.detach(), x.detach());
         }).find("hint: override jvp()") != std::string::npos);
+}
+
+TEST_CASE("op: one that has ended says so, not that a rule is missing") {
+  alignas(Throwing) std::byte memory[sizeof(Throwing)];
+  auto* const op = new (memory) Throwing;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor y = sum(apply(*op, {&x}, Throwing::What::rule_shapes, Where::current()));
+  op->~Throwing();
+  CHECK(error_of<GradError>([&] { y.backward(); }, 1, Where::current())
+            .find("throwing: the operation has ended already") != std::string::npos);
 }
 
 TEST_SUITE_END();
