@@ -35,6 +35,9 @@ class Error : public std::runtime_error {
  public:
   explicit Error(std::string_view message);
   Error(std::string_view message, const Where& where, std::string_view hint = {});
+  /// A copy shares the text. To move one is to copy it: what was moved from still says it all.
+  Error(const Error&) noexcept = default;
+  Error& operator=(const Error&) noexcept = default;
 
   /// Says in what greater whole it happened, in a line between the message and the place; an empty
   /// context leaves none. This and set_hint() are for those who catch an error and know more of it

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <chainrule/core/error.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -115,6 +116,17 @@ TEST_CASE("error: a message that what() ends early") {
   error.set_context("in fc1");
   error.set_hint("say so");
   CHECK(std::string_view(error.what()) == "op: \n  in fc1\n  hint: say so");
+}
+
+TEST_CASE("error: what was moved from still says it all") {
+  ValueError error("f: no", Where::current(), "try g");
+  const std::string text = error.what();
+  const ValueError other = std::move(error);
+  CHECK(other.what() == text);
+  CHECK(error.what() == text);  // NOLINT(bugprone-use-after-move): the claim
+  error.set_hint("try h");
+  CHECK(std::string(error.what()).ends_with("hint: try h"));
+  CHECK(other.what() == text);
 }
 
 TEST_SUITE_END();
