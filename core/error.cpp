@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <chainrule/core/node.hpp>
+#include <new>
+
 #include <chainrule/core/out_of_memory.hpp>
-#include <chainrule/core/recording.hpp>
+#include <chainrule/core/user_line.hpp>
 
 namespace chainrule {
 
@@ -25,16 +26,23 @@ std::string line_of(std::string_view hint) {
 
 Error::Error(std::string_view message) : Error(message, Where()) {}
 
+// clang-format off
 Error::Error(std::string_view message, const Where& where, std::string_view hint)
-    : std::runtime_error(fmt::format("{}{}{}", shown(message), place(where), line_of(hint))),
+try : std::runtime_error(fmt::format("{}{}{}", shown(message), place(where), line_of(hint))),
       message_end_(shown(message).size()),
       context_end_(message_end_),
-      place_end_(message_end_ + place(where).size()) {}
+      place_end_(message_end_ + place(where).size()) {
+} catch (const std::bad_alloc&) {
+  // There may be enough for less: the function and the line.
+  constexpr std::string_view less = ": no memory";
+  if (message.ends_with(less)) throw;
+  throw MemoryError(fmt::format("{}{}", message.substr(0, message.find(':')), less),
+                    detail::user_line(where));
+}
+// clang-format on
 
 void detail::throw_no_memory(const char* function, const Where& where) {
-  // The user's line of what a gradient rule calls is that of the operation it differentiates.
-  throw MemoryError(fmt::format("{}: no memory", function),
-                    mode.rule_of ? mode.rule_of->where() : where);
+  throw MemoryError(fmt::format("{}: no memory", function), user_line(where));
 }
 
 void detail::name_operation(Error& error, const char* part, const char* op,

@@ -315,6 +315,27 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("out of memory: an error that has none for its text names the function and the line" *
+          doctest::skip(!CountMalloc::available)) {
+  const Where here = Where::current();
+  const std::string less =
+      fmt::format("matmul: no memory\n  at {}:{}", here.file_name(), here.line());
+  int failures = 0;
+  for (std::int64_t request = 1; request < 20; ++request) {
+    try {
+      const FailMalloc fail(request);
+      throw ShapeError("matmul: inner dimensions differ: W1 (32, 64) · x (1, 64)", here,
+                       "x has one row per sample; use matmul(x, W1.T()) or pass x.T()");
+    } catch (const MemoryError& error) {
+      ++failures;
+      CHECK(error.what() == less);
+    } catch (const ShapeError&) {
+      // All were granted, or what failed is the exception's own, of which there is a reserve.
+    }
+  }
+  CHECK(failures > 2);
+}
+
 TEST_CASE("out of memory: where it stays out, files are not written, and nothing of them is left") {
   if (!CountMalloc::available) return;
   const std::filesystem::path folder =
