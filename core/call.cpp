@@ -6,6 +6,7 @@
 #include <string>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/user_line.hpp>
 
 namespace chainrule {
 
@@ -61,7 +62,8 @@ void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, con
     throw;
   } catch (const MemoryError&) {
     throw MemoryError(
-        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
+        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
+        user_line(where));
   } catch (const ShapeError&) {
     const bool negative =
         std::ranges::any_of(shape, [](std::int64_t extent) { return extent < 0; });

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 
+#include <chainrule/core/user_line.hpp>
+
 namespace chainrule {
 
 namespace {
@@ -119,7 +121,8 @@ Ref<Value> make_value(const char* op, const Shape& shape, DType dtype, const Whe
     return Value::make(dtype, shape);
   } catch (const MemoryError&) {
     throw MemoryError(
-        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)), where);
+        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
+        user_line(where));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <chainrule/core/fork.hpp>
 #include <chainrule/core/observer.hpp>
+#include <chainrule/core/user_line.hpp>
 
 namespace chainrule {
 
@@ -126,9 +127,7 @@ CHAINRULE_EARLY const Output the_output;
 
 const auto nothing = [](std::size_t) { return nullptr; };
 
-const Where& line_of(const Call& call) noexcept {
-  return mode.rule_of ? mode.rule_of->where() : call.where();
-}
+const Where& line_of(const Call& call) noexcept { return user_line(call.where()); }
 
 void mark_left_out(Node& node, const Call& call) {
   for (std::size_t i = 0; i < call.input_count(); ++i) {

@@ -158,9 +158,11 @@ Tensor& Tensor::requires_grad_(bool on, Where where) & {
                                  describe(*this), name_of(mine.dtype())),
                      where, "convert it first: to(x, f32)");
   // A new leaf: graphs that know the old one as it was stay as they are.
-  Ref<Node> leaf = Node::make_leaf(mine, on, where);
-  if (!name().empty()) leaf->set_name(name());
-  node_ = std::move(leaf);
+  detail::naming_memory("requires_grad_", where, [&] {
+    Ref<Node> leaf = Node::make_leaf(mine, on, where);
+    if (!name().empty()) leaf->set_name(name());
+    node_ = std::move(leaf);
+  });
   return *this;
 }
 
@@ -169,9 +171,11 @@ Tensor Tensor::requires_grad_(bool on, Where where) && {
 }
 
 Tensor Tensor::named(std::string_view name, Where where) const {
-  Ref<Node> node = node_ ? node_ : Node::make_leaf(value(where, "named"), false, where);
-  node->set_name(name);
-  return Tensor(value_, std::move(node));
+  return detail::naming_memory("named", where, [&] {
+    Ref<Node> node = node_ ? node_ : Node::make_leaf(value(where, "named"), false, where);
+    node->set_name(name);
+    return Tensor(value_, std::move(node));
+  });
 }
 
 Tensor Tensor::named(std::string_view name, std::initializer_list<std::string_view> axes,
@@ -189,9 +193,11 @@ Tensor Tensor::named(std::string_view name, std::initializer_list<std::string_vi
                                    detail::printable(names[i]), describe(*this), first, other),
                        where, "give axes of different extents different names");
     }
-  Tensor tensor = named(name, where);
-  tensor.node()->set_axes({axes.begin(), axes.end()});
-  return tensor;
+  return detail::naming_memory("named", where, [&] {
+    Tensor tensor = named(name, where);
+    tensor.node()->set_axes({axes.begin(), axes.end()});
+    return tensor;
+  });
 }
 
 Tensor Tensor::detach(Where where) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <new>
 #include <unordered_set>
 
 #include <chainrule/core/create.hpp>
@@ -166,6 +167,8 @@ void apply_rule(const Sweep& sweep, std::size_t i, std::span<Tensor> g) {
   Rule rule(sweep, i, g);
   try {
     node.op()->vjp(rule);
+  } catch (const std::bad_alloc&) {
+    detail::throw_no_memory(node.op()->name(), node.where());
   } catch (const MemoryError&) {
     throw;
   } catch (Error& error) {

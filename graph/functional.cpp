@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -249,6 +250,8 @@ class ForwardRule final : public Jvp {
 Tensor tangent_by(const Op& op, Jvp& rule) {
   try {
     return op.jvp(rule);
+  } catch (const std::bad_alloc&) {
+    detail::throw_no_memory(op.name(), rule.where());
   } catch (const MemoryError&) {
     throw;
   } catch (Error& error) {

@@ -40,6 +40,7 @@
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
@@ -133,7 +134,9 @@ void check_survives(F f, std::int64_t most, Clean clean) {
     for (const auto& [text, times] : outcome.messages) {
       CAPTURE(text);
       CAPTURE(times);
-      CHECK(text.find("\n  at ") != text.npos);  // names the line
+      CHECK(text.find("\n  at ") != text.npos);      // names the line,
+      CHECK(text.find("\n  at ops/") == text.npos);  // and not that of a rule
+      CHECK(text.find("\n  at graph/accumulate") == text.npos);
     }
     CHECK(outcome.unnamed == 0);
   };
@@ -211,13 +214,14 @@ TEST_CASE("out of memory: a failed backward leaves the gradients that were there
 
 TEST_CASE("out of memory: gradients, forward mode, and look-ups in a large table") {
   const Tensor w = randn({3000, 8}, f64).requires_grad_(), x = randn({40, 8}, f64);
-  const Tensor index = randint(0, 3000, {5});
+  const Tensor y = x.detach().requires_grad_(), index = randint(0, 3000, {5});
   check_survives(
       [&] {
         sum(take(w, index) * 2.0).backward();
         std::string text = text_of({w.grad()});
         const Tensor g = grad(sum(sigmoid(matmul(x, w.T()))), w, {.create_graph = true});
         text += text_of({grad(sum(g * g), w)});
+        text += text_of({grad(sum(maximum(y, y * 0.5) + softplus(y)), y)});
         text += text_of({jvp([](const Tensor& t) { return t * sigmoid(t); }, x, x).second});
         return text;
       },
@@ -291,6 +295,8 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   };
   check_names("GradcheckReport::to_string()", report, [](auto& r) { r.to_string(); });
   check_names("to_string(tensor)", nothing, [](int) { to_string(rand({9, 9})); });
+  const auto one = [] { return std::make_unique<Tensor>(ones({1})); };
+  check_names("axes", one, [](auto& t) { *t = t->named("x", {"an axis of a longer name"}); });
   check_names("children()", model, [](auto& m) { m->layers.children(); });
   const auto table = [] { return ones({500, 8}).requires_grad_(); };
   check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
