@@ -18,9 +18,9 @@ class State : public Tensor {
   State() noexcept = default;
   State(const State&) noexcept = default;
   State(State&&) noexcept = default;
-  /// Use set() to give it other elements.
-  State& operator=(const State&) = delete;
-  State& operator=(const Tensor&) = delete;
+  /// set() gives it other elements.
+  State& operator=(const State& set_gives_other_elements) = delete;
+  State& operator=(const Tensor& set_gives_other_elements) = delete;
 
   /// Copies the elements of `values`, of the same shape and dtype and with any strides, into this
   /// tensor. Nothing is recorded, and the version moves, so that a backward through a graph that
@@ -39,6 +39,7 @@ class State : public Tensor {
 class Parameter : public State {
  public:
   Parameter() noexcept = default;
+  using State::operator=;  // deleted, for the sake of what compilers say
 
  private:
   friend class Module;
@@ -50,6 +51,7 @@ class Parameter : public State {
 class Buffer : public State {
  public:
   Buffer() noexcept = default;
+  using State::operator=;
 
  private:
   friend class Module;
