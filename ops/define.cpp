@@ -36,7 +36,9 @@ void detail::throw_dtype(const char* op, const Tensor& x, bool integers, const W
 
 namespace {
 
+// "weight fc1.weight (2, 3)", and what it is once where that is its name.
 std::string said_as(const char* what, const Tensor& x) {
+  if (x.name() == what) return describe(x);
   return fmt::format("{}{}{}", what, *what ? " " : "", describe(x));
 }
 

@@ -26,6 +26,11 @@ Shape weight_shape(std::int64_t in, std::int64_t out, DType dtype, const Where& 
   if (!is_floating(dtype))
     throw DTypeError(fmt::format("Linear: it cannot compute in {}", name_of(dtype)), where,
                      "give it .dtype = f32 or f64");
+  if (in > (std::int64_t{1} << 59) / out)
+    throw ValueError(fmt::format("Linear: {} features in and {} out have more weights than can be "
+                                 "counted",
+                                 in, out),
+                     where, "a tensor has at most 2^59 elements: is one of them a product?");
   return {out, in};
 }
 

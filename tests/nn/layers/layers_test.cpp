@@ -170,6 +170,9 @@ TEST_CASE("linear: what does not fit") {
         "  hint: flatten(x, 1) makes rows of what each sample consists of");
   CHECK(below(error_of<ShapeError>([&] { layer(zeros({5, 8, 9})); })) == rows);
   CHECK(below(error_of<ShapeError>([&] { layer(zeros({0, 3, 3})); })) == rows);
+  CHECK(error_of<DTypeError>([&] {
+          layer(zeros({5, 64}, f64));
+        }).starts_with("linear: dtypes differ: input (5, 64) is f64, weight (32, 64) is f32\n"));
   CHECK(below(error_of<DTypeError>([&] { layer(zeros({5, 64}, f64)); })) ==
         "\n  in Linear(64, 32)\n  at HERE\n"
         "  hint: convert it: to(x, f32), or make the layer with {.dtype = f64}");
@@ -187,6 +190,11 @@ TEST_CASE("linear: what does not fit") {
   CHECK(error_of<ValueError>([&] { nn::Linear(0, 3); }) ==
         "Linear: 0 features in and 3 out\n  at HERE\n  hint: both must be positive");
   CHECK(error_of<ValueError>([&] { nn::Linear(3, -1); }).starts_with("Linear: 3 features in"));
+  constexpr std::int64_t large = std::int64_t{1} << 40;
+  CHECK(
+      error_of<ValueError>([&] { nn::Linear(large, large); }) ==
+      "Linear: 1099511627776 features in and 1099511627776 out have more weights than can be "
+      "counted\n  at HERE\n  hint: a tensor has at most 2^59 elements: is one of them a product?");
   CHECK(error_of<DTypeError>([&] { nn::Linear(3, 3, {.dtype = i64}); }) ==
         "Linear: it cannot compute in i64\n  at HERE\n  hint: give it .dtype = f32 or f64");
 }
