@@ -57,8 +57,12 @@ Tensor call(const Function& f, std::span<const Tensor> places, const char* calle
 // A seed of a derivative has the shape and the floating dtype of what it belongs to.
 void check_like(const Tensor& given, const Tensor& of, const char* caller, const char* what,
                 const char* owner, const Where& where) {
-  if (given.value(where, caller, what).dtype() != of.value(where, caller, owner).dtype() ||
-      !is_floating(of.dtype()))
+  const DType dtype = of.value(where, caller, owner).dtype();
+  if (given.value(where, caller, what).dtype() == dtype && !is_floating(dtype))
+    throw DTypeError(fmt::format("{}: the {} {} holds {}, and only f32 and f64 have derivatives",
+                                 caller, owner, describe(of), name_of(dtype)),
+                     where, "convert it: to(x, f32)");
+  if (given.dtype() != dtype)
     throw DTypeError(fmt::format("{}: the {} is {}, but the {} {} is {}", caller, what,
                                  name_of(given.dtype()), owner, describe(of), name_of(of.dtype())),
                      where, "both must be f32, or both f64");

@@ -429,6 +429,11 @@ TEST_CASE("derivatives of a function of integers say that it is one") {
       "hint: compute it in floating numbers: to(x, f32)";
   CHECK(error_of<DTypeError>([&] { vjp(rounded, x, tensor(1.0)); }) == "vjp" + rest);
   CHECK(error_of<DTypeError>([&] { jvp(rounded, x, x); }) == "jvp" + rest);
+  const Tensor n = tensor({1, 2}).named("n");
+  CHECK(
+      error_of<DTypeError>([&] { jvp([](const Tensor& t) { return sum(t); }, n, n); }) ==
+      "jvp: the input n (2,) holds i64, and only f32 and f64 have derivatives\n  at HERE\n  hint: "
+      "convert it: to(x, f32)");
   CHECK(error_of<ValueError>([&] {
           value_and_grad(rounded, Tensor());
         }).starts_with("value_and_grad: the argument is undefined\n  at HERE"));
