@@ -35,14 +35,18 @@ void check_type(const Tensor& tensor, const char* member, const Where& where) {
 
 // The elements of a row-major tensor, for a member.
 template <class T>
-std::span<const T> adjacent_elements(const Tensor& tensor, const char* member, const Where& where) {
+std::span<const T> adjacent_elements(const Tensor& tensor, const char* member, const Where& where,
+                                     bool written = false) {
   check_type<T>(tensor, member, where);
   const Value& value = *tensor.value_ref();
   if (!value.contiguous())
-    throw ShapeError(fmt::format("{}: {} is a view with strides {}, not row-major", member,
-                                 describe(tensor), to_string(value.strides_shape())),
-                     where,
-                     "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
+    throw ShapeError(
+        fmt::format("{}: {} is a view with strides {}, not row-major", member, describe(tensor),
+                    to_string(value.strides_shape())),
+        where,
+        written ? "write into the tensor that it is a view of, or into contiguous(x), a "
+                  "copy that the view does not see"
+                : "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
   return {value.data<T>(), static_cast<std::size_t>(value.numel())};
 }
 
@@ -124,7 +128,7 @@ std::span<const T> Tensor::data(Where where) const {
 template <class T>
 WritableSpan<T> detail::mutable_data(const Tensor& tensor, const char* function,
                                      const Where& where) {
-  const std::span<const T> elements = adjacent_elements<T>(tensor, function, where);
+  const std::span<const T> elements = adjacent_elements<T>(tensor, function, where, true);
   const Node* node = tensor.node();
   if (node && !node->is_leaf() && node->requires_grad())
     throw GradError(

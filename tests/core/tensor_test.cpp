@@ -125,6 +125,11 @@ TEST_CASE("tensor: data and to_vector") {
   CHECK(error_of<ShapeError>([&] { t.data<double>(); }) ==
         "data: (3, 2) is a view with strides (1, 3), not row-major\n  at HERE\n  hint: "
         "contiguous(x) makes a row-major copy, to_vector<T>() reads any strides");
+  Tensor written = t;
+  CHECK(error_of<ShapeError>([&] { written.mutable_data<double>(); }) ==
+        "mutable_data: (3, 2) is a view with strides (1, 3), not row-major\n  at HERE\n  hint: "
+        "write into the tensor that it is a view of, or into contiguous(x), a copy that the view "
+        "does not see");
 }
 
 TEST_CASE("tensor: mutable_data moves the version, of all handles and views") {
