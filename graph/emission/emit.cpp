@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 #include <vector>
 
 #include <chainrule/core/naming_all_memory.hpp>
@@ -30,7 +30,7 @@ class Files {
   void write(const std::filesystem::path& path, const std::string& text) {
     // What could not get its name in the end is found before any file does.
     if (std::error_code none; std::filesystem::is_directory(path, none))
-      fail(path, "it is a folder");
+      fail(path, "it is a folder", other_place);
     File file{path, path};
     file.unfinished += ".part";
     begun_.push_back(std::move(file));
@@ -38,26 +38,34 @@ class Files {
     std::ofstream out(begun_.back().unfinished, std::ios::binary);
     out << text << std::flush;
     out.close();
-    if (!out) fail(path, std::strerror(errno == 0 ? EIO : errno));
+    if (!out) fail(path, {errno == 0 ? EIO : errno, std::generic_category()});
   }
   void name_all() {
     for (const File& file : begun_) {
       std::error_code error;
       std::filesystem::rename(file.unfinished, file.path, error);
-      if (error) fail(file.path, error.message());
+      if (error) fail(file.path, error);
     }
     begun_.clear();
   }
 
  private:
+  static constexpr const char* other_place =
+      "name a folder that exists or can be made, where files of these names can be written";
   // Both names are made beforehand: cleaning up needs no memory.
   struct File {
     std::filesystem::path path, unfinished;
   };
-  [[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) const {
-    throw IoError(
-        fmt::format("EmittedCode::write: cannot write {}: {}", path.string(), reason), where_,
-        "name a folder that exists or can be made, where files of these names can be written");
+  [[noreturn]] void fail(const std::filesystem::path& path, std::error_code error) const {
+    fail(path, error.message(),
+         error == std::errc::no_space_on_device
+             ? "free some space there, or name a folder elsewhere"
+             : other_place);
+  }
+  [[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason,
+                         const char* hint) const {
+    throw IoError(fmt::format("EmittedCode::write: cannot write {}: {}", path.string(), reason),
+                  where_, hint);
   }
 
   Where where_;
