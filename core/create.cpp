@@ -33,9 +33,11 @@ std::int64_t count_elements(const char* op, const Shape& shape, const Where& whe
   return none ? 0 : n;
 }
 
-[[noreturn]] void throw_not_i64(const char* op, const std::string& number, const Where& where) {
+[[noreturn]] void throw_not_i64(const char* op, const std::string& number, bool rounds,
+                                const Where& where) {
   throw ValueError(fmt::format("{}: {} is not an i64", op, number), where,
-                   "round it first, or name a floating dtype");
+                   rounds ? "round it first, or name a floating dtype"
+                          : "integers go from -2^63 to 2^63 - 1: name a floating dtype");
 }
 
 // A real as an element; whole numbers only become i64.
@@ -45,13 +47,14 @@ E convert(T number, const char* op, const Where& where) {
     return number != T{};
   } else if constexpr (std::is_same_v<E, std::int64_t> && std::is_floating_point_v<T>) {
     // NaN fails the comparisons; 2^63 itself is one too many.
-    if (!(number >= T(-0x1p63) && number < T(0x1p63)) || number != std::trunc(number))
-      throw_not_i64(op, fmt::format("{}", number), where);
+    const bool within = number >= T(-0x1p63) && number < T(0x1p63);
+    if (!within || number != std::trunc(number))
+      throw_not_i64(op, fmt::format("{}", number), within, where);
     return static_cast<E>(number);
   } else if constexpr (std::is_same_v<E, std::int64_t> && std::is_unsigned_v<T> &&
                        sizeof(T) == sizeof(E)) {
     if (number > static_cast<T>(std::numeric_limits<E>::max()))
-      throw_not_i64(op, fmt::format("{}", number), where);
+      throw_not_i64(op, fmt::format("{}", number), false, where);
     return static_cast<E>(number);
   } else {
     return static_cast<E>(number);
@@ -64,7 +67,8 @@ E convert(const detail::AnyNumber& number, const char* op, const Where& where) {
   // Of integers beyond i64 only the real number is right.
   if (number.too_large) {
     if constexpr (std::is_same_v<E, std::int64_t>)
-      throw_not_i64(op, fmt::format("{}", static_cast<std::uint64_t>(number.integer)), where);
+      throw_not_i64(op, fmt::format("{}", static_cast<std::uint64_t>(number.integer)), false,
+                    where);
     return convert<E>(static_cast<std::uint64_t>(number.integer), op, where);
   }
   return convert<E>(number.integer, op, where);
@@ -78,10 +82,12 @@ void check_floating(const char* op, DType dtype, const Where& where) {
 
 void check_finite(const char* op, const char* what, double number, const Where& where) {
   if (!std::isfinite(number))
-    throw ValueError(fmt::format("{}: {} is {}", op, what, number), where);
+    throw ValueError(fmt::format("{}: {} is {}", op, what, number), where,
+                     "begin, end and step are finite numbers");
 }
 
 constexpr const char* step_hint = "full({n}, start) repeats one number";
+constexpr const char* count_hint = "linspace(start, stop, count) says how many";
 
 Tensor arange_integers(std::int64_t start, std::int64_t stop, std::int64_t step, DType dtype,
                        const Where& where) {
@@ -98,7 +104,7 @@ Tensor arange_integers(std::int64_t start, std::int64_t stop, std::int64_t step,
     throw ValueError(
         fmt::format("arange: from {} to {} by {} are more elements than can be counted", start,
                     stop, step),
-        where);
+        where, count_hint);
   const auto n = static_cast<std::int64_t>(count);
   Ref<Value> value = detail::make_value("arange", {n}, dtype, where);
   visit(dtype, [&](auto zero) {
@@ -159,7 +165,7 @@ Tensor arange(AnyNumber start, AnyNumber stop, AnyNumber step, DType dtype, cons
     throw ValueError(
         fmt::format("arange: from {} to {} by {} are more elements than can be counted", start.real,
                     stop.real, step.real),
-        where);
+        where, count_hint);
   Ref<Value> value = make_value("arange", {static_cast<std::int64_t>(count)}, dtype, where);
   visit_floating(dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -96,7 +96,7 @@ void fill_pairs(Generator& generator, T* out, std::int64_t n, F to_pair) {
 void check_floating(const char* op, DType dtype, const Where& where) {
   if (!is_floating(dtype))
     throw DTypeError(fmt::format("{}: makes f32 or f64, not {}", op, name_of(dtype)), where,
-                     "randint draws integers");
+                     dtype == i64 ? "randint draws integers" : "rand(shape) < p draws a mask");
 }
 
 void check_range(const char* op, std::int64_t low, std::int64_t high, const Where& where) {

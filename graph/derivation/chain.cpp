@@ -15,7 +15,9 @@ std::span<const Tensor> checked(std::span<const Tensor> asked, const char* calle
   for (std::size_t i = 0; i < asked.size(); ++i)
     if (!asked[i].defined())
       throw ValueError(fmt::format("{}: tensor {} of those asked for is undefined", caller, i),
-                       where);
+                       where,
+                       "it was default-constructed, moved from, or is the grad() of a tensor that "
+                       "has none");
   return asked;
 }
 

@@ -25,7 +25,8 @@ void check_tangents(std::span<const Tensor> inputs, std::span<const Tensor> tang
                     const Where& where) {
   if (inputs.size() != tangents.size())
     throw ValueError(
-        fmt::format("{}: {} tangents for {} inputs", name, tangents.size(), inputs.size()), where);
+        fmt::format("{}: {} tangents for {} inputs", name, tangents.size(), inputs.size()), where,
+        "give one for each input, of its shape");
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     const Value &input = inputs[k].value(where, name, "input"),
                 &tangent = tangents[k].value(where, name, "tangent");
@@ -37,7 +38,7 @@ void check_tangents(std::span<const Tensor> inputs, std::span<const Tensor> tang
     if (!tangent.same_shape(input))
       throw ShapeError(fmt::format("{}: the tangent {} has not the shape of the input {}", name,
                                    describe(tangents[k]), describe(inputs[k])),
-                       where);
+                       where, "a tangent has one element for each of the input");
   }
 }
 

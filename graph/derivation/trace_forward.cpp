@@ -70,7 +70,9 @@ std::vector<Tensor> Trace::input_nodes(const Tangents& of, const Tensor& output,
   for (std::size_t k = 0; k < of.inputs.size(); ++k) {
     const Tensor& input = of.inputs[k];
     if (!input.defined())
-      throw ValueError(fmt::format("{}: input {} is undefined", caller, k), where);
+      throw ValueError(
+          fmt::format("{}: input {} is undefined", caller, k), where,
+          "it was default-constructed, moved from, or is the grad() of a tensor that has none");
     const std::uint32_t i = find(input);
     if (i == Traversal::none || !node(i).requires_grad())
       throw GradError(

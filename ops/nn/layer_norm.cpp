@@ -416,7 +416,7 @@ class LayerNorm final : public Op {
                        where,
                        in.rank() == 2 && shape.rank() == 1 && in.dims()[0] == shape[0]
                            ? "samples stand in rows, (batch, features): pass x.T()"
-                           : "");
+                           : "it is what the shape of x ends in, all of it or the last axes");
   }
 };
 CHAINRULE_EARLY const LayerNorm the_layer_norm;

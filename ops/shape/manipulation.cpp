@@ -231,12 +231,13 @@ struct Reshape final : LinearMap<Reshape> {
     if (valid && !overflow && open >= 0 && known > 0 && numel % known == 0)
       shape[open] = known = numel / known;
     else if (open >= 0 || !valid || overflow || known != numel)
-      throw ShapeError(fmt::format("reshape: {} has {} elements and cannot become {}", describe(x),
-                                   numel, to_string(to)),
-                       where,
-                       open >= 0 && known == 0
-                           ? "with an extent of 0 the extent −1 could be anything"
-                           : "the products of the extents must be equal; one may be −1");
+      throw ShapeError(
+          fmt::format("reshape: {} has {} elements and cannot become {}", describe(x), numel,
+                      to_string(to)),
+          where,
+          !valid ? "no extent is negative, but for one that is −1 and stands for the rest"
+          : open >= 0 && known == 0 ? "with an extent of 0 the extent −1 could be anything"
+                                    : "the products of the extents must be equal; one may be −1");
     return shape;
   }
 };
@@ -392,7 +393,8 @@ Tensor flatten(const Tensor& x, int start, int end, Where where) {
   const int last = normalize_axis("flatten", end, shape.rank(), x, where);
   if (first > last)
     throw IndexError(
-        fmt::format("flatten: axis {} lies behind axis {} of {}", start, end, describe(x)), where);
+        fmt::format("flatten: axis {} lies behind axis {} of {}", start, end, describe(x)), where,
+        "name the first of the axes that are joined, and then the last");
   Shape flat;
   for (int i = 0; i < shape.rank(); ++i) {
     if (i > first && i <= last)

@@ -60,13 +60,15 @@ TEST_CASE("create: sizes and numbers that cannot be") {
         "hint: a tensor has at most 2^59: is an extent a product, or no extent at all?");
   const std::string hint = "\n  at HERE\n  hint: round it first, or name a floating dtype";
   CHECK(error_of<ValueError>([] { full({2}, 1.5, i64); }) == "full: 1.5 is not an i64" + hint);
+  const std::string beyond =
+      "\n  at HERE\n  hint: integers go from -2^63 to 2^63 - 1: name a floating dtype";
   CHECK(error_of<ValueError>([] { full({2}, not_a_number, i64); }) ==
-        "full: nan is not an i64" + hint);
+        "full: nan is not an i64" + beyond);
   CHECK(error_of<ValueError>([] { full({2}, 0x1p63, i64); }) ==
-        "full: 9.223372036854776e+18 is not an i64" + hint);
+        "full: 9.223372036854776e+18 is not an i64" + beyond);
   CHECK(full({}, -0x1p63, i64).item<std::int64_t>() == least);
   CHECK(error_of<ValueError>([] { full({2}, ~0ULL, i64); }) ==
-        "full: 18446744073709551615 is not an i64" + hint);
+        "full: 18446744073709551615 is not an i64" + beyond);
   CHECK(full({}, ~0ULL, f64).item() == 0x1p64);
 }
 
@@ -117,17 +119,19 @@ TEST_CASE("create: arange that cannot be") {
         "arange: the step is 0\n  at HERE\n  hint: full({n}, start) repeats one number");
   CHECK(error_of<ValueError>([] { arange(0.0, 5.0, 0.0); }) ==
         "arange: the step is 0\n  at HERE\n  hint: full({n}, start) repeats one number");
-  CHECK(error_of<ValueError>([] { arange(not_a_number); }) == "arange: stop is nan\n  at HERE");
-  CHECK(error_of<ValueError>([] { arange(-infinity, 0.0); }) == "arange: start is -inf\n  at HERE");
+  CHECK(error_of<ValueError>([] { arange(not_a_number); }) ==
+        "arange: stop is nan\n  at HERE\n  hint: begin, end and step are finite numbers");
+  CHECK(error_of<ValueError>([] { arange(-infinity, 0.0); }) ==
+        "arange: start is -inf\n  at HERE\n  hint: begin, end and step are finite numbers");
   CHECK(error_of<ValueError>([] { arange(0.0, 1.0, not_a_number); }) ==
-        "arange: the step is nan\n  at HERE");
+        "arange: the step is nan\n  at HERE\n  hint: begin, end and step are finite numbers");
   CHECK(
       error_of<ValueError>([] { arange(least, largest); }) ==
       "arange: from -9223372036854775808 to 9223372036854775807 by 1 are more elements than can be "
-      "counted\n  at HERE");
-  CHECK(
-      error_of<ValueError>([] { arange(-1e308, 1e308, 1e-300); }) ==
-      "arange: from -1e+308 to 1e+308 by 1e-300 are more elements than can be counted\n  at HERE");
+      "counted\n  at HERE\n  hint: linspace(start, stop, count) says how many");
+  CHECK(error_of<ValueError>([] { arange(-1e308, 1e308, 1e-300); }) ==
+        "arange: from -1e+308 to 1e+308 by 1e-300 are more elements than can be counted\n  at "
+        "HERE\n  hint: linspace(start, stop, count) says how many");
   CHECK_THROWS_AS(arange(0.0, 1.0, 0.5, i64), ValueError);
   CHECK(error_of<DTypeError>([] { arange(2, boolean); }) ==
         "arange: makes numbers, not boolean\n  at HERE\n  hint: compare them: arange(n) < k");
@@ -148,9 +152,9 @@ TEST_CASE("create: linspace") {
         "linspace: the count is 0, but must be at least 1\n  at HERE\n  hint: it counts both "
         "ends; of no numbers, zeros({0}) is the tensor");
   CHECK(error_of<ValueError>([] { linspace(not_a_number, 1, 2); }) ==
-        "linspace: start is nan\n  at HERE");
+        "linspace: start is nan\n  at HERE\n  hint: begin, end and step are finite numbers");
   CHECK(error_of<ValueError>([] { linspace(0, infinity, 2); }) ==
-        "linspace: stop is inf\n  at HERE");
+        "linspace: stop is inf\n  at HERE\n  hint: begin, end and step are finite numbers");
   CHECK(error_of<DTypeError>([] { linspace(0, 1, 2, i64); }) ==
         "linspace: makes f32 or f64, not i64\n  at HERE\n  hint: arange(start, stop, step) makes "
         "integers");

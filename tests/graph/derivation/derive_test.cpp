@@ -429,7 +429,8 @@ TEST_CASE("derive: asked for, and errors") {
         "derive: the loss does not depend on other (1,)\n  at HERE\n"
         "  hint: ask for tensors that it was computed from, with requires_grad_()");
   CHECK(error_of<ValueError>([&] { derive(net.loss, {net.p, Tensor()}); }) ==
-        "derive: tensor 1 of those asked for is undefined\n  at HERE");
+        "derive: tensor 1 of those asked for is undefined\n  at HERE\n  hint: it was "
+        "default-constructed, moved from, or is the grad() of a tensor that has none");
   CHECK(error_of<GradError>([&] { derive(net.loss, {net.loss}); }).find("is the loss itself") !=
         std::string::npos);
   CHECK(error_of<GradError>([&] {

@@ -79,7 +79,8 @@ TEST_CASE("LayerNorm: what does not fit") {
         "\n  in LayerNorm(4, not affine)\n  at HERE\n  hint: convert it: to(x, f32)");
   nn::Sequential model(nn::Linear(3, 5), nn::Sequential(nn::ReLU(), nn::LayerNorm(4)));
   CHECK(below(error_of<ShapeError>([&] { model(ones({2, 3})); })) ==
-        "\n  in LayerNorm(4) 1.1\n  at HERE");
+        "\n  in LayerNorm(4) 1.1\n  at HERE\n"
+        "  hint: it is what the shape of x ends in, all of it or the last axes");
   CHECK(error_of<ShapeError>([] { nn::LayerNorm(Shape{}); }) ==
         "LayerNorm: the normalized shape has no axis\n  at HERE\n  hint: give the extents of the "
         "trailing axes: LayerNorm(features)");

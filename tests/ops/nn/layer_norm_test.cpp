@@ -213,14 +213,16 @@ TEST_CASE("layer_norm: views, several axes, and inputs that need no gradient") {
 
 TEST_CASE("layer_norm: what is wrong with the arguments") {
   const Tensor x = zeros({2, 3}).named("x");
+  const std::string hint =
+      "\n  hint: it is what the shape of x ends in, all of it or the last axes";
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {4}); }) ==
-        "layer_norm: x (2, 3) does not end in the normalized shape (4,)\n  at HERE");
+        "layer_norm: x (2, 3) does not end in the normalized shape (4,)\n  at HERE" + hint);
   CHECK(
       error_of<ShapeError>([&] { layer_norm(x, {2}); }) ==
       "layer_norm: x (2, 3) does not end in the normalized shape (2,)\n  at HERE\n  hint: samples "
       "stand in rows, (batch, features): pass x.T()");
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {1, 2, 3}); }) ==
-        "layer_norm: x (2, 3) does not end in the normalized shape (1, 2, 3)\n  at HERE");
+        "layer_norm: x (2, 3) does not end in the normalized shape (1, 2, 3)\n  at HERE" + hint);
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {}); }) ==
         "layer_norm: the normalized shape has no axis\n  at HERE\n  hint: give the extents of the "
         "trailing axes: {features}");

@@ -152,7 +152,12 @@ TEST_CASE("manipulation: what does not fit, and where") {
         "the extents must be equal; one may be −1");
   CHECK_THROWS_AS(reshape(x, {-1, -1}), ShapeError);
   CHECK_THROWS_AS(reshape(x, {-1, 4}), ShapeError);
-  CHECK_THROWS_AS(reshape(x, {-2, -3}), ShapeError);
+  CHECK(error_of<ShapeError>([&] { reshape(x, {-2, -3}); }) ==
+        "reshape: W (2, 3) has 6 elements and cannot become (-2, -3)\n  at HERE\n  hint: no extent "
+        "is negative, but for one that is −1 and stands for the rest");
+  CHECK(error_of<IndexError>([&] { flatten(x, 1, 0); }) ==
+        "flatten: axis 1 lies behind axis 0 of W (2, 3)\n  at HERE\n  hint: name the first of the "
+        "axes that are joined, and then the last");
   CHECK_THROWS_AS(reshape(zeros({0, 3}), {-1, 0}), ShapeError);
   CHECK_THROWS_AS(reshape(x, {std::int64_t{1} << 62, 4}), ShapeError);
   CHECK(error_of<ShapeError>([&] { permute(x, {0, 0}); }) ==
