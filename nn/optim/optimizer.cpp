@@ -96,13 +96,14 @@ void Optimizer::check_gradients(const Where& where) const {
                     "call backward() on the loss after zero_grad() and before step(); are these "
                     "the parameters that the loss was computed from?");
   if (missing > 0 && !allow_missing_)
-    throw GradError(fmt::format("{}: {} has no gradient{}", name_, describe_parameter(first),
-                                missing == 2  ? ", nor has 1 other"
-                                : missing > 2 ? fmt::format(", nor have {} others", missing - 1)
-                                              : ""),
-                    where,
-                    "the loss does not depend on it: is it used in forward, or detached there? "
-                    "{.allow_missing = true} leaves such parameters as they are");
+    throw GradError(
+        fmt::format("{}: {} has no gradient{}", name_, describe_parameter(first),
+                    missing == 2  ? ", nor has 1 other"
+                    : missing > 2 ? fmt::format(", nor have {} others", missing - 1)
+                                  : ""),
+        where,
+        "the loss does not depend on it: is it used in forward, not detached there, nor replaced "
+        "through a Tensor&? {.allow_missing = true} leaves such parameters as they are");
 }
 
 void Optimizer::check_option(const char* option, double value, bool fits, const char* otherwise,

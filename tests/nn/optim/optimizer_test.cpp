@@ -156,8 +156,8 @@ TEST_CASE("sgd: a missing gradient is reported, and nothing changes") {
   CHECK(error_of<GradError>([&] { sgd.step(); }) ==
         "SGD: parameter 2, unused (3,), has no gradient\n"
         "  at HERE\n"
-        "  hint: the loss does not depend on it: is it used in forward, or detached there? "
-        "{.allow_missing = true} leaves such parameters as they are");
+        "  hint: the loss does not depend on it: is it used in forward, not detached there, nor "
+        "replaced through a Tensor&? {.allow_missing = true} leaves such parameters as they are");
   parameters.push_back(other);
   nn::SGD more(parameters, 0.1, {.momentum = 0.9});
   CHECK(error_of<GradError>([&] {
