@@ -61,7 +61,7 @@ class DerivationChecker {
         places_(places(where)),
         handwritten_(trace_, formulas_, places_),
         single_(has_f32(trace_)),
-        judge_(trace_, single_, places_) {
+        judge_(trace_, single_) {
     derivation::check_repeats(trace_, "check_derivation", where);
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }

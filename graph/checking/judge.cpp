@@ -64,9 +64,8 @@ double largest_gradient(const Environment& point) {
 
 }  // namespace
 
-Judge::Judge(const Trace& trace, bool single, std::span<const std::uint32_t> asked)
+Judge::Judge(const Trace& trace, bool single)
     : trace_(trace),
-      asked_(asked),
       single_(single),
       differences_(trace, trace.environment(), rounding(Precision::f64_throughout)),
       points_(certifying_points(trace)) {}
@@ -111,12 +110,12 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
       moved[e] = std::max(moved[e], mine[e]);
   }
   if (bare) {
-    // Many people's forms, which lose digits where a function is flat: 1 − h², from the last
-    // gradient on that the person gave, too.
+    // Many people's forms, which lose digits where a function is flat, as 1 − h²: of all that leads
+    // to it, as what comes from a gradient may have been computed from another form of it.
     if (written_out_.empty()) {
       written_out_.resize(trace_.size());
       for (const std::uint32_t j : trace_.order())
-        if (trace_.is_named(j) && std::ranges::find(asked_, j) == asked_.end())
+        if (trace_.is_named(j))
           written_out_[j] = written_out(trace_.gradient(j), trace_.environment(), true);
     }
     const std::vector<double> mine = rounds.of_chain(

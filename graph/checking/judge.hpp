@@ -27,8 +27,7 @@ struct Truth {
 class Judge {
  public:
   /// `single`: whether something of the loss was computed in f32.
-  /// `asked`: the nodes that formulas are given for; outlives this.
-  Judge(const Trace& trace, bool single, std::span<const std::uint32_t> asked);
+  Judge(const Trace& trace, bool single);
 
   /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
   enum class Precision { f32_throughout, f32_numbers, f64_throughout };
@@ -92,7 +91,6 @@ class Judge {
   double own_smallest() const noexcept { return smallest_normal(own_unit()); }
 
   const Trace& trace_;
-  std::span<const std::uint32_t> asked_;
   bool single_;
   mutable std::vector<Expr> written_out_;           // the gradients, in slopes as people write them
   mutable std::optional<Environment> as_recorded_;  // where it is asked for

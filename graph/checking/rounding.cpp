@@ -54,6 +54,17 @@ std::vector<bool> summed_up(const Trace& trace) {
   return summed;
 }
 
+// Each element to one side or the other by so many units of it, at most by itself.
+Tensor lose_digits(const Tensor& x, const Tensor& units, double unit, Generator& generator) {
+  std::vector<double> elements = numbers(x);
+  const std::vector<double> lost = numbers(units),
+                            sides = numbers(uniform(-1, 1, x.shape(), generator, f64));
+  for (std::size_t e = 0; e < elements.size(); ++e)
+    // Of several sizes, as those of the same would cancel in a product.
+    elements[e] *= 1 + sides[e] * std::min(1.0, 6 * unit * lost[e]);
+  return from_vector(elements, x.shape());
+}
+
 // A formula where φ(x) is written c − φ(−x), for functions of which that is so, as σ: it has the
 // digits of c.
 Expr by_complements(const Expr& formula, const Environment& point, const Replay::Adjust& move) {
@@ -123,11 +134,59 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
   }
 }
 
+const Rounding::Lost& Rounding::lost_in_sums(const Trace& trace) const {
+  if (lost_) return *lost_;
+  Lost& lost = lost_.emplace();
+  lost.tensors.resize(trace.size());
+  const auto lose = [&](const Expr& e, const std::vector<double>& units) {
+    const bool is_constant = e->kind == Expression::Kind::constant;
+    if (!is_constant && e->kind != Expression::Kind::tensor) return;
+    Tensor& of = is_constant ? lost.constants[e->elements] : lost.tensors[e->node];
+    std::vector<double> most = of.defined() ? numbers(of) : std::vector(units.size(), 0.0);
+    for (std::size_t k = 0; k < units.size(); ++k) most[k] = std::max(most[k], units[k]);
+    of = from_vector(most, e->shape);
+  };
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Expr& sum = trace.forward(i);
+    if (!sum || !(sum->is(Role::Kind::sum) || sum->is(Role::Kind::difference))) continue;
+    const std::vector<double> whole = numbers(point_.tensors[i]);
+    for (const Expr& summand : sum->operands) {
+      if (!summand || summand->kind != Expression::Kind::tensor || summand->shape != sum->shape)
+        continue;
+      std::vector<double> units = numbers(point_.tensors[summand->node]);
+      for (std::size_t e = 0; e < units.size(); ++e) {
+        // As large as the other summand may be.
+        const double most = std::abs(whole[e]) + std::abs(units[e]);
+        units[e] = units[e] == 0 ? 0 : most / std::abs(units[e]);
+      }
+      if (!std::ranges::any_of(units, [](double unit) { return unit > 2; })) continue;
+      lose(summand, units);
+      if (const Expr& product = trace.forward(summand->node);
+          product && product->is(Role::Kind::product))
+        for (const Expr& factor : product->operands)
+          if (factor && factor->shape == sum->shape) lose(factor, units);
+    }
+  }
+  return lost;
+}
+
 std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr> formulas,
                                        const Expr& last) const {
   const NoGrad guard;
-  const auto value = [](const Expr& formula, const Environment& at, const Replay::Adjust& move) {
-    return evaluate(move ? by_complements(formula, at, move) : formula, at, move);
+  const Lost& lost = lost_in_sums(trace);
+  const auto value = [&](const Expr& formula, const Environment& at, const Replay::Adjust& move,
+                         Generator& generator) {
+    if (!move) return evaluate(formula, at);
+    Replacements constants;
+    if (!lost.constants.empty())
+      visit_parts(formula, [&](const Expr& part) {
+        if (part->kind != Expression::Kind::constant) return;
+        if (const auto units = lost.constants.find(part->elements); units != lost.constants.end())
+          constants[part.get()] =
+              constant_expression(lose_digits(part->value, units->second, unit_, generator));
+      });
+    const Expr less = constants.empty() ? formula : replaced(formula, constants);
+    return evaluate(by_complements(less, at, move), at, move);
   };
   std::vector<double> here, most;
   for (std::size_t k = 0; k <= moved_.size(); ++k) {
@@ -135,13 +194,17 @@ std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr>
     const Replay::Adjust move = k > 0 ? rounding_at_random(generator, unit_) : nullptr;
     if (chains_.size() == k) {
       Environment at = k > 0 ? moved_[k - 1] : point_;
+      for (std::uint32_t i = 0; k > 0 && i < trace.size(); ++i)
+        if (const Tensor& units = lost.tensors[i]; units.defined())
+          at.tensors[i] = lose_digits(at.tensors[i], units, unit_, generator);
       for (const std::uint32_t j : trace.order())
         if (formulas[j])
-          at.gradients[j] =
-              attempt([&] { return value(formulas[j], at, move); }).value_or(point_.gradients[j]);
+          at.gradients[j] = attempt([&] {
+                              return value(formulas[j], at, move, generator);
+                            }).value_or(point_.gradients[j]);
       chains_.push_back(std::move(at));
     }
-    const auto there = attempt([&] { return numbers(value(last, chains_[k], move)); });
+    const auto there = attempt([&] { return numbers(value(last, chains_[k], move, generator)); });
     if (k == 0) most.resize((here = there ? *there : std::vector<double>()).size());
     if (there && k > 0) widen(most, here, *there);
   }

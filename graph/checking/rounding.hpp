@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include <chainrule/core/random.hpp>
@@ -37,10 +39,20 @@ class Rounding {
   double unit() const noexcept { return unit_; }
 
  private:
+  // How many units of the elements of tensors and constants are lost where they, or products with
+  // them, are summands: who writes r − b for the a of r = a + b has as many digits of it as r
+  // leaves.
+  struct Lost {
+    std::vector<Tensor> tensors;                          // by node; undefined where nothing is
+    std::unordered_map<std::uint64_t, Tensor> constants;  // by what their elements are
+  };
+  const Lost& lost_in_sums(const Trace& trace) const;
+
   const Environment& point_;
   double unit_, unit_of_constants_;
   std::vector<Environment> moved_;
   mutable std::vector<Environment> chains_;  // as of_chain() has them: here, then moved
+  mutable std::optional<Lost> lost_;         // before it is asked for: none
 };
 
 /// How far rounding moves an expression at a point where tensors and gradients are as they are

@@ -199,4 +199,47 @@ TEST_CASE("check_derivation: a result that vanished has a kink where it is 0") {
   CHECK_FALSE(check_derivation(loss, {{"dH", h, v + tensor({0.1, 0.01}, f64)}}).ok());
 }
 
+TEST_CASE(
+    "check_derivation: bare numbers with the digits that a difference of two results leaves") {
+  for (const DType dt : {f32, f64})
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      CAPTURE(name_of(dt));
+      CAPTURE(seed);
+      Generator generator(seed);
+      const auto drawn = [&](const Shape& shape, double scale) {
+        return to(randn(shape, generator, f64) * scale, dt);
+      };
+      const Tensor x = drawn({4, 1}, 1e3).named("x");
+      const Tensor y = drawn({4, 1}, 1).named("y").requires_grad_();
+      const Tensor s = tanh(drawn({}, 1).requires_grad_() * x).named("s");
+      const Tensor t = (drawn({}, 1).requires_grad_() * x).named("t");
+      const Tensor z = (y * exp(s) + t).named("z");
+      const Tensor loss = sum(square(z)) / 2.0 - sum(s);
+      // y ⊗ eˢ as z − t.
+      CHECK(check_derivation(loss, {{"ds", s, (z * (z - t) - 1.0).detach()}}).ok());
+      CHECK_FALSE(check_derivation(loss, {{"ds", s, (z * (z - t)).detach() * 1.5}}).ok());
+    }
+}
+
+TEST_CASE("check_derivation: bare numbers from another form of a gradient than the one given") {
+  for (const DType dt : {f32, f64})
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      CAPTURE(name_of(dt));
+      CAPTURE(seed);
+      Generator generator(seed);
+      const Tensor a = to(randn({4, 3}, generator, f64) * 40.0, dt).named("A").requires_grad_();
+      const Tensor b = to(randn({4, 3}, generator, f64), dt).named("B").requires_grad_();
+      const Tensor z = (matmul(a, b.T()) / 0.5).named("S");
+      const Tensor one = eye(4, dt), p = softmax(z, 1);
+      const Tensor loss = -sum(log_softmax(z, 1) * one) / 4.0;
+      const Tensor dz = exp(z - logsumexp(z, 1, true)) / 4.0 - one / 4.0;
+      CHECK(check_derivation(loss, {{"dS", z, dz.detach()},
+                                    {"dA", a, (2.0 * (matmul(p, b) - b) / 4.0).detach()}})
+                .ok());
+      CHECK_FALSE(check_derivation(loss, {{"dS", z, dz.detach()},
+                                          {"dA", a, (2.0 * matmul(p, b) / 4.0).detach()}})
+                      .ok());
+    }
+}
+
 TEST_SUITE_END();
