@@ -173,6 +173,16 @@ std::vector<std::string> named_origins(const Trace& trace, double number, bool l
   return origins;
 }
 
+// Whether something is squared, of which the derivative has a 2.
+bool has_square(const Trace& trace) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (const Expr& e = trace.forward(i);
+        e && (e->is(Role::Kind::square) ||
+              (e->is(Role::Kind::product) && key_of(e->operands[0]) == key_of(e->operands[1]))))
+      return true;
+  return false;
+}
+
 }  // namespace
 
 namespace {
@@ -224,7 +234,14 @@ std::vector<std::string> origins_of(const Trace& trace, double number, bool lear
   const double size = std::max(std::abs(number), 1 / std::abs(number));
   const auto near = [&](double x) { return std::abs(x - size) < 1e-6 * size; };
   if (near(1) || !std::isfinite(size)) return {};
-  // Several tensors have an extent of the batch: two examples are enough.
+  const std::vector<double> known = numbers_of(trace);
+  const auto is_known = [&](double x) {
+    return std::ranges::any_of(known, [&](double one) {
+      return std::abs(std::max(std::abs(one), 1 / std::abs(one)) - x) < 1e-6 * x;
+    });
+  };
+  // Several tensors have an extent of the batch: two examples are enough. Of its root there is one
+  // in the program where somebody took it.
   std::set<std::string> extents;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     const Node& node = trace.node(i);
@@ -232,14 +249,16 @@ std::vector<std::string> origins_of(const Trace& trace, double number, bool lear
     const Shape shape = node.shape();
     for (int axis = 0; axis < shape.rank(); ++axis) {
       const auto extent = static_cast<double>(shape[axis]);
-      const char* root = near(extent) ? "" : near(std::sqrt(extent)) ? "the root of " : nullptr;
+      const double its_root = std::sqrt(extent);
+      const char* root = near(extent)                           ? ""
+                         : near(its_root) && is_known(its_root) ? "the root of "
+                                                                : nullptr;
       if (extent > 1 && root && extents.size() < 2)
         extents.insert(fmt::format("{}the extent of axis {} of {} {}", root, axis, node.name(),
                                    to_string(shape)));
     }
   }
   std::set<std::string> numbers;
-  const std::vector<double> known = numbers_of(trace);
   for (const bool squared : {false, true})
     for (const double one : known) {
       const double other = std::max(std::abs(one), 1 / std::abs(one));
@@ -261,6 +280,7 @@ std::vector<std::string> origins_of(const Trace& trace, double number, bool lear
         numbers.insert(fmt::format("{} for {}, by numbers of the program",
                                    digits_of(std::abs(above)), digits_of(std::abs(below))));
   std::vector<std::string> origins = named_origins(trace, number, learned);
+  if (near(2) && numbers.empty() && has_square(trace)) origins.emplace_back("the 2 of a square");
   origins.insert(origins.end(), numbers.begin(), numbers.end());
   origins.insert(origins.end(), extents.begin(), extents.end());
   return origins;
