@@ -86,10 +86,16 @@ class Fit {
   }
 
  private:
+  // What part of a term one is that was joined with others.
+  struct Share {
+    Expr term;
+    double part;
+  };
   // The right formula in one of its forms, in terms.
   struct Form {
     std::vector<Expr> terms;
     std::vector<std::vector<Tensor>> values;  // by point and term
+    std::vector<std::vector<Share>> shares;   // by term
   };
   std::string in_all_forms(const std::function<std::string()>& find, std::size_t least_terms) {
     if (forms_.empty())
@@ -101,6 +107,7 @@ class Fit {
   Form taken_apart(const Expr& form) {
     terms_ = terms_of(form, comparison_.point(0));
     values_.clear();
+    shares_.assign(terms_.size(), {});
     if (terms_.size() > 1) {
       for (std::size_t p = 0; p < comparison_.points(); ++p) {
         values_.emplace_back();
@@ -108,13 +115,14 @@ class Fit {
       }
       join_multiples();
     }
-    return {terms_, values_};
+    return {terms_, values_, shares_};
   }
   std::string in_form(const Form& form, const std::function<std::string()>& find,
                       std::size_t least_terms) {
     if (form.terms.size() < least_terms) return "";
     terms_ = form.terms;
     values_ = form.values;
+    shares_ = form.shares;
     return find();
   }
   // What is missing where tensors without a name are looked into, as the 1 − x of x ⊗ (1 − x).
@@ -137,7 +145,9 @@ class Fit {
   void join_multiples() {
     for (std::size_t k = 0; k < terms_.size(); ++k)
       for (std::size_t j = terms_.size(); --j > k;) {
-        if (!is_multiple(k, j)) continue;
+        const double ratio = ratio_of(k, j);
+        if (ratio == 0) continue;
+        join_shares(k, j, ratio);
         Builder builder(comparison_.point(0));
         terms_[k] =
             builder.build([&] { return builder.value(terms_[k]) + builder.value(terms_[j]); });
@@ -148,7 +158,15 @@ class Fit {
         }
       }
   }
-  bool is_multiple(std::size_t k, std::size_t j) const {
+  void join_shares(std::size_t k, std::size_t j, double ratio) {
+    std::vector<Share>& mine = shares_[k];
+    if (mine.empty()) mine.push_back({terms_[k], 1});
+    for (Share& share : mine) share.part /= 1 + ratio;
+    mine.push_back({terms_[j], ratio / (1 + ratio)});
+    shares_.erase(shares_.begin() + static_cast<std::ptrdiff_t>(j));
+  }
+  // Term j in units of term k; 0 where it is no multiple of it.
+  double ratio_of(std::size_t k, std::size_t j) const {
     double ratio = 0;
     for (const std::vector<Tensor>& at : values_) {
       const std::vector<double> x = numbers(at[k]), y = numbers(at[j]);
@@ -157,10 +175,10 @@ class Fit {
         const double mine = y[e] / x[e];
         if (ratio == 0) ratio = mine;
         if (!std::isfinite(mine) || ratio == 0 || std::abs(mine - ratio) > 1e-9 * std::abs(ratio))
-          return false;
+          return 0;
       }
     }
-    return ratio != 0 && (values_.size() > 1 || values_[0][k].numel() > 1);
+    return values_.size() > 1 || values_[0][k].numel() > 1 ? ratio : 0;
   }
 
   bool is_zero(std::size_t k) const {
@@ -198,6 +216,7 @@ class Fit {
     for (std::size_t k = terms_.size(); k-- > 0;)
       if (is_zero(k) && terms_.size() > 2) {
         terms_.erase(terms_.begin() + static_cast<std::ptrdiff_t>(k));
+        shares_.erase(shares_.begin() + static_cast<std::ptrdiff_t>(k));
         for (auto& at : values_) at.erase(at.begin() + static_cast<std::ptrdiff_t>(k));
       }
     std::vector<std::vector<double>> columns(terms_.size());
@@ -231,7 +250,7 @@ class Fit {
       if (factor != 0 && unlikely && !is_plain(factor) && !is_ratio(factor) &&
           origins_of(trace_, factor).empty())
         return "";
-      words += (words.empty() ? "" : "; ") + about(k, factor);
+      words += (words.empty() ? "" : "; ") + about_one_of(k, factor);
     }
     return fmt::format("{}; the chain rule gives {}", words, right());
   }
@@ -239,8 +258,19 @@ class Fit {
   std::string said(std::size_t k, double factor) const {
     return fmt::format("{}; the chain rule gives {}", about(k, factor), right());
   }
-  std::string about(std::size_t k, double factor) const {
-    const std::string term = in_words(k);
+  // A number that nobody writes may be a usual one at one of the terms that were joined.
+  std::string about_one_of(std::size_t k, double factor) const {
+    const std::vector<double> usual{0, -1, 2, 0.5};
+    const auto is_usual = [&](double x) {
+      return std::ranges::any_of(usual, [&](double one) { return is_near(x, one); });
+    };
+    for (const Share& share : shares_[k])
+      if (const double its = 1 + (factor - 1) / share.part; !is_usual(factor) && is_usual(its))
+        return about(text_(multiplied_out(trace_, share.term)), std::abs(its) < close ? 0 : its);
+    return about(k, factor);
+  }
+  std::string about(std::size_t k, double factor) const { return about(in_words(k), factor); }
+  std::string about(const std::string& term, double factor) const {
     if (factor == 0) return fmt::format("the term {} is missing", term);
     if (is_near(factor, -1)) return fmt::format("the sign of the term {} is wrong", term);
     if (std::abs(factor) > 1)
@@ -263,6 +293,7 @@ class Fit {
   bool any_number_ = false;
   std::vector<Form> forms_;
   std::vector<Expr> terms_;  // of the form that is looked at
+  std::vector<std::vector<Share>> shares_;
   std::vector<std::vector<Tensor>> values_;
 };
 

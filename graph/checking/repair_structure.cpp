@@ -136,7 +136,9 @@ class Structure : public TakenApart {
       if (std::abs(factor) < same_number) return none;
       if (std::abs(factor - 1) < same_number || (b.size() * comparison_.points() < 3)) return none;
       const double size = std::abs(factor);
-      if (!any_number_ && std::abs(size - 1) > same_number && !is_plain(size) && !is_ratio(size) &&
+      // As 0.3, not 4/7.
+      const bool is_short = is_ratio(size) && std::abs(10 * size - std::round(10 * size)) < 1e-6;
+      if (!any_number_ && std::abs(size - 1) > same_number && !is_plain(size) && !is_short &&
           origins_of(trace_, size).empty())
         return none;
       return comparison_.repairs([&](std::size_t p) { return with(factor, p); }) ? factor : none;
@@ -357,7 +359,14 @@ class Structure : public TakenApart {
       }
       return with_right(fmt::format("{} stands in the place of {}", text_(e), text_(stays)));
     }
-    return "";
+    // A part of a part, as X of A·(B·X).
+    std::string found;
+    visit_parts(e, [&](const Expr& stays) {
+      if (found.empty() && stays != e && stays->kind == Kind::operation &&
+          stays->shape == e->shape && fits(e, stays))
+        found = with_right(fmt::format("{} stands in the place of {}", text_(e), text_(stays)));
+    });
+    return found;
   }
 
   // Of a product of several, one or two.
@@ -433,7 +442,15 @@ class Structure : public TakenApart {
             with("stands in the place of 1 minus it", [](const Tensor& x) { return 1 - x; });
         !found.empty())
       return found;
-    return with("stands in the place of 1 over it", [](const Tensor& x) { return 1 / x; });
+    if (std::string found =
+            with("stands in the place of 1 over it", [](const Tensor& x) { return 1 / x; });
+        !found.empty())
+      return found;
+    for (const double one : {1.0, -1.0})
+      if (fits_built(e, [&](const Tensor& x) { return x + one; }))
+        return with_right(
+            fmt::format("the term {} is missing at {}", one > 0 ? "1" : "−1", text_(e)));
+    return "";
   }
 
   // Labels −1 and 1 in the place of 0 and 1, or the reverse.
