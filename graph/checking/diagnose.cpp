@@ -8,6 +8,7 @@
 #include <set>
 
 #include <chainrule/graph/checking/candidate.hpp>
+#include <chainrule/graph/checking/changes.hpp>
 #include <chainrule/graph/checking/fit.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/relation.hpp>
@@ -51,16 +52,22 @@ class Diagnosis {
         [&] { return repair_by_two(trace_, comparison_, text_); },
         [&] { return by_mutants_of_other_forms({in_operations, in_conditions}); },
         [&] { return reversed(); },
+        [&] { return changed_operations(trace_, comparison_, text_); },
+        [&] { return other_tensors(trace_, comparison_, text_); },
+        [&] { return exchanged_or_left_out(trace_, comparison_, text_); },
         [&] { return only_at_zeros_bare(); },
         [&] { return repair_small_parts(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::any_number); },
         [&] { return repair_numbers(trace_, comparison_, text_); },
+        [&] { return is_bare() ? too_many_operands(trace_, comparison_, text_) : ""; },
         [&] { return by_mutants({everywhere, in_two_symbols}); },
         [&] { return mistake_above(trace_, comparison_, text_); },
         [&] { return by_mutants_of_other_forms({in_symbols, everywhere}); },
         [&] { return repair_parts(trace_, comparison_, text_); },
+        [&] { return is_bare() ? "" : too_many_operands(trace_, comparison_, text_); },
+        [&] { return other_parts(trace_, comparison_, text_); },
         [&] { return only_at_zeros(); },
         [&] { return by_place(); }};
     for (const auto& find : attempts)
@@ -70,6 +77,8 @@ class Diagnosis {
   }
 
  private:
+  // Of a formula that was recorded what it has is asked first.
+  bool is_bare() const { return !suspect_.formula; }
   const Tensor& value() const { return comparison_.value(0); }
   const Tensor& expected() const { return comparison_.expected(0); }
   std::string right() const { return text_(suspect_.right); }

@@ -69,6 +69,11 @@ class Above {
       Replacements ones;
       for (const Expr& part : parts) ones[part.get()] = number_expression(1, part->shape);
       if (comparison_.gives(replaced(formula, ones))) return said(" is missing", nullptr);
+      Replacements zeros;
+      for (const Expr& part : parts) zeros[part.get()] = number_expression(0, part->shape);
+      if (!group.first && comparison_.gives(replaced(formula, zeros)))
+        return fmt::format("{} is left out, in every step; the chain rule gives {}",
+                           text_(parts[0]), text_(comparison_.suspect().right));
       for (const auto& [stem, nodes] : numbered_tensors())
         for (const int by : {0, -1, 1}) {
           if (comparison_.exhausted()) return "";

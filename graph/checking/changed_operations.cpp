@@ -1,0 +1,307 @@
+#include <chainrule/graph/checking/changes.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <set>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/changed_forms.hpp>
+#include <chainrule/graph/checking/mutate.hpp>
+#include <chainrule/graph/checking/relation.hpp>
+#include <chainrule/graph/checking/terms.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+using Kind = Expression::Kind;
+
+constexpr int largest_form = 60;
+
+class ChangedOperations : public ChangedForms {
+ public:
+  using ChangedForms::ChangedForms;
+
+  std::string find() {
+    using Self = ChangedOperations;
+    return first_of(
+        *this, {&Self::axes, &Self::all_axes, &Self::transposes, &Self::slopes, &Self::slices});
+  }
+  std::string find_exchanged() {
+    using Self = ChangedOperations;
+    return first_of(
+        *this, {&Self::exchanged, &Self::left_out, &Self::computations, &Self::values_for_slopes});
+  }
+
+ private:
+  // Softmax, a sum or a mean over another axis of a matrix.
+  std::string axes(const Expr& form, const Expr& e) {
+    if (e->kind != Kind::operation || e->operands.size() != 1 || !e->operands[0]) return "";
+    const Expr& of = e->operands[0];
+    if (of->shape.rank() != 2) return "";
+    if (e->is(Role::Kind::total) || e->is(Role::Kind::mean)) {
+      const bool is_mean = e->is(Role::Kind::mean);
+      for (int axis = 0; axis < 2; ++axis)
+        for (const bool keep : {true, false})
+          if (Expr other = built([&](Builder& builder) {
+                const Tensor x = builder.value(of);
+                return is_mean ? mean(x, axis, keep) : sum(x, axis, keep);
+              });
+              other && key_of(other) != key_of(e) && fits(form, e, other))
+            return over_wrong_axis(other, e);
+      return "";
+    }
+    if (of->shape != e->shape || e->op()->elementwise()) return "";
+    const Expr other = built([&](Builder& builder) {
+      const Tensor x = builder.value(of).T();
+      return apply_again(*e->application, std::span(&x, 1)).T();
+    });
+    if (!other || key_of(other) == key_of(e)) return "";
+    return fits(form, e, other) || comparison_.gives(replaced(form, everywhere(e, other)))
+               ? with_right(
+                     fmt::format("over the wrong axis: {} is taken over the other one", text_(e)))
+               : "";
+  }
+  // All sums and means at once.
+  std::string all_axes(const Expr& form, const Expr& e) {
+    if (e != form) return "";
+    for (const int axis : {0, 1}) {
+      Expr changed = form;
+      std::size_t places = 0;
+      for (const Expr& part : parts_) {
+        if (!(part->is(Role::Kind::total) || part->is(Role::Kind::mean))) continue;
+        Expr now;
+        visit_parts(changed, [&](const Expr& one) {
+          if (one->application == part->application) now = one;
+        });
+        if (!now || now->operands[0]->shape.rank() != 2) return "";
+        const Expr other = built([&](Builder& builder) {
+          const Tensor x = builder.value(now->operands[0]);
+          return now->is(Role::Kind::mean) ? mean(x, axis, true) : sum(x, axis, true);
+        });
+        if (!other) return "";
+        changed = replaced(changed, {{now.get(), other}});
+        ++places;
+      }
+      if (places > 1 && comparison_.gives(changed))
+        return with_right(fmt::format("the sums are over the wrong axis, over axis {}", axis));
+    }
+    return "";
+  }
+  std::string over_wrong_axis(const Expr& now, const Expr& right) const {
+    return with_right(fmt::format("over the wrong axis: {} stands in the place of {}",
+                                  text_(readable(now)), text_(right)));
+  }
+
+  // A square matrix, transposed.
+  std::string transposes(const Expr& form, const Expr& e) {
+    if (e->shape.rank() != 2 || e->shape[0] != e->shape[1] || e->shape[0] < 2 || e == form ||
+        e->kind == Kind::number)
+      return "";
+    const Expr other = built([&](Builder& builder) { return builder.value(e).T(); });
+    return other && fits(form, e, other)
+               ? with_right(fmt::format("an operand is transposed: {} stands in the place of {}",
+                                        text_(other), text_(e)))
+               : "";
+  }
+
+  // φ(g) for g ⊗ φ'(z); and the slope with another tensor in the place of φ(z).
+  std::string slopes(const Expr& form, const Expr& e) {
+    if (e->is(Role::Kind::product))
+      for (const std::size_t k : {0, 1}) {
+        const Expr &slope = e->operands[k], &other = e->operands[1 - k];
+        if (!slope || slope->kind != Kind::slope || !other) continue;
+        if (fits(form, e, built([&](Builder& builder) {
+                   return builder.value(
+                       operation_expression(slope->application, {other}, other->shape));
+                 })))
+          return with_right(fmt::format(
+              "{} is taken of {}: the factor {} belongs there",
+              slope_name(*slope->application).substr(0, slope_name(*slope->application).size() - 1),
+              text_(other), text_(slope)));
+      }
+    if (e->kind != Kind::slope) return "";
+    // The form of it in φ(z), as y ⊗ (1 − y).
+    for (const WrongSlope& form_of : wrong_slopes()) {
+      const Expr same = form_of.made(e, comparison_.point(0));
+      if (!same || !comparison_.same(evaluate(same, comparison_.point(0)),
+                                     evaluate(e, comparison_.point(0))))
+        continue;
+      for (const Expr& other : tensors_)
+        if (other->shape == e->shape && fits(form, e, built([&](Builder& builder) {
+                                               return form_of.of(builder.value(other),
+                                                                 builder.value(e->operands[0]),
+                                                                 builder.value(e));
+                                             })))
+          return with_right(
+              fmt::format("in {}, {} stands in the place of {}", text_(e), text_(other),
+                          text_(operation_expression(e->application, e->operands, e->shape))));
+    }
+    return "";
+  }
+
+  // A slice of other places, as the program or the formula has one.
+  std::string slices(const Expr& form, const Expr& e) {
+    if (!e->is(Role::Kind::slice) && e->kind != Kind::constant) return "";
+    for (const Expr& other : slices_of_program()) {
+      if (other->shape != e->shape || other->kind != e->kind || key_of(other) == key_of(e))
+        continue;
+      if (e->kind != Kind::constant && key_of(other->operands[0]) != key_of(e->operands[0]))
+        continue;
+      if (fits(form, e, other)) return in_the_place(other, e);
+    }
+    return "";
+  }
+
+  // Two symbols in the place of each other, and two parts that are put somewhere.
+  std::string exchanged(const Expr& form, const Expr& e) {
+    const bool scatters = e->is(Role::Kind::scatter);
+    if (!e->is_symbol() && !scatters) return "";
+    for (const Expr& other : parts_) {
+      if (other == e) break;  // each pair once
+      if (other->kind != e->kind || key_of(other) == key_of(e)) continue;
+      const Expr &a = scatters ? e->operands[0] : e, &b = scatters ? other->operands[0] : other;
+      if (!a || !b || a->shape != b->shape) continue;
+      Replacements parts;
+      if (scatters) {
+        if (!other->is(Role::Kind::scatter) || other->op() != e->op() || e->shape != other->shape)
+          continue;
+        parts[e.get()] = with_operand(e, a, b);
+        parts[other.get()] = with_operand(other, b, a);
+      } else {
+        parts = everywhere(a, b);
+        parts.merge(everywhere(b, a));
+      }
+      if (comparison_.gives(replaced(form, parts)))
+        return with_right(fmt::format("{} and {} are exchanged", text_(b), text_(a)));
+    }
+    return "";
+  }
+
+  // A symbol left out wherever it stands: as a factor, or as a term.
+  std::string left_out(const Expr& form, const Expr& e) {
+    if (!e->is_symbol()) return "";
+    const auto is_term = [&](const Expr& part) {
+      const std::vector<Expr> users = users_of(part, parts_);
+      return std::ranges::all_of(users, [](const Expr& user) {
+        return user->is(Role::Kind::sum) || user->is(Role::Kind::difference);
+      });
+    };
+    const bool terms = std::ranges::all_of(parts_, [&](const Expr& part) {
+      return part->kind != e->kind || part->node != e->node || is_term(part);
+    });
+    const double instead = terms ? 0 : 1;
+    if (comparison_.gives(replaced(form, everywhere(e, number_expression(instead, e->shape)))))
+      return with_right(fmt::format("the {} {} is missing wherever it stands",
+                                    instead == 1 ? "factor" : "term", text_(e)));
+    return "";
+  }
+
+  // A tensor of the formula, computed with a mistake.
+  std::string computations(const Expr& form, const Expr& e) {
+    if (e->kind != Kind::tensor || !trace_.forward(e->node)) return "";
+    std::string found;
+    Expr of = without_unnamed(trace_, trace_.forward(e->node));
+    for (const bool deeper : {false, true}) {
+      if (deeper) {
+        Replacements parts;
+        visit_parts(of, [&](const Expr& part) {
+          if (part->kind == Kind::tensor && trace_.forward(part->node))
+            parts[part.get()] = without_unnamed(trace_, trace_.forward(part->node));
+        });
+        if (parts.empty()) break;
+        of = replaced(of, parts);
+      }
+      if (size_of(of) > largest_form) break;
+      const auto explains = [&](const Mutant& mutant) {
+        if (comparison_.exhausted()) return true;
+        if (mutant.formula->shape != e->shape ||
+            !comparison_.gives(replaced(form, everywhere(e, mutant.formula))))
+          return false;
+        std::string words = mutant.mistake;
+        if (mutant.now)
+          if (const std::string missing =
+                  missing_beside(comparison_, text_, mutant.before, mutant.now);
+              !missing.empty())
+            words = missing;
+        found = with_right(
+            fmt::format("{} in {}: {} stands in {}", words, text_(e),
+                        text_(mutant.now ? mutant.now : mutant.formula),
+                        mutant.now ? "the place of " + text_(mutant.before) : "its place"));
+        return true;
+      };
+      if (for_each_mutant(trace_, {of, e->node}, comparison_.point(0), Mistakes::in_operations,
+                          explains))
+        return found;
+    }
+    return "";
+  }
+
+  // A function in the place of its derivative: of several steps, as Φ for φ.
+  std::string values_for_slopes(const Expr& form, const Expr& e) {
+    if (e != form || form != forms_[0]) return "";
+    const std::uint32_t target = comparison_.suspect().node;
+    for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+      if (i == target || !trace_.forward(i) || !trace_.gradient(i) ||
+          trace_.node(i).shape() != form->shape)
+        continue;
+      const Expr value = tensor_expression(i, form->shape);
+      if (!comparison_.gives([&](std::size_t p) {
+            return evaluate(trace_.gradient(i), comparison_.point(p)) *
+                   evaluate(value, comparison_.point(p));
+          }))
+        continue;
+      const Expr function = without_unnamed(trace_, trace_.forward(i));
+      bool is_of_it = false;
+      visit_parts(function, [&](const Expr& part) {
+        is_of_it |= part->kind == Kind::tensor && part->node == target;
+      });
+      if (is_of_it)
+        return with_right(fmt::format("{} stands in the place of its derivative", text_(function)));
+    }
+    return "";
+  }
+
+  const std::vector<Expr>& slices_of_program() {
+    if (slices_.empty()) {
+      std::set<std::string> seen;
+      const auto keep = [&](const Expr& formula) {
+        if (formula)
+          visit_parts(formula, [&](const Expr& part) {
+            if ((part->is(Role::Kind::slice) || part->kind == Kind::constant) &&
+                seen.insert(key_of(part)).second)
+              slices_.push_back(part);
+          });
+      };
+      for (const Expr& form : forms_) keep(form);
+      for (std::uint32_t i = 0; i < trace_.size(); ++i) keep(trace_.forward(i));
+    }
+    return slices_;
+  }
+
+  std::vector<Expr> slices_;
+};
+
+}  // namespace
+
+std::string changed_operations(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return ChangedOperations(trace, comparison, text).find();
+}
+
+std::string exchanged_or_left_out(const Trace& trace, const Comparison& comparison,
+                                  const Text& text) {
+  return ChangedOperations(trace, comparison, text).find_exchanged();
+}
+
+}  // namespace chainrule::derivation
