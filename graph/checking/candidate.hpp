@@ -35,6 +35,8 @@ class Comparison {
   bool repairs(const std::function<Tensor(std::size_t p)>& candidate) const;
   bool repairs(const Expr& candidate) const;
 
+  /// Work of about so many ns on candidates besides what is asked here.
+  void spend(double work) const noexcept { work_ += work; }
   /// Searches end when they have looked at as much as takes about a second.
   bool exhausted() const noexcept { return work_ > (suspect_.inner ? 0.2 : 1) * most_work; }
 
