@@ -63,7 +63,10 @@ class Fit {
   std::string find(Terms which) {
     any_number_ = which == Terms::any_number;
     if (any_number_) return in_all_forms([&] { return by_least_squares(1); }, 2);
-    if (which == Terms::several) return in_all_forms([&] { return by_least_squares(2); }, 2);
+    if (which == Terms::several) {
+      const std::string alone = in_all_forms([&] { return one_alone(-1); }, 2);
+      return alone.empty() ? in_all_forms([&] { return by_least_squares(2); }, 2) : alone;
+    }
     const std::size_t least = which == Terms::certain ? 3 : 2;
     // One term alone first, with the numbers that people make mistakes by: what is missing in any
     // form of the formula before another sign in one of them, as half of a term that is missing has
@@ -79,7 +82,7 @@ class Fit {
     if (which == Terms::certain) return "";
     return in_all_forms(
         [&] {
-          const std::string alone = one_alone();
+          const std::string alone = one_alone(1);
           return alone.empty() ? by_least_squares(1) : alone;
         },
         2);
@@ -200,14 +203,13 @@ class Fit {
     return "";
   }
 
-  // All terms but one are missing.
-  std::string one_alone() const {
+  // All terms but one are missing, which may have the wrong sign besides.
+  std::string one_alone(double factor) const {
     for (std::size_t k = 0; k < terms_.size(); ++k)
-      for (const double factor : {1.0, -1.0})
-        if (!is_zero(k) && comparison_.gives([&](std::size_t p) { return values_[p][k] * factor; }))
-          return fmt::format("terms are missing: this is {}; the chain rule gives {}",
-                             factor < 0 ? text_(multiplied_out(trace_, negated(k))) : in_words(k),
-                             right());
+      if (!is_zero(k) && comparison_.gives([&](std::size_t p) { return values_[p][k] * factor; }))
+        return fmt::format("terms are missing: this is {}; the chain rule gives {}",
+                           factor < 0 ? text_(multiplied_out(trace_, negated(k))) : in_words(k),
+                           right());
     return "";
   }
 

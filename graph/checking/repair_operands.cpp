@@ -272,16 +272,16 @@ class Operands : public TakenApart {
             matrix([](const Tensor& a, const Tensor& b) { return matmul(a.T(), b); }) ||
             matrix([](const Tensor& a, const Tensor& b) { return matmul(b, a); }) ||
             matrix([](const Tensor& a, const Tensor& b) { return matmul(b, a.T()); }))
-          return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
+          return with_right(fmt::format("the factor {} is missing{}", text_(spare), at(e)));
       }
       if (broadcast(spare->shape, e->shape) != e->shape) continue;
       if (fits_in_one_place(
               e, built([&](Builder& builder) { return builder.value(e) * builder.value(spare); })))
-        return with_right(fmt::format("the factor {} is missing at {}", text_(spare), text_(e)));
+        return with_right(fmt::format("the factor {} is missing{}", text_(spare), at(e)));
       if (fits(e,
                built([&](Builder& builder) { return -(builder.value(e) * builder.value(spare)); })))
-        return with_right(fmt::format("the factor {} is missing at {}",
-                                      negative_in_words(comparison_, text_, spare), text_(e)));
+        return with_right(fmt::format("the factor {} is missing{}",
+                                      negative_in_words(comparison_, text_, spare), at(e)));
       if (!spare->is_symbol() || most_size > 1) continue;
       const Expr square_of = built([&](Builder& builder) { return square(builder.value(spare)); });
       for (const bool divided : {false, true})
@@ -290,9 +290,8 @@ class Operands : public TakenApart {
                                 return divided ? a / b : a * b;
                               })))
           return with_right(fmt::format(
-              "the factor {} is missing at {}",
-              divided ? inverse_in_words(comparison_, text_, square_of) : text_(square_of),
-              text_(e)));
+              "the factor {} is missing{}",
+              divided ? inverse_in_words(comparison_, text_, square_of) : text_(square_of), at(e)));
     }
     return "";
   }
@@ -303,8 +302,8 @@ class Operands : public TakenApart {
       if (spare->kind != Kind::number && size_of(spare) <= 12 &&
           broadcast(spare->shape, e->shape) == e->shape &&
           fits(e, built([&](Builder& builder) { return builder.value(e) / builder.value(spare); })))
-        return with_right(fmt::format("the factor {} is missing at {}",
-                                      inverse_in_words(comparison_, text_, spare), text_(e)));
+        return with_right(fmt::format("the factor {} is missing{}",
+                                      inverse_in_words(comparison_, text_, spare), at(e)));
     return "";
   }
 
@@ -329,8 +328,7 @@ class Operands : public TakenApart {
           if (fits(e, built([&](Builder& builder) {
                      return builder.value(e) * builder.value(factor);
                    })))
-            return with_right(
-                fmt::format("the factor {} is missing at {}", text_(factor), text_(e)));
+            return with_right(fmt::format("the factor {} is missing{}", text_(factor), at(e)));
         }
     return "";
   }
@@ -344,11 +342,10 @@ class Operands : public TakenApart {
                                    return builder.value(e) + builder.value(spare) * sign;
                                  }));
       };
-      if (plus(1))
-        return with_right(fmt::format("the term {} is missing at {}", text_(spare), text_(e)));
+      if (plus(1)) return with_right(fmt::format("the term {} is missing{}", text_(spare), at(e)));
       if (plus(-1))
-        return with_right(fmt::format("the term {} is missing at {}",
-                                      negative_in_words(comparison_, text_, spare), text_(e)));
+        return with_right(fmt::format("the term {} is missing{}",
+                                      negative_in_words(comparison_, text_, spare), at(e)));
     }
     return "";
   }

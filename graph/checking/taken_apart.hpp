@@ -44,6 +44,10 @@ class TakenApart {
     return words + "; the chain rule gives " + text_(comparison_.suspect().right);
   }
   bool is_root(const Expr& e) const { return e == formula_; }
+  /// " at e"; of bare numbers nothing, as there is no other place.
+  std::string at(const Expr& e) const {
+    return is_root(e) && !comparison_.suspect().formula ? "" : " at " + text_(e);
+  }
   /// Slices and the like: whose parameters are places, not axes.
   static bool moves_elements(const Expr& e) {
     const Role role = e->role();

@@ -119,7 +119,7 @@ TEST_CASE("diagnose: a factor or a term too many in bare numbers") {
   const Tensor z = (matmul(X, w) + b).named("z"), m = exp(z).named("m"), loss = sum(m - y * z);
   CHECK(says(loss, {{"dz", z, ((m - y) * m).detach()}}, "the factor m does not belong there"));
   CHECK(says(loss, {{"dz", z, (m * m - y).detach()}}, "the factor m stands there twice"));
-  CHECK(says(loss, {{"dz", z, (1 - y / m).detach()}}, "the factor m is missing"));
+  CHECK(says(loss, {{"dz", z, (1 - y / m).detach()}}, "the factor m is missing; "));
   const Tensor r = (z - y).named("r");
   const Tensor ridge = mean(square(r)) + 0.4 * sum(square(w));
   const Tensor dr = 2.0 * r / 6.0;
@@ -183,6 +183,11 @@ TEST_CASE("diagnose: in which of the terms another tensor stands, or another num
   const Tensor s = (dot(a, b) / (p * q)).named("s"), loss = square(1.0 - s), ds = -2.0 * (1.0 - s);
   CHECK(says(loss, {{"ds", s, ds}, {"da", a, (ds * (b / (p * q) - s * a / square(q))).detach()}},
              "q stands in the place of p in "));
+  const Tensor mix = tensor(0.3, f64).named("α").requires_grad_(), first = parameter({}, "f", 7),
+               second = normal({}, "g", 8);
+  const Tensor y = (first * 1.0).named("y"), m = (mix * second + (1.0 - mix) * y).named("m");
+  CHECK(says(square(m), {{"dm", m, 2.0 * m}, {"dy", y, (2.0 * m * mix).detach()}},
+             "α stands in the place of 1 − α; "));
   // Two terms that are multiples of each other: the usual number is at one of them.
   const Tensor u = parameter({8}, "u", 3), t = normal({8}, "t", 4);
   const Tensor l = (u[slice(0, 6)] - 2.0 * u[slice(1, 7)] + u[slice(2, 8)]).named("l");
