@@ -58,8 +58,8 @@ class DerivationBuilder {
     for (const std::uint32_t i : names_.abbreviated()) {
       const Expr tensor = derivation::tensor_expression(i, trace.node(i).shape());
       const Expr formula = trace.forward(i);
-      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)), in_all_formats(formula),
-                                     !needed.contains(i),
+      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)),
+                                     definition_in_all_formats(formula), !needed.contains(i),
                                      by_element(tensor, names_.inlined(formula)),
                                      !in_formulas.contains(i), in_layer(i, tensor, formula)});
       add_elements(result.definitions_.back().in_layer, tensor, formula);
@@ -90,6 +90,8 @@ class DerivationBuilder {
       text += text.empty() ? "" : ", ";
       if (reason.gradient == Traversal::none)
         text += reason.words;
+      if (auto& in_layer = result.definitions_.back().in_layer)
+        in_layer->formula = definition_in_all_formats(formula, {{in_layer->k}});
       else
         text += "the formula of " + derivation::symbol_text(names_.tensor(reason.gradient),
                                                             derivation::Format::unicode,
@@ -193,6 +195,14 @@ Derivation derive(const Tensor& loss, Where where) {
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
   return detail::naming_all_memory(
       "derive", where, [&] { return derivation_of(Chain(loss, inputs, "derive", where)); });
+  Derivation::Written definition_in_all_formats(
+      const Expr& formula, const std::optional<derivation::InLayer>& layer = {}) {
+    using derivation::Format;
+    return {names_.definition(formula, Format::unicode, layer),
+            names_.definition(formula, Format::latex, layer),
+            names_.definition(formula, Format::mathml, layer)};
+  }
+
 }
 
 Derivation derive(const Tensor& loss, std::initializer_list<Tensor> inputs, Where where) {

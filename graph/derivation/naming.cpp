@@ -88,6 +88,11 @@ std::string Naming::text(const Expr& expression, Format format,
 
 std::string Naming::text_as_it_is(const Expr& expression, Format format) {
   return text_of(expression, names(), format, trace_.derivative());
+std::string Naming::definition(const Expr& expression, Format format,
+                               const std::optional<InLayer>& layer) {
+  return definition_of(inlined(expression), names(), format, layer);
+}
+
 }
 
 Expr Naming::inlined(const Expr& expression) {

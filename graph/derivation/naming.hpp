@@ -29,7 +29,10 @@ class Naming {
   /// without names are shown by short formulas of their own where that reads as well.
   std::string text(const Expr& expression, Format format = Format::unicode,
                    const std::optional<InLayer>& layer = std::nullopt);
-  /// The same with every result under its name.
+  /// The same where it says what a result without a name is.
+  std::string definition(const Expr& expression, Format format,
+                         const std::optional<InLayer>& layer = std::nullopt);
+  /// A formula with every result under its name.
   std::string text_as_it_is(const Expr& expression, Format format = Format::unicode);
   /// What text() shows for an expression: those formulas in their places.
   Expr inlined(const Expr& expression);

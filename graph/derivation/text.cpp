@@ -17,6 +17,7 @@
 #include <chainrule/graph/derivation/notation_reader.hpp>
 #include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/style.hpp>
+#include <chainrule/graph/derivation/sum_axes.hpp>
 #include <chainrule/graph/derivation/sum_text.hpp>
 #include <chainrule/graph/derivation/symbol_name.hpp>
 
@@ -30,6 +31,14 @@ const Expr* vector_in(const Expr& e) {
   const bool is_vector = is_line && e->is(Role::Kind::reshape) && e->operands[0]->shape.rank() == 1;
   return is_vector ? &e->operands[0] : nullptr;
 }
+
+// 𝟏, 2 𝟏, 𝟏 / 4
+Written matrix_of(double number, const Shape& shape, const Style& style) {
+  return scaled_text(number, {style.ones(shape)}, style);
+}
+
+Written operation_text(const Expression& e, const std::vector<Written>& operands,
+                       const Style& style, const std::optional<InLayer>& layer);
 
 // A product of a matrix or a vector with a vector, as books write it: without the axes of extent 1
 // that the operation wants.
@@ -46,6 +55,7 @@ class VectorProduct {
     }
     if (e.is(Role::Kind::matrix_product)) return outer(e, e.role());
     if (e.is(Role::Kind::product)) return outer(e, Role(Role::Kind::product));
+    if (e.is(Role::Kind::copy)) return repeated(e);
     return std::nullopt;
   }
 
@@ -109,8 +119,45 @@ class VectorProduct {
     return written || role.is(Role::Kind::matrix_product) ? written : column_and_row(1);
   }
 
+  // A vector in every row or column of a matrix: 𝟏·vᵀ, v·𝟏ᵀ.
+  std::optional<Written> repeated(const Expression& e) const {
+    const Expr& operand = e.operands[0];
+    const Shape& shape = operand->shape;
+    if (e.shape.rank() != 2 || e.shape[0] == 1 || e.shape[1] == 1 || shape.numel() == 1)
+      return std::nullopt;
+    const bool is_column = shape.rank() == 2 && shape[1] == 1;
+    const std::optional<Written> v =
+        shape.rank() == 1 ? std::optional(done_.at(operand.get())) : in_line(operand);
+    if (!v || number_in(*operand)) return std::nullopt;
+    const Written ones{style_.ones({e.shape[is_column ? 1 : 0]})};
+    return is_column ? derivation::read("{0}·{1}ᵀ", {*v, ones}, style_)
+                     : derivation::read("{0}·{1}ᵀ", {ones, *v}, style_);
+  }
+
+  // A vector, and what is computed from vectors and scalars, that stands as a column or a row.
+  std::optional<Written> in_line(const Expr& e, int depth = 0) const {
+    constexpr int most_depth = 16;
+    if (const Expr* vector = vector_in(e)) return done_.at(vector->get());
+    if (!e->role().elementwise() || depth == most_depth) return std::nullopt;
+    std::vector<Written> operands;
+    for (const Expr& operand : e->operands) {
+      const bool is_scalar = operand && operand->shape.numel() == 1;
+      std::optional<Written> written =
+          is_scalar ? std::optional(done_.at(operand.get()))
+                    : (operand && operand->shape == e->shape ? in_line(operand, depth + 1)
+                                                             : std::nullopt);
+      if (!written) return std::nullopt;
+      operands.push_back(std::move(*written));
+    }
+    return operation_text(*e, operands, style_, {});
+  }
+
   Written read(std::string_view notation, const Expr& a, const Expr& b) const {
-    return derivation::read(notation, {done_.at(a.get()), done_.at(b.get())}, style_);
+    const auto written = [&](const Expr& factor) {
+      const auto known = factor->shape.numel() == 1 ? std::nullopt : number_in(*factor);
+      return known ? matrix_of(*known, factor->shape, style_) : done_.at(factor.get());
+    };
+    return derivation::read(notation, {written(a), written(b)}, style_);
   }
 
   const WrittenParts& done_;
@@ -134,8 +181,8 @@ std::string notation_of(const Expression& e, const std::optional<InLayer>& layer
                                    : e.written();
 }
 
-Written write(const Expression& e, const std::vector<Written>& operands, const Style& style,
-              const std::optional<InLayer>& layer) {
+Written operation_text(const Expression& e, const std::vector<Written>& operands,
+                       const Style& style, const std::optional<InLayer>& layer) {
   if (const auto known = number_in(e)) return number_text(*known, style);
   // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
   if (e.is(Role::Kind::conversion)) {
@@ -183,9 +230,28 @@ std::vector<std::size_t> constant_factors(const Expression& e) {
   return result;
 }
 
-// 𝟏, 2 𝟏, 𝟏 / 4
-Written matrix_of(double number, const Shape& shape, const Style& style) {
-  return scaled_text(number, {style.ones(shape)}, style);
+// The operands that are a scalar in every element, beside others that have the shape of the result.
+std::vector<std::size_t> spread_scalars(const Expression& e) {
+  std::vector<std::size_t> scalars;
+  if (e.kind != Expression::Kind::operation || e.is_saved()) return scalars;
+  if (!e.role().elementwise() && !e.op()->elementwise()) return scalars;
+  bool others = false;
+  for (std::size_t k = 0; k < e.operands.size(); ++k) {
+    const Expr& operand = e.operands[k];
+    if (!operand) return {};
+    if (operand->is(Role::Kind::copy) && operand->operands[0]->shape.rank() == 0)
+      scalars.push_back(k);
+    else
+      others |= operand->shape == e.shape;
+  }
+  return others ? scalars : std::vector<std::size_t>();
+}
+
+// reshape[3, 1](Σ₁ A)
+Written with_shape(const Written& text, const Shape& shape, const Style& style) {
+  std::vector<std::string> extents;
+  for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
+  return read(fmt::format("reshape[{}]({{0}})", detail::joined(extents, ", ")), {text}, style);
 }
 
 // The parts that the notations of the operations around them show: an op may have operands that it
@@ -231,14 +297,25 @@ std::string text_of(const Expr& expression, const Names& names, Format format, M
   return written_of(expression, names, format, derivative, layer).text;
 }
 
+std::string definition_of(const Expr& expression, const Names& names, Format format,
+                          const std::optional<InLayer>& layer) {
+  const Written written = written_of(expression, names, format, Mark::none, layer);
+  SumAxes axes;
+  visit_parts(expression, [&](const Expr& part) { axes.add(*part); });
+  if (!axes.is_unclear(expression)) return written.text;
+  return with_shape(written, expression->shape, style_of(format)).text;
+}
+
 Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative,
                    const std::optional<InLayer>& layer) {
   const Style& style = style_of(format);
   WrittenParts done;
   const std::unordered_set<const Expression*> shown = shown_parts(expression);
   const std::unordered_set<const Expression*> sums = whole_sums(expression);
+  SumAxes axes;
   visit_parts(expression, [&](const Expr& part) {
     using Kind = Expression::Kind;
+    axes.add(*part);
     Written written;
     if (!shown.contains(part.get())) {
       done.emplace(part.get(), std::move(written));
@@ -253,10 +330,15 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
         operands.push_back(operand ? done.at(operand.get()) : Written{style.symbol("none")});
       for (const std::size_t k : constant_factors(*part))
         operands[k] = matrix_of(*number_in(*part->operands[k]), part->operands[k]->shape, style);
+      for (const std::size_t k : spread_scalars(*part))
+        operands[k] = done.at(part->operands[k]->operands[0].get());
+      for (const std::size_t k : axes.unclear(*part))
+        operands[k] = with_shape(operands[k], part->operands[k]->shape, style);
       std::optional<Written> special = VectorProduct(done, style).write(*part);
+      if (axes.is_implied(*part)) special = operands[0];
       if (sums.contains(part.get()))
         special = sum_over_steps(*part, done, names, format, derivative);
-      written = special ? *special : write(*part, operands, style, layer);
+      written = special ? *special : operation_text(*part, operands, style, layer);
     } else {
       const std::string name =
           layer ? name_in_layer(names(*part), layer->k, layer->letter) : names(*part);

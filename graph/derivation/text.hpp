@@ -29,6 +29,10 @@ std::string text_of(const Expr& expression, const Names& names, Format format,
                     Mark derivative = Mark::gradient,
                     const std::optional<InLayer>& layer = std::nullopt);
 
+/// The same of what a symbol stands for, with its shape where a reader would take it for another.
+std::string definition_of(const Expr& expression, const Names& names, Format format,
+                          const std::optional<InLayer>& layer = std::nullopt);
+
 /// The symbol of a tensor: W3, dW3.
 std::string symbol_text(std::string_view name, Format format, Mark mark = Mark::none);
 

@@ -59,7 +59,7 @@ TEST_CASE("print: what does not vary is counted, not summed") {
   const Tensor q = sum(X + a, 1).named("q");
   CHECK(derive(sum(square(q))).text({.steps = true, .limits = false}) ==
         "dq = 2 q\n"
-        "dX = expand[4, 4](reshape[4, 1](dq))\n"
+        "dX = dq·(𝟏₄)ᵀ\n"
         "da = 4 reshape[4, 1](dq)\n");
 }
 
