@@ -175,16 +175,16 @@ const Op& output_op() noexcept { return the_output; }
 
 namespace {
 
-// λ, or little arithmetic with it: 1 − λ, λ / (2 ν). What has gone through more is a number, so
-// that one which a loop carries on keeps no history.
-bool is_named_number(const Node& node, int most_operations) noexcept {
-  if (node.rank() != 0) return false;
+// λ or y, or little arithmetic with them: 1 − λ, λ / (2 ν), X − μ. What has gone through more is
+// data, so that one which a loop carries on keeps no history.
+bool is_made_of_names(const Node& node, int most_operations) noexcept {
+  if (node.requires_grad() || !is_floating(node.dtype())) return false;
   if (node.is_leaf()) return !node.name().empty();
   if (most_operations == 0) return false;
   bool any = false;
   for (const Node* input : node.inputs()) {
     if (!input) continue;
-    if (!is_named_number(*input, most_operations - 1)) return false;
+    if (!is_made_of_names(*input, most_operations - 1)) return false;
     any = true;
   }
   return any;
@@ -192,17 +192,23 @@ bool is_named_number(const Node& node, int most_operations) noexcept {
 
 }  // namespace
 
-// Of one operand whatever has a place in the graph; of several, numbers alone.
+// Of one operand whatever has a place in the graph; of several, numbers, and data with names that
+// is not large, as the result keeps it.
 bool follow_names(Operands inputs) noexcept {
   constexpr int most_operations = 2;
-  return inputs.size() < 2 || std::ranges::all_of(
-                                  inputs,
-                                  [&](const Tensor* input) {
-                                    const Node* node = input->node();
-                                    return input->defined() && input->rank() == 0 &&
-                                           is_floating(input->dtype()) &&
-                                           (!node || is_named_number(*node, most_operations));
-                                  });
+  constexpr std::int64_t most_elements = 1 << 16;
+  // What only remembers for log() what it is of has no place in it.
+  const auto is_in_graph = [](const Node* node) {
+    return node->is_leaf() || std::ranges::any_of(node->inputs(), [](Node* n) { return n; });
+  };
+  if (inputs.size() < 2) return is_in_graph(inputs[0]->node());
+  return std::ranges::all_of(inputs, [&](const Tensor* input) {
+    if (!input->defined() || !is_floating(input->dtype())) return false;
+    const Value& value = *input->value_ref();
+    const Node* node = input->node();
+    return value.numel() <= most_elements &&
+           (node ? is_made_of_names(*node, most_operations) : value.rank() == 0);
+  });
 }
 
 void observe(const Call& call, Results outputs) {

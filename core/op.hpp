@@ -83,8 +83,8 @@ class Op {
     static_cast<void>(x);
     return {};
   }
-  /// True when the result of named data, or of several operands with names that are all numbers,
-  /// has a place in the graph though it needs no gradient: formulas show yᵀ, 1 − λ as such.
+  /// True when the result of data with names, of which several operands are not large, or numbers,
+  /// has a place in the graph though it needs no gradient: formulas show yᵀ, 1 − λ, X − μ as such.
   virtual bool follows_names() const noexcept { return false; }
 
   // --- its derivatives ---

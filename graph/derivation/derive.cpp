@@ -18,6 +18,34 @@ namespace chainrule {
 using derivation::Chain;
 using derivation::Expr;
 
+namespace {
+
+// The labels with a name of which a constant has a 1 in the place of each; else none.
+std::uint32_t labels_of(const derivation::Expression& constant, const derivation::Trace& trace) {
+  const Shape& shape = constant.shape;
+  if (constant.kind != derivation::Expression::Kind::constant || shape.rank() == 0 ||
+      shape.numel() == 0 || !is_floating(constant.value.dtype()))
+    return Traversal::none;
+  const std::int64_t classes = shape[shape.rank() - 1];
+  const std::vector<double> mine = constant.value.to_vector<double>();
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    if (node.dtype() != i64 || node.name().empty() ||
+        node.shape().numel() * classes != shape.numel())
+      continue;
+    const std::vector<std::int64_t> labels = trace.replay().value(i).to_vector<std::int64_t>();
+    bool same = true;
+    for (std::size_t k = 0; k < mine.size() && same; ++k) {
+      const auto n = static_cast<std::size_t>(classes);
+      same = mine[k] == (labels[k / n] == static_cast<std::int64_t>(k % n) ? 1 : 0);
+    }
+    if (same) return i;
+  }
+  return Traversal::none;
+}
+
+}  // namespace
+
 class DerivationBuilder {
  public:
   DerivationBuilder(const Chain& chain, std::span<const Tensor> values)
@@ -62,6 +90,8 @@ class DerivationBuilder {
                                      definition_in_all_formats(formula), !needed.contains(i),
                                      by_element(tensor, names_.inlined(formula)),
                                      !in_formulas.contains(i), in_layer(i, tensor, formula)});
+      if (auto& in_layer = result.definitions_.back().in_layer)
+        in_layer->formula = definition_in_all_formats(formula, {{in_layer->k}});
       add_elements(result.definitions_.back().in_layer, tensor, formula);
     }
     for (std::size_t k = 0; k < names_.data().size(); ++k) {
@@ -69,11 +99,15 @@ class DerivationBuilder {
       const bool parameter = data->kind == derivation::Expression::Kind::tensor &&
                              trace.node(data->node).requires_grad();
       const bool mask = data->value.defined() && data->value.dtype() == boolean;
-      const std::string what = fmt::format("{} {}{}",
-                                           parameter ? "parameter"
-                                           : mask    ? "mask"
-                                                     : "data",
-                                           to_string(data->shape), names_.in_the_program(*data));
+      const std::uint32_t labels = labels_of(*data, trace);
+      const std::string what =
+          labels != Traversal::none
+              ? fmt::format("one_hot({})", names_.tensor(labels))
+              : fmt::format("{} {}{}",
+                            parameter ? "parameter"
+                            : mask    ? "mask"
+                                      : "data",
+                            to_string(data->shape), names_.in_the_program(*data));
       const Derivation::Written words{what, "\\text{" + derivation::in_latex_text(what) + "}",
                                       "<mtext>" + derivation::in_markup(what) + "</mtext>"};
       const Derivation::Written name = name_in_all_formats(names_.symbol(*data));
@@ -90,8 +124,6 @@ class DerivationBuilder {
       text += text.empty() ? "" : ", ";
       if (reason.gradient == Traversal::none)
         text += reason.words;
-      if (auto& in_layer = result.definitions_.back().in_layer)
-        in_layer->formula = definition_in_all_formats(formula, {{in_layer->k}});
       else
         text += "the formula of " + derivation::symbol_text(names_.tensor(reason.gradient),
                                                             derivation::Format::unicode,
@@ -163,6 +195,14 @@ class DerivationBuilder {
             names_.text(expression, Format::mathml, layer)};
   }
 
+  Derivation::Written definition_in_all_formats(
+      const Expr& formula, const std::optional<derivation::InLayer>& layer = {}) {
+    using derivation::Format;
+    return {names_.definition(formula, Format::unicode, layer),
+            names_.definition(formula, Format::latex, layer),
+            names_.definition(formula, Format::mathml, layer)};
+  }
+
   static Derivation::Written name_in_all_formats(const std::string& name) {
     using derivation::Format;
     return {derivation::symbol_text(name, Format::unicode),
@@ -195,14 +235,6 @@ Derivation derive(const Tensor& loss, Where where) {
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs, Where where) {
   return detail::naming_all_memory(
       "derive", where, [&] { return derivation_of(Chain(loss, inputs, "derive", where)); });
-  Derivation::Written definition_in_all_formats(
-      const Expr& formula, const std::optional<derivation::InLayer>& layer = {}) {
-    using derivation::Format;
-    return {names_.definition(formula, Format::unicode, layer),
-            names_.definition(formula, Format::latex, layer),
-            names_.definition(formula, Format::mathml, layer)};
-  }
-
 }
 
 Derivation derive(const Tensor& loss, std::initializer_list<Tensor> inputs, Where where) {

@@ -177,6 +177,7 @@ Node::SavedMask reads_the_other(const Call& call) {
 class Matmul final : public Op {
  public:
   Matmul() : Op("matmul", "{0}·{1}") {}
+  bool follows_names() const noexcept override { return true; }
 
   // The same as apply(), for two matrices without a detour.
   Tensor operator()(const Tensor& a, const Tensor& b, const MatmulParameters& p,

@@ -114,6 +114,7 @@ namespace {
 
 struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
   Sum() : ReductionOp("sum") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::total; }
   EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "sum()"); }
   static constexpr bool needs_elements = false;
@@ -156,6 +157,7 @@ CHAINRULE_EARLY const Sum the_sum;
 
 struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
   Mean() : ReductionOp("mean") {}
+  bool follows_names() const noexcept override { return true; }
   Role role(const Parameters&) const override { return Role::Kind::mean; }
   EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "mean()"); }
   static constexpr bool needs_elements = true;
