@@ -115,9 +115,7 @@ struct Writer {
     const Tensor x = builder.value(factor.base);
     const int times = std::abs(factor.exponent);
     if (times == 2) return square(x);
-    Tensor result = x;
-    for (int i = 1; i < times; ++i) result = result * x;
-    return result;
+    return times == 1 ? x : pow(x, times);
   }
 
   // start ⊗ factors above ⊘ factors below ⊗ coefficient; undefined for a bare number.

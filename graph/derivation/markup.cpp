@@ -1,7 +1,10 @@
 #include <chainrule/graph/derivation/markup.hpp>
 
 #include <algorithm>
+#include <string>
 #include <utility>
+
+#include <chainrule/graph/derivation/text.hpp>
 
 namespace chainrule::derivation {
 
@@ -40,6 +43,17 @@ std::string in_latex_text(std::string_view text) {
     if (sign != std::end(signs)) {
       out += sign->second;
       text.remove_prefix(sign->first.size());
+      continue;
+    }
+    // Letters that a text font may lack are set by LaTeX's own signs.
+    if (text[0] & 0x80) {
+      std::size_t length = 1;
+      while (length < text.size() && (text[length] & 0xC0) == 0x80) ++length;
+      const std::string letter = symbol_text(text.substr(0, length), Format::latex);
+      out += letter.starts_with('\\') && !letter.starts_with("\\text")
+                 ? "$" + letter + "$"
+                 : std::string(text.substr(0, length));
+      text.remove_prefix(length);
       continue;
     }
     if (std::string_view("_%#&${}").find(text[0]) != std::string_view::npos) out += '\\';

@@ -246,8 +246,13 @@ class Reader {
                              (!above.empty() && !operand.single) || touches_number;
     // Σ(a ⊗ b), but Σ a.
     if (parentheses && need_ == power && literal_.ends_with(' ')) literal_.pop_back();
+    constexpr std::string_view root = "√";
+    const bool is_root = literal_.ends_with(root) && above.empty();
+    if (is_root) literal_.resize(literal_.size() - root.size());
     flush();
-    const std::string base = parentheses ? style_.parenthesized(operand.text) : operand.text;
+    const std::string base = is_root       ? style_.root(operand.text, parentheses)
+                             : parentheses ? style_.parenthesized(operand.text)
+                                           : operand.text;
     out_ += above.empty() ? base : style_.raised(base, above);
     open_ = parentheses || !above.empty() ? Open::no : std::max(prefix_, operand.open);
     // a ⊘ Σ b / 3 were a ⊘ Σ(b / 3).
@@ -279,6 +284,9 @@ bool begins_with_number(const Written& text) {
 }
 
 Written read(std::string_view notation, const std::vector<Written>& operands, const Style& style) {
+  if (notation == "{0} / {1}")
+    if (std::string text = style.fraction(operands[0].text, operands[1].text); !text.empty())
+      return {std::move(text), prefix};
   Written written = Reader(notation, operands, style).read();
   written.negation = notation == "−{0}" && operands[0].strength >= product;
   return written;

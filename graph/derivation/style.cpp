@@ -26,6 +26,13 @@ bool is_word(std::string_view name) {
                              [](char c) { return begins_word(c) || is_digit(c) || (c & 0x80); });
 }
 
+// Of the first letter, in UTF-8.
+std::size_t length_of_letter(std::string_view text) {
+  std::size_t length = 1;
+  while (length < text.size() && (text[length] & 0xC0) == 0x80) ++length;
+  return length;
+}
+
 // Whether positions need nothing between them.
 bool all_letters(const std::vector<Style::Position>& positions) {
   const auto is_one = [](const Style::Position& each) {
@@ -88,22 +95,18 @@ class Unicode final : public Style {
   std::string parenthesized(const std::string& inside) const override { return "(" + inside + ")"; }
   bool sets_higher() const override { return false; }
   std::string raised(const std::string& base, const std::string& above) const override {
-    return base + (above == "ᵀ" || above == "²" ? above : "^" + above);
+    if (above == "ᵀ" || above == "²") return base + above;
+    constexpr std::string_view minus = "−";
+    const bool negative = above.starts_with(minus);
+    const std::string_view rest = std::string_view(above).substr(negative ? minus.size() : 0);
+    const bool is_whole = !rest.empty() && std::ranges::all_of(rest, is_digit);
+    return base + (is_whole ? (negative ? "⁻" : "") + superscript(rest) : "^" + above);
   }
   std::string sum_over(char letter, int first, int last) const override {
-    const auto digits = [](int number, std::string_view digits) {
-      std::string text;
-      // The digits have two bytes or three each.
-      for (const char digit : fmt::format("{}", std::abs(number))) {
-        std::size_t at = 0;
-        for (int k = digit - '0'; k > 0; --k) at += length(digits, at);
-        text += digits.substr(at, length(digits, at));
-      }
-      return text;
-    };
+    const auto digits = [](int number) { return fmt::format("{}", std::abs(number)); };
     return fmt::format("Σ{}₌{}{}{}{} ", lowered(std::string(1, letter)).value(),
-                       first < 0 ? "₋" : "", digits(first, "₀₁₂₃₄₅₆₇₈₉"), last < 0 ? "⁻" : "",
-                       digits(last, "⁰¹²³⁴⁵⁶⁷⁸⁹"));
+                       first < 0 ? "₋" : "", lowered(digits(first)).value(), last < 0 ? "⁻" : "",
+                       superscript(digits(last)));
   }
 
  private:
@@ -113,9 +116,11 @@ class Unicode final : public Style {
       texts.push_back(each.element.empty() ? position(each.plain) : each.element);
     return "[" + detail::joined(texts, ", ") + "]";
   }
-  // Of the character at a place in UTF-8.
-  static std::size_t length(std::string_view text, std::size_t at) {
-    return (text[at] & 0xE0) == 0xC0 ? 2 : 3;
+  static std::string superscript(std::string_view digits) {
+    static constexpr std::string_view raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    std::string text;
+    for (const char digit : digits) text += raised[digit - '0'];
+    return text;
   }
 };
 
@@ -149,7 +154,7 @@ class Latex final : public Style {
  public:
   std::string symbol(std::string_view name, Mark mark, const std::string& indices) const override {
     const auto [letter, index] = split(name);
-    std::string base = letter.size() == 1 || (letter[0] & 0x80)
+    std::string base = letter.size() == length_of_letter(letter)
                            ? greek(letter)
                            : "\\mathrm{" + escaped(letter) + "}";
     if (is_formula(name)) base = parenthesized(base);
@@ -216,8 +221,7 @@ class Latex final : public Style {
                            : "\\operatorname{" + escaped(text.substr(0, end)) + "}";
         text.remove_prefix(end);
       } else {
-        std::size_t length = 1;
-        while (length < text.size() && (text[length] & 0xC0) == 0x80) ++length;
+        const std::size_t length = length_of_letter(text);
         out += greek(text.substr(0, length));
         if (length > 1) out += ' ';  // \alpha x
         text.remove_prefix(length);
@@ -235,6 +239,12 @@ class Latex final : public Style {
     const std::string exponent = above == "ᵀ" ? "\\top" : above == "²" ? "2" : above;
     return "{" + base + "}^{" + exponent + "}";
   }
+  std::string root(const std::string& inside, bool) const override {
+    return "\\sqrt{" + inside + "}";
+  }
+  std::string fraction(const std::string& above, const std::string& below) const override {
+    return "\\frac{" + above + "}{" + below + "}";
+  }
   std::string sum_over(char letter, int first, int last) const override {
     return fmt::format("\\sum_{{{}={}}}^{{{}}} ", letter, first, last);
   }
@@ -242,7 +252,15 @@ class Latex final : public Style {
  private:
   static std::string escaped(std::string_view name) {
     std::string out;
-    for (const char c : name) {
+    while (!name.empty()) {
+      const char c = name[0];
+      if (c & 0x80) {
+        const std::string_view letter = name.substr(0, length_of_letter(name));
+        out += greek(letter) + ' ';
+        name.remove_prefix(letter.size());
+        continue;
+      }
+      name.remove_prefix(1);
       if (c == '_' || c == '%' || c == '#' || c == '&' || c == '$' || c == '{' || c == '}')
         out += '\\';
       if (c == '\\')
@@ -258,16 +276,22 @@ class Latex final : public Style {
   }
   static std::string greek(std::string_view letter) {
     static constexpr Replacement letters[] = {
-        {"α", "\\alpha"},      {"β", "\\beta"},   {"γ", "\\gamma"}, {"δ", "\\delta"},
-        {"ε", "\\varepsilon"}, {"ζ", "\\zeta"},   {"η", "\\eta"},   {"θ", "\\theta"},
-        {"κ", "\\kappa"},      {"λ", "\\lambda"}, {"μ", "\\mu"},    {"ν", "\\nu"},
-        {"ξ", "\\xi"},         {"π", "\\pi"},     {"ρ", "\\rho"},   {"σ", "\\sigma"},
-        {"τ", "\\tau"},        {"φ", "\\varphi"}, {"χ", "\\chi"},   {"ψ", "\\psi"},
-        {"ω", "\\omega"},      {"Γ", "\\Gamma"},  {"Δ", "\\Delta"}, {"Θ", "\\Theta"},
-        {"Λ", "\\Lambda"},     {"Σ", "\\Sigma"},  {"Φ", "\\Phi"},   {"Ψ", "\\Psi"},
-        {"Ω", "\\Omega"}};
+        {"α", "\\alpha"},      {"β", "\\beta"},   {"γ", "\\gamma"},   {"δ", "\\delta"},
+        {"ε", "\\varepsilon"}, {"ζ", "\\zeta"},   {"η", "\\eta"},     {"θ", "\\theta"},
+        {"κ", "\\kappa"},      {"λ", "\\lambda"}, {"μ", "\\mu"},      {"ν", "\\nu"},
+        {"ξ", "\\xi"},         {"π", "\\pi"},     {"ρ", "\\rho"},     {"σ", "\\sigma"},
+        {"τ", "\\tau"},        {"φ", "\\varphi"}, {"χ", "\\chi"},     {"ψ", "\\psi"},
+        {"ω", "\\omega"},      {"Γ", "\\Gamma"},  {"Δ", "\\Delta"},   {"Θ", "\\Theta"},
+        {"Λ", "\\Lambda"},     {"Σ", "\\Sigma"},  {"Φ", "\\Phi"},     {"Ψ", "\\Psi"},
+        {"Ω", "\\Omega"},      {"ϕ", "\\phi"},    {"ι", "\\iota"},    {"ℓ", "\\ell"},
+        {"ℒ", "\\mathcal{L}"}, {"∇", "\\nabla"},  {"∂", "\\partial"}, {"·", "\\cdot"},
+        {"×", "\\times"},      {"−", "-"},        {"∞", "\\infty"},   {"′", "'"}};
     for (const Replacement& each : letters)
       if (letter == each.from) return std::string(each.to);
+    std::size_t length = 0;
+    if (const std::string below = subscript(std::string("···").append(letter), length);
+        !below.empty())
+      return "_{" + below + "}";
     return (letter[0] & 0x80) ? "\\text{" + std::string(letter) + "}" : escaped(letter);
   }
 };
@@ -346,6 +370,9 @@ class MathMl final : public Style {
   std::string ones(const Shape& shape) const override {
     return fmt::format("<msub><mn>𝟏</mn><mrow><mn>{}</mn></mrow></msub>",
                        fmt::join(shape, "</mn><mo>×</mo><mn>"));
+  }
+  std::string root(const std::string& inside, bool) const override {
+    return "<msqrt>" + inside + "</msqrt>";
   }
   std::string parenthesized(const std::string& inside) const override {
     return "<mrow><mo>(</mo>" + inside + "<mo>)</mo></mrow>";

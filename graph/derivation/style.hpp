@@ -36,6 +36,13 @@ class Style {
   virtual std::string sum_over(char letter, int first, int last) const = 0;
   /// A base with what stands above it: "ᵀ", "²", or an exponent that was written in this format.
   virtual std::string raised(const std::string& base, const std::string& above) const = 0;
+  /// The square root of what was written in this format; in `parentheses` where it is more than one
+  /// sign.
+  virtual std::string root(const std::string& inside, bool parentheses) const {
+    return literal("√") + (parentheses ? parenthesized(inside) : inside);
+  }
+  /// A quotient whose line shows what stands above it, and below; empty in formats without one.
+  virtual std::string fraction(const std::string&, const std::string&) const { return {}; }
   /// Whether an exponent is seen to be one by its height, so that it needs no parentheses.
   virtual bool sets_higher() const { return true; }
 };

@@ -58,6 +58,7 @@ Tensor marks(const Tensor& a, const Tensor& b, F marked) {
 class Pow final : public Op {
  public:
   Pow() : Op("pow", "{0}^{1}") {}
+  bool elementwise() const noexcept override { return true; }
   bool follows_names() const noexcept override { return true; }
   EigenForm eigen(const Parameters&) const override {
     return EigenForm::member("pow({1})", "std::pow({0}, {1})");
@@ -91,6 +92,18 @@ class Pow final : public Op {
     if (!r.has(1)) return by_base(r, r.tangent(0));
     const Tensor second = by_exponent(r, r.tangent(1));
     return r.has(0) ? by_base(r, r.tangent(0)) + second : second;
+  }
+
+  // Powers with whole exponents are products.
+  Tensor written_out(const Node&, std::span<const Tensor> in) const override {
+    const Tensor &x = in[0], &y = in[1];
+    constexpr int largest = 6;
+    if (y.node() || y.numel() != 1) return {};
+    const double exponent = std::abs(y.item());
+    if (exponent < 1 || exponent > largest || exponent != std::floor(exponent)) return {};
+    Tensor product = x;
+    for (int k = 1; k < exponent; ++k) product = product * x;
+    return y.item() < 0 ? 1 / product : product;
   }
 
   std::vector<Sample> samples() const override {
@@ -134,7 +147,7 @@ class Pow final : public Op {
   // g ⊗ y ⊗ xʸ⁻¹, with 0 where y is 0.
   static Tensor by_base(const Application& r, const Tensor& g) {
     const Tensor x = r.in(0), y = r.in(1);
-    if (y.numel() == 1 && !y.requires_grad()) {
+    if (y.numel() == 1 && !y.node()) {  // one with a name stands in formulas
       const auto number = y.item();
       if (number == 0) return zeros_like(g);
       if (number == 1) return g;
