@@ -233,12 +233,8 @@ Polynomial Algebra::operation(const Expr& e) {
     case exponential:
       if (const Expr of = exponential_of(e->operands[0])) return atom(of);
       break;
-    case selection: {  // of one formula in two forms, each exact where the other is not
-      Polynomial chosen = operand(1), other = operand(2);
-      add_into(other, chosen, -1);
-      if (other.terms.empty()) return chosen;
-      break;
-    }
+    case selection:
+      return selected(e);
     case logarithm:  // stays one, also where it was computed from something else than its operand
       return atom(rebuilt(e));
     case Role::Kind::matrix_product:

@@ -58,6 +58,7 @@ class Algebra {
   Polynomial slope_of(const Expr& expression);
   Polynomial quotient_of(const Polynomial& above, const Expr& below);
   Polynomial reshaped(const Expr& expression);
+  Polynomial selected(const Expr& selection);
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;
@@ -74,8 +75,8 @@ class Algebra {
   Polynomial with_gradients_collected(const Polynomial& sum);
   Polynomial with_maps_joined(const Polynomial& sum);
   Polynomial with_selections_joined(const Polynomial& sum, const Shape& shape);
-  Expr joined(const Expr& condition, const Polynomial& where_it_holds, const Polynomial& elsewhere,
-              const Shape& shape);
+  Polynomial joined(const Expr& condition, const Polynomial& where_it_holds,
+                    const Polynomial& elsewhere, const Shape& shape);
   Polynomial with_means(Polynomial sum);
   Polynomial with_sigmoids(Polynomial sum);
   Polynomial with_extents(Polynomial sum, std::uint32_t of);

@@ -8,7 +8,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 
-// Linear maps: products of matrices, transposes, other shapes. Numbers stand in front of them.
+// Linear maps: products of matrices, transposes, other shapes. Scalars stand in front of them.
 
 namespace chainrule::derivation {
 
@@ -16,39 +16,65 @@ using Kind = Expression::Kind;
 
 namespace {
 
-// The number that all terms have in common, which is taken out of them; with the sign of one alone.
-double take_number(Polynomial& sum) {
-  const double size = std::abs(sum.terms[0].coefficient);
-  const bool common = std::ranges::all_of(
-      sum.terms, [&](const Term& t) { return std::abs(t.coefficient) == size; });
-  const double number = !common ? 1 : sum.terms.size() == 1 ? sum.terms[0].coefficient : size;
-  for (Term& term : sum.terms) term.coefficient /= number;
-  return number;
-}
+bool is_one(const Term& term) { return term.coefficient == 1 && term.factors.empty(); }
 
 }  // namespace
 
-// The elements in another shape: a number stands in front.
+// The elements in another shape: scalars stand in front.
 Polynomial Algebra::reshaped(const Expr& e) {
   Polynomial sum = polynomial(e->operands[0]);
   if (sum.terms.empty()) return {};
-  const double factor = take_number(sum);
-  if (factor == 1 || (sum.terms.size() == 1 && sum.terms[0].factors.empty()))
-    return atom(rebuilt(e));
+  const Term scalars = take_scalars(sum);
+  const bool is_number = sum.terms.size() == 1 && sum.terms[0].factors.empty();
+  if (is_number && !scalars.factors.empty()) return {{scalars}};
+  if (is_number || is_one(scalars)) return atom(rebuilt(e));
   std::vector<Expr> operands = e->operands;
   operands[0] = expression_of(sum, operands[0]->shape);
-  return product(number(factor), atom(operation_expression(e->application, std::move(operands),
-                                                           e->shape, e->output)));
+  return product({{scalars}}, atom(operation_expression(e->application, std::move(operands),
+                                                        e->shape, e->output)));
 }
 
-// A product of matrices: numbers stand in front of it.
+// A choice between two formulas: scalars stand in front of the only one that is not 0, and what the
+// same mask has chosen before is not chosen again.
+Polynomial Algebra::selected(const Expr& e) {
+  if (const Expr& chosen = trace_.chosen_everywhere(e)) return polynomial(chosen);
+  const std::string condition = key_of(e->operands[0]);
+  const auto side = [&](const auto& self, const Expr& operand, std::size_t k) -> Polynomial {
+    Polynomial sum = polynomial(operand);
+    if (sum.terms.size() != 1) return sum;
+    for (const Factor& factor : sum.terms[0].factors) {
+      const Expr& chosen = shown(factor.base);
+      if (factor.exponent != 1 || !chosen->is(Role::Kind::selection) ||
+          key_of(chosen->operands[0]) != condition)
+        continue;
+      Term rest = sum.terms[0];
+      divide(rest, {1, {factor}});
+      return product({{rest}}, self(self, chosen->operands[k], k));
+    }
+    return sum;
+  };
+  Polynomial where_it_holds = side(side, e->operands[1], 1),
+             elsewhere = side(side, e->operands[2], 2);
+  Polynomial difference = elsewhere;
+  add_into(difference, where_it_holds, -1);
+  // Of one formula in two forms each is exact where the other is not.
+  if (difference.terms.empty()) return where_it_holds;
+  if (where_it_holds.terms.empty() == elsewhere.terms.empty()) return atom(rebuilt(e));
+  const Term scalars = take_scalars(where_it_holds.terms.empty() ? elsewhere : where_it_holds);
+  std::vector<Expr> operands{e->operands[0], expression_of(where_it_holds, e->operands[1]->shape),
+                             expression_of(elsewhere, e->operands[2]->shape)};
+  return product({{scalars}}, atom(rebuilt(operation_expression(e->application, std::move(operands),
+                                                                e->shape, e->output))));
+}
+
+// A product of matrices: scalars stand in front of it.
 Polynomial Algebra::matrix_product(const Expr& e) {
-  double factor = 1;
+  Polynomial scalars = number(1);
   std::vector<Expr> operands;
   for (const Expr& operand : e->operands) {
     Polynomial sum = polynomial(operand);
     if (sum.terms.empty()) return {};
-    factor *= take_number(sum);
+    scalars = product(scalars, {{take_scalars(sum)}});
     operands.push_back(expression_of(sum, operand->shape));
   }
   const Expr simpler = without_double_transposes(e, std::move(operands));
@@ -58,9 +84,9 @@ Polynomial Algebra::matrix_product(const Expr& e) {
     const Expr &one = simpler->operands[k], &other = simpler->operands[1 - k];
     if (one->kind == Kind::number && one->shape.numel() == 1 && !role.transposed[1 - k] &&
         other->shape == e->shape)
-      return product(number(factor * one->number), polynomial(other));
+      return product(product(scalars, number(one->number)), polynomial(other));
   }
-  return product(number(factor), atom(simpler));
+  return product(scalars, atom(simpler));
 }
 
 // (Wᵀ)ᵀ·x is W·x: the product of what was transposed.

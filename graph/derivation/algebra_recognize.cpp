@@ -313,28 +313,28 @@ Polynomial Algebra::with_selections_joined(const Polynomial& sum, const Shape& s
       continue;
     }
     for (const std::size_t j : alike) done[j] = true;
-    add_into(result, polynomial(joined(first->operands[0], holds, elsewhere, shape)));
+    add_into(result, joined(first->operands[0], holds, elsewhere, shape));
   }
   return result;
 }
 
-Expr Algebra::joined(const Expr& condition, const Polynomial& where_it_holds,
-                     const Polynomial& elsewhere, const Shape& shape) {
-  // A number that both have in common stands in front.
-  Polynomial a = where_it_holds, b = elsewhere;
-  double common = 1;
-  if (a.terms.size() == 1) common = a.terms[0].coefficient;
+Polynomial Algebra::joined(const Expr& condition, const Polynomial& where_it_holds,
+                           const Polynomial& elsewhere, const Shape& shape) {
+  // What both have in common stands in front: scalars, and a number.
+  Polynomial a = where_it_holds, b = elsewhere, both = a;
+  both.terms.insert(both.terms.end(), b.terms.begin(), b.terms.end());
+  Term common = both.terms.empty() ? Term() : take_scalars(both);
+  common.coefficient = a.terms.size() == 1 ? a.terms[0].coefficient : 1;
   for (Polynomial* side : {&a, &b})
-    for (Term& term : side->terms) term.coefficient /= common;
+    for (Term& term : side->terms) divide(term, common);
   const Expr yes = expression_of(a, shape), no = expression_of(b, shape);
   const bool clips = !has_named_numbers(no, trace_);  // a clip's bounds have no names
   Builder builder(trace_.environment());
   const Tensor mask = builder.value(condition);
   const Tensor x = builder.value(yes), y = builder.value(no);
-  return builder.build([&] {
-    const Tensor chosen = clips ? chosen_from(mask, x, y) : where(mask, x, y);
-    return common == 1 ? chosen : chosen * common;
-  });
+  const Expr chosen =
+      builder.build([&] { return clips ? chosen_from(mask, x, y) : where(mask, x, y); });
+  return product({{common}}, polynomial(chosen));
 }
 
 }  // namespace chainrule::derivation

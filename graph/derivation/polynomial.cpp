@@ -54,6 +54,23 @@ Term take_common(Polynomial& sum) {
   return common;
 }
 
+Term take_scalars(Polynomial& sum) {
+  const double size = std::abs(sum.terms[0].coefficient);
+  const bool common = std::ranges::all_of(
+      sum.terms, [&](const Term& t) { return std::abs(t.coefficient) == size; });
+  Term scalars;
+  if (common) scalars.coefficient = sum.terms.size() == 1 ? sum.terms[0].coefficient : size;
+  for (const Factor& factor : sum.terms[0].factors) {
+    const bool is_scalar =
+        factor.base->shape.rank() == 0 &&
+        (factor.base->is_symbol() || factor.base->kind == Expression::Kind::number);
+    const auto has = [&](const Term& t) { return exponent_in(t, factor.key) == factor.exponent; };
+    if (is_scalar && std::ranges::all_of(sum.terms, has)) scalars.factors.push_back(factor);
+  }
+  for (Term& term : sum.terms) divide(term, scalars);
+  return scalars;
+}
+
 Term denominator_of(const Term& term) {
   Term below;
   for (const Factor& factor : term.factors)

@@ -40,6 +40,9 @@ void divide(Term& term, const Term& by);
 int exponent_in(const Term& term, const std::string& key);
 /// Takes out of a sum what all its terms share: numbers of one size, and powers.
 Term take_common(Polynomial& sum);
+/// Takes out of a sum the scalars with names, and the number, that all its terms share; the number
+/// with the sign of one alone.
+Term take_scalars(Polynomial& sum);
 bool same_factors(const Term& a, const Term& b);
 /// The factors below the fraction line.
 Term denominator_of(const Term& term);

@@ -62,6 +62,9 @@ class Trace {
   /// named data y, −y or 1 − y; a mask as the comparison of tensors close to where it is used, with
   /// each other or with a number there, that it is at the recorded point. Null for others.
   Expr in_named_data(const Expr& constant) const;
+  /// The operand that a selection takes everywhere, by a mask that a gradient rule made for where
+  /// its formula has no number; null for others.
+  const Expr& chosen_everywhere(const Expr& selection) const;
   /// The first result or parameter with a name that has the elements of a constant; else none.
   std::uint32_t named_like(const Expression& constant) const;
   /// An expression with the comparisons in the places of its masks.

@@ -61,12 +61,15 @@ namespace {
 // A comparison is looked for among what the operation that uses the mask was computed from, up to
 // so many operations back.
 constexpr int most_levels = 4;
-constexpr std::size_t most_nearby = 64, fewest_elements = 8;
+constexpr std::size_t most_nearby = 64;
+// Few elements agree by chance: of so many, only with what is closest.
+constexpr std::size_t fewest_elements = 4, few_elements = 8;
 
 // A number that a tensor may have been compared with, and how a formula shows it.
 struct Bound {
   double number = 0;
   Expr shown;
+  bool negated = false;  // −δ of a program's δ
 };
 
 // What a mask may have been made from, the closest first: tensors, and the numbers beside them.
@@ -75,12 +78,14 @@ struct Nearby {
   std::vector<Bound> bounds{{0, number_expression(0, {})}};
 
   // The name of a number is likelier than its digits.
-  void add(double number, const Expr& shown) {
+  void add(double number, const Expr& shown, bool negated) {
     const auto known = std::ranges::find(bounds, number, &Bound::number);
-    if (known == bounds.end())
-      bounds.push_back({number, shown});
-    else if (shown->kind != Expression::Kind::number)
-      known->shown = shown;
+    if (known == bounds.end()) {
+      bounds.push_back({number, shown, negated});
+      return;
+    }
+    if (shown->kind != Expression::Kind::number) known->shown = shown;
+    known->negated = known->negated && negated;
   }
 };
 
@@ -107,10 +112,19 @@ const std::vector<Expr>& Trace::users_of_mask(const Expr& mask) const {
   return mask_users_[mask->value.value_ref().get()];
 }
 
+const Expr& Trace::chosen_everywhere(const Expr& selection) const {
+  static const Expr none;
+  const Expr& mask = selection->operands[0];
+  if (mask->kind != Expression::Kind::constant || !users_of_mask(mask).empty()) return none;
+  const std::vector<double> mine = numbers(mask->value);
+  const bool same = std::ranges::adjacent_find(mine, std::ranges::not_equal_to()) == mine.end();
+  return mine.empty() || !same ? none : selection->operands[mine[0] != 0 ? 1 : 2];
+}
+
 Expr Trace::find_comparison(const Expr& mask) const {
   const NoGrad guard;
   const std::vector<double> mine = numbers(mask->value);
-  // Few elements tell as little as what holds everywhere, or nowhere.
+  // Very few elements tell as little as what holds everywhere, or nowhere.
   if (mine.size() < fewest_elements) return nullptr;
   const double held = std::accumulate(mine.begin(), mine.end(), 0.0);
   if (held == 0 || held == static_cast<double>(mine.size())) return nullptr;
@@ -119,15 +133,19 @@ Expr Trace::find_comparison(const Expr& mask) const {
     for (const Expr& operand : operation->operands) {
       if (!operand) continue;
       if (operand->kind == Expression::Kind::number)
-        for (const double number : {operand->number, -operand->number})
-          nearby.add(number, number_expression(number, {}));
+        for (const bool negated : {false, true}) {
+          const double number = negated ? -operand->number : operand->number;
+          nearby.add(number, number_expression(number, {}), negated);
+        }
       if (operand->kind == Expression::Kind::tensor && nearby.tensors.size() < most_nearby &&
           std::ranges::find(nearby.tensors, operand->node) == nearby.tensors.end())
         nearby.tensors.push_back(operand->node);
     }
   };
   for (const Expr& operation : users_of_mask(mask)) add_operands(operation);
-  for (int level = 0; level < most_levels; ++level) {
+  const bool is_small = mine.size() < few_elements;
+  const std::vector<std::uint32_t> closest = nearby.tensors;
+  for (int level = 0; level < (is_small ? 1 : most_levels); ++level) {
     const std::vector<std::uint32_t> known = nearby.tensors;
     for (const std::uint32_t i : known)
       if (forward_[i]) add_operands(forward_[i]);
@@ -139,8 +157,8 @@ Expr Trace::find_comparison(const Expr& mask) const {
     const Expr symbol = tensor_expression(i, {});
     Builder builder(environment_);
     const Tensor x = builder.value(symbol);
-    nearby.add(number, symbol);
-    nearby.add(-number, builder.build([&] { return -x; }));
+    nearby.add(number, symbol, false);
+    nearby.add(-number, builder.build([&] { return -x; }), true);
   }
   const auto found = [&](Comparison compare, const Tensor& a, const Tensor& b) {
     const Tensor result = compare(a, b);
@@ -166,23 +184,28 @@ Expr Trace::find_comparison(const Expr& mask) const {
     related = relatives_of(a);
     return true;
   };
-  for (const std::uint32_t i : nearby.tensors) {
-    const bool was_found = simplest != nullptr;
-    for (const Comparison compare : comparisons) {
-      std::vector<Bound> bounds;
-      for (const Bound& bound : nearby.bounds)
-        if (found(compare, value(i), full({}, bound.number, f64))) bounds.push_back(bound);
-      if (bounds.empty()) continue;
-      // Between 0 and another bound 0 is the likelier; of others nobody can tell which it was.
-      if (!simplest && bounds.size() > 1 && bounds[0].number != 0) return nullptr;
-      if (!take(compare, i, bounds[0].shown)) return nullptr;
-      if (!was_found) break;
+  for (const bool negated : {false, true})
+    for (const std::uint32_t i : nearby.tensors) {
+      const bool was_found = simplest != nullptr;
+      for (const Comparison compare : comparisons) {
+        std::vector<Bound> bounds;
+        for (const Bound& bound : nearby.bounds)
+          if (bound.negated == negated && found(compare, value(i), full({}, bound.number, f64)))
+            bounds.push_back(bound);
+        if (bounds.empty()) continue;
+        // Between 0 and another bound 0 is the likelier; of others nobody can tell which it was.
+        if (!simplest && bounds.size() > 1 && bounds[0].number != 0) return nullptr;
+        if (!take(compare, i, bounds[0].shown)) return nullptr;
+        if (!was_found) break;
+      }
     }
-  }
+  const auto is_compared = [&](std::uint32_t i) {
+    return !is_small || std::ranges::find(closest, i) != closest.end();
+  };
   for (const std::uint32_t i : nearby.tensors)
     for (const std::uint32_t j : nearby.tensors)
       for (const Comparison compare : comparisons)
-        if (i < j && found(compare, value(i), value(j)) &&
+        if (i < j && is_compared(i) && is_compared(j) && found(compare, value(i), value(j)) &&
             !take(compare, i, tensor_expression(j, mask->shape)))
           return nullptr;
   return simplest;
