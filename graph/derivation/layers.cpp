@@ -18,6 +18,22 @@ struct Number {
   int value;
 };
 
+// The digits below the line at the end of a name: h₁₂.
+std::optional<Number> number_below(std::string_view name) {
+  constexpr std::string_view digits = "₀₁₂₃₄₅₆₇₈₉";
+  constexpr std::size_t length = 3, most_digits = 6;
+  std::string plain;
+  std::size_t begin = name.size();
+  while (begin > length && plain.size() < most_digits) {
+    const std::size_t at = digits.find(name.substr(begin - length, length));
+    if (at == std::string_view::npos || at % length != 0) break;
+    plain.insert(plain.begin(), static_cast<char>('0' + at / length));
+    begin -= length;
+  }
+  if (plain.empty()) return std::nullopt;
+  return Number{begin, name.size(), std::atoi(plain.c_str())};
+}
+
 // A part of a dotted name that is a number, else digits at the end.
 std::optional<Number> number_in(std::string_view name) {
   const auto number = [&](std::size_t begin, std::size_t end) -> std::optional<Number> {
@@ -33,6 +49,7 @@ std::optional<Number> number_in(std::string_view name) {
     }
   std::size_t begin = name.size();
   while (begin > 0 && is_digit(name[begin - 1])) --begin;
+  if (begin == name.size()) return number_below(name);
   return begin == 0 ? std::nullopt : number(begin, name.size());
 }
 

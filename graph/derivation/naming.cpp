@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/symbol_name.hpp>
@@ -86,13 +88,13 @@ std::string Naming::text(const Expr& expression, Format format,
   return text_of(inlined(expression), names(), format, trace_.derivative(), layer);
 }
 
-std::string Naming::text_as_it_is(const Expr& expression, Format format) {
-  return text_of(expression, names(), format, trace_.derivative());
 std::string Naming::definition(const Expr& expression, Format format,
                                const std::optional<InLayer>& layer) {
   return definition_of(inlined(expression), names(), format, layer);
 }
 
+std::string Naming::text_as_it_is(const Expr& expression, Format format) {
+  return text_of(expression, names(), format, trace_.derivative());
 }
 
 Expr Naming::inlined(const Expr& expression) {
@@ -187,16 +189,30 @@ std::string Naming::short_name(std::uint32_t i) {
   const std::uint32_t user = user_[i];
   const bool is_inside = users_[i] == 1 && trace_.forward(user)->operands.size() == 1;
   std::optional<int> number = is_inside ? number_of(user) : std::nullopt;
-  const char* letter = number ? "a" : "t";
-  if (!number) number = number_below(i, 0);
-  if (std::string name = fmt::format("{}{}", letter, number.value_or(0)); number && is_free(name))
-    return name;
+  std::vector<const char*> letters{"t", "u", "v", "q", "s"};
+  if (number)
+    letters.insert(letters.begin(), "a");
+  else
+    number = number_below(i, 0);
+  // Several of one step have its number: t3, u3.
+  for (const char* letter : letters)
+    if (std::string name = fmt::format("{}{}", letter, number.value_or(0)); number && is_free(name))
+      return name;
   return unused("t");
 }
 
 std::optional<int> Naming::number_of(std::uint32_t i) const {
   const auto given = given_names_.find(i);
   return given == given_names_.end() ? std::nullopt : layer_of(given->second);
+}
+
+// Whether a leaf is what steps with names begin with, as h0 in front of h1.
+bool Naming::begins_steps(std::uint32_t leaf) const {
+  const auto given = given_names_.find(leaf);
+  if (given == given_names_.end() || !layer_of(given->second)) return false;
+  return std::ranges::any_of(given_names_, [&](const auto& other) {
+    return !trace_.node(other.first).is_leaf() && differ_in_layer(given->second, other.second);
+  });
 }
 
 // The largest number of the results with names that one without was computed from.
@@ -207,10 +223,10 @@ std::optional<int> Naming::number_below(std::uint32_t i, int depth) const {
   for (const Expr& operand : trace_.forward(i)->operands) {
     if (!operand || operand->kind != Expression::Kind::tensor) continue;
     const std::uint32_t at = operand->node;
-    if (trace_.node(at).is_leaf()) continue;
+    if (trace_.node(at).is_leaf() && !begins_steps(at)) continue;
     const std::optional<int> number =
         trace_.node(at).name().empty() ? number_below(at, depth + 1) : number_of(at);
-    if (number && *number > largest.value_or(0)) largest = number;
+    if (number && *number > largest.value_or(-1)) largest = number;
   }
   return largest;
 }

@@ -54,6 +54,7 @@ class Naming {
   std::string unused(const std::string& letter);
   std::string short_name(std::uint32_t i);
   std::optional<int> number_of(std::uint32_t i) const;
+  bool begins_steps(std::uint32_t leaf) const;
   std::optional<int> number_below(std::uint32_t i, int depth) const;
   void meet(const Expression& symbol);
   Expr in_place_of(std::uint32_t i);
