@@ -55,14 +55,20 @@ bool is_finite(const std::vector<Tensor>& values) {
   });
 }
 
-// Names of functions keep their small letters: tanh in the place of tanh'.
+std::string with_full_stop(std::string words) {
+  constexpr std::string_view ends = ".!?";
+  if (!words.empty() && ends.find(words.back()) == std::string_view::npos) words += '.';
+  return words;
+}
+
+// Names of functions keep their small letters: tanh in the place of tanh', tanh' is missing.
 std::string sentence(std::string words) {
-  const std::size_t first = words.find(' ');
-  const bool is_name = words.compare(first == std::string::npos ? words.size() : first, 17,
-                                     " in the place of ") == 0;
+  const std::size_t first = std::min(words.find(' '), words.size());
+  const bool is_name = words.compare(first, 17, " in the place of ") == 0 ||
+                       std::string_view(words).substr(0, first).ends_with('\'');
   if (!is_name && !words.empty() && words[0] >= 'a' && words[0] <= 'z')
     words[0] = static_cast<char>(words[0] - 'a' + 'A');
-  return words + (words.ends_with('.') ? "" : ".");
+  return with_full_stop(std::move(words));
 }
 
 }  // namespace
@@ -125,7 +131,8 @@ Choices::Offered Choices::usual(std::uint32_t i, const UsualMistake& mistake,
         where_, "compute it from the tensors of the program");
   offered.choice.value = to(mistake.value.detach(), f64);
   offered.values.push_back(offered.choice.value);
-  offered.choice.why += other_shape(i, offered.choice.value);
+  if (const std::string shape = other_shape(i, offered.choice.value); !shape.empty())
+    offered.choice.why = with_full_stop(std::move(offered.choice.why)) + shape;
   if (same(offered, right))
     fail(fmt::format("its value is what the right formula {} gives", right.choice.formula.text),
          "leave it out, or choose values where the two differ");
@@ -158,6 +165,7 @@ void Choices::add_wrong(std::uint32_t i, const Expr& right, std::size_t count,
   shuffle(pool);
   const auto add = [&](WrongFormula& wrong) {
     Offered offered;
+    wrong.make(wrong);
     offered.choice.formula = std::move(wrong.written);
     if (wrong.formula) {
       offered.values = values_of(wrong.formula);

@@ -56,7 +56,7 @@ function say(form, text, kind) {
   said.className = 'said ' + kind;
 }
 function number_in(text) {
-  const tidy = text.trim().replace('−', '-').replace(',', '.');
+  const tidy = text.replace(/^.*=/, '').trim().replace(/[−–]/g, '-').replace(',', '.');
   return tidy === '' ? NaN : Number(tidy);
 }
 // Whether the answer of a form is right; why not; and null where there is none.

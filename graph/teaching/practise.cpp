@@ -8,6 +8,7 @@
 #include <istream>
 #include <optional>
 #include <ostream>
+#include <string_view>
 
 #include <chainrule/graph/teaching/elements.hpp>
 #include <chainrule/graph/teaching/sheet.hpp>
@@ -18,13 +19,15 @@ namespace {
 
 using teaching::letter;
 
-// Without spaces around, in small letters, with the minus of a keyboard.
+// Without spaces, in small letters, with the minus of a keyboard.
 std::string tidied(std::string text) {
+  static constexpr std::string_view minus[] = {"−", "–"};
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text.compare(i, 3, "−") == 0) {
+    const std::string_view rest = std::string_view(text).substr(i);
+    if (std::ranges::any_of(minus, [&](std::string_view sign) { return rest.starts_with(sign); })) {
       out += '-';
-      i += 2;
+      i += minus[0].size() - 1;
     } else if (static_cast<unsigned char>(text[i]) > ' ') {
       out += text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
     }
@@ -32,7 +35,18 @@ std::string tidied(std::string text) {
   return out;
 }
 
-std::optional<double> number_in(std::string text) {
+// What is said behind "dz =".
+std::string behind_equals(const std::string& text) { return text.substr(text.rfind('=') + 1); }
+
+// a of "a)", "(a)", "a." and "dz = a".
+std::string letter_in(const std::string& text) {
+  std::string letter = behind_equals(text);
+  std::erase_if(letter, [](char c) { return c == '(' || c == ')' || c == '.'; });
+  return letter;
+}
+
+std::optional<double> number_in(const std::string& answer) {
+  std::string text = behind_equals(answer);
   std::ranges::replace(text, ',', '.');
   if (text.starts_with('+')) text.erase(0, 1);
   double number = 0;
@@ -130,7 +144,7 @@ class Session {
                line.choices.size() == 2 ? "a or b" : "the letter of a formula",
                [&](const std::string& answer) {
                  for (std::size_t k = 0; k < line.choices.size(); ++k) {
-                   if (answer != letter(k)) continue;
+                   if (letter_in(answer) != letter(k)) continue;
                    if (k == line.right) return Answer::right;
                    wrong(line.gradient.text, line.choices[k].formula.text, line.choices[k].why);
                    return Answer::wrong;

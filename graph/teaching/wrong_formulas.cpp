@@ -39,6 +39,23 @@ bool has_symbols(const Expr& formula) {
   return found;
 }
 
+// x − x and −(−x), which nobody writes.
+bool says_nothing(const Expr& formula) {
+  bool found = false;
+  derivation::visit_parts(formula, [&](const Expr& part) {
+    const auto is = [&](Role::Kind kind) { return part->is(kind); };
+    if (is(Role::Kind::difference))
+      found |= derivation::key_of(part->operands[0]) == derivation::key_of(part->operands[1]);
+    if (is(Role::Kind::negation)) found |= part->operands[0]->is(Role::Kind::negation);
+  });
+  return found;
+}
+
+// Whether a formula shows what only arranges elements.
+bool arranges(const std::string& text) {
+  return text.find("reshape[") != std::string::npos || text.find("expand[") != std::string::npos;
+}
+
 class WrongFormulas {
  public:
   WrongFormulas(Listing& listing, std::uint32_t i, const Expr& right, std::size_t most_characters)
@@ -68,12 +85,18 @@ class WrongFormulas {
  private:
   void add(Expr formula, std::string mistake, std::string kind, int rank) {
     formula = fitted(formula, {}, trace_.environment());
-    if (!formula || !has_symbols(formula) ||
-        detail::width_of(listing_.text(formula)) > most_characters_)
-      return;
-    Exercise::Written written = listing_.written(formula);
-    found_.push_back(
-        {std::move(formula), std::move(written), std::move(mistake), std::move(kind), rank});
+    if (!formula || !has_symbols(formula) || says_nothing(formula)) return;
+    const std::string text = listing_.text(formula);
+    if (detail::width_of(text) > most_characters_) return;
+    if (arranges(text) && !arranges(listing_.text(right_))) return;
+    found_.push_back({std::move(formula),
+                      {},
+                      std::move(mistake),
+                      std::move(kind),
+                      rank,
+                      [&listing = listing_](WrongFormula& wrong) {
+                        wrong.written = listing.written(wrong.formula);
+                      }});
   }
 
   void operations() {
@@ -114,7 +137,8 @@ class WrongFormulas {
       missing.push_back(part);
     }
     std::vector<std::string> texts;
-    for (const Expr& part : missing) texts.push_back(listing_.text(part));
+    for (const Expr& part : missing)
+      if (std::string text = listing_.text(part); !arranges(text)) texts.push_back(std::move(text));
     return texts.empty() ? "" : ": " + detail::joined(texts, ", ");
   }
 
@@ -177,12 +201,18 @@ class WrongFormulas {
     const Shape& shape = trace_.node(j).shape();
     const Expr symbol = gradient ? derivation::gradient_expression(j, shape)
                                  : derivation::tensor_expression(j, shape);
-    found_.push_back({fitted(right_, {{part.get(), symbol}}, trace_.environment()),
-                      listing_.written(right_, *part, *symbol),
+    found_.push_back({nullptr,
+                      {},
                       fmt::format("{}: {} in the place of {}",
                                   alike ? "of the wrong layer or step" : "another tensor",
                                   called(other), called(mine)),
-                      alike ? "layer" : "tensor", rank});
+                      alike ? "layer" : "tensor",
+                      rank,
+                      [&listing = listing_, right = right_, part, symbol](WrongFormula& wrong) {
+                        const derivation::Replacements others{{part.get(), symbol}};
+                        wrong.formula = fitted(right, others, listing.trace().environment());
+                        wrong.written = listing.written(right, *part, *symbol);
+                      }});
   }
 
   void other_signs() {
@@ -190,7 +220,9 @@ class WrongFormulas {
       Builder builder(trace_.environment());
       return builder.build([&] { return f(builder.value(right_)); });
     };
-    add(built([](const Tensor& x) { return -x; }), "the sign is wrong", "sign", 2);
+    add(right_->is(Role::Kind::negation) ? right_->operands[0]
+                                         : built([](const Tensor& x) { return -x; }),
+        "the sign is wrong", "sign", 2);
     add(built([](const Tensor& x) { return 2.0 * x; }), "a factor of 2 too much", "factor", 3);
   }
 

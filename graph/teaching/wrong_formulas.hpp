@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct WrongFormula {
   std::string mistake;  ///< in the words of a diagnosis: "σ' is missing"
   std::string kind;     ///< the same for mistakes of one kind
   int rank;             ///< 1: likely; 2: possible; 3: far-fetched
+  /// Gives `formula` and `written`, as few of many are looked at.
+  std::function<void(WrongFormula&)> make;
 };
 
 /// Mistakes in the right formula for the gradient of node i: those that for_each_mutant() makes,

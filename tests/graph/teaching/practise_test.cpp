@@ -51,7 +51,8 @@ bool contains(const std::string& text, const std::string& part) {
 TEST_SUITE_BEGIN("graph");
 
 TEST_CASE("practise: right answers have all points, however they are typed") {
-  for (const char* answers : {"b\n6\n", " B \r\n6.05\r\n", "b\n 5,95\n", "b\n+6"}) {
+  for (const char* answers : {"b\n6\n", " B \r\n6.05\r\n", "b\n 5,95\n", "b\n+6", "b)\ndw[0] = 6\n",
+                              "(B)\n= 6,0\n", "dw = b.\n6\n"}) {
     CAPTURE(answers);
     const Result result = with(answers);
     CHECK(result.score.points == 5);
@@ -65,7 +66,7 @@ TEST_CASE("practise: right answers have all points, however they are typed") {
 }
 
 TEST_CASE("practise: a wrong answer is explained, costs a point, and is asked again") {
-  const Result result = with("a\nc\nb\n3\n−1\n100\n6.2\n6\n");
+  const Result result = with("a\nc\nb\n3\n–1\n100\n6.2\n6\n");
   CHECK(result.score.points == 1);
   CHECK(result.score.finished);
   CHECK(contains(result.said, "✗ A factor is missing.\n"));
