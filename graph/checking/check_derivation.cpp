@@ -15,7 +15,6 @@
 #include <chainrule/graph/checking/diagnose.hpp>
 #include <chainrule/graph/checking/handwritten.hpp>
 #include <chainrule/graph/checking/judge.hpp>
-#include <chainrule/graph/checking/repeating.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/wording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -62,7 +61,6 @@ class DerivationChecker {
         handwritten_(trace_, formulas_, places_),
         single_(has_f32(trace_)),
         judge_(trace_, single_) {
-    derivation::check_repeats(trace_, "check_derivation", where);
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }
 

@@ -112,8 +112,9 @@ class Derivation {
 /// Derives the gradients of the scalar `loss` for all parameters and named results that it was
 /// computed from. For the program that ran: other branches of it may have other derivatives.
 /// Throws GradError as backward() does, when something that the loss was computed from was written
-/// to since, and for an op whose role() or written_out() is not what it computes. Ask before
-/// backward() releases the graph.
+/// to since, for an op whose role() or written_out() is not what it computes, and for a rule that
+/// applies an op with saved values of other operands; ValueError for an operation that gives other
+/// numbers when it is computed again. Ask before backward() releases the graph.
 Derivation derive(const Tensor& loss, Where where = Where::current());
 /// For these tensors alone, and what they need.
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs,

@@ -24,8 +24,8 @@ namespace chainrule {
 ///
 /// Throws GradError when `output` has no graph, when that was released or written to since, and
 /// when an op has no jvp rule, or one that computes a tangent in another way than by tensor
-/// operations. What the tangents are is not known here: views with values or norms
-/// are a ValueError.
+/// operations; ValueError for an operation that gives other numbers when it is computed again. What
+/// the tangents are is not known here: views with values or norms are a ValueError.
 Derivation derive_forward(const Tensor& output, Where where = Where::current());
 
 /// Of these inputs alone, parameters or results. Throws GradError, too, for one that `output` does

@@ -13,6 +13,7 @@
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/repeating.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
@@ -84,7 +85,7 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   if (within.size() > most_within) fail(*within[0], "comes to no end");
   check_slope(e);
   if (!done_.insert(key).second) return;
-  check_numbers(*e);
+  if (!check_numbers(*e)) check_repeats(*e, trace_.environment());
   const Expr simpler = this->simpler(e);
   if (!simpler) return;
   if (simpler->shape != e->shape)

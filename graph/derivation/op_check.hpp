@@ -19,8 +19,9 @@ class OpCheck {
   explicit OpCheck(const Trace& trace) : trace_(trace) {}
 
   /// Throws GradError, which names an op of the formula and its line, where its role() or
-  /// written_out() is not what it computes, or where written_out() comes back to the op. Of
-  /// applications with the same parameters to the same shapes, one is looked at.
+  /// written_out() is not what it computes, or where written_out() comes back to the op; ValueError
+  /// where it does not repeat. Of applications with the same parameters to the same shapes, one is
+  /// looked at.
   void check(const Expr& formula);
 
  private:

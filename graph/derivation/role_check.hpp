@@ -28,8 +28,9 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
                                    std::string_view what);
 
 /// Throws GradError, which names the op, where its role says arithmetic (a sum, a product of
-/// matrices, a mean …) or a move of elements, and it makes something else of some numbers.
-void check_numbers(const Expression& operation);
+/// matrices, a mean …) or a move of elements, and it makes something else of some numbers. Whether
+/// the role says such a thing, and the op took numbers.
+bool check_numbers(const Expression& operation);
 
 /// What the op makes of these numbers, in the first of these dtypes that it takes; in f64. Nothing
 /// where it takes none.
@@ -52,6 +53,6 @@ void check_slope(const Expression& operation, const Expression& function, const 
 /// Whether a role says that elements are moved as they are.
 bool says_move(const Role& role);
 /// check_numbers() of such a role.
-void check_move(const Expression& operation);
+bool check_move(const Expression& operation);
 
 }  // namespace chainrule::derivation

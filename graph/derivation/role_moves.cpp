@@ -103,7 +103,7 @@ bool says_move(const Role& role) {
   return std::ranges::find(moves, role.kind) != std::end(moves);
 }
 
-void check_move(const Expression& e) {
+bool check_move(const Expression& e) {
   std::vector<Tensor> numbers;
   double next = 1;
   for (const Expr& operand : e.operands) {
@@ -113,6 +113,7 @@ void check_move(const Expression& e) {
   const std::optional<Tensor> made = made_of(e, numbers);
   if (made && !is_move(e, numbers, *made))
     throw_wrong_role(e, e.role(), "it makes something else of the elements");
+  return made.has_value();
 }
 
 }  // namespace chainrule::derivation

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <chainrule/graph/derivation/repeating.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
 
 namespace chainrule::derivation {
@@ -59,6 +60,7 @@ class Trace::Watcher final : public Observer {
   void applied(Ref<Node> application, Operands inputs,
                std::span<const Ref<Value>> outputs) override {
     if (known_.contains(outputs[0].get())) return;  // a view of all of it
+    check_known(*application, inputs, outputs);
     std::vector<Expr> operands;
     for (const Tensor* input : inputs) operands.push_back(operand(*input));
     for (std::size_t k = 0; k < outputs.size(); ++k)

@@ -19,7 +19,7 @@ struct PictureOptions {
 /// source line, as a tooltip. What made the first NaN or infinity has a thick red border, and what
 /// has the first such gradient a dashed one; both as the graph is computed again in f64. A leaf
 /// that many operations use is drawn again beside each. Arrows run beside boxes, never behind them;
-/// a tall graph goes on in another column. Needs no other program. Throws GradError as derive()
+/// a tall graph goes on in another column. Needs no other program. Throws errors as derive()
 /// does.
 std::string graph_svg(const Tensor& loss, const PictureOptions& options = {},
                       Where where = Where::current());

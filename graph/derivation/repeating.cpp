@@ -1,0 +1,88 @@
+#include <chainrule/graph/derivation/repeating.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <chainrule/core/op.hpp>
+#include <chainrule/core/recording.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+// What is drawn from few numbers may come out the same once.
+constexpr int number_of_repetitions = 4;
+// What two results may differ by, in units of the largest element.
+constexpr double repeats = 1e-9;
+
+struct Different {
+  double first, second;
+  Shape at;
+};
+
+bool differ(const Tensor& first, const Tensor& second, Different& found) {
+  if (!first.defined() || !second.defined()) return false;
+  const std::vector<double> a = numbers(first), b = numbers(second);
+  const double allowed = repeats * largest(a);
+  for (std::size_t e = 0; e < a.size() && e < b.size(); ++e)
+    if (!(difference(a[e], b[e]) <= allowed)) {
+      found = {a[e], b[e], position_of(static_cast<std::int64_t>(e), first.shape())};
+      return true;
+    }
+  return false;
+}
+
+}  // namespace
+
+void check_repeats(const Expression& e, const Environment& recorded) {
+  std::vector<Tensor> operands;
+  for (std::size_t k = 0; k < e.operands.size(); ++k)
+    operands.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
+  std::optional<Tensor> first = applied(e, operands);
+  if (!first) {
+    const auto value = [&](const Expr& of) {
+      return of ? attempt([&] { return evaluate(of, recorded); }).value_or(Tensor()) : Tensor();
+    };
+    std::ranges::transform(e.operands, operands.begin(), value);
+    first = applied(e, operands);
+  }
+  Different found;
+  for (int k = 0; first && k < number_of_repetitions; ++k)
+    if (const auto again = applied(e, operands); again && differ(*first, *again, found))
+      throw ValueError(fmt::format("{}: it does not repeat: it gave {:.6g} at {}, and then {:.6g} "
+                                   "for the same operands",
+                                   e.op()->name(), found.first, to_string(found.at), found.second),
+                       e.application->where(),
+                       "give what is random as an operand, or draw it anew from a seed among the "
+                       "op's parameters");
+}
+
+void check_known(const Node& application, Operands operands, std::span<const Ref<Value>> results) {
+  const detail::ModeScope unwatched({.recording = false, .provenance = false});
+  const Op& op = *application.op();
+  Inference inference(op, operands, application.parameters(), application.where());
+  op.infer(inference);
+  if (inference.saved_count() == 0) return;
+  Evaluation evaluation(inference);
+  op.evaluate(evaluation);
+  Different found;
+  for (std::size_t k = 0; k < results.size(); ++k)
+    if (differ(Tensor(results[k]), Tensor(evaluation.out_ref(k)), found))
+      throw GradError(
+          fmt::format("{}: a gradient rule applied it with saved values that it does not compute "
+                      "from these operands: it gave {:.6g} at {}, and computes {:.6g} itself",
+                      op.name(), found.first, to_string(found.at), found.second),
+          application.where(),
+          "hand over what an application to the same operands has saved, or apply an op that has "
+          "the saved value among its operands");
+}
+
+}  // namespace chainrule::derivation
