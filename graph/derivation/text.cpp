@@ -190,6 +190,8 @@ Written operation_text(const Expression& e, const std::vector<Written>& operands
     if (inside && !inside->differentiable()) return read("[{0}]", operands, style);
     return operands[0];
   }
+  // Over no axis, or to the shape that it has.
+  if (e.is(Role::Kind::copy) && e.shape == e.operands[0]->shape) return operands[0];
   if (e.is(Role::Kind::selection)) {
     const auto yes = number_in(*e.operands[1]), no = number_in(*e.operands[2]);
     if (yes == 1.0 && no == 0.0) return read("[{0}]", operands, style);

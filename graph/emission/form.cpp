@@ -10,6 +10,7 @@
 #include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
 #include <chainrule/graph/said_by_op.hpp>
+#include <chainrule/ops/reduce/reduced.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -36,7 +37,9 @@ EigenForm reduction_form(const Expression& e) {
   const Tensor numbers = reshape(arange(1, from.numel() + 1, 1, f64), from);
   const std::vector<double> made =
       apply_again(*e.application, std::span(&numbers, 1)).to_vector<double>();
+  const bool keepdim = e.shape.rank() == from.rank();
   for (std::uint32_t axes = 0; axes < std::uint32_t{1} << std::min(from.rank(), 2); ++axes) {
+    if (reduced_shape(from, axes, keepdim) != e.shape && e.shape.numel() != 1) continue;
     Tensor reduced = numbers;
     for (int axis = 0; axis < from.rank(); ++axis)
       if (axes >> axis & 1)
@@ -45,7 +48,7 @@ EigenForm reduction_form(const Expression& e) {
     return {.kind = EigenForm::Kind::reduction,
             .array = is_mean ? "mean()" : "sum()",
             .axes = axes,
-            .keepdim = e.shape.rank() == from.rank()};
+            .keepdim = keepdim};
   }
   derivation::throw_wrong_role(e, role, "it computes something else");
 }
@@ -94,17 +97,16 @@ void check_operands(const Expression& e, std::string_view code) {
 
 void check_reduction(const Expression& e, const EigenForm& form) {
   const Shape& from = e.operands[0]->shape;
-  Shape left;
-  for (int axis = 0; axis < from.rank(); ++axis)
-    if (!(form.axes >> axis & 1))
-      left.push_back(from[axis]);
-    else if (form.keepdim)
-      left.push_back(1);
+  const Shape left = reduced_shape(from, form.axes, form.keepdim);
   if (left.numel() != e.shape.numel() || (left.numel() != 1 && left != e.shape))
     fail(e,
          fmt::format("says a reduction that leaves {} of {}, but the result has {}",
                      to_string(left), to_string(from), to_string(e.shape)),
          "bit i of axes stands for axis i, and keepdim for extents 1 in their places");
+  const Role role = e.role();
+  const bool adds = role.is(Role::Kind::total) || role.is(Role::Kind::mean);
+  if (!adds && from.numel() != 1 && (form.axes & ((std::uint32_t{1} << from.rank()) - 1)) == 0)
+    fail(e, "says a reduction over no axis", "over none give none, and written_out() instead");
 }
 
 }  // namespace

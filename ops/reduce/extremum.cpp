@@ -74,6 +74,7 @@ template <kernels::Fold fold, ReductionFunction f>
 struct Extremum final : ReductionOp<Extremum<fold, f>> {
   using ReductionOp<Extremum>::ReductionOp;
   static constexpr bool needs_elements = true;
+  Role role(const Parameters& p) const override { return reduction_role(p, Role::Kind::other); }
   EigenForm eigen(const Parameters& p) const override {
     return this->eigen_reduction(p, fold == kernels::Fold::max ? "maxCoeff()" : "minCoeff()");
   }

@@ -74,6 +74,7 @@ Tensor softmax_over(const Tensor& x, const ReduceParameters& p) {
 
 struct LogSumExp final : ReductionOp<LogSumExp> {
   LogSumExp() : ReductionOp("logsumexp") {}
+  Role role(const Parameters& p) const override { return reduction_role(p, Role::Kind::other); }
   EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p); }
   const char* eigen_definition() const noexcept override {
     return R"(

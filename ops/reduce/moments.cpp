@@ -148,7 +148,10 @@ std::vector<Sample> VarMeanOp::samples() const {
     }
   };
   add("var", reduction_samples<variance>());
-  std::erase_if(samples, [](const Sample& s) { return s.label == "var, scalar"; });  // it is NaN
+  // Of a single element it is NaN.
+  std::erase_if(samples, [](const Sample& s) {
+    return s.label == "var, scalar" || s.label == "var, no axis";
+  });
   add("mean", reduction_samples<mean_alone>());
   add("both", reduction_samples<both>());
   return samples;

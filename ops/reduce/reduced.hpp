@@ -44,8 +44,14 @@ Tensor with_axes(const Tensor& reduced, const Shape& shape, const detail::Reduce
 /// The same, broadcast to `shape`.
 Tensor spread(const Tensor& reduced, const Shape& shape, const detail::ReduceParameters& p);
 
-/// The axes of a mask as subscripts, "₀₂"; "" when the node reduced all axes.
+/// The axes of a mask as subscripts, "₀₂"; "" when the node reduced all axes, and "[no axis]" when
+/// it reduced none of some.
 std::string axes_text(const Node& node, const detail::ReduceParameters& p);
+
+/// What a reduction is that leaves the elements over no axis as they are: `over_axes` over some.
+inline Role reduction_role(const Parameters& parameters, Role over_axes) {
+  return parameters.as<detail::ReduceParameters>().mask == 0 ? Role::Kind::copy : over_axes;
+}
 
 /// Throws ShapeError when a result would have no elements to be made of.
 void check_not_empty(const char* op, const Tensor& x, std::uint32_t mask, const Where& where);
@@ -143,6 +149,9 @@ std::vector<Sample> reduction_samples() {
           {"last, kept", {x}, [](In in) { return f(in[0], -1, true, Where::current()); }},
           {"last axes", {x}, [](In in) { return f(in[0], {1, 2}, false, Where::current()); }},
           {"outer axes", {x}, [](In in) { return f(in[0], {0, 2}, false, Where::current()); }},
+          {"no axis",
+           {tensor({{0.7, -1.3, 2.1}, {-0.4, 1.9, 0.6}}, f64)},
+           [](In in) { return f(in[0], Axes::of_mask(0), false, Where::current()); }},
           {"scalar", {scalar}, [](In in) { return f(in[0], {}, false, Where::current()); }},
           {"no rows", {none}, [](In in) { return f(in[0], 1, false, Where::current()); }}};
 }

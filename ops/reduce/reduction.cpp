@@ -64,6 +64,7 @@ std::string axes_text(const Node& node, const ReduceParameters& p) {
   const int rank = node.rank() + (p.keepdim ? 0 : reduced);
   std::string text;
   if (reduced == rank) return text;
+  if (reduced == 0) return "[no axis]";
   for (int axis = 0; axis < rank; ++axis)
     if (p.mask >> axis & 1) text += axis_subscript(axis);
   return text;
@@ -115,7 +116,7 @@ namespace {
 struct Sum final : ReductionOp<Sum, LinearMap<Sum>> {
   Sum() : ReductionOp("sum") {}
   bool follows_names() const noexcept override { return true; }
-  Role role(const Parameters&) const override { return Role::Kind::total; }
+  Role role(const Parameters& p) const override { return reduction_role(p, Role::Kind::total); }
   EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "sum()"); }
   static constexpr bool needs_elements = false;
 
@@ -158,7 +159,7 @@ CHAINRULE_EARLY const Sum the_sum;
 struct Mean final : ReductionOp<Mean, LinearMap<Mean>> {
   Mean() : ReductionOp("mean") {}
   bool follows_names() const noexcept override { return true; }
-  Role role(const Parameters&) const override { return Role::Kind::mean; }
+  Role role(const Parameters& p) const override { return reduction_role(p, Role::Kind::mean); }
   EigenForm eigen(const Parameters& p) const override { return eigen_reduction(p, "mean()"); }
   static constexpr bool needs_elements = true;
 

@@ -1,14 +1,18 @@
 // What an op says of its code is an error that names it, where it cannot be.
 #include <doctest/doctest.h>
 
+#include <regex>
 #include <string>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/kernels/reduce/reduce.hpp>
+#include <chainrule/ops/reduce/reduced.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
@@ -71,6 +75,64 @@ TEST_CASE("emit_cpp: code that cannot be is an error that names the op, the line
   CHECK(
       refusal({.kind = comparison, .array = "<", .scalar = ">"})
           .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
+}
+
+namespace {
+
+// Σ x², or Σ x or mean of x without a code of its own, over the axes of the parameters.
+struct OwnReduction final : ReductionOp<OwnReduction> {
+  Role what;
+  explicit OwnReduction(Role said) : ReductionOp("own_reduction"), what(said) {}
+  static constexpr bool needs_elements = false;
+  DType checked(const Call& call) const { return call.in(0).dtype(); }
+  Role role(const Parameters&) const override { return what; }
+  EigenForm eigen(const Parameters& p) const override {
+    return what.is(Role::Kind::other) ? eigen_reduction(p, "squaredNorm()") : EigenForm{};
+  }
+  static void compute(Value& out, const Ref<Value>& x, const detail::ReduceParameters& p) {
+    kernels::reduce(kernels::Fold::sum, out, *x, p.mask);
+  }
+  void vjp(Vjp& r) const override {
+    r.give(0, spread(r.g(), r.shape_of(0), r.parameters<detail::ReduceParameters>()));
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("emit_cpp: a sum of one's own may be over an axis of extent 1, that goes or stays") {
+  const OwnReduction total(Role::Kind::total);
+  for (const Shape& shape : {Shape{1, 3}, Shape{3, 1}, Shape{1, 1}, Shape{2, 3}})
+    for (const std::int64_t axis : {0, 1})
+      for (const bool keepdim : {false, true}) {
+        CAPTURE(to_string(shape));
+        CAPTURE(axis);
+        CAPTURE(keepdim);
+        const Tensor x = full(shape, 0.5, f64).requires_grad_().named("x");
+        const auto code = [&](const auto& sum_of) {
+          const Tensor loss = sum(square(sum_of(x, axis, keepdim, Where::current())));
+          return std::regex_replace(emit_cpp(loss).header, std::regex("// .*"), "");
+        };
+        // What stays is its operand: the op's own parameters are not known to say so.
+        if (keepdim)
+          CHECK_NOTHROW(code(total));
+        else
+          CHECK(code(total) == code(sum));
+      }
+}
+
+TEST_CASE("emit_cpp: reductions over no axis are their operand, or have no code") {
+  const Tensor x = tensor({{0.5, -1.0}, {1.5, 0.1}}, f64).requires_grad_().named("x");
+  const Axes none = Axes::of_mask(0);
+  for (const ReductionFunction f : {sum, mean, max, min, logsumexp})
+    CHECK(derive(sum(square(f(x, none, false, Where::current())))).steps().back().formula().text ==
+          "2 x");
+  const OwnReduction squares(Role::Kind::other);
+  const Tensor loss = sum(square(squares(x, none, false, Where::current())));
+  CHECK(derive(loss).steps().back().formula().text == "2 own_reduction[no axis](x)");
+  CHECK(error_of<ValueError>([&] {
+          emit_cpp(loss);
+        }).starts_with("emit_cpp: the eigen() of own_reduction says a reduction over no axis\n"));
 }
 
 namespace {

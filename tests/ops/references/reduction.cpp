@@ -32,6 +32,11 @@ Axes axes_in(Label label, const Array& x) {
 
 template <class F>
 Array reduced(In in, Label label, F f) {
+  if (label == "no axis") {
+    Array each = in[0];
+    for (Real& e : each.v) e = f(Group{e});
+    return each;
+  }
   const Axes axes = axes_in(label, in[0]);
   return reduce(in[0], axes.axes, axes.keepdim, f);
 }
