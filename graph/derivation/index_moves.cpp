@@ -14,10 +14,6 @@ namespace chainrule::derivation {
 
 namespace {
 
-Tensor counted(const Shape& shape) {
-  return reshape(arange(1, static_cast<double>(shape.numel()) + 1, 1, f64), shape);
-}
-
 // The numbers of a result as positions 0, 1 … of what was counted; empty where one is no position.
 std::vector<std::int64_t> positions_in(const Tensor& numbers, std::int64_t count) {
   std::vector<std::int64_t> positions;
@@ -27,40 +23,6 @@ std::vector<std::int64_t> positions_in(const Tensor& numbers, std::int64_t count
     positions.push_back(static_cast<std::int64_t>(number) - 1);
   }
   return positions;
-}
-
-// The place on each axis of a whole for a position in a part: offset + Σ strides · position.
-struct Steps {
-  std::int64_t offset = 0;
-  std::vector<std::int64_t> strides;
-};
-
-// That of the given places, one for each element of the part; nothing where they are not evenly
-// spaced.
-std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& places,
-                                           const Shape& part, const Shape& whole) {
-  if (places.empty() || static_cast<std::int64_t>(places.size()) != part.numel())
-    return std::nullopt;
-  const Position origin = unfolded(places[0], whole);
-  std::vector<Steps> steps(whole.size());
-  for (std::size_t a = 0; a < steps.size(); ++a) steps[a] = {origin[a], Position(part.size())};
-  std::int64_t apart = 1;
-  for (int axis = part.rank() - 1; axis >= 0; apart *= part[axis--]) {
-    if (part[axis] == 1) continue;
-    const Position next = unfolded(places[static_cast<std::size_t>(apart)], whole);
-    for (std::size_t a = 0; a < steps.size(); ++a)
-      steps[a].strides[static_cast<std::size_t>(axis)] = next[a] - origin[a];
-  }
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const Position at = unfolded(static_cast<std::int64_t>(i), part);
-    const Position place = unfolded(places[i], whole);
-    for (std::size_t a = 0; a < steps.size(); ++a) {
-      std::int64_t expected = steps[a].offset;
-      for (std::size_t b = 0; b < at.size(); ++b) expected += steps[a].strides[b] * at[b];
-      if (expected != place[a]) return std::nullopt;
-    }
-  }
-  return steps;
 }
 
 std::optional<Indices> permuted(const Expression& e, const Indices& at) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -94,6 +95,15 @@ bool is_matrix_product(const Shape& a, const Shape& b, const Role& role, const S
   return *product == result;
 }
 
+// Whether it says that nothing but operand 0 counts.
+bool is_of_one(const Role& role) {
+  using enum Role::Kind;
+  static constexpr Role::Kind kinds[] = {negation,   reciprocal, square,      exponential,
+                                         conversion, copy,       permutation, reshape,
+                                         slice,      scatter,    total,       mean};
+  return std::ranges::find(kinds, role.kind) != std::end(kinds);
+}
+
 bool fits(const Expression& e, const Role& role) {
   using enum Role::Kind;
   const Shape& result = e.shape;
@@ -160,6 +170,10 @@ void check_role(const Expression& e, const Role& role) {
   for (std::size_t k = 0; k < role.operands(); ++k)
     if (!e.operands[k])
       throw_wrong_role(e, role, fmt::format("it was applied without operand {}", k));
+  const auto given =
+      std::ranges::count_if(e.operands, [](const Expr& each) { return each != nullptr; });
+  if (is_of_one(role) && given != 1)
+    throw_wrong_role(e, role, fmt::format("it was applied to {} operands", given));
   if (fits(e, role)) return;
   std::string shapes;
   for (const Expr& operand : e.operands)

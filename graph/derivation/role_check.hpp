@@ -32,16 +32,21 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 /// the role says such a thing, and the op took numbers.
 bool check_numbers(const Expression& operation);
 
-/// What the op makes of these numbers, in the first of these dtypes that it takes; in f64. Nothing
-/// where it takes none.
-std::optional<Tensor> made_of(const Expression& operation, const std::vector<Tensor>& numbers,
-                              std::initializer_list<DType> dtypes = {f64, f32, i64});
+/// What an op makes of numbers, in f64.
+struct Made {
+  Tensor numbers;
+  bool single;  ///< it came in f32
+};
+/// What the op makes of these numbers, in the first of these dtypes that it takes. Nothing where it
+/// takes none.
+std::optional<Made> made_of(const Expression& operation, const std::vector<Tensor>& numbers,
+                            std::initializer_list<DType> dtypes = {f64, f32, i64});
 
 /// Numbers of both signs, in steps of 0.37 and in another order for each operand.
 Tensor signed_numbers(const Shape& shape, std::size_t operand);
-/// Whether two are the same up to rounding, in f32 also that of an op that computes in it, and
-/// where digits cancel.
-bool are_same(const Tensor& a, const Tensor& b);
+/// Whether an op made what was said, up to rounding: `tolerance` of `sizes`, element by element, of
+/// what was added and may have cancelled.
+bool are_same(const Made& made, const Tensor& said, const Tensor& sizes, double tolerance = 1e-12);
 
 /// φ(z) of one operand, to which a fused slope g ⊗ φ'(z) belongs, that is given by y = φ(z) or by
 /// z; null where the graph has none.

@@ -1,13 +1,18 @@
 #include <chainrule/graph/derivation/role_check.hpp>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -16,11 +21,6 @@
 namespace chainrule::derivation {
 
 namespace {
-
-// 1, 2, 3 … from `first` on: they tell the elements apart.
-Tensor counted(const Shape& shape, double first = 1) {
-  return reshape(arange(first, first + static_cast<double>(shape.numel()), 1, f64), shape);
-}
 
 std::vector<double> sorted(std::vector<double> numbers) {
   std::ranges::sort(numbers);
@@ -103,6 +103,67 @@ bool says_move(const Role& role) {
   return std::ranges::find(moves, role.kind) != std::end(moves);
 }
 
+namespace {
+
+// From where each element of a slice comes, or to where each goes: to positions of the axes in
+// their order, evenly spaced.
+void check_evenly(const Expression& e, const Tensor& moved) {
+  const bool scatters = e.is(Role::Kind::scatter);
+  const Shape &whole = scatters ? e.shape : e.operands[0]->shape,
+              &part = scatters ? e.operands[0]->shape : e.shape;
+  std::vector<std::int64_t> places(static_cast<std::size_t>(part.numel()));
+  const std::vector<double> numbers = moved.to_vector<double>();
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto number = static_cast<std::int64_t>(numbers[i]);
+    if (!scatters)
+      places[i] = number - 1;
+    else if (number > 0)
+      places[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
+  }
+  if (places.empty()) return;
+  // Each axis of the part goes along one of the whole, behind that of the axis before it.
+  const auto in_order = [&](const std::vector<Steps>& steps) {
+    int last = -1;
+    for (std::size_t axis = 0; axis < part.size(); ++axis)
+      for (int along = 0, found = 0; along < whole.rank(); ++along) {
+        if (steps[static_cast<std::size_t>(along)].strides[axis] == 0) continue;
+        if (found++ > 0 || along <= last) return false;
+        last = along;
+      }
+    return true;
+  };
+  const auto steps = steps_of(places, part, whole);
+  if (steps && in_order(*steps)) return;
+  constexpr std::size_t most_told = 8;
+  const std::span told(places.data(), std::min(places.size(), most_told));
+  throw_wrong_role(
+      e, e.role(),
+      fmt::format("it {} {}{} of {}, counted in row-major order, which are not evenly spaced along "
+                  "its axes",
+                  scatters ? "puts them into places" : "takes the elements", fmt::join(told, ", "),
+                  places.size() > most_told ? " …" : "", to_string(whole)));
+}
+
+// Whether the op moves other numbers, of both signs and no whole ones, as it moved `counted`.
+bool moves_alike(const Expression& e, const Tensor& moved) {
+  std::vector<Tensor> operands;
+  std::vector<double> all{0};  // what is counted, by its number
+  for (std::size_t k = 0; k < e.operands.size(); ++k) {
+    operands.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
+    if (!operands[k].defined()) continue;
+    const std::vector<double> mine = operands[k].to_vector<double>();
+    all.insert(all.end(), mine.begin(), mine.end());
+  }
+  const std::optional<Tensor> made = applied(e, operands);
+  if (!made || made->dtype() != f64) return true;
+  const auto same = [&](double number, double count) {
+    return number == all[static_cast<std::size_t>(count)];
+  };
+  return std::ranges::equal(made->to_vector<double>(), moved.to_vector<double>(), same);
+}
+
+}  // namespace
+
 bool check_move(const Expression& e) {
   std::vector<Tensor> numbers;
   double next = 1;
@@ -110,10 +171,13 @@ bool check_move(const Expression& e) {
     numbers.push_back(operand ? counted(operand->shape, next) : Tensor());
     if (operand) next += static_cast<double>(operand->shape.numel());
   }
-  const std::optional<Tensor> made = made_of(e, numbers);
-  if (made && !is_move(e, numbers, *made))
+  const std::optional<Made> made = made_of(e, numbers);
+  if (!made) return false;
+  const Tensor& moved = made->numbers;
+  if (!is_move(e, numbers, moved) || !moves_alike(e, moved))
     throw_wrong_role(e, e.role(), "it makes something else of the elements");
-  return made.has_value();
+  if (e.is(Role::Kind::slice) || e.is(Role::Kind::scatter)) check_evenly(e, moved);
+  return true;
 }
 
 }  // namespace chainrule::derivation

@@ -4,6 +4,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -25,6 +26,36 @@ Shape telling(int rank) {
   Shape shape;
   for (int axis = 0; axis < rank; ++axis) shape.push_back(axis + 2);
   return shape;
+}
+
+Tensor counted(const Shape& shape, double first) {
+  return reshape(arange(first, first + static_cast<double>(shape.numel()), 1, f64), shape);
+}
+
+std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& places,
+                                           const Shape& part, const Shape& whole) {
+  if (places.empty() || static_cast<std::int64_t>(places.size()) != part.numel())
+    return std::nullopt;
+  const Position origin = unfolded(places[0], whole);
+  std::vector<Steps> steps(whole.size());
+  for (std::size_t a = 0; a < steps.size(); ++a) steps[a] = {origin[a], Position(part.size())};
+  std::int64_t apart = 1;
+  for (int axis = part.rank() - 1; axis >= 0; apart *= part[axis--]) {
+    if (part[axis] == 1) continue;
+    const Position next = unfolded(places[static_cast<std::size_t>(apart)], whole);
+    for (std::size_t a = 0; a < steps.size(); ++a)
+      steps[a].strides[static_cast<std::size_t>(axis)] = next[a] - origin[a];
+  }
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const Position at = unfolded(static_cast<std::int64_t>(i), part);
+    const Position place = unfolded(places[i], whole);
+    for (std::size_t a = 0; a < steps.size(); ++a) {
+      std::int64_t expected = steps[a].offset;
+      for (std::size_t b = 0; b < at.size(); ++b) expected += steps[a].strides[b] * at[b];
+      if (expected != place[a]) return std::nullopt;
+    }
+  }
+  return steps;
 }
 
 std::optional<std::vector<bool>> axes_of(const Expression& reduction) {

@@ -19,6 +19,19 @@ Position unfolded(std::int64_t flat, const Shape& shape);
 /// The shape of an operand whose extents tell its axes apart: 2, 3, 4 …
 Shape telling(int rank);
 
+/// 1, 2, 3 … from `first` on: they tell the elements apart.
+Tensor counted(const Shape& shape, double first = 1);
+
+/// The place on each axis of a whole for a position in a part: offset + Σ strides · position.
+struct Steps {
+  std::int64_t offset = 0;
+  std::vector<std::int64_t> strides;
+};
+/// That of the given places, one for each element of the part; nothing where they are not evenly
+/// spaced.
+std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& places,
+                                           const Shape& part, const Shape& whole);
+
 /// Which axes of its operand a reduction takes.
 std::optional<std::vector<bool>> axes_of(const Expression& reduction);
 

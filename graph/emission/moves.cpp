@@ -1,29 +1,24 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string_view>
 
-#include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
-#include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
-#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::emission {
 
-using derivation::throw_wrong_role;
+using derivation::counted;
 
 namespace {
 
 // Positions first, first + step, … of one axis.
 struct Run {
   std::int64_t first = 0, count = 1, step = 1;
-  std::int64_t operator[](std::int64_t i) const { return first + i * step; }
   bool is_all_of(std::int64_t extent) const { return first == 0 && step == 1 && count == extent; }
   std::string text() const {
     if (count == 1) return fmt::format("{}", first);
@@ -50,22 +45,11 @@ Code of_shape(Code x, const Shape& shape) {
   return x;
 }
 
-Tensor counted(const Shape& shape, double first = 1) {
-  const auto end = first + static_cast<double>(shape.numel());
-  return reshape(arange(first, end, 1, f64), shape);
-}
-
-// The numbers 1, 2, 3 … in the places to which the op moves them.
+// The numbers 1, 2, 3 … in the places to which the op moves them; that it does is known.
 std::vector<double> counted_by(const Expression& e) {
   const NoGrad guard;
   const Tensor numbers = counted(e.operands[0]->shape);
-  std::vector<double> moved =
-      apply_again(*e.application, std::span(&numbers, 1)).to_vector<double>();
-  for (const double number : moved)
-    if (!(number >= 0 && number <= static_cast<double>(numbers.numel()) &&
-          number == std::floor(number)))
-      throw_wrong_role(e, e.role(), "it changes the numbers");
-  return moved;
+  return apply_again(*e.application, std::span(&numbers, 1)).to_vector<double>();
 }
 
 Region region_of(const Expression& e) {
@@ -73,8 +57,7 @@ Region region_of(const Expression& e) {
   const Shape& part = scatters ? e.operands[0]->shape : e.shape;
   const Code whole{"", scatters ? e.shape : e.operands[0]->shape};
   const std::vector<double> moved = counted_by(e);
-  constexpr std::int64_t nowhere = -1;
-  std::vector<std::int64_t> at(static_cast<std::size_t>(part.numel()), nowhere);
+  std::vector<std::int64_t> at(static_cast<std::size_t>(part.numel()));
   for (std::size_t i = 0; i < moved.size(); ++i) {
     const auto number = static_cast<std::int64_t>(moved[i]);
     if (!scatters)
@@ -82,8 +65,6 @@ Region region_of(const Expression& e) {
     else if (number > 0)
       at[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
   }
-  if (std::ranges::find(at, nowhere) != at.end())
-    throw_wrong_role(e, e.role(), "not every element has a place");
   const std::int64_t columns = whole.columns();
   std::vector<std::int64_t> row_positions, column_positions;
   for (const std::int64_t position : at) {
@@ -95,23 +76,6 @@ Region region_of(const Expression& e) {
   Region region{run_of(row_positions), run_of(column_positions)};
   const Code shape{"", part};
   region.turned = part.numel() > 1 && shape.rows() != region.rows.count;
-  // The rows and columns that were found are all that there is to it.
-  bool evenly = region.rows.count * region.columns.count == part.numel();
-  for (std::int64_t i = 0; evenly && i < part.numel(); ++i) {
-    const std::int64_t row = region.rows[i / region.columns.count];
-    evenly =
-        at[static_cast<std::size_t>(i)] == row * columns + region.columns[i % region.columns.count];
-  }
-  if (!evenly) {
-    constexpr std::size_t most_told = 8;
-    const std::span told(at.data(), std::min(at.size(), most_told));
-    throw_wrong_role(
-        e, e.role(),
-        fmt::format("it {} {}{} of {}, counted in row-major order, which are not evenly spaced",
-                    scatters ? "puts them into places" : "takes the elements",
-                    fmt::join(told, ", "), at.size() > most_told ? " …" : "",
-                    to_string(whole.shape)));
-  }
   return region;
 }
 
@@ -160,8 +124,6 @@ Code sliced(const Expression& e, const Code& x) {
 
 Code reshaped(const Expression& e, const Code& operand) {
   const Shape& from = e.operands[0]->shape;
-  if (counted_by(e) != counted(from).to_vector<double>())
-    throw_wrong_role(e, e.role(), "it brings the elements into another order");
   if (e.shape.numel() == 1 || operand.is_scalar()) {
     Code same = operand;
     if (from.numel() != 1) return same;  // a number for all of them
@@ -185,13 +147,6 @@ Code reshaped(const Expression& e, const Code& operand) {
       e.shape};
 }
 
-// What is broadcast is so where it is used.
-Code copied(const Expression& e, const Code& operand) {
-  if (counted_by(e) != expand(counted(e.operands[0]->shape), e.shape).to_vector<double>())
-    throw_wrong_role(e, e.role(), "it moves the elements");
-  return operand;
-}
-
 // A permutation of two axes: they are exchanged, or stay.
 Code permuted(const Expression& e, const Code& operand) {
   if (operand.is_scalar() && operand.shape != e.operands[0]->shape) return operand;
@@ -200,8 +155,6 @@ Code permuted(const Expression& e, const Code& operand) {
   const Tensor numbers = counted(e.operands[0]->shape);
   const std::vector<double> moved = counted_by(e);
   const bool same = moved == numbers.to_vector<double>();
-  if (!same && (numbers.rank() != 2 || moved != transpose(numbers).to_vector<double>()))
-    throw_wrong_role(e, e.role(), "it does not exchange the axes");
   Code result = same && e.shape == e.operands[0]->shape ? x : x.transposed();
   result.shape = e.shape;
   return result;
@@ -222,7 +175,7 @@ Code moved(const Expression& e, const Code& operand) {
     case Role::Kind::reshape:
       return reshaped(e, operand);
     case Role::Kind::copy:
-      return copied(e, operand);
+      return operand;  // what is broadcast is so where it is used
     default:
       return permuted(e, operand);
   }
@@ -262,16 +215,6 @@ Code joined(const Expression& e, const std::vector<Code>& operands, Helpers& hel
   };
   const Code first{"", e.operands[0]->shape};
   const bool below = first.columns() == whole.columns();
-  std::vector<Tensor> numbers;
-  double next = 1;
-  for (const Expr& operand : e.operands) {
-    numbers.push_back(counted(operand->shape, next));
-    next += static_cast<double>(operand->shape.numel());
-  }
-  const NoGrad guard;
-  if (apply_again(*e.application, numbers).to_vector<double>() !=
-      concat(numbers, below ? 0 : 1).to_vector<double>())
-    throw_wrong_role(e, e.role(), "it does not put them one behind the other");
   const char* name = below ? "above" : "beside";
   if (operands.size() > 1)
     helpers.emplace(name, std::string(below ? above_definition : beside_definition));

@@ -15,6 +15,7 @@
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -203,6 +204,26 @@ TEST_CASE("ops: a role whose numbers are others is an error in formulas, too") {
   refused(Kind::reshape, {x}, {3, 2}, [](Given in) { return reshape(in[0], {3, 2}); }, true);
   refused(Kind::slice, {x}, {2, 2}, [](Given in) { return slice(in[0] * 2.0, 1, 0, 2); }, false);
   refused(Kind::slice, {x}, {2, 2}, [](Given in) { return slice(in[0], 1, 1, 3); }, true);
+  // Some numbers alone stay as they are.
+  const Rule positive = [](Given in) { return relu(in[0]); };
+  const Rule rounded = [](Given in) { return to(to(in[0], i64), f64); };
+  for (const Kind move : {Kind::copy, Kind::permutation, Kind::reshape, Kind::slice, Kind::scatter,
+                          Kind::join, Kind::conversion}) {
+    refused(move, {x}, {2, 3}, positive, false);
+    refused(move, {x}, {2, 3}, rounded, false);
+  }
+  refused(Kind::slice, {q}, {}, [](Given in) { return in[0][0][0] + in[0][0][1]; }, false);
+  refused(Kind::slice, {q}, {}, [](Given in) { return in[0][0][1] * 1.0; }, true);
+  for (const Kind part : {Kind::slice, Kind::scatter}) {
+    refused(part, {x}, {3, 2}, [](Given in) { return in[0].T(); }, false);
+    const Rule shifted = [](Given in) {
+      return concat({slice(in[0], 1, 2, 3), slice(in[0], 1, 0, 2)}, 1);
+    };
+    refused(part, {x}, {2, 3}, shifted, false);
+    refused(part, {x}, {6}, [](Given in) { return flatten(in[0]); }, false);
+  }
+  refused(Kind::slice, {x}, {2}, [](Given in) { return slice(in[0], 1, 0, 3, 2)[1]; }, true);
+  refused(Kind::copy, {q, q}, {2, 2}, [](Given in) { return in[0] * 1.0; }, false);
   refused(Kind::join, {x, x}, {4, 3}, [](Given in) { return concat({in[1], in[0]}); }, false);
   refused(Kind::join, {x, x}, {4, 3}, [](Given in) { return concat({in[0], in[1]}); }, true);
   refused(Kind::total, {x}, {2}, [](Given in) { return sum(in[0], 1) * 2.0; }, false);
@@ -236,6 +257,49 @@ struct Bent final : UnaryOp<Bent> {
 };
 
 }  // namespace
+
+TEST_CASE("ops: numbers that a role or simpler operations miss by little are others") {
+  const Tensor x = matrix(), y = matrix();
+  using Kind = Role::Kind;
+  const auto text = [&](const std::vector<Tensor>& operands, const Rule& f, Role role,
+                        const Rule& simpler) {
+    Says op("nearly", f);
+    op.claims = role;
+    if (simpler) op.simpler = simpler;
+    op.result = {2, 3};
+    const Tensor loss = sum(op(operands));
+    return error_of<GradError>([&] { derive(loss); });
+  };
+  for (const double off : {1e-3, 1e-6, 1e-8, 1e-10, 0.0}) {
+    CAPTURE(off);
+    const double by = 1 + off;
+    const bool refused = off >= 1e-8, either_way = off == 1e-10;
+    const Rule product = [by](Given in) { return in[0] * in[1] * by; };
+    const Rule squared = [by](Given in) { return square(in[0]) * by; };
+    const Rule exponential = [by](Given in) { return exp(in[0]) * by; };
+    if (either_way) {  // emitted code is held to 1e-9
+      CHECK(text({x, y}, product, Kind::product, {}) != "nothing was thrown");
+    } else {
+      CHECK((text({x, y}, product, Kind::product, {}) == "nothing was thrown") != refused);
+      CHECK((text({x}, squared, Kind::square, {}) == "nothing was thrown") != refused);
+      CHECK((text({x}, exponential, Kind::exponential, {}) == "nothing was thrown") != refused);
+      CHECK((text({x, y}, product, Kind::other, [](Given in) { return in[0] * in[1]; }) ==
+             "nothing was thrown") != refused);
+    }
+  }
+  // Where digits cancel, or the op makes f32, less is known.
+  const Rule variance = [](Given in) {
+    const Tensor far = in[0] + 1e6;
+    return expand(mean(square(far)) - square(mean(far)), {2, 3});
+  };
+  const Rule stable = [](Given in) {
+    const Tensor far = in[0] + 1e6;
+    return expand(mean(square(far - mean(far))), {2, 3});
+  };
+  CHECK(text({x}, stable, Kind::other, variance) == "nothing was thrown");
+  const Rule in_f32 = [](Given in) { return to(to(in[0], f32) * to(in[1], f32), f64); };
+  CHECK(text({x, y}, in_f32, Kind::product, {}).starts_with("nearly: its role() says product"));
+}
 
 TEST_CASE("ops: a slope that is another one than the function's rule gives is an error") {
   const Tensor x = matrix(), c = tensor({{0.5, 2.0, -1.0}, {3.0, -0.2, 0.7}}, f64).named("c");

@@ -137,11 +137,14 @@ TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
   // Nor what arithmetic it says.
   for (const Role::Kind kind :
        {sum, difference, negation, product, quotient, reciprocal, conversion}) {
-    const std::string other = message(kind, {3}, {v, v});
+    const bool of_two = Role(kind).operands() == 2;
+    const std::string other = message(kind, {3}, of_two ? std::vector{v, v} : std::vector{v});
     CAPTURE(other);
     CHECK(other.starts_with("claims: its role() says "));
     CHECK(other.find("but it computes something else\n  at ") != std::string::npos);
   }
+  CHECK(message(negation, {3}, {v, v})
+            .starts_with("claims: its role() says negation, but it was applied to 2 operands\n"));
   const Tensor w = tensor({0.5, -1.0}, f64).requires_grad_();
   CHECK(message(matrix_product, {2}, {x, v}).find("it computes something else") !=
         std::string::npos);
