@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>

@@ -3,23 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <optional>
 #include <set>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/changed_forms.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/relation.hpp>
-#include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
-#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
-#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
