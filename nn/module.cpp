@@ -12,7 +12,6 @@
 
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
-#include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 
 namespace chainrule::nn {
@@ -103,20 +102,43 @@ void Module::look(std::span<const Tensor> results, std::span<const Tensor* const
   looked_.store(true, std::memory_order_relaxed);
 }
 
+namespace {
+
+// The leaves with gradients that the results depend on, but for those behind what is known.
+std::vector<const Node*> leaves_beside(std::span<const Tensor> results,
+                                       std::unordered_set<const Node*> known) {
+  std::vector<const Node*> open, leaves;
+  const auto visit = [&](const Node* node) {
+    if (!node || !node->requires_grad() || !known.insert(node).second) return;
+    (node->is_leaf() ? leaves : open).push_back(node);
+  };
+  for (const Tensor& result : results) visit(result.node());
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    for (const Node* input : node->inputs()) visit(input);
+  }
+  return leaves;
+}
+
+}  // namespace
+
 void Module::find_unknown(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
                           const Where& where) const {
   std::unordered_set<const Node*> known;
   for (const Tensor& parameter : parameters(where)) known.insert(parameter.node());
+  for (const Tensor* input : inputs) known.insert(input->node());
+  const std::vector<const Node*> leaves = leaves_beside(results, known);
+  if (leaves.empty()) return;
+
+  // What the inputs were computed from is theirs, if it is used once more, too. That is all
+  // history, which is gone through where there is something to find alone.
   std::vector<Tensor> given;
   for (const Tensor* input : inputs) given.push_back(*input);
-  const Traversal before(given, Traversal::Visit::differentiable);
-  for (std::size_t i = 0; i < before.size(); ++i)
-    if (before.node(i).is_leaf()) known.insert(&before.node(i));
-
-  const Traversal after(results, Traversal::Visit::differentiable);
-  for (std::size_t i = 0; i < after.size(); ++i) {
-    const Node& node = after.node(i);
-    if (!node.is_leaf() || known.contains(&node)) continue;
+  for (const Node* leaf : leaves_beside(given, {})) known.insert(leaf);
+  for (const Node* leaf : leaves) {
+    if (known.contains(leaf)) continue;
+    const Node& node = *leaf;
     std::string tensor(node.name());
     if (!tensor.empty()) tensor += ' ';
     tensor += chainrule::to_string(node.shape());
