@@ -147,7 +147,11 @@ Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
   const bool has_function = form.array.empty();
   const Role role = e.role();
   const bool adds = role.is(Role::Kind::total) || role.is(Role::Kind::mean);
-  const Code whole = has_function                         ? x.materialized(from).as_matrix()
+  // Of what Eigen's arrays have as its matrices do.
+  static constexpr std::string_view of_arrays[] = {"sum()", "mean()", "maxCoeff()", "minCoeff()",
+                                                   "prod()"};
+  const bool of_matrix = std::ranges::find(of_arrays, form.array) == std::end(of_arrays);
+  const Code whole = of_matrix                            ? x.materialized(from).as_matrix()
                      : x.is_scalar() && from.numel() == 1 ? x
                      : x.form == Form::mask               ? x.as_array().materialized(from)
                      : x.shape == from                    ? x

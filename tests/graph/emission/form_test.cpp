@@ -121,6 +121,20 @@ TEST_CASE("emit_cpp: a sum of one's own may be over an axis of extent 1, that go
       }
 }
 
+TEST_CASE("emit_cpp: a member of matrices is asked of a matrix") {
+  const OwnReduction squares(Role::Kind::other);
+  const Tensor x = tensor({{0.5, -1.0}, {1.5, 0.1}}, f64).requires_grad_().named("x"),
+               b = tensor({2.0, 3.0}, f64).named("b");
+  for (const Axes& axes : {Axes(), Axes(0), Axes(1)}) {
+    const Tensor loss = sum(squares(x * b - square(x), axes, false, Where::current()));
+    const std::string header = emit_cpp(loss).header;
+    CAPTURE(header);
+    CHECK(header.find(".array().square()).squaredNorm()") == std::string::npos);
+    CHECK(header.find("squaredNorm()") != std::string::npos);
+    CHECK(header.find(".matrix()") != std::string::npos);
+  }
+}
+
 TEST_CASE("emit_cpp: reductions over no axis are their operand, or have no code") {
   const Tensor x = tensor({{0.5, -1.0}, {1.5, 0.1}}, f64).requires_grad_().named("x");
   const Axes none = Axes::of_mask(0);
