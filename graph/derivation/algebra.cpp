@@ -80,6 +80,9 @@ Polynomial Algebra::polynomial(const Expr& e) {
         const Nested nested(opened_);
         return polynomial(trace_.forward(tensor->node));
       }
+      if (const Expr& made = shown(tensor); made->is(Role::Kind::reshape))
+        if (const Expr back = before_reshape(made->operands[0], tensor->shape))
+          return polynomial(back);
       if (const auto [times, of] = scaled(tensor); of)
         return product(number(times), polynomial(of));
       return atom(tensor);

@@ -59,6 +59,7 @@ class Algebra {
   Polynomial quotient_of(const Polynomial& above, const Expr& below);
   Polynomial reshaped(const Expr& expression);
   Polynomial selected(const Expr& selection);
+  Expr before_reshape(const Expr& expression, const Shape& shape) const;
   Polynomial matrix_product(const Expr& expression);
   Expr without_double_transposes(const Expr& product, std::vector<Expr> operands);
   bool is_substituted(const Expr& gradient) const;

@@ -20,11 +20,25 @@ bool is_one(const Term& term) { return term.coefficient == 1 && term.factors.emp
 
 }  // namespace
 
+// The symbol of this shape that a reshape was made of; null for what it was not. Products of
+// matrices stay, which are written without the axes that they need.
+Expr Algebra::before_reshape(const Expr& e, const Shape& shape) const {
+  const Expr& made = shown(e);
+  if (!made->is(Role::Kind::reshape)) return nullptr;
+  const Expr& of = made->operands[0];
+  return of->shape == shape && of->is_symbol() && &shown(of) == &of ? of : nullptr;
+}
+
 // The elements in another shape: scalars stand in front.
 Polynomial Algebra::reshaped(const Expr& e) {
   Polynomial sum = polynomial(e->operands[0]);
   if (sum.terms.empty()) return {};
   const Term scalars = take_scalars(sum);
+  if (sum.terms.size() == 1 && sum.terms[0].factors.size() == 1) {
+    const Factor& only = sum.terms[0].factors[0];
+    if (const Expr back = before_reshape(only.base, e->shape); back && only.exponent == 1)
+      return product({{scalars}}, product(number(sum.terms[0].coefficient), polynomial(back)));
+  }
   const bool is_number = sum.terms.size() == 1 && sum.terms[0].factors.empty();
   if (is_number && !scalars.factors.empty()) return {{scalars}};
   if (is_number || is_one(scalars)) return atom(rebuilt(e));

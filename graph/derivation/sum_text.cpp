@@ -112,6 +112,19 @@ bool runs(const std::pair<const std::string, Alike>& group) {
 
 }  // namespace
 
+std::optional<Written> sum_with_sign(const Expression& sum, const WrittenParts& parts,
+                                     const Names& names, Format format, Mark derivative) {
+  const std::string notation = sum.written();
+  if (notation != "{0} + {1}" && notation != "{0} − {1}") return std::nullopt;
+  const bool subtracts = sum.is(Role::Kind::difference);
+  const Term term = without_minus(sum.operands[1], subtracts);
+  if (term.subtracted == subtracts) return std::nullopt;
+  return read(
+      term.subtracted ? "{0} − {1}" : "{0} + {1}",
+      {parts.at(sum.operands[0].get()), written_of(term.expression, names, format, derivative)},
+      style_of(format));
+}
+
 std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts& parts,
                                       const Names& names, Format format, Mark derivative) {
   const std::vector<Term> terms = terms_of(sum);

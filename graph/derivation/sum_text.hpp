@@ -24,4 +24,8 @@ std::optional<Written> sum_over_steps(const Expression& sum, const WrittenParts&
 Written written_of(const Expr& expression, const Names& names, Format format, Mark derivative,
                    const std::optional<InLayer>& layer = std::nullopt);
 
+/// a − y ⊗ z for a + (−y) ⊗ z, and a + y ⊗ z for what subtracts that; nothing for other sums.
+std::optional<Written> sum_with_sign(const Expression& sum, const WrittenParts& parts,
+                                     const Names& names, Format format, Mark derivative);
+
 }  // namespace chainrule::derivation

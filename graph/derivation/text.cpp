@@ -340,6 +340,9 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
       if (axes.is_implied(*part)) special = operands[0];
       if (sums.contains(part.get()))
         special = sum_over_steps(*part, done, names, format, derivative);
+      const bool is_sum = part->is(Role::Kind::sum) || part->is(Role::Kind::difference);
+      if (is_sum && !special && !layer)
+        special = sum_with_sign(*part, done, names, format, derivative);
       written = special ? *special : operation_text(*part, operands, style, layer);
     } else {
       const std::string name =

@@ -463,6 +463,18 @@ TEST_CASE("print: a Huber loss with a named bound shows its name") {
   CHECK(formulas(sum(loss)) == "dr = where(|r| ≤ δ, r, δ sign(r))\n");
 }
 
+TEST_CASE("print: what is reshaped back is as it was, and what is negated is subtracted") {
+  const Tensor x = tensor({0.5, -1.0, 2.0}, f64).named("x").requires_grad_(),
+               y = tensor({1.5, 0.3, -0.4}, f64).named("y").requires_grad_();
+  CHECK(derive(sum(square(reshape(reshape(x, {3, 1}), {3})))).text() ==
+        "dx = 2 x\n"
+        "Valid for the program that ran: other branches of it may have other derivatives.\n");
+  const Tensor z = (x + -y * x).named("z");
+  const std::string text = derive(sum(exp(z) * z)).text({.limits = true});
+  CAPTURE(text);
+  CHECK(text.find("+ −") == std::string::npos);
+}
+
 TEST_CASE("print: the shape that something becomes") {
   Book book;
   const Tensor M = book.parameter("M", {2, 3}), N = book.data("N", {3, 2});
