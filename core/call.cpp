@@ -32,7 +32,10 @@ void Call::throw_missing(std::size_t i) const {
         where_, "operands are counted from 0; given(i) says whether there is one");
   throw ValueError(
       fmt::format("{}: operand {} is an undefined tensor", name(), i), where_,
-      "it was default-constructed, moved from, or is the grad() of a tensor that has none");
+      detail::mode.rule_of
+          ? "a gradient rule asks has_g(k) before it reads g(k) of several results, has(i) before "
+            "tangent(i), and given(i) before in(i)"
+          : "it was default-constructed, moved from, or is the grad() of a tensor that has none");
 }
 
 Ref<Value> Inference::Result::allocate_other(const Call& call) const {

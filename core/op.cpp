@@ -29,6 +29,9 @@ Registry& registry() {
 }  // namespace
 
 Op::Op(const char* name, const char* notation) : name_(name), notation_(notation) {
+  if (!*name)
+    throw ValueError("op: an operation needs a name", Where(),
+                     "messages, formulas and emitted code tell operations apart by it");
   const std::lock_guard lock(registry().mutex);
   for (const Op* other : registry().ops)
     if (std::strcmp(other->name(), name) == 0)

@@ -300,6 +300,7 @@ class DerivationChecker {
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
     verdict.here_alone = !whole || !asked_nearby || handwritten_.holds(k) == Holds::here;
+    verdict.may_be_detached = handwritten_.is_ambiguous();
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
   }

@@ -53,14 +53,21 @@ std::string remark(const FormulaVerdict& v) {
 // Which formulas might be wrong elsewhere; "" when there is none.
 std::string asked_here_alone(const std::vector<FormulaVerdict>& verdicts) {
   std::vector<std::string> names;
+  bool may_be_detached = false;
   for (const FormulaVerdict& v : verdicts)
-    if (v.ok && v.here_alone) names.push_back(v.name);
+    if (v.ok && v.here_alone) {
+      names.push_back(v.name);
+      may_be_detached |= v.may_be_detached;
+    }
   if (names.empty()) return "";
   const bool all = names.size() == verdicts.size() && names.size() > 1;
   return fmt::format(
-      "{} checked at the recorded values alone: formulas in recorded tensors, outside of no_grad, "
-      "are asked at others, too",
-      all ? "all are" : detail::joined(names, ", ") + (names.size() == 1 ? " is" : " are"));
+      "{} checked at the recorded values alone: {}",
+      all ? "all are" : detail::joined(names, ", ") + (names.size() == 1 ? " is" : " are"),
+      may_be_detached ? "the loss was computed from a result that was detached, and what a formula "
+                        "has of it may stay as it was or not"
+                      : "formulas in recorded tensors, outside of no_grad, are asked at others, "
+                        "too");
 }
 
 std::string json_string(const std::string& text) {
