@@ -48,6 +48,17 @@ std::string application_key(const Expression& e) {
                   e.application->where(), "say the same in simpler operations, or leave it out");
 }
 
+[[noreturn]] void fail_numbers(const Expression& e) {
+  // A logarithm that is computed from something else than its operand writes itself out.
+  const Role role = e.role();
+  if (!role.is(Role::Kind::logarithm) || role.argument == 0) fail(e, "computes something else");
+  throw GradError(
+      fmt::format("{}: what it computes of operand 0 is not the logarithm of operand {}",
+                  e.op()->name(), role.argument),
+      e.application->where(),
+      "give StableLog the op that computes log(x) from z, for x as the op makes it");
+}
+
 double largest_difference_where_finite(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = numbers(a), y = numbers(b);
   double most = 0;
@@ -116,13 +127,13 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   if (within.size() > most_within) fail(*within[0], "comes to no end");
   check_slope(e);
   if (!done_.insert(key).second) return;
-  if (!check_numbers(*e)) check_repeats(*e, trace_.environment());
+  if (!check_numbers(*e, &trace_.environment())) check_repeats(*e, trace_.environment());
   const Expr simpler = this->simpler(e);
   if (!simpler) return;
   if (simpler->shape != e->shape)
     fail(*e, fmt::format("makes {}, but the op makes {}", to_string(simpler->shape),
                          to_string(e->shape)));
-  if (differ(e, simpler, trace_.environment())) fail(*e, "computes something else");
+  if (differ(e, simpler, trace_.environment()) || differs_elsewhere(e)) fail_numbers(*e);
   // What the operands are made of is no part of it.
   const auto is_operand = [&](const Expr& part) {
     return std::ranges::find(e->operands, part) != e->operands.end();
@@ -137,12 +148,37 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   within.pop_back();
 }
 
-// Of a slope whose function the graph has: else nothing relies on what it says.
+// Of one operand, where it has other numbers, of both signs and larger ones: several may be what
+// they are to each other, as y = φ(z) beside z.
+bool OpCheck::differs_elsewhere(const Expr& e) const {
+  if (e->operands.size() != 1 || !e->operands[0]) return false;
+  const auto differs_at = [&](double size) {
+    const Tensor numbers = size * signed_numbers(e->operands[0]->shape, 0);
+    const Expr there =
+        operation_expression(e->application, {constant_expression(numbers)}, e->shape, e->output);
+    const Expr simpler = this->simpler(there);
+    return simpler && simpler->shape == e->shape && differ(there, simpler, trace_.environment());
+  };
+  return differs_at(1) || differs_at(10);
+}
+
 void OpCheck::check_slope(const Expr& e) {
   if (!e->is(Role::Kind::slope)) return;
-  const Expr function = function_of(e, trace_);
+  Expr function = function_of(e, trace_);
+  if (!function && e->role().at_operand) function = function_at(e);
   if (function && done_.insert(application_key(*e) + " of " + application_key(*function)).second)
     derivation::check_slope(*e, *function, trace_);
+}
+
+// φ(z) of a slope of z, where the graph does not have it; null where φ does not take z.
+Expr OpCheck::function_at(const Expr& slope) const {
+  const EnableGrad guard;
+  const Tensor z = signed_numbers(slope->operands[1]->shape, 1).requires_grad_();
+  const Node& node = *slope->application;
+  const auto y =
+      attempt([&] { return apply(*slope->role().of, {&z}, node.parameters(), node.where()); });
+  if (!y || !y->node()) return nullptr;
+  return operation_expression(Ref<Node>::share(y->node()), {slope->operands[1]}, y->shape());
 }
 
 // An operation that does not take these numbers is left to where it is asked for.

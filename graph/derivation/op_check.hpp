@@ -27,6 +27,8 @@ class OpCheck {
  private:
   void check(const Expr& operation, std::vector<const Expression*>& within);
   void check_slope(const Expr& operation);
+  bool differs_elsewhere(const Expr& operation) const;
+  Expr function_at(const Expr& slope) const;
   Expr simpler(const Expr& operation) const;
 
   const Trace& trace_;

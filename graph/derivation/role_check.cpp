@@ -115,7 +115,7 @@ bool fits(const Expression& e, const Role& role) {
     case logarithm:
       return operand(role.argument) == result;
     case slope:
-      return role.of && broadcast(operand(0), operand(1)) == result;
+      return broadcast(operand(0), operand(1)) == result;
     case copy:
       return broadcast(operand(0), result) == result;
     case permutation:
@@ -136,9 +136,6 @@ bool fits(const Expression& e, const Role& role) {
     case outer_product:
       return operand(0).rank() == 1 && operand(1).rank() == 1 &&
              result == Shape{operand(0)[0], operand(1)[0]};
-    case comparison:
-      if (e.application->dtype() != boolean) return false;
-      break;
     case inner_product:
       return operand(0).rank() == 1 && operand(0) == operand(1) && result.numel() == 1;
     default:  // elementwise
@@ -174,6 +171,10 @@ void check_role(const Expression& e, const Role& role) {
       std::ranges::count_if(e.operands, [](const Expr& each) { return each != nullptr; });
   if (is_of_one(role) && given != 1)
     throw_wrong_role(e, role, fmt::format("it was applied to {} operands", given));
+  if (role.is(Kind::slope) && !role.of)
+    throw_wrong_role(e, role, "names no function whose slope it is: Role::slope_of(function)");
+  if (role.is(Kind::comparison) && e.application->dtype() != boolean)
+    throw_wrong_role(e, role, fmt::format("it makes {}", name_of(e.application->dtype())));
   if (fits(e, role)) return;
   std::string shapes;
   for (const Expr& operand : e.operands)

@@ -29,8 +29,9 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 
 /// Throws GradError, which names the op, where its role says arithmetic (a sum, a product of
 /// matrices, a mean …) or a move of elements, and it makes something else of some numbers. Whether
-/// the role says such a thing, and the op took numbers.
-bool check_numbers(const Expression& operation);
+/// the role says such a thing, and the op took numbers: those of `recorded`, where it refuses those
+/// that are tried.
+bool check_numbers(const Expression& operation, const Environment* recorded = nullptr);
 
 /// What an op makes of numbers, in f64.
 struct Made {
@@ -58,6 +59,6 @@ void check_slope(const Expression& operation, const Expression& function, const 
 /// Whether a role says that elements are moved as they are.
 bool says_move(const Role& role);
 /// check_numbers() of such a role.
-bool check_move(const Expression& operation);
+bool check_move(const Expression& operation, const Environment* recorded);
 
 }  // namespace chainrule::derivation

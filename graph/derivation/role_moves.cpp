@@ -1,9 +1,11 @@
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <iterator>
 #include <optional>
@@ -13,6 +15,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/tried.hpp>
+#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -162,9 +165,35 @@ bool moves_alike(const Expression& e, const Tensor& moved) {
   return std::ranges::equal(made->to_vector<double>(), moved.to_vector<double>(), same);
 }
 
+// Of an op that refuses what is counted: whether its result has the elements that it was made of,
+// and in their places where the role says which.
+bool check_recorded(const Expression& e, const Environment& recorded) {
+  const auto value = [&](const Expr& of) {
+    return of ? detail::in_f64(evaluate(of, recorded)) : Tensor();
+  };
+  std::vector<Tensor> operands;
+  std::ranges::transform(e.operands, std::back_inserter(operands), value);
+  const std::optional<Made> made = made_of(e, operands);
+  if (!made) return false;
+  const std::vector<double> mine = numbers(made->numbers);
+  std::vector<double> given;
+  for (const Tensor& operand : operands)
+    if (operand.defined()) std::ranges::copy(numbers(operand), std::back_inserter(given));
+  const auto is_of_them = [&](double number) {
+    return std::isnan(number) || (number == 0 && e.is(Role::Kind::scatter)) ||
+           std::ranges::find(given, number) != given.end();
+  };
+  const bool in_place = e.is(Role::Kind::copy) || e.is(Role::Kind::reshape);
+  if (in_place)
+    given = numbers(e.is(Role::Kind::copy) ? expand(operands[0], e.shape) : operands[0]);
+  if (in_place ? largest_difference(mine, given) != 0 : !std::ranges::all_of(mine, is_of_them))
+    throw_wrong_role(e, e.role(), "it makes something else of the elements");
+  return true;
+}
+
 }  // namespace
 
-bool check_move(const Expression& e) {
+bool check_move(const Expression& e, const Environment* recorded) {
   std::vector<Tensor> numbers;
   double next = 1;
   for (const Expr& operand : e.operands) {
@@ -172,7 +201,7 @@ bool check_move(const Expression& e) {
     if (operand) next += static_cast<double>(operand->shape.numel());
   }
   const std::optional<Made> made = made_of(e, numbers);
-  if (!made) return false;
+  if (!made) return recorded && check_recorded(e, *recorded);
   const Tensor& moved = made->numbers;
   if (!is_move(e, numbers, moved) || !moves_alike(e, moved))
     throw_wrong_role(e, e.role(), "it makes something else of the elements");

@@ -111,4 +111,40 @@ TEST_CASE("op: one that has ended says so, not that a rule is missing") {
             .find("throwing: the operation has ended already") != std::string::npos);
 }
 
+namespace {
+
+// Two copies of x, whose rule reads both gradients without asking.
+struct Twins final : Op {
+  Twins() : Op("twins") {}
+  void infer(Inference& call) const override {
+    for (int k = 0; k < 2; ++k) call.output_like(f64, call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    for (const std::size_t k : {0, 1}) kernels::copy(call.out(k), call.in(0));
+  }
+  void vjp(Vjp& r) const override { r.give(0, r.g(0) + r.g(1)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("rules: reading the gradient of a result that nothing depends on says what to ask") {
+  const Twins twins;
+  const Tensor x = tensor({1.0, 2.0}, f64).requires_grad_();
+  const Tensor* const in[] = {&x};
+  const std::vector<Tensor> both = apply_several(twins, in, {}, Where::current());
+  const std::string message = error_of<ValueError>([&] { sum(both[0]).backward(); });
+  CAPTURE(message);
+  CHECK(message.starts_with("add: operand 1 is an undefined tensor\n"));
+  CHECK(message.find("has_g(k) before it reads g(k)") != std::string::npos);
+}
+
+TEST_CASE("ops: one without a name is an error") {
+  struct Nameless final : Op {
+    Nameless() : Op("") {}
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  CHECK(error_of<ValueError>([] { Nameless(); }).starts_with("op: an operation needs a name\n"));
+}
+
 TEST_SUITE_END();

@@ -17,49 +17,22 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
+#include <chainrule/tests/graph/derivation/says.hpp>
 
 using namespace chainrule;
+using namespace op_tests;
 
 TEST_SUITE_BEGIN("graph");
 
 namespace {
-
-using Given = std::span<const Tensor>;
-using Rule = std::function<Tensor(Given)>;
-
-// What a test says, with a gradient of ones.
-struct Says final : Op {
-  Rule computes, simpler = [](Given) { return Tensor(); };
-  Role claims = Role::Kind::other;
-  Shape result;
-  explicit Says(const char* name, Rule f) : Op(name), computes(std::move(f)) {}
-
-  Tensor operator()(const std::vector<Tensor>& x) const {
-    std::vector<const Tensor*> inputs;
-    for (const Tensor& each : x) inputs.push_back(&each);
-    return apply(*this, inputs, {}, Where::current());
-  }
-  void infer(Inference& call) const override { call.output(f64, result); }
-  void evaluate(Evaluation& call) const override {
-    const NoGrad guard;
-    std::vector<Tensor> x;
-    for (std::size_t k = 0; k < call.input_count(); ++k) x.push_back(call.tensor(k));
-    kernels::copy(call.out(), *computes(x).value_ref());
-  }
-  void vjp(Vjp& r) const override {
-    for (std::size_t i = 0; i < r.input_count(); ++i)
-      if (r.needs(i)) r.give(i, ones(r.shape_of(i), f64) * sum(r.g()));
-  }
-  Role role(const Parameters&) const override { return claims; }
-  Tensor written_out(const Node&, Given x) const override { return simpler(x); }
-  std::vector<Sample> samples() const override { return {}; }
-};
 
 // What whoever makes formulas says to a loss with it.
 void check_refused(const Tensor& loss, const std::string& begin, const std::string& hint) {
@@ -73,10 +46,6 @@ void check_refused(const Tensor& loss, const std::string& begin, const std::stri
     CHECK(refusal.find("op_check_test.cpp:") != std::string::npos);
     CHECK(refusal.find("hint: " + hint) != std::string::npos);
   }
-}
-
-Tensor matrix() {
-  return tensor({{0.5, -1.0, 2.0}, {1.5, 0.1, -0.7}}, f64).named("x").requires_grad_();
 }
 
 }  // namespace
@@ -258,47 +227,52 @@ struct Bent final : UnaryOp<Bent> {
 
 }  // namespace
 
-TEST_CASE("ops: numbers that a role or simpler operations miss by little are others") {
-  const Tensor x = matrix(), y = matrix();
-  using Kind = Role::Kind;
-  const auto text = [&](const std::vector<Tensor>& operands, const Rule& f, Role role,
-                        const Rule& simpler) {
-    Says op("nearly", f);
-    op.claims = role;
-    if (simpler) op.simpler = simpler;
-    op.result = {2, 3};
-    const Tensor loss = sum(op(operands));
-    return error_of<GradError>([&] { derive(loss); });
-  };
-  for (const double off : {1e-3, 1e-6, 1e-8, 1e-10, 0.0}) {
-    CAPTURE(off);
-    const double by = 1 + off;
-    const bool refused = off >= 1e-8, either_way = off == 1e-10;
-    const Rule product = [by](Given in) { return in[0] * in[1] * by; };
-    const Rule squared = [by](Given in) { return square(in[0]) * by; };
-    const Rule exponential = [by](Given in) { return exp(in[0]) * by; };
-    if (either_way) {  // emitted code is held to 1e-9
-      CHECK(text({x, y}, product, Kind::product, {}) != "nothing was thrown");
-    } else {
-      CHECK((text({x, y}, product, Kind::product, {}) == "nothing was thrown") != refused);
-      CHECK((text({x}, squared, Kind::square, {}) == "nothing was thrown") != refused);
-      CHECK((text({x}, exponential, Kind::exponential, {}) == "nothing was thrown") != refused);
-      CHECK((text({x, y}, product, Kind::other, [](Given in) { return in[0] * in[1]; }) ==
-             "nothing was thrown") != refused);
-    }
+namespace {
+
+// exp(z) of one's own, whose logarithm is computed by another op.
+struct OwnExp final : UnaryOp<OwnExp> {
+  const Op* log_op = nullptr;
+  OwnExp() : UnaryOp("own_exp") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::output;
+  template <class T>
+  static T value(T z) {
+    return std::exp(z);
   }
-  // Where digits cancel, or the op makes f32, less is known.
-  const Rule variance = [](Given in) {
-    const Tensor far = in[0] + 1e6;
-    return expand(mean(square(far)) - square(mean(far)), {2, 3});
-  };
-  const Rule stable = [](Given in) {
-    const Tensor far = in[0] + 1e6;
-    return expand(mean(square(far - mean(far))), {2, 3});
-  };
-  CHECK(text({x}, stable, Kind::other, variance) == "nothing was thrown");
-  const Rule in_f32 = [](Given in) { return to(to(in[0], f32) * to(in[1], f32), f64); };
-  CHECK(text({x, y}, in_f32, Kind::product, {}).starts_with("nearly: its role() says product"));
+  static Tensor slope(const Application& r, const Tensor& g) { return g * r.out(); }
+  Tensor remembered(const Call& call) const override { return call.tensor(0); }
+  Logarithm logarithm(const Tensor& x) const override {
+    return {log_op, detail::argument_of(x, *this)};
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+struct OwnLog final : StableLog {
+  explicit OwnLog(const Op& direct) : StableLog("own_log", direct) {}
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("ops: a logarithm that is computed as something else is an error that says so") {
+  const Tensor z = matrix();
+  OwnExp own_exp;
+  for (const double off : {0.0, 1.0}) {
+    CAPTURE(off);
+    Says direct("direct", [off](Given in) { return in[0] + off; });
+    direct.result = {2, 3};
+    const OwnLog own_log(direct);
+    own_exp.log_op = &own_log;
+    const Tensor loss = sum(log(own_exp(z, Where::current())));
+    const std::string text = error_of<GradError>([&] { derive(loss); });
+    CAPTURE(text);
+    if (off == 0)
+      CHECK(text == "nothing was thrown");
+    else
+      CHECK(
+          text.starts_with("own_log: what it computes of operand 0 is not the logarithm of "
+                           "operand 1\n"));
+  }
 }
 
 TEST_CASE("ops: a slope that is another one than the function's rule gives is an error") {
@@ -332,11 +306,11 @@ TEST_CASE("ops: a slope that is another one than the function's rule gives is an
   slope.computes = right;
   const Tensor wave = sin(x);
   slope.claims = Role::slope_at(*wave.node()->op());
-  check_refused(loss() + sum(wave),
-                "slope_of_it: its role() says slope, but it computes something else than g ⊗ "
-                "sin'(z) by the rule of sin",
-                hint);
-  CHECK(derive(loss()).text().find("dx = slope_of_it(c, x)") != std::string::npos);
+  for (const Tensor& with_it : {loss() + sum(wave), loss()})
+    check_refused(with_it,
+                  "slope_of_it: its role() says slope, but it computes something else than g ⊗ "
+                  "sin'(z) by the rule of sin",
+                  hint);
   // Of y and z: z is what the numbers need.
   given_to_slope = of_y;
   slope.claims = Role::slope_of(bent);

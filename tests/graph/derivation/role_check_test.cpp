@@ -143,6 +143,11 @@ TEST_CASE("roles: the error names op, role, shapes, line and remedy") {
     CHECK(other.starts_with("claims: its role() says "));
     CHECK(other.find("but it computes something else\n  at ") != std::string::npos);
   }
+  CHECK(message(slope, {3}, {v, v})
+            .starts_with("claims: its role() says slope, but names no function whose slope it is: "
+                         "Role::slope_of(function)\n"));
+  CHECK(message(comparison, {3}, {v, v})
+            .starts_with("claims: its role() says comparison, but it makes f64\n"));
   CHECK(message(negation, {3}, {v, v})
             .starts_with("claims: its role() says negation, but it was applied to 2 operands\n"));
   const Tensor w = tensor({0.5, -1.0}, f64).requires_grad_();
