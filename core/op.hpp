@@ -35,7 +35,8 @@ struct Sample {
 class Op {
  public:
   /// `name` as users call it; `notation` is how a formula shows it, with {0}, {1} … for the
-  /// operands, or empty for name(operands). Both must outlive the op.
+  /// operands, or empty for name(operands). Both must outlive the op. Throws ValueError for an
+  /// empty name, and for one that there is.
   Op(const char* name, const char* notation = "");
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
