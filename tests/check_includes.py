@@ -65,8 +65,7 @@ ROOMS = {
     "graph/teaching": "core core/detail graph graph/derivation graph/checking ops/elementwise",
 
     # kernels/elementwise: parameters are written in place, outside of recording.
-    # graph: a module looks in the graph for parameters that were not registered.
-    "nn": "core graph ops/kernels/elementwise",
+    "nn": "core ops/kernels/elementwise",
     "nn/init": "core ops/elementwise",
     "nn/layers/detail": "core",
     "nn/layers": "core nn ops/elementwise ops/shape ops/nn nn/layers/detail",

@@ -1,7 +1,7 @@
 #pragma once
 
-// What most files of the library include, precompiled with -Dprecompiled=true alone: all other builds
-// show whether each file includes what it needs.
+// What most files of the library include, precompiled with -Dprecompiled=true alone: all other
+// builds show whether each file includes what it needs.
 
 #include <algorithm>
 #include <cmath>
