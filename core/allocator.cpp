@@ -74,10 +74,14 @@ struct Store {
   // between, the process holds at most twice its peak and 64 MiB. A program that goes on to larger
   // blocks leaves the heap of the smaller ones nearly empty.
   void keep_bounded() noexcept {
-    const std::int64_t bound = (std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed);
+    const std::int64_t most = (std::int64_t{48} << 20) + peak.load(std::memory_order_relaxed);
+    const std::int64_t bound = std::max<std::int64_t>(0, most - slabs.pinned_bytes());
     if (kept() + slabs.loose_bytes() > bound) {
       // Between small blocks that stay, perhaps of sizes that nobody asks for any more.
-      if (slabs.loose_bytes() > bound / 2) slabs.release_pages();
+      if (slabs.loose_bytes() > bound / 2) {
+        slabs.dissolve_all(++time);
+        slabs.release_pages();
+      }
       keep_at_most(bound - slabs.loose_bytes());
     }
     if (most_in_heap - in_heap < std::int64_t{8} << 20) return;

@@ -63,6 +63,10 @@ FreeBlock*& next_magazine(FreeBlock* first) noexcept {
 }
 static_assert(granule >= 2 * sizeof(FreeBlock*));
 
+std::int64_t magazine_bytes(std::size_t size_class) noexcept {
+  return static_cast<std::int64_t>(magazine_size * block_bytes(size_class));
+}
+
 void link(Slab*& list, Slab* slab) noexcept {
   slab->previous = nullptr;
   slab->next = list;
@@ -97,10 +101,20 @@ Magazine first_blocks(Slab& slab) noexcept {
 
 }  // namespace
 
+void Slabs::open(Slab* slab) noexcept {
+  link(open_[slab->size_class], slab);
+  ++open_count_;
+}
+void Slabs::close(Slab* slab) noexcept {
+  unlink(open_[slab->size_class], slab);
+  --open_count_;
+}
+
 Magazine Slabs::take(std::size_t size_class) noexcept {
   if (FreeBlock* first = magazines_[size_class]) {
     magazines_[size_class] = next_magazine(first);
     --magazine_counts_[size_class];
+    loose_ -= magazine_bytes(size_class);
     return {first, magazine_size};
   }
   Slab* slab = open_[size_class];
@@ -109,13 +123,13 @@ Magazine Slabs::take(std::size_t size_class) noexcept {
   const Magazine magazine = first_blocks(*slab);
   slab->loose -= std::min(slab->loose, magazine.count);
   loose_ += slab->loose_bytes();
-  if (slab->free_blocks == 0) unlink(open_[size_class], slab);
+  if (slab->free_blocks == 0) close(slab);
   return magazine;
 }
 
 Magazine Slabs::take_from(void* memory, std::size_t size_class) noexcept {
   Slab* slab = new (memory) Slab(size_class);
-  link(open_[size_class], slab);
+  open(slab);
   loose_ += slab->loose_bytes();
   return take(size_class);
 }
@@ -123,6 +137,7 @@ Magazine Slabs::take_from(void* memory, std::size_t size_class) noexcept {
 void Slabs::put(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept {
   if (magazine_counts_[size_class] >= kept_bytes / (block_bytes(size_class) * magazine_size)) {
     FreeBlock* first = std::exchange(magazines_[size_class], nullptr);
+    loose_ -= magazine_counts_[size_class] * magazine_bytes(size_class);
     magazine_counts_[size_class] = 0;
     while (first) {
       FreeBlock* next = next_magazine(first);
@@ -132,6 +147,7 @@ void Slabs::put(Magazine magazine, std::size_t size_class, std::uint64_t stamp) 
   }
   next_magazine(magazine.head) = std::exchange(magazines_[size_class], magazine.head);
   ++magazine_counts_[size_class];
+  loose_ += magazine_bytes(size_class);
 }
 
 void Slabs::dissolve(Magazine magazine, std::size_t size_class, std::uint64_t stamp) noexcept {
@@ -142,12 +158,12 @@ void Slabs::dissolve(Magazine magazine, std::size_t size_class, std::uint64_t st
     const auto word = static_cast<std::uint32_t>(i / 64);
     slab->words()[word] |= std::uint64_t{1} << i % 64;
     slab->first_word = std::min(slab->first_word, word);
-    if (slab->free_blocks++ == 0) link(open_[size_class], slab);
+    if (slab->free_blocks++ == 0) open(slab);
     ++slab->loose;
     loose_ += static_cast<std::int64_t>(block_bytes(size_class));
     if (slab->free_blocks == slab->capacity) {
       loose_ -= slab->loose_bytes();
-      unlink(open_[size_class], slab);
+      close(slab);
       empty_.add(new (slab) Kept, stamp);
       ++empty_count_;
     }
@@ -160,6 +176,7 @@ void Slabs::dissolve_all(std::uint64_t stamp) noexcept {
     while (FreeBlock* first = magazines_[size_class]) {
       magazines_[size_class] = next_magazine(first);
       --magazine_counts_[size_class];
+      loose_ -= magazine_bytes(size_class);
       dissolve({first, magazine_size}, size_class, stamp);
     }
 }

@@ -39,8 +39,11 @@ class Slabs {
   void release_pages() noexcept;
 
   std::int64_t empty_slabs() const noexcept { return empty_count_; }
-  /// Bytes of free blocks in slabs that hold others, as far as their pages may be resident.
+  /// Bytes of free blocks in slabs that hold others, as far as their pages may be resident, and in
+  /// the magazines that put() kept.
   std::int64_t loose_bytes() const noexcept { return loose_; }
+  /// What release_pages() may leave of these slabs: where they begin, and where a block is in use.
+  std::int64_t pinned_bytes() const noexcept { return open_count_ * 2 * 4096; }
   /// The slab that has been empty for the longest time; null when there is none.
   const Kept* oldest() const noexcept { return empty_.oldest(); }
   /// The slab that was emptied last, or that one; null when there is none. It is the caller's now.
@@ -54,7 +57,10 @@ class Slabs {
   ByAge empty_;
   std::int64_t empty_count_ = 0;
   std::int64_t loose_ = 0;
+  std::int64_t open_count_ = 0;
 
+  void open(Slab* slab) noexcept;
+  void close(Slab* slab) noexcept;
   void* take_empty(Kept* slab) noexcept;
 };
 

@@ -135,7 +135,7 @@ TEST_CASE("diagnose: other data, in one place or in every step") {
   const Tensor k = tensor(1.5, f64).named("k"), m = exp(e).named("m");
   const Tensor counts = sum((n + k) * log(m + k) - n * e);
   for (const Tensor& by_hand : both(n * m / (m + k) - n))
-    CHECK(says(counts, {{"de", e, by_hand}}, "the term k is missing"));
+    CHECK(says(counts, {{"de", e, by_hand}}, "a term is missing: n stands in the place of n + k"));
   // An autoregression over numbers: y(t) for y(t − 1).
   const Tensor phi = parameter({}, "φ", 2), theta = parameter({}, "θ", 3);
   const std::vector<double> y{0.4, -0.7, 0.9, 0.2, -0.6};
