@@ -114,15 +114,7 @@ void check_evenly(const Expression& e, const Tensor& moved) {
   const bool scatters = e.is(Role::Kind::scatter);
   const Shape &whole = scatters ? e.shape : e.operands[0]->shape,
               &part = scatters ? e.operands[0]->shape : e.shape;
-  std::vector<std::int64_t> places(static_cast<std::size_t>(part.numel()));
-  const std::vector<double> numbers = moved.to_vector<double>();
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const auto number = static_cast<std::int64_t>(numbers[i]);
-    if (!scatters)
-      places[i] = number - 1;
-    else if (number > 0)
-      places[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
-  }
+  const std::vector<std::int64_t> places = places_of(e, moved.to_vector<double>());
   if (places.empty()) return;
   // Each axis of the part goes along one of the whole, behind that of the axis before it.
   const auto in_order = [&](const std::vector<Steps>& steps) {

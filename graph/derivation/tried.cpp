@@ -32,6 +32,20 @@ Tensor counted(const Shape& shape, double first) {
   return reshape(arange(first, first + static_cast<double>(shape.numel()), 1, f64), shape);
 }
 
+std::vector<std::int64_t> places_of(const Expression& move, const std::vector<double>& moved) {
+  const bool scatters = move.is(Role::Kind::scatter);
+  const Shape& part = scatters ? move.operands[0]->shape : move.shape;
+  std::vector<std::int64_t> places(static_cast<std::size_t>(part.numel()));
+  for (std::size_t i = 0; i < moved.size(); ++i) {
+    const auto number = static_cast<std::int64_t>(moved[i]);
+    if (!scatters)
+      places[i] = number - 1;
+    else if (number > 0)
+      places[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
+  }
+  return places;
+}
+
 std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& places,
                                            const Shape& part, const Shape& whole) {
   if (places.empty() || static_cast<std::int64_t>(places.size()) != part.numel())

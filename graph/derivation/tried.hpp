@@ -22,6 +22,10 @@ Shape telling(int rank);
 /// 1, 2, 3 … from `first` on: they tell the elements apart.
 Tensor counted(const Shape& shape, double first = 1);
 
+/// From where each element of a slice comes, or to where each of a scatter goes, in row-major order
+/// of the whole: by what the operation makes of counted().
+std::vector<std::int64_t> places_of(const Expression& move, const std::vector<double>& moved);
+
 /// The place on each axis of a whole for a position in a part: offset + Σ strides · position.
 struct Steps {
   std::int64_t offset = 0;

@@ -56,15 +56,7 @@ Region region_of(const Expression& e) {
   const bool scatters = e.is(Role::Kind::scatter);
   const Shape& part = scatters ? e.operands[0]->shape : e.shape;
   const Code whole{"", scatters ? e.shape : e.operands[0]->shape};
-  const std::vector<double> moved = counted_by(e);
-  std::vector<std::int64_t> at(static_cast<std::size_t>(part.numel()));
-  for (std::size_t i = 0; i < moved.size(); ++i) {
-    const auto number = static_cast<std::int64_t>(moved[i]);
-    if (!scatters)
-      at[i] = number - 1;
-    else if (number > 0)
-      at[static_cast<std::size_t>(number - 1)] = static_cast<std::int64_t>(i);
-  }
+  const std::vector<std::int64_t> at = places_of(e, counted_by(e));
   const std::int64_t columns = whole.columns();
   std::vector<std::int64_t> row_positions, column_positions;
   for (const std::int64_t position : at) {
