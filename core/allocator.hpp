@@ -21,7 +21,7 @@ struct MemoryStats {
                                   ///< one thread computes, else within 64 KiB for each thread
   std::int64_t cached_bytes = 0;  ///< kept for reuse: with scattered_bytes, at most peak_bytes and
                                   ///< 48 MiB
-  std::int64_t scattered_bytes = 0;  ///< of free small blocks beside others that are in use
+  std::int64_t scattered_bytes = 0;  ///< of other free small blocks that no thread holds
   std::int64_t system_requests = 0;  ///< how often the system was asked for memory
 };
 

@@ -5,8 +5,6 @@
 #include <new>
 #include <utility>
 
-#include <chainrule/core/memory/system.hpp>
-
 namespace chainrule::memory {
 
 struct Slab {

@@ -5,6 +5,7 @@
 
 #include <chainrule/core/memory/blocks.hpp>
 #include <chainrule/core/memory/by_age.hpp>
+#include <chainrule/core/memory/system.hpp>
 
 /// Where the small blocks that no thread keeps are. The caller holds the store's lock; nothing here
 /// fails but for want of memory, and nothing allocates but take().
@@ -43,7 +44,9 @@ class Slabs {
   /// the magazines that put() kept.
   std::int64_t loose_bytes() const noexcept { return loose_; }
   /// What release_pages() may leave of these slabs: where they begin, and where a block is in use.
-  std::int64_t pinned_bytes() const noexcept { return open_count_ * 2 * 4096; }
+  std::int64_t pinned_bytes() const noexcept {
+    return open_count_ * 2 * static_cast<std::int64_t>(page);
+  }
   /// The slab that has been empty for the longest time; null when there is none.
   const Kept* oldest() const noexcept { return empty_.oldest(); }
   /// The slab that was emptied last, or that one; null when there is none. It is the caller's now.

@@ -36,9 +36,6 @@ bool refused() noexcept { return system_refuses && system_refuses(); }
 
 namespace {
 
-// What is used of memory from the system is whole pages of at most this size.
-constexpr std::size_t page = 4096;
-
 std::size_t whole_pages(std::size_t bytes) { return (bytes + page - 1) / page * page; }
 
 void* map(std::size_t bytes) noexcept {

@@ -26,6 +26,9 @@ extern bool (*system_refuses)() noexcept;
 
 inline constexpr std::size_t map_from = 128 * 1024;
 
+/// What is used of memory from the system is whole pages of at most this size.
+inline constexpr std::size_t page = 4096;
+
 /// Blocks of at least two huge pages are put on them: sweeps over large parameters miss fewer
 /// translations.
 inline constexpr std::size_t huge_page = std::size_t{1} << 21;
