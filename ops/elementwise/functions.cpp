@@ -237,7 +237,7 @@ struct ErfSlope final : BinaryOp<ErfSlope> {
   static constexpr bool integers = false;
   template <class T>
   static T value(T g, T x) {
-    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    using Bits = kernels::detail::Bits<T>;
     constexpr Bits upper = ~Bits{0} << (std::numeric_limits<T>::digits + 1) / 2;
     const T high = std::bit_cast<T>(std::bit_cast<Bits>(x) & upper), square = x * x;
     // Beyond, e^−x² is 0 and the parts may be infinite.
