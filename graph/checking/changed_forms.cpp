@@ -13,8 +13,6 @@ namespace {
 
 using Kind = Expression::Kind;
 
-constexpr int largest_form = 60;
-
 }  // namespace
 
 ChangedForms::ChangedForms(const Trace& trace, const Comparison& comparison, const Text& text)

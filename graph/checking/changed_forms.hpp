@@ -18,6 +18,8 @@ class ChangedForms {
   ChangedForms(const Trace& trace, const Comparison& comparison, const Text& text);
 
  protected:
+  static constexpr int largest_form = 60;
+
   /// What the first of `changes` says that explains the numbers; each is asked of every part of
   /// every form, the whole first.
   template <class Self>

@@ -21,8 +21,6 @@ namespace {
 
 using Kind = Expression::Kind;
 
-constexpr int largest_form = 60;
-
 class ChangedOperations : public ChangedForms {
  public:
   using ChangedForms::ChangedForms;
