@@ -3,9 +3,10 @@
 
     tests/run_suites.py <test program> [-j N]
 
-Large suites run in parts, so that all processors have work to the end. The suites and the number
-of their cases are asked from the program beforehand; a case that should
-have run and did not (after a crash, a time-out) counts as failed. The last line is
+Large suites run in parts, so that all processors have work to the end. The order of the cases is
+one of chance, but always the same: what takes long stands together in the files. The suites and
+the number of their cases are asked from the program beforehand; a case that should have run and
+did not (after a crash, a time-out) counts as failed. The last line is
 
     cases: N passed, N failed, N skipped
 
@@ -22,7 +23,8 @@ import time
 
 TIMEOUT = 900  # seconds for a part: generous, for a hanging test only
 TAIL = 60      # lines shown of a part that failed
-PART = 40      # cases of a suite that are run together
+PART = 10      # cases of a suite that are run together
+ORDER = ["--order-by=rand", "--rand-seed=1"]
 
 
 def ask(program, *args):
@@ -67,7 +69,7 @@ def run_part(program, args, first, last):
     args, expected = [*args, f"--first={first}", f"--last={last}"], last - first + 1
     begin = time.monotonic()
     try:
-        run = subprocess.run([program, "--no-colors", *args], stdout=subprocess.PIPE,
+        run = subprocess.run([program, "--no-colors", *ORDER, *args], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, errors="replace",
                              stdin=subprocess.DEVNULL, timeout=TIMEOUT)
         output, status = run.stdout, run.returncode

@@ -184,7 +184,7 @@ TEST_CASE("apply: a view that leaves the memory of its operand is an error") {
     }
     std::vector<Sample> samples() const override { return {}; }
   };
-  static const Windowed windowed;
+  const Windowed windowed;
   const Tensor x = tensor({1.0, 2.0, 3.0, 4.0}, f64);
   const auto at = [&](const Tensor& of, Window window) {
     return apply(windowed, {&of}, window, Where::current());
@@ -211,7 +211,7 @@ TEST_CASE("apply: a result with a negative extent is one, and with too many elem
     }
     std::vector<Sample> samples() const override { return {}; }
   };
-  static const Shaped shaped;
+  const Shaped shaped;
   using Extents = std::array<std::int64_t, 3>;
   const Tensor x = ones({2});
   const auto message = [&](Extents extents) {
@@ -235,7 +235,7 @@ TEST_CASE("apply: a view has as many elements as can be counted") {
     }
     std::vector<Sample> samples() const override { return {}; }
   };
-  static const Repeated repeated;
+  const Repeated repeated;
   using Extents = std::array<std::int64_t, 3>;
   const Tensor x = tensor({1.0, 2.0}, f64);
   const auto to = [&](Extents extents) { return apply(repeated, {&x}, extents, Where::current()); };
