@@ -159,7 +159,11 @@ struct Taking : LinearMap<Self, 1> {
       return true;
     }
     const Ref<Value>* sum = r.sum_from_zeros(0);
-    if (!sum) return false;
+    if (!sum) {
+      if constexpr (requires { static_cast<const Self&>(*this).give_in_rows(r, axis); })
+        return static_cast<const Self&>(*this).give_in_rows(r, axis);
+      return false;
+    }
     const Value& part = *r.g().value_ref();
     kernels::distribute(part, By::walk(*sum, axis, r.in(1).value_ref(), part));
     return true;
@@ -250,6 +254,31 @@ struct Gather final : Taking<Gather, ByElement> {
   Gather() : Taking("gather") {}
   Tensor adjoint(const Application& r, const Tensor& g) const {
     return added(scatter_add_op, r, g);
+  }
+  // Elements of a few rows, as these rows, each once, which are zero but for them.
+  bool give_in_rows(Vjp& r, int axis) const {
+    const Tensor& index = r.in(1);
+    if (index.numel() == 0 || !r.takes_rows(0, axis == 0 ? index.numel() : index.shape()[0]))
+      return false;
+    std::vector<std::int64_t> at = index.to_vector<std::int64_t>(r.where()), rows;
+    if (axis == 0) {
+      rows = at;
+      std::ranges::sort(rows);
+      const auto repeated = std::ranges::unique(rows);
+      rows.erase(repeated.begin(), repeated.end());
+      for (std::int64_t& row : at) row = std::ranges::lower_bound(rows, row) - rows.begin();
+    } else {
+      for (std::int64_t row = 0; row < index.shape()[0]; ++row) rows.push_back(row);
+    }
+    const auto count = static_cast<std::int64_t>(rows.size());
+    Shape whole = r.shape_of(0);
+    whole[0] = count;
+    r.give_rows(
+        0, from_span(std::span(rows), {count}, r.where()),
+        scatter_add_op(r.g(), Into(axis, whole),
+                       axis == 0 ? from_span(std::span(at), index.shape(), r.where()) : index,
+                       r.where()));
+    return true;
   }
   std::vector<Sample> samples() const override {
     const auto apply = [](Inputs in) { return gather(in[0], 0, in[1]); };

@@ -183,9 +183,25 @@ struct SliceOp final : LinearMap<SliceOp> {
       }
     }
     const Ref<Value>* sum = r.sum_from_zeros(0);
-    if (!sum) return false;
+    if (!sum) return give_in_rows(r, plan);
     const Part part = part_of((*sum)->dims(), (*sum)->strides(), plan);
     kernels::add(*Value::view(*sum, part.shape, part.strides, part.offset), *r.g().value_ref());
+    return true;
+  }
+  // A part of a few rows, as these rows, which are zero but for it.
+  bool give_in_rows(Vjp& r, Plan plan) const {
+    if (plan.rank == 0 || plan.axes[0].extent == Plan::all || plan.axes[0].extent == 0)
+      return false;
+    Plan::Axis& at = plan.axes[0];
+    const std::int64_t rows = at.extent == Plan::one ? 1 : at.extent;
+    if (!r.takes_rows(0, rows)) return false;
+    const Tensor index = row_index(plan);
+    Shape whole = r.shape_of(0);
+    whole[0] = rows;
+    at.start = 0;
+    at.step = 1;
+    fix(plan, whole);
+    r.give_rows(0, index, scatter(r.g(), plan, r.where()));
     return true;
   }
   Role role(const Parameters&) const override { return Role::Kind::slice; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <chainrule/core/allocator.hpp>
@@ -253,6 +254,51 @@ TEST_CASE("rows: recorded gradients of slices and look-ups are one operation's")
     right[i / columns * 2 * columns + i % columns] += 3.0;
   check_close(t.w.grad().to_vector<double>(), right);
   Tensor(t.w).zero_grad();
+}
+
+TEST_CASE("rows: recorded gradients of parts of rows cost these rows alone") {
+  struct Part {
+    const char* name;
+    std::function<Tensor(const Tensor&)> read;
+  };
+  const std::vector<Part> parts{
+      {"an element", [](const Tensor& w) { return w(7, 3); }},
+      {"the end of a row", [](const Tensor& w) { return w(-2, slice(5, {})); }},
+      {"parts of rows backwards",
+       [](const Tensor& w) { return w(slice(90, 10, -7), slice(1, 7, 2)); }},
+      {"a row with a new axis", [](const Tensor& w) { return w(newaxis, 4); }},
+      {"a column of rows", [](const Tensor& w) { return w(slice(3, 9), newaxis, 2); }},
+      {"gathered from rows",
+       [](const Tensor& w) { return gather(w, 0, tensor({{7, 7, 4999}, {0, 7, 12}})); }},
+      {"gathered from columns",
+       [](const Tensor& w) { return gather(w, 1, tensor({{7, 7, 0}, {0, 1, 7}})); }},
+  };
+  for (const Part& part : parts) {
+    CAPTURE(part.name);
+    const Table t;
+    const Tensor shape = part.read(t.w).detach(), factors = randn(shape.shape(), f64);
+    const Tensor places = part.read(reshape(arange(rows * columns), {rows, columns}));
+    const auto at = places.to_vector<std::int64_t>();
+    const auto of = [&](const Tensor& per_part) {
+      std::vector<double> dense(rows * columns);
+      const auto from = per_part.to_vector<double>();
+      for (std::size_t i = 0; i < at.size(); ++i) dense[static_cast<std::size_t>(at[i])] += from[i];
+      return dense;
+    };
+    const Tensor read = part.read(t.w);
+    const Tensor g = grad(sum(read * read * factors), t.w, {.create_graph = true});
+    check_close(g.to_vector<double>(), of(2.0 * factors * shape));
+    const Tensor h = randn({rows, columns}, f64);
+    check_close(grad(sum(h * g), t.w).to_vector<double>(), of(2.0 * factors * part.read(h)));
+  }
+  const Table t;
+  std::vector<Tensor> read;
+  for (int i = 0; i < 300; ++i) read.push_back(i % 2 ? t.w(2 * i, 3) : sum(t.w(i, slice(0, 4))));
+  reset_peak_memory();
+  const std::int64_t before = memory_stats().live_bytes;
+  const Tensor g = grad(sum(stack(read)), t.w, {.create_graph = true});
+  CHECK(memory_stats().peak_bytes - before < 2 * rows * columns * 8);
+  CHECK(sum(g).item() == 150 + 150 * 4);
 }
 
 TEST_CASE("rows: removed and replaced as any gradient") {
