@@ -73,11 +73,11 @@ class DerivationReport {
   const FormulaVerdict* first_wrong() const noexcept;
 
   /// A table for a terminal, and a line for each formula that is wrong.
-  std::string text(bool colour = false) const;
+  std::string text(bool colour = false, Where where = Where::current()) const;
   /// Prints text(), in colour on a terminal unless NO_COLOR is set (https://no-color.org).
-  void print(std::FILE* out = stdout) const;
-  std::string markdown() const;
-  std::string json() const;
+  void print(std::FILE* out = stdout, Where where = Where::current()) const;
+  std::string markdown(Where where = Where::current()) const;
+  std::string json(Where where = Where::current()) const;
 
  private:
   friend class DerivationChecker;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 
@@ -93,75 +94,83 @@ std::string json_shape(const Shape& shape) {
 
 }  // namespace
 
-std::string DerivationReport::text(bool colour) const {
-  std::vector<Row> rows{Row(std::begin(columns), std::end(columns))};
-  for (const FormulaVerdict& v : verdicts_) rows.push_back(cells(v));
-  std::vector<std::size_t> widths(std::size(columns));
-  for (const Row& row : rows)
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width_of(row[c]));
-  std::string out;
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    std::string line;
-    for (std::size_t c = 0; c < rows[r].size(); ++c) {
-      const std::string space(widths[c] - width_of(rows[r][c]), ' ');
-      line += (c == 0 ? "" : "  ") + (c < 3 ? rows[r][c] + space : space + rows[r][c]);
+std::string DerivationReport::text(bool colour, Where where) const {
+  return detail::naming_all_memory("DerivationReport::text", where, [&] {
+    std::vector<Row> rows{Row(std::begin(columns), std::end(columns))};
+    for (const FormulaVerdict& v : verdicts_) rows.push_back(cells(v));
+    std::vector<std::size_t> widths(std::size(columns));
+    for (const Row& row : rows)
+      for (std::size_t c = 0; c < row.size(); ++c)
+        widths[c] = std::max(widths[c], width_of(row[c]));
+    std::string out;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      std::string line;
+      for (std::size_t c = 0; c < rows[r].size(); ++c) {
+        const std::string space(widths[c] - width_of(rows[r][c]), ' ');
+        line += (c == 0 ? "" : "  ") + (c < 3 ? rows[r][c] + space : space + rows[r][c]);
+      }
+      line.erase(line.find_last_not_of(' ') + 1);
+      if (colour && r > 0)
+        line = fmt::format("\x1b[{}m{}\x1b[0m", verdicts_[r - 1].ok ? 32 : 31, line);
+      out += line + '\n';
     }
-    line.erase(line.find_last_not_of(' ') + 1);
-    if (colour && r > 0)
-      line = fmt::format("\x1b[{}m{}\x1b[0m", verdicts_[r - 1].ok ? 32 : 31, line);
-    out += line + '\n';
-  }
-  if (const FormulaVerdict* first = first_wrong())
-    out += fmt::format("the first wrong step is {}\n", first->name);
-  for (const FormulaVerdict& v : verdicts_)
-    if (const std::string text = remark(v); !text.empty()) out += text + '\n';
-  if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += text + '\n';
-  return out;
+    if (const FormulaVerdict* first = first_wrong())
+      out += fmt::format("the first wrong step is {}\n", first->name);
+    for (const FormulaVerdict& v : verdicts_)
+      if (const std::string text = remark(v); !text.empty()) out += text + '\n';
+    if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += text + '\n';
+    return out;
+  });
 }
 
-void DerivationReport::print(std::FILE* out) const {
+void DerivationReport::print(std::FILE* out, Where where) const {
   const char* no_colour = std::getenv("NO_COLOR");
   const bool colour = isatty(fileno(out)) != 0 && !(no_colour && *no_colour);
-  fmt::print(out, "{}", text(colour));
+  fmt::print(out, "{}", text(colour, where));
 }
 
-std::string DerivationReport::markdown() const {
-  std::string out = "|", rule = "|";
-  for (const char* column : columns) {
-    out += fmt::format(" {} |", column);
-    rule += "---|";
-  }
-  out += '\n' + rule + '\n';
-  for (const FormulaVerdict& v : verdicts_) {
-    out += '|';
-    for (const std::string& cell : cells(v))
-      out += fmt::format(" {} |", derivation::in_markdown_cell(cell));
-    out += '\n';
-  }
-  for (const FormulaVerdict& v : verdicts_)
-    if (const std::string text = remark(v); !text.empty()) out += "\n- " + text;
-  if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += "\n- " + text;
-  return out + '\n';
+std::string DerivationReport::markdown(Where where) const {
+  return detail::naming_all_memory("DerivationReport::markdown", where, [&] {
+    std::string out = "|", rule = "|";
+    for (const char* column : columns) {
+      out += fmt::format(" {} |", column);
+      rule += "---|";
+    }
+    out += '\n' + rule + '\n';
+    for (const FormulaVerdict& v : verdicts_) {
+      out += '|';
+      for (const std::string& cell : cells(v))
+        out += fmt::format(" {} |", derivation::in_markdown_cell(cell));
+      out += '\n';
+    }
+    for (const FormulaVerdict& v : verdicts_)
+      if (const std::string text = remark(v); !text.empty()) out += "\n- " + text;
+    if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += "\n- " + text;
+    return out + '\n';
+  });
 }
 
-std::string DerivationReport::json() const {
-  std::string out = fmt::format("{{\"ok\": {}, \"first_wrong\": {}, \"formulas\": [", ok(),
-                                first_wrong() ? json_string(first_wrong()->name) : "null");
-  for (std::size_t k = 0; k < verdicts_.size(); ++k) {
-    const FormulaVerdict& v = verdicts_[k];
-    out += fmt::format(
-        "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"here_alone\": {}, \"autograd_ok\": "
-        "{}, "
-        "\"shape\": {}, \"expected_shape\": {}, \"absolute_error\": {}, \"relative_error\": {}, "
-        "\"ulps\": {}, \"worst\": {}, \"by_hand\": {}, \"by_autograd\": {}, "
-        "\"by_differences\": {}, \"derived\": {}, \"diagnosis\": {}, \"note\": {}}}",
-        k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.here_alone, v.autograd_ok,
-        json_shape(v.given), json_shape(v.expected), json_number(v.absolute_error),
-        json_number(v.relative_error), json_number(v.ulps), json_shape(v.worst),
-        json_number(v.by_hand), json_number(v.by_autograd), json_number(v.by_differences),
-        json_string(v.derived), json_string(v.diagnosis), json_string(v.note));
-  }
-  return out + "]}\n";
+std::string DerivationReport::json(Where where) const {
+  return detail::naming_all_memory("DerivationReport::json", where, [&] {
+    std::string out = fmt::format("{{\"ok\": {}, \"first_wrong\": {}, \"formulas\": [", ok(),
+                                  first_wrong() ? json_string(first_wrong()->name) : "null");
+    for (std::size_t k = 0; k < verdicts_.size(); ++k) {
+      const FormulaVerdict& v = verdicts_[k];
+      out += fmt::format(
+          "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"here_alone\": {}, "
+          "\"autograd_ok\": "
+          "{}, "
+          "\"shape\": {}, \"expected_shape\": {}, \"absolute_error\": {}, \"relative_error\": {}, "
+          "\"ulps\": {}, \"worst\": {}, \"by_hand\": {}, \"by_autograd\": {}, "
+          "\"by_differences\": {}, \"derived\": {}, \"diagnosis\": {}, \"note\": {}}}",
+          k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.here_alone, v.autograd_ok,
+          json_shape(v.given), json_shape(v.expected), json_number(v.absolute_error),
+          json_number(v.relative_error), json_number(v.ulps), json_shape(v.worst),
+          json_number(v.by_hand), json_number(v.by_autograd), json_number(v.by_differences),
+          json_string(v.derived), json_string(v.diagnosis), json_string(v.note));
+    }
+    return out + "]}\n";
+  });
 }
 
 }  // namespace chainrule

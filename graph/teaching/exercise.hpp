@@ -79,10 +79,10 @@ struct Exercise {
   /// All that can be had.
   int points() const noexcept;
   /// The exercise on paper, with or without the answers.
-  std::string text(bool answers = false) const;
+  std::string text(bool answers = false, Where where = Where::current()) const;
   /// A page of HTML that asks, explains and counts, and needs no server and no other file. What is
   /// right can be found in its source.
-  std::string html() const;
+  std::string html(Where where = Where::current()) const;
 };
 
 /// Makes an exercise from the recorded program that computed the scalar `loss`. Wrong formulas are

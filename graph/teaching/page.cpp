@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/markup.hpp>
 #include <chainrule/graph/derivation/value_text.hpp>
 #include <chainrule/graph/teaching/elements.hpp>
@@ -99,29 +100,31 @@ std::string element_form(const Exercise::Line& line) {
 
 }  // namespace
 
-std::string Exercise::html() const {
-  std::string items;
-  std::size_t number = 0;
-  for (const Line& line : lines) {
-    ++number;
-    if (line.choices.empty())
-      items += fmt::format("<p class=\"line\">{}. {}</p>\n", number,
-                           equation(line.gradient.mathml, line.formula.mathml));
-    else
-      items += "<section class=\"line\">\n" + formula_form(line, number) +
-               (line.element ? element_form(line) : "") + "</section>\n";
-  }
-  const std::string name = in_markup(title);
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n{1}"
-      "<h1>{0}</h1>\n<p id=\"score\" role=\"status\"><b>0</b> of {2} points</p>\n"
-      "<noscript><p>This page needs its script to say what is right.</p></noscript>\n"
-      "<h2>The program</h2>\n{3}<h2>The gradients</h2>\n"
-      "<p>Arrow keys or letters choose, Enter checks. A hint and a wrong answer cost a point "
-      "each.</p>\n{4}<section id=\"end\" hidden><h2>To look at again</h2><ul></ul></section>\n"
-      "{5}</html>\n",
-      name, teaching::page_style, points(), program_of(*this), items, teaching::page_script);
+std::string Exercise::html(Where where) const {
+  return detail::naming_all_memory("Exercise::html", where, [&] {
+    std::string items;
+    std::size_t number = 0;
+    for (const Line& line : lines) {
+      ++number;
+      if (line.choices.empty())
+        items += fmt::format("<p class=\"line\">{}. {}</p>\n", number,
+                             equation(line.gradient.mathml, line.formula.mathml));
+      else
+        items += "<section class=\"line\">\n" + formula_form(line, number) +
+                 (line.element ? element_form(line) : "") + "</section>\n";
+    }
+    const std::string name = in_markup(title);
+    return fmt::format(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n{1}"
+        "<h1>{0}</h1>\n<p id=\"score\" role=\"status\"><b>0</b> of {2} points</p>\n"
+        "<noscript><p>This page needs its script to say what is right.</p></noscript>\n"
+        "<h2>The program</h2>\n{3}<h2>The gradients</h2>\n"
+        "<p>Arrow keys or letters choose, Enter checks. A hint and a wrong answer cost a point "
+        "each.</p>\n{4}<section id=\"end\" hidden><h2>To look at again</h2><ul></ul></section>\n"
+        "{5}</html>\n",
+        name, teaching::page_style, points(), program_of(*this), items, teaching::page_script);
+  });
 }
 
 }  // namespace chainrule

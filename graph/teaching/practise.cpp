@@ -10,6 +10,7 @@
 #include <ostream>
 #include <string_view>
 
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/teaching/elements.hpp>
 #include <chainrule/graph/teaching/sheet.hpp>
 
@@ -189,8 +190,9 @@ class Session {
 
 }  // namespace
 
-ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out) {
-  return Session(exercise, in, out).run();
+ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out, Where where) {
+  return detail::naming_all_memory("practise", where,
+                                   [&] { return Session(exercise, in, out).run(); });
 }
 
 }  // namespace chainrule

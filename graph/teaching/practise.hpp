@@ -20,6 +20,7 @@ struct ExerciseScore {
 /// `in`. That is the letter of a formula or a number; or `hint`, `skip` (the answer, for no
 /// points), `quit`. A wrong answer is explained, and costs a point as a hint does; anything else is
 /// asked again. Ends with what was reached, also when `in` ends.
-ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out);
+ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out,
+                       Where where = Where::current());
 
 }  // namespace chainrule

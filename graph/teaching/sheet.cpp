@@ -6,6 +6,7 @@
 #include <set>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/print.hpp>
 
 namespace chainrule {
@@ -121,26 +122,29 @@ std::string answers_of(const Exercise::Line& line) {
 
 }  // namespace
 
-std::string Exercise::text(bool answers) const {
-  using namespace teaching;
-  std::string questions, solutions;
-  for (std::size_t k = 0; k < lines.size(); ++k) {
-    const Line& line = lines[k];
-    questions += fmt::format("\n{}. {} = ", k + 1, line.gradient.text);
-    if (line.choices.empty()) {
-      questions += line.formula.text + "\n";
-      continue;
+std::string Exercise::text(bool answers, Where where) const {
+  return detail::naming_all_memory("Exercise::text", where, [&] {
+    using namespace teaching;
+    std::string questions, solutions;
+    for (std::size_t k = 0; k < lines.size(); ++k) {
+      const Line& line = lines[k];
+      questions += fmt::format("\n{}. {} = ", k + 1, line.gradient.text);
+      if (line.choices.empty()) {
+        questions += line.formula.text + "\n";
+        continue;
+      }
+      questions += fmt::format("?   {} points\n{}", line.points, choices_text(line));
+      if (line.element)
+        questions +=
+            fmt::format("   {} = ?   {} points\n", element_name(line), line.element->points);
+      solutions += fmt::format("{}. {}", k + 1, answers_of(line));
     }
-    questions += fmt::format("?   {} points\n{}", line.points, choices_text(line));
-    if (line.element)
-      questions += fmt::format("   {} = ?   {} points\n", element_name(line), line.element->points);
-    solutions += fmt::format("{}. {}", k + 1, answers_of(line));
-  }
-  std::string text = fmt::format("{}\n{} points\n\nThe program\n{}{}{}", title, points(),
-                                 program_text(*this), definitions_text(*this), questions);
-  if (const auto numbers = numbers_for(*this); !numbers.empty())
-    text += "\nThe numbers; indices begin with 0\n" + values_text(numbers);
-  return answers ? text + "\nAnswers\n" + solutions : text;
+    std::string text = fmt::format("{}\n{} points\n\nThe program\n{}{}{}", title, points(),
+                                   program_text(*this), definitions_text(*this), questions);
+    if (const auto numbers = numbers_for(*this); !numbers.empty())
+      text += "\nThe numbers; indices begin with 0\n" + values_text(numbers);
+    return answers ? text + "\nAnswers\n" + solutions : text;
+  });
 }
 
 }  // namespace chainrule

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,7 @@
 #include <chainrule/graph/gradcheck.hpp>
 #include <chainrule/graph/picture/picture.hpp>
 #include <chainrule/graph/teaching/exercise.hpp>
+#include <chainrule/graph/teaching/practise.hpp>
 #include <chainrule/nn/layers/activations.hpp>
 #include <chainrule/nn/layers/layer_norm.hpp>
 #include <chainrule/nn/layers/linear.hpp>
@@ -314,6 +316,23 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names("latex", derivation, [](Derivation& d) { d.latex(); });
   check_names("markdown", derivation, [](Derivation& d) { d.markdown(); });
   check_names("html", derivation, [](Derivation& d) { d.html(); });
+  const auto checked = [] {
+    const Tensor w = ones({2, 3}, f64).named("w").requires_grad_();
+    return check_derivation(sum(sigmoid(w)), {{"dw", w, sigmoid(w)}});
+  };
+  check_names("text()", checked, [](DerivationReport& r) { r.text(); });
+  check_names("markdown()", checked, [](DerivationReport& r) { r.markdown(); });
+  check_names("json()", checked, [](DerivationReport& r) { r.json(); });
+  const auto exercise = [&] { return make_exercise(loss()); };
+  check_names("sheet", exercise, [](Exercise& e) { e.text(true); });
+  check_names("page", exercise, [](Exercise& e) { e.html(); });
+  struct Terminal {
+    Exercise exercise;
+    std::istringstream in{"a\nhint\nskip\n"};
+    std::ostringstream out{};
+  };
+  const auto terminal = [&] { return Terminal{exercise()}; };
+  check_names("practise", terminal, [](Terminal& t) { practise(t.exercise, t.in, t.out); });
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / fmt::format("chainrule_oom_{}", getpid());
   check_names(
