@@ -16,7 +16,9 @@ struct EigenForm {
     elementwise,  ///< `array`, of Eigen arrays of one shape; `scalar`, of doubles
     mask,         ///< the same for booleans
     comparison,   ///< of two operands: `array` is the sign, `scalar` that for exchanged operands
-    function,     ///< Op::eigen_definition()'s function, of matrices of one shape or of doubles
+    /// Op::eigen_definition()'s function, of doubles, or of matrices of one shape, which is what
+    /// one number in every element is, too, where the op is not elementwise.
+    function,
     /// Over `axes`: `array`, a member of matrices as "squaredNorm()"; where that is empty functions
     /// of Op::eigen_definition(), of those that are needed: name(matrix) gives the number for all
     /// elements, name_columns(matrix) a row with one for each column (axis 0 is reduced),

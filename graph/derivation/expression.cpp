@@ -268,6 +268,7 @@ std::optional<double> number_in(const Expression& e, int depth) {
     case Role::Kind::copy:
     case Role::Kind::reshape:
     case Role::Kind::permutation:
+    case Role::Kind::slice:
       return operand(0);
     case Role::Kind::negation:
       if (const auto x = operand(0)) return -*x;

@@ -48,10 +48,7 @@ void check_repeats(const Expression& e, const Environment& recorded) {
     operands.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
   std::optional<Tensor> first = applied(e, operands);
   if (!first) {
-    const auto value = [&](const Expr& of) {
-      return of ? attempt([&] { return evaluate(of, recorded); }).value_or(Tensor()) : Tensor();
-    };
-    std::ranges::transform(e.operands, operands.begin(), value);
+    operands = values_of_operands(e, recorded);
     first = applied(e, operands);
   }
   Different found;

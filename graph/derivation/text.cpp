@@ -211,10 +211,19 @@ Written operation_text(const Expression& e, const std::vector<Written>& operands
   return read(notation_of(e, layer), operands, style);
 }
 
-// The operands on either side of a · that are one number in every element: A·𝟏 is not A.
-std::vector<std::size_t> constant_factors(const Expression& e) {
+bool is_elementwise(const Expression& e) {
+  return !e.is_saved() && (e.role().elementwise() || e.op()->elementwise());
+}
+
+// The operands of which one number in every element is more than that number: those on either side
+// of a ·, as A·𝟏 is not A, and of what is not done element by element, as concat(0 𝟏₂, 3 𝟏₄).
+std::vector<std::size_t> whole_constants(const Expression& e) {
   std::vector<std::size_t> result;
   if (e.kind != Expression::Kind::operation) return result;
+  const Role role = e.role();
+  const bool is_product = role.is(Role::Kind::matrix_product) ||
+                          role.is(Role::Kind::outer_product) || role.is(Role::Kind::inner_product);
+  const bool is_whole = !is_elementwise(e) && !is_product;
   constexpr std::string_view dot = "·", transposed = "ᵀ";
   const std::string notation = e.written();
   std::string_view before = notation;
@@ -226,7 +235,7 @@ std::vector<std::size_t> constant_factors(const Expression& e) {
     if (after.starts_with(transposed)) after.remove_prefix(transposed.size());
     const bool beside = after.starts_with(dot) || notation.substr(0, at).ends_with(dot);
     const Expr& operand = e.operands[k];
-    if (beside && operand && operand->shape.numel() != 1 && number_in(*operand))
+    if ((beside || is_whole) && operand && operand->shape.numel() != 1 && number_in(*operand))
       result.push_back(k);
   }
   return result;
@@ -235,8 +244,7 @@ std::vector<std::size_t> constant_factors(const Expression& e) {
 // The operands that are a scalar in every element, beside others that have the shape of the result.
 std::vector<std::size_t> spread_scalars(const Expression& e) {
   std::vector<std::size_t> scalars;
-  if (e.kind != Expression::Kind::operation || e.is_saved()) return scalars;
-  if (!e.role().elementwise() && !e.op()->elementwise()) return scalars;
+  if (e.kind != Expression::Kind::operation || !is_elementwise(e)) return scalars;
   bool others = false;
   for (std::size_t k = 0; k < e.operands.size(); ++k) {
     const Expr& operand = e.operands[k];
@@ -330,7 +338,7 @@ Written written_of(const Expr& expression, const Names& names, Format format, Ma
       std::vector<Written> operands;
       for (const Expr& operand : part->operands)
         operands.push_back(operand ? done.at(operand.get()) : Written{style.symbol("none")});
-      for (const std::size_t k : constant_factors(*part))
+      for (const std::size_t k : whole_constants(*part))
         operands[k] = matrix_of(*number_in(*part->operands[k]), part->operands[k]->shape, style);
       for (const std::size_t k : spread_scalars(*part))
         operands[k] = done.at(part->operands[k]->operands[0].get());

@@ -1,12 +1,26 @@
 #include <chainrule/graph/derivation/tried.hpp>
 
+#include <algorithm>
+#include <cmath>
+
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
+
+std::vector<Tensor> values_of_operands(const Expression& e, const Environment& environment) {
+  std::vector<Tensor> values;
+  for (const Expr& operand : e.operands) {
+    const auto value = [&] { return evaluate(operand, environment); };
+    values.push_back(operand ? attempt(value).value_or(Tensor()) : Tensor());
+  }
+  return values;
+}
 
 std::optional<Tensor> applied(const Expression& e, const std::vector<Tensor>& operands) {
   const NoGrad guard;
@@ -70,6 +84,53 @@ std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& plac
     }
   }
   return steps;
+}
+
+std::optional<bool> acts_elementwise(const Expression& e) {
+  if (broadcast_of(e.operands) != e.shape) return false;
+  const auto count = static_cast<std::size_t>(e.shape.numel());
+  if (count <= 1) return true;
+  // Operands that have all elements, and one number in the others.
+  using Elements = std::vector<double>;
+  std::vector<Elements> operands;
+  for (std::size_t k = 0; k < e.operands.size(); ++k) {
+    const Expr& operand = e.operands[k];
+    const bool has_all = operand && operand->shape == e.shape;
+    operands.push_back(has_all ? signed_numbers(e.shape, k).to_vector<double>() : Elements());
+  }
+  const auto result = [&](const std::vector<Elements>& elements) -> std::optional<Elements> {
+    std::vector<Tensor> given;
+    for (std::size_t k = 0; k < e.operands.size(); ++k) {
+      const Expr& operand = e.operands[k];
+      given.push_back(!operand              ? Tensor()
+                      : elements[k].empty() ? full(operand->shape, 0.37 + 0.1 * double(k), f64)
+                                            : from_vector(elements[k], e.shape));
+    }
+    const std::optional<Tensor> made = applied(e, given);
+    return made ? std::optional(numbers(*made)) : std::nullopt;
+  };
+  const std::optional<Elements> first = result(operands);
+  if (!first) return std::nullopt;
+  const auto is_same = [](double a, double b) { return difference(a, b) <= 1e-12 * std::abs(a); };
+  // Another number at one place changes nothing elsewhere.
+  constexpr std::size_t most_places = 8;
+  const std::size_t step = (count + most_places - 1) / most_places;
+  for (std::size_t at = count - 1; at < count; at -= step) {
+    std::vector<Elements> others = operands;
+    for (Elements& each : others)
+      if (!each.empty()) each[at] *= -3;
+    const std::optional<Elements> made = result(others);
+    for (std::size_t i = 0; made && i < count; ++i)
+      if (i != at && !is_same((*first)[i], (*made)[i])) return false;
+  }
+  // At other places the numbers give the same.
+  std::vector<Elements> moved = operands;
+  for (Elements& each : moved)
+    if (!each.empty()) std::ranges::rotate(each, each.begin() + 1);
+  const std::optional<Elements> made = result(moved);
+  for (std::size_t i = 0; made && i < count; ++i)
+    if (!is_same((*first)[(i + 1) % count], (*made)[i])) return false;
+  return true;
 }
 
 std::optional<std::vector<bool>> axes_of(const Expression& reduction) {

@@ -9,6 +9,10 @@
 /// What an operation does is seen from what it makes of other operands.
 namespace chainrule::derivation {
 
+/// The values of an operation's operands; undefined for those that it was applied without, and that
+/// have none.
+std::vector<Tensor> values_of_operands(const Expression& operation, const Environment& environment);
+
 /// The result for these operands; nothing where the operation does not take them.
 std::optional<Tensor> applied(const Expression& operation, const std::vector<Tensor>& operands);
 
@@ -35,6 +39,10 @@ struct Steps {
 /// spaced.
 std::optional<std::vector<Steps>> steps_of(const std::vector<std::int64_t>& places,
                                            const Shape& part, const Shape& whole);
+
+/// Whether element i of the result depends on element i of the operands alone, which broadcast, and
+/// on these alike for every i; nothing where the operation does not take other numbers.
+std::optional<bool> acts_elementwise(const Expression& operation);
 
 /// Which axes of its operand a reduction takes.
 std::optional<std::vector<bool>> axes_of(const Expression& reduction);

@@ -1,4 +1,3 @@
-#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
 
 #include <fmt/format.h>
@@ -9,6 +8,8 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/graph/emission/arithmetic.hpp>
 #include <chainrule/graph/emission/helpers.hpp>
 #include <chainrule/graph/emission/identifiers.hpp>
@@ -80,6 +81,19 @@ bool may_be_number(std::string_view text, std::size_t operand) {
             std::ranges::any_of(members, [&](auto member) { return before.ends_with(member); });
   });
   return may;
+}
+
+// One number stands for all elements of an operand, where the operation makes the same of each.
+std::vector<Code> with_all_elements(const Expression& e, std::vector<Code> operands) {
+  const auto is_whole = [&](std::size_t k) {
+    return !e.operands[k] || operands[k].shape.numel() == e.operands[k]->shape.numel();
+  };
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    if (is_whole(k)) continue;
+    if (derivation::acts_elementwise(e).value_or(false)) break;
+    operands[k] = operands[k].materialized(e.operands[k]->shape);
+  }
+  return operands;
 }
 
 // An elementwise operation: of doubles, of matrices where Eigen has it, else of arrays, all of one
@@ -328,7 +342,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   switch (form.kind) {
     case EigenForm::Kind::function:
       check_defined(e, name);
-      return called(function_name(op, name), operands);
+      return called(function_name(op, name), with_all_elements(e, operands));
     case EigenForm::Kind::reduction:
       return reduced(e, form, x);
     case EigenForm::Kind::lines:
@@ -342,7 +356,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
     default: {
       for (std::string* code : {&form.array, &form.scalar, &form.matrix})
         *code = calling(op, *code);
-      Code code = elementwise(e, form, operands);
+      Code code = elementwise(e, form, with_all_elements(e, operands));
       check_mask(e, form);
       return code;
     }

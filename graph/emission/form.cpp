@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 
 #include <chainrule/core/create.hpp>
@@ -77,6 +78,13 @@ EigenForm form_by_role(const Expression& e) {
                    e.application->where(), hint);
 }
 
+const char* name_of(EigenForm::Kind kind) {
+  static constexpr const char* names[] = {"none",     "elementwise", "mask", "comparison",
+                                          "function", "reduction",   "lines"};
+  static_assert(std::size(names) == static_cast<std::size_t>(EigenForm::Kind::lines) + 1);
+  return names[static_cast<std::size_t>(kind)];
+}
+
 std::string shapes_of(const Expression& e) {
   std::string text;
   for (const Expr& operand : e.operands)
@@ -148,7 +156,7 @@ void check_form(const Expression& e, const EigenForm& form) {
   }
   if (broadcast_of(e.operands) != e.shape)
     fail(e,
-         fmt::format("is elementwise, but the result {} is not what {} broadcast to",
+         fmt::format("says {}, but the result {} is not what {} broadcast to", name_of(form.kind),
                      to_string(e.shape), shapes_of(e)),
          "give none, and written_out() instead");
 }

@@ -1,5 +1,6 @@
 #include <chainrule/tests/emitted/own_ops.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -206,6 +207,75 @@ struct SquaredNorm final : ReductionOp<SquaredNorm> {
   std::vector<Sample> samples() const override { return {}; }
 };
 
+// --- functions that are not elementwise ---
+
+// The sums of what stands before each element of a vector, or behind it, and itself.
+struct RunningSum final : Op {
+  bool behind;
+  explicit RunningSum(bool from_behind)
+      : Op(from_behind ? "running_sum_behind" : "running_sum"), behind(from_behind) {}
+  static const RunningSum& of(bool behind) {
+    static const RunningSum ops[] = {RunningSum(false), RunningSum(true)};
+    return ops[behind ? 1 : 0];
+  }
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    std::vector<double> sums = call.tensor(0).to_vector<double>();
+    const auto add = [sum = 0.0](double& x) mutable { x = sum += x; };
+    if (behind)
+      std::for_each(sums.rbegin(), sums.rend(), add);
+    else
+      std::ranges::for_each(sums, add);
+    std::ranges::copy(sums, call.out().data<double>());
+  }
+  void vjp(Vjp& r) const override {
+    const Tensor g = r.g();
+    r.give(0, apply(of(!behind), {&g}, {}, Where::current()));
+  }
+  EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
+  const char* eigen_definition() const noexcept override {
+    return behind ? R"(
+inline double running_sum_behind(double x) { return x; }
+inline VectorXd running_sum_behind(VectorXd x) {
+  for (Eigen::Index i = x.size() - 1; i > 0; --i) x(i - 1) += x(i);
+  return x;
+}
+)"
+                  : R"(
+inline double running_sum(double x) { return x; }
+inline VectorXd running_sum(VectorXd x) {
+  for (Eigen::Index i = 1; i < x.size(); ++i) x(i) += x(i - 1);
+  return x;
+}
+)";
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// i xᵢ, as code of arrays and doubles.
+struct Weighed final : Op {
+  Weighed() : Op("with_weights") {}
+  static Tensor weights(const Shape& shape) {
+    return reshape(arange(1, static_cast<double>(shape.numel() + 1), 1, f64), shape);
+  }
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    const Tensor x = call.tensor(0);
+    kernels::copy(call.out(), *(x * weights(x.shape())).value_ref());
+  }
+  void vjp(Vjp& r) const override {
+    const Tensor g = r.g();
+    r.give(0, apply(*this, {&g}, {}, Where::current()));
+  }
+  EigenForm eigen(const Parameters&) const override {
+    return {.kind = EigenForm::Kind::elementwise,
+            .array = "{0} * Eigen::ArrayXd::LinSpaced({0}.size(), 1.0, double({0}.size()))",
+            .scalar = "{0}"};
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
 // --- the operands ---
 
 Tensor leaf(const char* name, const Shape& shape, double first) {
@@ -295,6 +365,19 @@ Tensor of_lines() {
   });
 }
 
+// Of what is one number in every element: their gradients of ones, and a number that is spread.
+Tensor of_constants() {
+  static const Weighed weighs;
+  const auto on = [](const Op& op, const Tensor& x) {
+    return apply(op, {&x}, {}, Where::current());
+  };
+  const Operands o;
+  Tensor loss = tensor(0.0, f64);
+  for (const Op* op : std::initializer_list<const Op*>{&RunningSum::of(false), &weighs})
+    loss = loss + sum(on(*op, o.v)) + mean(on(*op, o.v * 0.3)) + weighed(on(*op, expand(o.s, {4})));
+  return loss;
+}
+
 }  // namespace
 
 std::vector<std::pair<const char*, Tensor>> own_form_losses() {
@@ -308,5 +391,6 @@ std::vector<std::pair<const char*, Tensor>> own_form_losses() {
           {"own forms, of a matrix", of_unary<1>()},
           {"own forms, functions of one", of_unary<2>()},
           {"own forms, masks", of_masks()},
-          {"own forms, along axes", of_lines()}};
+          {"own forms, along axes", of_lines()},
+          {"own forms, of constants", of_constants()}};
 }

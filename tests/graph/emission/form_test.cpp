@@ -1,6 +1,7 @@
 // What an op says of its code is an error that names it, where it cannot be.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <regex>
 #include <string>
 
@@ -66,9 +67,10 @@ TEST_CASE("emit_cpp: code that cannot be is an error that names the op, the line
   CHECK(refusal({.kind = lines, .axes = 1})
             .starts_with("emit_cpp: the eigen() of squares says lines of (2, 3), but the result "
                          "has (3,)\n"));
-  CHECK(refusal({.kind = elementwise, .array = "{0}.square()", .scalar = "{0} * {0}"})
-            .starts_with("emit_cpp: the eigen() of squares is elementwise, but the result (3,) is "
-                         "not what (2, 3) broadcast to\n"));
+  CHECK(
+      refusal({.kind = elementwise, .array = "{0}.square()", .scalar = "{0} * {0}"})
+          .starts_with("emit_cpp: the eigen() of squares says elementwise, but the result (3,) is "
+                       "not what (2, 3) broadcast to\n"));
   CHECK(
       refusal({.kind = elementwise, .array = "{0} * {1}", .scalar = "{0}"})
           .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
@@ -209,6 +211,48 @@ TEST_CASE(
   CHECK(emitted(of_arrays, m).find("2 * m.array() + m.array()") != std::string::npos);
   CHECK(emitted(of_doubles, s).find("2 * s + s") != std::string::npos);
   CHECK(emitted(of_matrices, m).find("2 * m + m") != std::string::npos);
+}
+
+namespace {
+
+// x in the reverse order, which is done element by element where a test says so.
+struct Backwards final : Op {
+  Backwards() : Op("backwards") {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    std::vector<double> numbers = call.tensor(0).to_vector<double>();
+    std::ranges::reverse_copy(numbers, call.out().data<double>());
+  }
+  void vjp(Vjp& r) const override {
+    const Tensor g = r.g();
+    r.give(0, apply(*this, {&g}, {}, Where::current()));
+  }
+  EigenForm eigen(const Parameters&) const override { return {.kind = EigenForm::Kind::function}; }
+  const char* eigen_definition() const noexcept override {
+    return "inline VectorXd backwards(const VectorXd& x) { return x.reverse(); }\n";
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("emit_cpp: a function that is not elementwise gets all elements of its operands") {
+  const Backwards op;
+  const Tensor v = tensor({0.5, -1.0, 2.0}, f64).named("v").requires_grad_();
+  const Tensor s = tensor(0.3, f64).named("s").requires_grad_();
+  const auto backwards = [&](const Tensor& x) { return apply(op, {&x}, {}, Where::current()); };
+  const auto code = [](const Tensor& loss) { return emit_cpp(loss).header; };
+  CHECK(code(sum(backwards(v))).find("backwards(VectorXd::Ones(3))") != std::string::npos);
+  CHECK(code(sum(0.3 * backwards(v))).find("backwards(VectorXd::Constant(3, 0.3))") !=
+        std::string::npos);
+  CHECK(code(sum(square(backwards(expand(s, {3}))))).find("backwards(VectorXd::Constant(3, s))") !=
+        std::string::npos);
+  // Formulas show what it is done to.
+  const auto formula = [](const Tensor& loss) {
+    return derive(loss).steps().back().formula().text;
+  };
+  CHECK(formula(sum(backwards(v))) == "backwards(𝟏₃)");
+  CHECK(formula(mean(backwards(v))) == "backwards(𝟏₃ / 3)");
 }
 
 TEST_SUITE_END();
