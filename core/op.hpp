@@ -44,7 +44,8 @@ class Op {
 
   const char* name() const noexcept { return name_; }
   const char* notation() const noexcept { return notation_; }
-  /// True when element i of the result depends on element i of the operands, broadcast, alone.
+  /// True when element i of the result depends on element i of the operands, broadcast, alone, and
+  /// in the same way for every i.
   virtual bool elementwise() const noexcept { return false; }
   /// How a formula shows one application of the op: the notation, with what its parameters say.
   virtual std::string written(const Node& node) const;

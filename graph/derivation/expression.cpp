@@ -309,8 +309,13 @@ Expr with_operand(const Expr& operation, const Expr& operand, const Expr& other)
 
 Tensor evaluate(const Expr& expression, const Environment& environment,
                 const Replay::Adjust& adjust, const Replay::Adjust& adjust_constants) {
+  return values_of_parts(expression, environment, adjust, adjust_constants).at(expression.get());
+}
+
+Values values_of_parts(const Expr& expression, const Environment& environment,
+                       const Replay::Adjust& adjust, const Replay::Adjust& adjust_constants) {
   const NoGrad guard;
-  std::unordered_map<const Expression*, Tensor> values;
+  Values values;
   visit_parts(expression, [&](const Expr& part) {
     Tensor value;
     switch (part->kind) {
@@ -350,7 +355,7 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
     if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
     values[part.get()] = std::move(value);
   });
-  return values.at(expression.get());
+  return values;
 }
 
 namespace {

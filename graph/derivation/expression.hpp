@@ -86,6 +86,12 @@ struct Environment {
 Tensor evaluate(const Expr& expression, const Environment& environment,
                 const Replay::Adjust& adjust = {}, const Replay::Adjust& adjust_constants = {});
 
+/// The same for each of its parts.
+using Values = std::unordered_map<const Expression*, Tensor>;
+Values values_of_parts(const Expr& expression, const Environment& environment,
+                       const Replay::Adjust& adjust = {},
+                       const Replay::Adjust& adjust_constants = {});
+
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;
 Expr replaced(const Expr& expression, const Replacements& parts);

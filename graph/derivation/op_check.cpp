@@ -59,6 +59,15 @@ std::string application_key(const Expression& e) {
       "give StableLog the op that computes log(x) from z, for x as the op makes it");
 }
 
+void check_elementwise(const Expression& e) {
+  if (!e.op()->elementwise() || acts_elementwise(e).value_or(true)) return;
+  throw GradError(
+      fmt::format("{}: its elementwise() says that element i of the result depends on element i of "
+                  "the operands alone, and in the same way for each i, but it does not",
+                  e.op()->name()),
+      e.application->where(), "say false there");
+}
+
 double largest_difference_where_finite(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = numbers(a), y = numbers(b);
   double most = 0;
@@ -67,24 +76,21 @@ double largest_difference_where_finite(const Tensor& a, const Tensor& b) {
   return most;
 }
 
-// Whether an operation and its simpler form clearly give other numbers: not by rounding, which
-// grows where digits cancel, nor where one form overflows and the other does not.
-bool differ(const Expr& e, const Expr& simpler, const Environment& environment) {
-  const auto value = [&](const Expr& of) {
-    return of ? attempt([&] { return evaluate(of, environment); }) : std::nullopt;
-  };
-  std::vector<Tensor> operands;
-  double size = 0;
-  for (const Expr& operand : e->operands) {
-    operands.push_back(value(operand).value_or(Tensor()));
-    if (operands.back().defined()) size = std::max(size, largest(numbers(operands.back())));
-  }
-  const std::optional<Tensor> mine = applied(*e, operands), other = value(simpler);
+// Whether an operation, of operands with these values, and its simpler form clearly give other
+// numbers: not by rounding, which grows where digits cancel, nor where one form overflows and the
+// other does not.
+bool differ(const Expr& e, const std::vector<Tensor>& operands, const Expr& simpler,
+            const Environment& environment) {
+  const std::optional<Tensor> mine = applied(*e, operands),
+                              other = attempt([&] { return evaluate(simpler, environment); });
   if (!mine || !other) return false;
   const bool single = mine->dtype() == f32;
+  const double most = largest_difference_where_finite(detail::in_f64(*mine), *other);
+  const double near = (single ? 1e-5 : 1e-9) * largest(numbers(*other));
+  if (most <= near) return false;
   const double rounding = single ? 1e-6 : 1e-12;
   // What the simpler form is where each of its results is rounded to fewer digits.
-  double noise = 0;
+  double noise = 0, size = 0;
   Generator generator(0x5ca1e);
   const auto rounded = [&](Tensor x) {
     if (!is_floating(x.dtype())) return x;
@@ -93,9 +99,34 @@ bool differ(const Expr& e, const Expr& simpler, const Environment& environment) 
   for (int k = 0; k < 2; ++k)
     if (const auto about = attempt([&] { return evaluate(simpler, environment, rounded); }))
       noise = std::max(noise, largest_difference_where_finite(*about, *other));
-  const double allowed =
-      (single ? 1e-5 : 1e-9) * largest(numbers(*other)) + 2 * noise + 1e-2 * rounding * size;
-  return largest_difference_where_finite(detail::in_f64(*mine), *other) > allowed;
+  for (const Tensor& operand : operands)
+    if (operand.defined()) size = std::max(size, largest(numbers(operand)));
+  return most > near + 2 * noise + 1e-2 * rounding * size;
+}
+
+// Whether there are numbers in a simpler form, or data, or an operand that changes is missing.
+bool may_keep_numbers(const Expression& e, const Expr& simpler) {
+  const auto is_constant = [](const Expr& part) {
+    return part->kind == Kind::constant || part->kind == Kind::number;
+  };
+  std::size_t found = 0;
+  bool constants = false;
+  const auto is_operand = [&](const Expr& part) {
+    return std::ranges::find(e.operands, part) != e.operands.end();
+  };
+  visit_parts(
+      simpler,
+      [&](const Expr& part) {
+        if (is_operand(part))
+          found += is_constant(part) ? 0 : 1;
+        else
+          constants |= is_constant(part);
+      },
+      [&](const Expr& part) { return !is_operand(part); });
+  const std::set<Expr> different(e.operands.begin(), e.operands.end());
+  const auto changing = std::ranges::count_if(
+      different, [&](const Expr& operand) { return operand && !is_constant(operand); });
+  return constants || found < static_cast<std::size_t>(changing);
 }
 
 }  // namespace
@@ -103,18 +134,19 @@ bool differ(const Expr& e, const Expr& simpler, const Environment& environment) 
 void OpCheck::check(const Expr& formula) {
   const auto is_new = [&](const Expr& part) { return !seen_.contains(part.get()); };
   if (!is_new(formula)) return;
+  std::vector<const Expression*> within;
+  const Values values = this->values(formula);
   visit_parts(
       formula,
       [&](const Expr& part) {
         if (!seen_.insert(part.get()).second) return;
         held_.push_back(part);
-        std::vector<const Expression*> within;
-        if (part->kind == Kind::operation) check(part, within);
+        if (part->kind == Kind::operation) check(part, values, within);
       },
       is_new);
 }
 
-void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
+void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expression*>& within) {
   if (e->is_saved()) return;
   const std::string key = application_key(*e);
   for (std::size_t k = 0; k < within.size(); ++k) {
@@ -126,23 +158,38 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   }
   if (within.size() > most_within) fail(*within[0], "comes to no end");
   check_slope(e);
-  if (!done_.insert(key).second) return;
-  if (!check_numbers(*e, &trace_.environment())) check_repeats(*e, trace_.environment());
+  const bool is_first = done_.insert(key).second;
+  bool asked = is_first && check_numbers(*e);
+  if (is_first) check_elementwise(*e);
+  std::vector<Tensor> operands;
+  if (const auto result = known.find(e.get()); result != known.end()) {
+    for (const Expr& operand : e->operands)
+      operands.push_back(operand ? known.at(operand.get()) : Tensor());
+    if (check_recorded(*e, operands, result->second)) asked = true;
+  } else {
+    operands = values_of_operands(*e, trace_.environment());
+  }
+  if (is_first && !asked) check_repeats(*e, trace_.environment());
   const Expr simpler = this->simpler(e);
   if (!simpler) return;
   if (simpler->shape != e->shape)
     fail(*e, fmt::format("makes {}, but the op makes {}", to_string(simpler->shape),
                          to_string(e->shape)));
-  if (differ(e, simpler, trace_.environment()) || differs_elsewhere(e)) fail_numbers(*e);
+  if (differ(e, operands, simpler, trace_.environment())) fail_numbers(*e);
+  if (is_first && differs_elsewhere(e)) fail_numbers(*e);
+  if (is_first && may_keep_numbers(*e, simpler) &&
+      differ(e, values_of_operands(*e, elsewhere()), simpler, elsewhere()))
+    fail(*e, "computes with numbers that it takes out of its operands, and formulas would keep");
   // What the operands are made of is no part of it.
   const auto is_operand = [&](const Expr& part) {
     return std::ranges::find(e->operands, part) != e->operands.end();
   };
+  const Values values_within = values(simpler);
   within.push_back(e.get());
   visit_parts(
       simpler,
       [&](const Expr& part) {
-        if (part->kind == Kind::operation && !is_operand(part)) check(part, within);
+        if (part->kind == Kind::operation && !is_operand(part)) check(part, values_within, within);
       },
       [&](const Expr& part) { return !is_operand(part); });
   within.pop_back();
@@ -157,17 +204,38 @@ bool OpCheck::differs_elsewhere(const Expr& e) const {
     const Expr there =
         operation_expression(e->application, {constant_expression(numbers)}, e->shape, e->output);
     const Expr simpler = this->simpler(there);
-    return simpler && simpler->shape == e->shape && differ(there, simpler, trace_.environment());
+    return simpler && simpler->shape == e->shape &&
+           differ(there, {numbers}, simpler, trace_.environment());
   };
   return differs_at(1) || differs_at(10);
+}
+
+// The recorded point where parameters have other numbers; the recorded one itself where the program
+// cannot be computed with these. Data stays: a form may rest on what it is.
+const Environment& OpCheck::elsewhere() {
+  if (elsewhere_) return *elsewhere_;
+  const NoGrad guard;
+  Generator generator(0xe15e);
+  std::vector<Tensor> leaves(trace_.size());
+  for (std::uint32_t i = 0; i < trace_.size(); ++i) {
+    const Node& node = trace_.node(i);
+    if (!node.is_leaf() || !node.requires_grad()) continue;
+    const Tensor& value = trace_.replay().value(i);
+    leaves[i] = value * uniform(1.01, 1.05, value.shape(), generator, f64);
+  }
+  const auto there = attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
+  elsewhere_ = there ? *there : trace_.environment();
+  return *elsewhere_;
 }
 
 void OpCheck::check_slope(const Expr& e) {
   if (!e->is(Role::Kind::slope)) return;
   Expr function = function_of(e, trace_);
   if (!function && e->role().at_operand) function = function_at(e);
-  if (function && done_.insert(application_key(*e) + " of " + application_key(*function)).second)
-    derivation::check_slope(*e, *function, trace_);
+  if (!function) return;
+  if (done_.insert(application_key(*e) + " of " + application_key(*function)).second)
+    derivation::check_slope(*e, *function, trace_, false);
+  derivation::check_slope(*e, *function, trace_, true);
 }
 
 // φ(z) of a slope of z, where the graph does not have it; null where φ does not take z.
@@ -179,6 +247,11 @@ Expr OpCheck::function_at(const Expr& slope) const {
       attempt([&] { return apply(*slope->role().of, {&z}, node.parameters(), node.where()); });
   if (!y || !y->node()) return nullptr;
   return operation_expression(Ref<Node>::share(y->node()), {slope->operands[1]}, y->shape());
+}
+
+// None where a part does not take what it is given.
+Values OpCheck::values(const Expr& formula) const {
+  return attempt([&] { return values_of_parts(formula, trace_.environment()); }).value_or(Values());
 }
 
 // An operation that does not take these numbers is left to where it is asked for.

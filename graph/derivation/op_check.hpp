@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -20,21 +21,24 @@ class OpCheck {
 
   /// Throws GradError, which names an op of the formula and its line, where its role() or
   /// written_out() is not what it computes, or where written_out() comes back to the op; ValueError
-  /// where it does not repeat. Of applications with the same parameters to the same shapes, one is
-  /// looked at.
+  /// where it does not repeat. Each application is asked at the operands that it has, and of those
+  /// with the same parameters to the same shapes one at other numbers.
   void check(const Expr& formula);
 
  private:
-  void check(const Expr& operation, std::vector<const Expression*>& within);
+  void check(const Expr& operation, const Values& known, std::vector<const Expression*>& within);
   void check_slope(const Expr& operation);
   bool differs_elsewhere(const Expr& operation) const;
+  const Environment& elsewhere();
   Expr function_at(const Expr& slope) const;
+  Values values(const Expr& formula) const;
   Expr simpler(const Expr& operation) const;
 
   const Trace& trace_;
   std::set<const Expression*> seen_;
   std::vector<Expr> held_;  // so that no other gets the place of one that was seen
   std::set<std::string> done_;
+  std::optional<Environment> elsewhere_;
 };
 
 }  // namespace chainrule::derivation

@@ -173,6 +173,7 @@ void check_role(const Expression& e, const Role& role) {
     throw_wrong_role(e, role, fmt::format("it was applied to {} operands", given));
   if (role.is(Kind::slope) && !role.of)
     throw_wrong_role(e, role, "names no function whose slope it is: Role::slope_of(function)");
+  if (role.of == e.op()) throw_wrong_role(e, role, "names the op itself as the function");
   if (role.is(Kind::comparison) && e.application->dtype() != boolean)
     throw_wrong_role(e, role, fmt::format("it makes {}", name_of(e.application->dtype())));
   if (fits(e, role)) return;

@@ -29,9 +29,11 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 
 /// Throws GradError, which names the op, where its role says arithmetic (a sum, a product of
 /// matrices, a mean …) or a move of elements, and it makes something else of some numbers. Whether
-/// the role says such a thing, and the op took numbers: those of `recorded`, where it refuses those
-/// that are tried.
-bool check_numbers(const Expression& operation, const Environment* recorded = nullptr);
+/// the role says such a thing, and the op took numbers.
+bool check_numbers(const Expression& operation);
+/// The same for the operands that it has: it made `result` of these, in f64.
+bool check_recorded(const Expression& operation, const std::vector<Tensor>& operands,
+                    const Tensor& result);
 
 /// What an op makes of numbers, in f64.
 struct Made {
@@ -53,12 +55,15 @@ bool are_same(const Made& made, const Tensor& said, const Tensor& sizes, double 
 /// z; null where the graph has none.
 Expr function_of(const Expr& slope, const Trace& trace);
 /// Throws GradError, which names the op, where it makes something else of some numbers than g ⊗
-/// φ'(z) by the rule of the function's op.
-void check_slope(const Expression& operation, const Expression& function, const Trace& trace);
+/// φ'(z) by the rule of the function's op: of made-up ones or, where it takes none of these, and
+/// when `recorded`, at the z that the function has.
+void check_slope(const Expression& operation, const Expression& function, const Trace& trace,
+                 bool recorded);
 
 /// Whether a role says that elements are moved as they are.
 bool says_move(const Role& role);
-/// check_numbers() of such a role.
-bool check_move(const Expression& operation, const Environment* recorded);
+/// check_numbers() and check_recorded() of such a role.
+bool check_move(const Expression& operation);
+bool check_recorded_move(const Expression& operation, const std::vector<Tensor>& operands);
 
 }  // namespace chainrule::derivation

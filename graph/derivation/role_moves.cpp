@@ -15,7 +15,6 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/tried.hpp>
-#include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -139,65 +138,66 @@ void check_evenly(const Expression& e, const Tensor& moved) {
                   places.size() > most_told ? " …" : "", to_string(whole)));
 }
 
-// Whether the op moves other numbers, of both signs and no whole ones, as it moved `counted`.
-bool moves_alike(const Expression& e, const Tensor& moved) {
+// What is counted, by operand.
+std::vector<Tensor> counted_operands(const Expression& e) {
   std::vector<Tensor> operands;
-  std::vector<double> all{0};  // what is counted, by its number
-  for (std::size_t k = 0; k < e.operands.size(); ++k) {
-    operands.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
-    if (!operands[k].defined()) continue;
-    const std::vector<double> mine = operands[k].to_vector<double>();
-    all.insert(all.end(), mine.begin(), mine.end());
+  double next = 1;
+  for (const Expr& operand : e.operands) {
+    operands.push_back(operand ? counted(operand->shape, next) : Tensor());
+    if (operand) next += static_cast<double>(operand->shape.numel());
   }
-  const std::optional<Tensor> made = applied(e, operands);
-  if (!made || made->dtype() != f64) return true;
-  const auto same = [&](double number, double count) {
-    return number == all[static_cast<std::size_t>(count)];
-  };
-  return std::ranges::equal(made->to_vector<double>(), moved.to_vector<double>(), same);
+  return operands;
 }
 
-// Of an op that refuses what is counted: whether its result has the elements that it was made of,
-// and in their places where the role says which.
-bool check_recorded(const Expression& e, const Environment& recorded) {
-  const auto value = [&](const Expr& of) {
-    return of ? detail::in_f64(evaluate(of, recorded)) : Tensor();
+// Whether the op moves other numbers as it moved those that were counted.
+bool moves_alike(const Expression& e, const std::vector<Tensor>& operands, const Tensor& moved) {
+  const std::optional<Tensor> made = applied(e, operands);
+  if (!made || made->dtype() == f32) return true;
+  std::vector<double> all{0};  // what is counted, by its number
+  for (const Tensor& operand : operands)
+    if (operand.defined()) std::ranges::copy(numbers(operand), std::back_inserter(all));
+  const auto same = [&](double number, double count) {
+    return difference(number, all[static_cast<std::size_t>(count)]) == 0;
   };
-  std::vector<Tensor> operands;
-  std::ranges::transform(e.operands, std::back_inserter(operands), value);
-  const std::optional<Made> made = made_of(e, operands);
-  if (!made) return false;
-  const std::vector<double> mine = numbers(made->numbers);
+  return std::ranges::equal(numbers(*made), moved.to_vector<double>(), same);
+}
+
+// Of an op that refuses what is counted: whether its result has the elements that it was made of.
+bool is_made_of_operands(const Expression& e, const std::vector<Tensor>& operands) {
+  const std::optional<Tensor> made = applied(e, operands);
+  if (!made || made->dtype() == f32) return true;
   std::vector<double> given;
   for (const Tensor& operand : operands)
     if (operand.defined()) std::ranges::copy(numbers(operand), std::back_inserter(given));
-  const auto is_of_them = [&](double number) {
+  return std::ranges::all_of(numbers(*made), [&](double number) {
     return std::isnan(number) || (number == 0 && e.is(Role::Kind::scatter)) ||
            std::ranges::find(given, number) != given.end();
-  };
-  const bool in_place = e.is(Role::Kind::copy) || e.is(Role::Kind::reshape);
-  if (in_place)
-    given = numbers(e.is(Role::Kind::copy) ? expand(operands[0], e.shape) : operands[0]);
-  if (in_place ? largest_difference(mine, given) != 0 : !std::ranges::all_of(mine, is_of_them))
-    throw_wrong_role(e, e.role(), "it makes something else of the elements");
-  return true;
+  });
+}
+
+[[noreturn]] void throw_other_elements(const Expression& e) {
+  throw_wrong_role(e, e.role(), "it makes something else of the elements");
 }
 
 }  // namespace
 
-bool check_move(const Expression& e, const Environment* recorded) {
-  std::vector<Tensor> numbers;
-  double next = 1;
-  for (const Expr& operand : e.operands) {
-    numbers.push_back(operand ? counted(operand->shape, next) : Tensor());
-    if (operand) next += static_cast<double>(operand->shape.numel());
-  }
-  const std::optional<Made> made = made_of(e, numbers);
-  if (!made) return recorded && check_recorded(e, *recorded);
+bool check_move(const Expression& e) {
+  const std::vector<Tensor> operands = counted_operands(e);
+  const std::optional<Made> made = made_of(e, operands);
+  if (!made) return false;
+  std::vector<Tensor> others;  // of both signs, and no whole ones
+  for (std::size_t k = 0; k < e.operands.size(); ++k)
+    others.push_back(e.operands[k] ? signed_numbers(e.operands[k]->shape, k) : Tensor());
   const Tensor& moved = made->numbers;
-  if (!is_move(e, numbers, moved) || !moves_alike(e, moved))
-    throw_wrong_role(e, e.role(), "it makes something else of the elements");
+  if (!is_move(e, operands, moved) || !moves_alike(e, others, moved)) throw_other_elements(e);
   if (e.is(Role::Kind::slice) || e.is(Role::Kind::scatter)) check_evenly(e, moved);
+  return true;
+}
+
+bool check_recorded_move(const Expression& e, const std::vector<Tensor>& operands) {
+  const std::optional<Made> made = made_of(e, counted_operands(e));
+  if (!(made ? moves_alike(e, operands, made->numbers) : is_made_of_operands(e, operands)))
+    throw_other_elements(e);
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -54,8 +55,10 @@ bool are_same(const Made& made, const Tensor& said, const Tensor& sizes, double 
   const std::vector<double> x = numbers(made.numbers), y = numbers(said), size = numbers(sizes);
   if (x.size() != y.size() || x.size() != size.size()) return false;
   const double least = 1e-3 * largest(size);  // ln 1 = 0 may be computed from what is not
-  for (std::size_t i = 0; i < x.size(); ++i)
-    if (difference(x[i], y[i]) > allowed * std::max(size[i], least)) return false;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double differs = difference(x[i], y[i]);
+    if (differs != 0 && !(differs <= allowed * std::max(size[i], least))) return false;
+  }
   return true;
 }
 
@@ -75,6 +78,12 @@ bool is_reduced(const Tensor& x, const Made& made, bool averages) {
   return false;
 }
 
+// What ln of an op's result is.
+std::optional<Tensor> result_of(const Op& op, const Expression& e, const Tensor& x) {
+  return attempt(
+      [&] { return apply(op, {&x}, e.application->parameters(), e.application->where()); });
+}
+
 // What the role gives of x; nothing for one that says no arithmetic.
 std::optional<Tensor> by_role(const Expression& e, const std::vector<Tensor>& x) {
   using enum Role::Kind;
@@ -82,9 +91,7 @@ std::optional<Tensor> by_role(const Expression& e, const std::vector<Tensor>& x)
   switch (role.kind) {
     case other: {  // ln of what an op makes
       if (!role.of || x.size() != 1) return {};
-      const auto made = attempt([&] {
-        return apply(*role.of, {&x[0]}, e.application->parameters(), e.application->where());
-      });
+      const auto made = result_of(*role.of, e, x[0]);
       return made ? std::optional(log(*made)) : std::nullopt;
     }
     case sum:
@@ -103,8 +110,10 @@ std::optional<Tensor> by_role(const Expression& e, const std::vector<Tensor>& x)
       return chainrule::square(x[0]);
     case exponential:
       return exp(x[0]);
-    case logarithm:  // of another operand than the first: computed from what that came of
-      return role.argument == 0 ? std::optional(log(x[0])) : std::nullopt;
+    case logarithm:
+      return log(x[role.argument]);
+    case selection:
+      return where(to(x[0], boolean), x[1], x[2]);
     case conversion:
       return to(to(x[0], e.application->dtype()), f64);
     case matrix_product: {
@@ -140,6 +149,43 @@ Tensor sizes(const Expression& e, const std::vector<Tensor>& x, const Tensor& sa
       return abs(said);
   }
 }
+
+// How much of a logarithm is known that was computed from something else than its argument x, which
+// has lost digits: nothing where x underflows.
+Tensor sizes_of_logarithm(const Tensor& x, const Tensor& said) {
+  constexpr double known_by = 1e2;  // of the digits that others have
+  std::vector<double> sizes = numbers(abs(said));
+  const std::vector<double> arguments = numbers(x);
+  const double most = largest(arguments);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const double argument = std::abs(arguments[i]);
+    const bool is_lost = !(argument >= std::numeric_limits<double>::min());
+    sizes[i] = is_lost ? std::numeric_limits<double>::infinity()
+                       : known_by * (1 + sizes[i] + most / argument);
+  }
+  return from_vector(sizes, said.shape());
+}
+
+// Of what else than its operand 0 a role says the logarithm, of these operands.
+std::optional<Tensor> other_argument(const Expression& e, const std::vector<Tensor>& x) {
+  const Role role = e.role();
+  if (role.is(Role::Kind::logarithm))
+    return role.argument == 0 ? std::nullopt : std::optional(x[role.argument]);
+  return role.of && x.size() == 1 ? result_of(*role.of, e, x[0]) : std::nullopt;
+}
+
+[[noreturn]] void throw_computes_another(const Expression& e) {
+  const Role role = e.role();
+  if (role.is(Role::Kind::other))
+    throw_wrong_role(e, role, fmt::format("it is not the logarithm of {}", role.of->name()));
+  if (role.is(Role::Kind::logarithm) && role.argument != 0)
+    throw_wrong_role(e, role,
+                     fmt::format("what it computes of operand 0 is not the logarithm of operand {}",
+                                 role.argument));
+  throw_wrong_role(e, role, "it computes something else");
+}
+
+bool reduces(const Role& role) { return role.is(Role::Kind::total) || role.is(Role::Kind::mean); }
 
 }  // namespace
 
@@ -178,39 +224,56 @@ bool check_selection(const Expression& e) {
 
 }  // namespace
 
-bool check_numbers(const Expression& e, const Environment* recorded) {
+bool check_numbers(const Expression& e) {
   const NoGrad guard;
   const Role role = e.role();
-  if (says_move(role)) return check_move(e, recorded);
+  if (says_move(role)) return check_move(e);
   if (role.is(Role::Kind::selection)) return check_selection(e);
-  const bool reduces = role.is(Role::Kind::total) || role.is(Role::Kind::mean);
-  const auto made_up = [&](auto numbers_of) {
-    std::vector<Tensor> numbers;
+  // What operand 0 came of, and an argument of made-up numbers, have nothing in common.
+  if (role.is(Role::Kind::logarithm) && role.argument != 0) return false;
+  const auto check = [&](auto numbers_of, std::initializer_list<DType> dtypes) {
+    std::vector<Tensor> x;
     for (std::size_t k = 0; k < e.operands.size(); ++k)
-      numbers.push_back(e.operands[k] ? numbers_of(e.operands[k]->shape, k) : Tensor());
-    return numbers;
-  };
-  const auto check = [&](const std::vector<Tensor>& numbers, std::initializer_list<DType> dtypes) {
-    const std::optional<Tensor> said = by_role(e, numbers);
-    if (!said && !reduces) return false;
-    const std::optional<Made> made = made_of(e, numbers, dtypes);
+      x.push_back(e.operands[k] ? numbers_of(e.operands[k]->shape, k) : Tensor());
+    const std::optional<Tensor> said = by_role(e, x);
+    if (!said && !reduces(role)) return false;
+    const std::optional<Made> made = made_of(e, x, dtypes);
     if (!made) return false;
-    if (!(reduces ? is_reduced(numbers[0], *made, role.is(Role::Kind::mean))
-                  : are_same(*made, *said, sizes(e, numbers, *said))))
-      throw_wrong_role(e, role,
-                       role.is(Role::Kind::other)
-                           ? fmt::format("it is not the logarithm of {}", role.of->name())
-                           : "it computes something else");
+    if (!(reduces(role) ? is_reduced(x[0], *made, role.is(Role::Kind::mean))
+                        : are_same(*made, *said, sizes(e, x, *said))))
+      throw_computes_another(e);
     return true;
   };
-  const bool of_whole = check(made_up(whole_numbers), {f64, f32, i64}),
-             of_signed = check(made_up(signed_numbers), {f64, f32});
-  if (of_whole || of_signed) return true;
-  if (!recorded || !(reduces || by_role(e, made_up(whole_numbers)))) return false;
-  std::vector<Tensor> values;
-  for (const Expr& operand : e.operands)
-    values.push_back(operand ? evaluate(operand, *recorded) : Tensor());
-  return check(values, {f64, f32, i64});
+  const bool of_whole = check(whole_numbers, {f64, f32, i64}),
+             of_signed = check(signed_numbers, {f64, f32});
+  return of_whole || of_signed;
+}
+
+bool check_recorded(const Expression& e, const std::vector<Tensor>& x, const Tensor& result) {
+  const NoGrad guard;
+  const Role role = e.role();
+  if (says_move(role)) return check_recorded_move(e, x);
+  // Which elements it has in which dtype, results do not say.
+  const auto made = [&]() -> std::optional<Made> {
+    const std::optional<Tensor> again = applied(e, x);
+    return again ? std::optional(Made{to(*again, f64), again->dtype() == f32}) : std::nullopt;
+  };
+  if (reduces(role)) {
+    const std::optional<Made> again = made();
+    if (again && !is_reduced(to(x[0], f64), *again, role.is(Role::Kind::mean)))
+      throw_computes_another(e);
+    return again.has_value();
+  }
+  const std::optional<Tensor> said = attempt([&] { return by_role(e, x); }).value_or(std::nullopt);
+  if (!said) return false;
+  if (!role.is(Role::Kind::conversion) && numbers(*said) == numbers(result)) return true;
+  const std::optional<Made> again = made();
+  if (!again) return false;
+  const std::optional<Tensor> argument = other_argument(e, x);
+  if (!are_same(*again, to(*said, f64),
+                argument ? sizes_of_logarithm(*argument, *said) : sizes(e, x, *said)))
+    throw_computes_another(e);
+  return true;
 }
 
 }  // namespace chainrule::derivation

@@ -111,7 +111,10 @@ std::optional<bool> acts_elementwise(const Expression& e) {
   };
   const std::optional<Elements> first = result(operands);
   if (!first) return std::nullopt;
-  const auto is_same = [](double a, double b) { return difference(a, b) <= 1e-12 * std::abs(a); };
+  const auto is_same = [](double a, double b) {
+    const double differs = difference(a, b);
+    return differs == 0 || differs <= 1e-12 * std::abs(a);
+  };
   // Another number at one place changes nothing elsewhere.
   constexpr std::size_t most_places = 8;
   const std::size_t step = (count + most_places - 1) / most_places;

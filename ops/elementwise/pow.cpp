@@ -95,10 +95,11 @@ class Pow final : public Op {
   }
 
   // Powers with whole exponents are products.
-  Tensor written_out(const Node&, std::span<const Tensor> in) const override {
+  Tensor written_out(const Node& node, std::span<const Tensor> in) const override {
     const Tensor &x = in[0], &y = in[1];
     constexpr int largest = 6;
-    if (y.node() || y.numel() != 1) return {};
+    const Node* exponent_of = node.inputs()[1];  // which stays what it is if it is data
+    if ((exponent_of && exponent_of->requires_grad()) || y.numel() != 1) return {};
     const double exponent = std::abs(y.item());
     if (exponent < 1 || exponent > largest || exponent != std::floor(exponent)) return {};
     Tensor product = x;

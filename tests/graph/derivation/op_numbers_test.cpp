@@ -6,12 +6,20 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/derivation/derive_forward.hpp>
+#include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/derivation/says.hpp>
@@ -56,6 +64,176 @@ TEST_CASE("ops: simpler operations are held to other numbers than the recorded, 
     CHECK(text(near_recorded(same), move, {}) == "nothing was thrown");
     CHECK(text(near_recorded(squared), move, {}).starts_with("elsewhere: its role() says "));
   }
+}
+
+namespace {
+
+// Who makes formulas and code, and what each says to a loss with x in it.
+std::vector<std::string> refusals(const Tensor& loss, const Tensor& x) {
+  const Tensor direction = ones(x.shape(), f64);
+  return {error_of<GradError>([&] { derive(loss); }),
+          error_of<GradError>([&] { derive_forward(loss, {x}, {direction}); }),
+          error_of<GradError>([&] { check_derivation(loss, {{"dx", x, x}}); }),
+          error_of<GradError>([&] { emit_cpp(loss); })};
+}
+
+}  // namespace
+
+TEST_CASE("ops: roles are held to the operands of each application") {
+  using Kind = Role::Kind;
+  struct Case {
+    const char* what;
+    Role role;
+    Shape result;
+    Rule right, wrong;  // the latter beyond 30 alone
+  };
+  const auto at_most_30 = [](const Tensor& x) { return where(x > 30.0, 30.0, x); };
+  const Case cases[] = {
+      {"square",
+       Kind::square,
+       {3},
+       [](Given in) { return square(in[0]); },
+       [&](Given in) { return in[0] * at_most_30(in[0]); }},
+      {"negation",
+       Kind::negation,
+       {3},
+       [](Given in) { return -in[0]; },
+       [&](Given in) { return -at_most_30(in[0]); }},
+      {"copy",
+       Kind::copy,
+       {3},
+       [](Given in) { return in[0] * 1.0; },
+       [&](Given in) { return at_most_30(in[0]); }},
+      {"reshape",
+       Kind::reshape,
+       {3, 1},
+       [](Given in) { return reshape(in[0], {3, 1}); },
+       [&](Given in) { return reshape(at_most_30(in[0]), {3, 1}); }},
+      {"slice",
+       Kind::slice,
+       {2},
+       [](Given in) { return slice(in[0], 0, 1, 3); },
+       [&](Given in) { return slice(at_most_30(in[0]), 0, 1, 3); }},
+      {"total",
+       Kind::total,
+       {},
+       [](Given in) { return sum(in[0]); },
+       [&](Given in) { return sum(at_most_30(in[0])); }},
+      {"mean",
+       Kind::mean,
+       {},
+       [](Given in) { return mean(in[0]); },
+       [&](Given in) { return mean(at_most_30(in[0])); }},
+  };
+  const Tensor x = tensor({0.7, -2.0, 40.0}, f64).named("x").requires_grad_();
+  for (const Case& each : cases) {
+    CAPTURE(each.what);
+    for (const bool wrong : {false, true}) {
+      Says op("clipped", wrong ? each.wrong : each.right);
+      op.claims = each.role;
+      op.result = each.result;
+      // The first one is what its role says.
+      const Tensor loss = sum(op({x * 0.1})) + sum(op({x}));
+      for (const std::string& refusal : refusals(loss, x)) {
+        CAPTURE(refusal);
+        CHECK(refusal.starts_with(std::string("clipped: its role() says ") + each.what) == wrong);
+      }
+    }
+  }
+  // Below 0 there are no logarithms.
+  Says of_sizes("of_sizes", [](Given in) { return log(abs(in[0])); });
+  of_sizes.claims = Kind::logarithm;
+  of_sizes.result = {3};
+  for (const std::string& refusal : refusals(sum(of_sizes({x})), x))
+    CHECK(refusal.starts_with("of_sizes: its role() says logarithm, but it computes something"));
+}
+
+TEST_CASE("ops: a logarithm is of the operand that its role says") {
+  for (const bool right : {true, false}) {
+    Says op("logarithm", [&](Given in) { return right ? in[0] : log(in[0]); });
+    op.claims = Role::Kind::logarithm;
+    op.claims.argument = 1;
+    op.result = {2, 3};
+    const Tensor x = tensor({{0.5, 1.0, 2.0}, {1.5, 0.1, 0.7}}, f64).named("x").requires_grad_();
+    const Tensor loss = sum(square(op({x, exp(x)})));
+    for (const std::string& refusal : refusals(loss, x)) {
+      CAPTURE(refusal);
+      CHECK(refusal.starts_with("logarithm: its role() says logarithm, but what it computes of "
+                                "operand 0 is not the logarithm of operand 1\n") != right);
+    }
+  }
+}
+
+TEST_CASE("ops: a slope is held to the z that it has, and belongs to another op") {
+  const Tensor x = matrix();  // up to 2
+  Says slope("slope_of_tanh",
+             [](Given in) { return in[0] * where(in[1] > 0.95, 0.0, 1.0 - square(in[1])); });
+  const Tensor y = tanh(x);
+  slope.claims = Role::slope_of(*y.node()->op());
+  slope.result = {2, 3};
+  for (const std::string& refusal : refusals(sum(slope({x, y})), x))
+    CHECK(refusal.starts_with("slope_of_tanh: its role() says slope, but it computes something"));
+  slope.claims = Role::slope_of(slope);
+  for (const std::string& refusal : refusals(sum(slope({x, y})), x))
+    CHECK(refusal.starts_with("slope_of_tanh: its role() says slope, but names the op itself"));
+}
+
+TEST_CASE("ops: numbers of the operands are no simpler operations on them") {
+  const Tensor x = matrix();
+  const auto numbers_of = [](const Tensor& in) {
+    return from_vector(in.to_vector<double>(), in.shape());
+  };
+  Says cubed("cubed", [](Given in) { return in[0] * square(in[0]); });
+  cubed.result = {2, 3};
+  const Tensor loss = sum(cubed({x}));
+  for (const Rule& simpler :
+       std::vector<Rule>{[&](Given in) { return numbers_of(in[0] * square(in[0])); },
+                         [&](Given in) { return in[0] * numbers_of(square(in[0])); }}) {
+    cubed.simpler = simpler;
+    for (const std::string& refusal : refusals(loss, x))
+      CHECK(
+          refusal.starts_with("cubed: its written_out() computes with numbers that it takes out "
+                              "of its operands"));
+  }
+  cubed.simpler = [](Given in) { return in[0] * in[0] * in[0]; };
+  for (const std::string& refusal : refusals(loss, x)) CHECK(refusal == "nothing was thrown");
+  // Powers are known by their exponents, where these stay.
+  const Tensor n = tensor(2.0, f64).named("n"), p = tensor(-2.0, f64).named("p").requires_grad_();
+  for (const std::string& refusal : refusals(sum(pow(square(x), n) + pow(square(x), p)), x))
+    CHECK(refusal == "nothing was thrown");
+}
+
+TEST_CASE("ops: what is not done element by element may not say that it is") {
+  struct Elementwise final : Op {
+    Rule computes;
+    explicit Elementwise(Rule f) : Op("not_alone"), computes(std::move(f)) {}
+    bool elementwise() const noexcept override { return true; }
+    void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+    void evaluate(Evaluation& call) const override {
+      const NoGrad guard;
+      kernels::copy(call.out(), *computes(std::vector{call.tensor(0)}).value_ref());
+    }
+    void vjp(Vjp& r) const override { r.give(0, r.g() * 1.0); }
+    Tensor jvp(Jvp& r) const override { return r.tangent(0) * 1.0; }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const auto weights = [] { return tensor({{1.0, 2.0, 3.0}, {4.0, 5.0, 6.0}}, f64); };
+  const Tensor x = matrix();
+  for (const Rule& wrong : std::vector<Rule>{
+           [](Given in) { return in[0] - mean(in[0]); },
+           [](Given in) { return concat({slice(in[0], 1, 2, 3), slice(in[0], 1, 0, 2)}, 1); },
+           [](Given in) { return softmax(in[0], 1); },
+           [&](Given in) { return in[0] * weights(); }}) {
+    const Elementwise op(wrong);
+    for (const std::string& refusal : refusals(sum(apply(op, {&x}, {}, Where::current())), x)) {
+      CAPTURE(refusal);
+      CHECK(
+          refusal.starts_with("not_alone: its elementwise() says that element i of the result "
+                              "depends on element i of the operands alone"));
+    }
+  }
+  const Elementwise op([](Given in) { return sqrt(in[0] - 0.3); });  // NaN of some
+  CHECK(refusals(sum(apply(op, {&x}, {}, Where::current())), x)[0] == "nothing was thrown");
 }
 
 TEST_CASE("ops: a slope of z is held to its function where the graph does not have that") {

@@ -41,6 +41,12 @@ struct Says final : Op {
     for (std::size_t i = 0; i < r.input_count(); ++i)
       if (r.needs(i)) r.give(i, ones(r.shape_of(i), f64) * sum(r.g()));
   }
+  Tensor jvp(Jvp& r) const override {
+    Tensor tangent;
+    for (std::size_t i = 0; i < r.input_count(); ++i)
+      if (r.has(i)) add_to(tangent, sum(r.tangent(i)));
+    return tangent;
+  }
   Role role(const Parameters&) const override { return claims; }
   Tensor written_out(const Node&, Given x) const override { return simpler(x); }
   std::vector<Sample> samples() const override { return {}; }
