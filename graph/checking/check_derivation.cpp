@@ -15,6 +15,7 @@
 #include <chainrule/graph/checking/diagnose.hpp>
 #include <chainrule/graph/checking/handwritten.hpp>
 #include <chainrule/graph/checking/judge.hpp>
+#include <chainrule/graph/checking/refit.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/wording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -251,7 +252,6 @@ class DerivationChecker {
     }
 
     const bool same_shape = verdict.given == verdict.expected;
-    bool asked_nearby = true;
     bool backed_here = false, backed_nearby = false;  // by differences, against autograd
     std::size_t worst = 0;
     if (same_shape) {
@@ -264,9 +264,7 @@ class DerivationChecker {
       for (const std::size_t e : opinion.as_computed)
         truth.allowed[e] = std::numeric_limits<double>::infinity();
       if (verdict.ok && !opinion.at_one_side && whole && handwritten_.holds(k) != Holds::here) {
-        const Nearby nearby =
-            judge_.nearby(i, whole, truth, handwritten_.holds(k) == Holds::nearby);
-        asked_nearby = nearby != Nearby::unknown;
+        const Nearby nearby = this->nearby(k, i, handwritten_.whole(k), whole, truth, verdict);
         backed_nearby = !backed_here && nearby == Nearby::backed;
         if (nearby == Nearby::wrong) {
           verdict.ok = backed_here = false;
@@ -299,10 +297,36 @@ class DerivationChecker {
       verdict.autograd_ok = false;
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
-    verdict.here_alone = !whole || !asked_nearby || handwritten_.holds(k) == Holds::here;
-    verdict.may_be_detached = handwritten_.is_ambiguous();
+    if (handwritten_.is_ambiguous())
+      verdict.why_here_alone =
+          "the loss was computed from a result that was detached, and what a formula has of it may "
+          "stay as it was or not";
+    else if (!whole)
+      verdict.why_here_alone =
+          "formulas in recorded tensors, outside of no_grad, are asked at others, too";
+    verdict.here_alone = !verdict.why_here_alone.empty();
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
+  }
+
+  // At other points, with the numbers that it has; where it is right there only with others in the
+  // place of some that may have been read from tensors, nothing is known of it.
+  Nearby nearby(std::size_t k, std::uint32_t i, const Expr& formula,
+                const derivation::Computation& computation, const Truth& truth,
+                FormulaVerdict& verdict) {
+    const bool masked = handwritten_.holds(k) == Holds::nearby;
+    const Nearby found = judge_.nearby(i, computation, truth, masked);
+    if (found == Nearby::unknown)
+      verdict.why_here_alone = "there are no others close to them where it can be compared";
+    const std::vector<Expr>& numbers = handwritten_.unexplained(k);
+    if (found != Nearby::wrong || !formula || numbers.empty()) return found;
+    const derivation::Computation other = derivation::refitted(formula, numbers, i);
+    if (other && judge_.nearby(i, other, truth, masked) == Nearby::wrong) return found;
+    verdict.why_here_alone = fmt::format(
+        "at others it is right only if {} changes, too, as if read from a tensor: compute with "
+        "that",
+        words_.alternatives(numbers));
+    return Nearby::unknown;
   }
 
   // Of a formula that agrees with differences alone.
@@ -380,8 +404,7 @@ class DerivationChecker {
       const bool fits = verdict.given == verdict.expected;
       verdict.inherited = fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
                           (handwritten_.holds(k) == Holds::here ||
-                           judge_.nearby(i, formula, truth,
-                                         handwritten_.holds(k) == Holds::nearby) != Nearby::wrong);
+                           nearby(k, i, steps, formula, truth, verdict) != Nearby::wrong);
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/naming_all_memory.hpp>
@@ -51,24 +52,25 @@ std::string remark(const FormulaVerdict& v) {
   return fmt::format("{}: {}", v.name, text);
 }
 
-// Which formulas might be wrong elsewhere; "" when there is none.
-std::string asked_here_alone(const std::vector<FormulaVerdict>& verdicts) {
-  std::vector<std::string> names;
-  bool may_be_detached = false;
-  for (const FormulaVerdict& v : verdicts)
-    if (v.ok && v.here_alone) {
-      names.push_back(v.name);
-      may_be_detached |= v.may_be_detached;
-    }
-  if (names.empty()) return "";
-  const bool all = names.size() == verdicts.size() && names.size() > 1;
-  return fmt::format(
-      "{} checked at the recorded values alone: {}",
-      all ? "all are" : detail::joined(names, ", ") + (names.size() == 1 ? " is" : " are"),
-      may_be_detached ? "the loss was computed from a result that was detached, and what a formula "
-                        "has of it may stay as it was or not"
-                      : "formulas in recorded tensors, outside of no_grad, are asked at others, "
-                        "too");
+// Which formulas might be wrong elsewhere, and why, a line for each reason.
+std::vector<std::string> asked_here_alone(const std::vector<FormulaVerdict>& verdicts) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
+  for (const FormulaVerdict& v : verdicts) {
+    if (!v.ok || !v.here_alone) continue;
+    auto reason =
+        std::ranges::find(reasons, v.why_here_alone, [](const auto& known) { return known.first; });
+    if (reason == reasons.end())
+      reason = reasons.insert(reason, {v.why_here_alone, std::vector<std::string>()});
+    reason->second.push_back(v.name);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [why, names] : reasons) {
+    const bool all = names.size() == verdicts.size() && names.size() > 1;
+    lines.push_back(fmt::format(
+        "{} checked at the recorded values alone: {}",
+        all ? "all are" : detail::joined(names, ", ") + (names.size() == 1 ? " is" : " are"), why));
+  }
+  return lines;
 }
 
 std::string json_string(const std::string& text) {
@@ -118,7 +120,7 @@ std::string DerivationReport::text(bool colour, Where where) const {
       out += fmt::format("the first wrong step is {}\n", first->name);
     for (const FormulaVerdict& v : verdicts_)
       if (const std::string text = remark(v); !text.empty()) out += text + '\n';
-    if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += text + '\n';
+    for (const std::string& text : asked_here_alone(verdicts_)) out += text + '\n';
     return out;
   });
 }
@@ -145,7 +147,7 @@ std::string DerivationReport::markdown(Where where) const {
     }
     for (const FormulaVerdict& v : verdicts_)
       if (const std::string text = remark(v); !text.empty()) out += "\n- " + text;
-    if (const std::string text = asked_here_alone(verdicts_); !text.empty()) out += "\n- " + text;
+    for (const std::string& text : asked_here_alone(verdicts_)) out += "\n- " + text;
     return out + '\n';
   });
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include <chainrule/graph/checking/least_squares.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -19,41 +20,6 @@ namespace {
 constexpr double close = 1e-6;
 
 bool is_near(double a, double b) { return std::abs(a - b) <= close * std::max(1.0, std::abs(b)); }
-
-// The least-squares solution of Σ cₖ columnₖ = wanted; empty where it is not unique.
-std::vector<double> least_squares(const std::vector<std::vector<double>>& columns,
-                                  const std::vector<double>& wanted) {
-  const std::size_t n = columns.size();
-  std::vector<std::vector<double>> a(n, std::vector<double>(n + 1));
-  std::vector<double> sizes(n);
-  const auto dot = [](const std::vector<double>& x, const std::vector<double>& y) {
-    double sum = 0;
-    for (std::size_t e = 0; e < x.size(); ++e) sum += x[e] * y[e];
-    return sum;
-  };
-  for (std::size_t i = 0; i < n; ++i)
-    if (!((sizes[i] = std::sqrt(dot(columns[i], columns[i]))) > 0)) return {};
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < n; ++j)
-      a[i][j] = dot(columns[i], columns[j]) / (sizes[i] * sizes[j]);
-    a[i][n] = dot(columns[i], wanted) / sizes[i];
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    std::size_t pivot = i;
-    for (std::size_t j = i + 1; j < n; ++j)
-      if (std::abs(a[j][i]) > std::abs(a[pivot][i])) pivot = j;
-    if (std::abs(a[pivot][i]) < 1e-7) return {};
-    std::swap(a[i], a[pivot]);
-    for (std::size_t j = 0; j < n; ++j) {
-      if (j == i) continue;
-      const double factor = a[j][i] / a[i][i];
-      for (std::size_t k = i; k <= n; ++k) a[j][k] -= factor * a[i][k];
-    }
-  }
-  std::vector<double> c(n);
-  for (std::size_t i = 0; i < n; ++i) c[i] = a[i][n] / a[i][i] / sizes[i];
-  return c;
-}
 
 class Fit {
  public:
@@ -232,8 +198,8 @@ class Fit {
       }
     }
     if (wanted.size() <= terms_.size()) return "";
-    const std::vector<double> c = least_squares(columns, wanted);
-    if (c.empty()) return "";
+    const auto [c, unique] = least_squares(columns, wanted);
+    if (!unique) return "";
     const bool fits = comparison_.gives([&](std::size_t p) {
       Tensor sum = values_[p][0] * c[0];
       for (std::size_t k = 1; k < terms_.size(); ++k) sum = sum + values_[p][k] * c[k];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <unordered_set>
 
 #include <chainrule/graph/derivation/compare.hpp>
@@ -23,18 +24,28 @@ Tensor kept(const Node& node, std::size_t k) {
   return detail::in_f64(tensor);
 }
 
-// Whether x is a fraction of small numbers.
-bool is_fraction(double x) {
-  constexpr double most = 4096, rounding = 1e-7;
+// Whether x is a fraction of whole numbers: one that people write, or, where many others are near
+// by, of a few units.
+enum class Whole { any, few };
+bool is_fraction(double x, double rounding, Whole which = Whole::any) {
+  const double most = which == Whole::any ? 4096 : 4;
+  const int most_below = which == Whole::any ? 64 : 4;
   const double size = std::abs(x);
-  for (int below = 1; below <= 64; ++below) {
+  for (int below = 1; below <= most_below; ++below) {
     const double above = size * below;
-    if (above > most) break;
+    if (above > most + 0.5) break;
     if (above >= 0.5 && std::abs(above - std::round(above)) < rounding * above) return true;
   }
   const double inverse = 1 / size;
-  return inverse <= 1e5 && inverse >= 0.5 &&
+  return which == Whole::any && inverse <= 1e5 && inverse >= 0.5 &&
          std::abs(inverse - std::round(inverse)) < rounding * inverse;
+}
+
+// How far a number may be from what it is made of: one of f32 was rounded.
+double rounding_of(double number) {
+  constexpr double of_f32 = 2e-7, of_f64 = 1e-12;
+  const bool is_f32 = static_cast<double>(static_cast<float>(number)) == number;
+  return is_f32 && !is_fraction(number, of_f64) ? of_f32 : of_f64;
 }
 
 // Booleans, and numbers that were made from them.
@@ -42,6 +53,16 @@ bool is_mask(const Tensor& constant) {
   if (!is_floating(constant.dtype())) return true;
   const std::vector<double> elements = numbers(constant);
   return std::ranges::all_of(elements, [](double e) { return e == 0 || std::abs(e) == 1; });
+}
+
+// c of a = c b; 0 where there is none.
+double ratio(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto some = std::ranges::find_if(b, [](double x) { return x != 0; });
+  if (some == b.end()) return 0;
+  const double c = a[static_cast<std::size_t>(some - b.begin())] / *some;
+  for (std::size_t e = 0; e < a.size(); ++e)
+    if (!(std::abs(a[e] - c * b[e]) <= rounding_of(a[e]) * std::abs(a[e]))) return 0;
+  return c;
 }
 
 bool has_results_as_constants(const Trace& trace) {
@@ -72,6 +93,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       in_steps_(formulas.size()),
       computations_(formulas.size()),
       holds_(formulas.size()),
+      unexplained_(formulas.size()),
       ambiguous_(has_results_as_constants(trace)) {
   const NoGrad guard;
   bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
@@ -92,6 +114,18 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     for (std::size_t k = 0; k < edges.size(); ++k)
       if (edges[k] == Traversal::none) know(trace.replay().operand(i, k));
   }
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (trace.gradient(i))
+      visit_parts(trace.gradient(i), [&](const Expr& part) {
+        if (part->kind == Kind::number) numbers_.push_back(part->number);
+      });
+  for (const double natural :
+       {std::numbers::pi, std::numbers::e, std::numbers::ln2, std::numbers::ln10})
+    numbers_.push_back(natural);
+  std::erase_if(numbers_, [](double x) { return x == 0 || !std::isfinite(x); });
+  for (double& x : numbers_) x = std::abs(x);
+  std::ranges::sort(numbers_);
+  numbers_.erase(std::ranges::unique(numbers_).begin(), numbers_.end());
   // From the loss on: an earlier formula is a gradient in those behind it.
   std::vector<std::size_t> order;
   for (const std::uint32_t i : trace.order())
@@ -109,7 +143,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     if (!whole_[k]) continue;
     computations_[k] = computation_of(whole_[k]);
     in_steps_[k] = expression(formula.by_hand, earlier);
-    holds_[k] = ambiguous_ ? Holds::here : holds(whole_[k]);
+    holds_[k] = ambiguous_ ? Holds::here : holds(whole_[k], unexplained_[k]);
     if (holds_[k] == Holds::anywhere && masked) holds_[k] = Holds::nearby;
     const Shape& shape = trace.node(places[k]).shape();
     if (formula.by_hand.shape() == shape && trace.find(formula.by_hand) == Traversal::none)
@@ -179,7 +213,7 @@ Computation Handwritten::computation(const Formula& formula) const {
   };
 }
 
-Handwritten::Holds Handwritten::holds(const Expr& formula) const {
+Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& unexplained) const {
   Holds holds = Holds::anywhere;
   visit_parts(formula, [&](const Expr& part) {
     // A mask may be all zeros or all ones, and is then a number.
@@ -187,18 +221,23 @@ Handwritten::Holds Handwritten::holds(const Expr& formula) const {
       return operand && operand->kind == Kind::number &&
              (operand->number == 0 || std::abs(operand->number) == 1);
     };
-    Holds mine = Holds::anywhere;
+    bool is_fixed = true, may_change = false;
     if (part->is(Role::Kind::product) && std::ranges::any_of(part->operands, may_be_mask))
-      mine = Holds::nearby;
-    else if (part->kind == Kind::number)
-      mine = !is_explained(part->number) ? Holds::here
-             : part->shape.numel() > 1   ? Holds::nearby
-                                         : Holds::anywhere;
-    else if (part->kind == Kind::constant)
-      mine = is_of_the_loss(part->value) ? Holds::anywhere
-             : is_mask(part->value)      ? Holds::nearby
-                                         : Holds::here;
-    holds = std::min(holds, mine);
+      may_change = true;
+    else if (part->kind == Kind::number) {
+      is_fixed = is_explained(part->number);
+      may_change = part->shape.numel() > 1;
+    } else if (part->kind == Kind::constant && !is_of_the_loss(part->value)) {
+      is_fixed = is_mask(part->value);
+      may_change = true;
+    }
+    if (may_change) holds = Holds::nearby;
+    const auto is_this = [&](const Expr& other) {
+      return other->kind == part->kind &&
+             (part->kind == Kind::number ? other->number == part->number
+                                         : other->elements == part->elements);
+    };
+    if (!is_fixed && std::ranges::none_of(unexplained, is_this)) unexplained.push_back(part);
   });
   return holds;
 }
@@ -206,22 +245,50 @@ Handwritten::Holds Handwritten::holds(const Expr& formula) const {
 bool Handwritten::is_of_the_loss(const Tensor& constant) const {
   if (!is_floating(constant.dtype())) return false;
   const NoGrad guard;
+  const std::vector<double> mine = numbers(constant);
   return std::ranges::any_of(data_, [&](const Tensor& data) {
     if (data.numel() != constant.numel()) return false;
     if (data.value_ref() == constant.value_ref()) return true;
-    const std::vector<double> mine = numbers(constant), other = numbers(data);
-    return mine == other || mine == numbers(1 - data) || mine == numbers(-data);
+    const auto is_multiple_of = [&](const Tensor& x) {
+      const double factor = ratio(mine, numbers(x));
+      return factor != 0 && is_explained(factor);
+    };
+    return is_multiple_of(data) || is_multiple_of(1 - data);
   });
 }
 
-// A number that stands for itself, or that the program's numbers give: 1/N, 2λ, 1/√d. Another may
-// have been read from a tensor, and be another one for other values.
+// A number that stands for itself, or that two numbers of the program give: 1/N, 2λ², a/√d.
 bool Handwritten::is_explained(double number) const {
   if (number == 0 || !std::isfinite(number)) return true;
-  const auto simple = [](double x) { return is_fraction(x) || is_fraction(x * x); };
-  return simple(number) || std::ranges::any_of(numbers_, [&](double known) {
-           return known != 0 && (simple(number / known) || simple(number * known));
-         });
+  const auto simple = [](double x, double rounding, Whole whole = Whole::any) {
+    return is_fraction(x, rounding, whole) || is_fraction(x * x, rounding, whole);
+  };
+  if (simple(number, rounding_of(number))) return true;
+  const auto makes = [&](double x, double known, double rounding, Whole whole) {
+    return simple(x / known, rounding, whole) || simple(x * known, rounding, whole);
+  };
+  const auto rounding = [&](double known) {
+    return std::max(rounding_of(number), rounding_of(known));
+  };
+  if (std::ranges::any_of(numbers_, [&](double known) {
+        return makes(number, known, rounding(known), Whole::any);
+      }))
+    return true;
+  // Two of them, of their squares, or of their roots.
+  constexpr std::size_t most = 24;
+  if (numbers_.size() > most) return false;
+  std::vector<double> powers = numbers_;
+  for (const double known : numbers_) powers.push_back(known * known);
+  for (const double known : numbers_) powers.push_back(std::sqrt(known));
+  for (std::size_t a = 0; a < powers.size(); ++a)
+    for (std::size_t b = a; b < powers.size(); ++b)
+      for (const double x : {number / powers[a], number * powers[a]})
+        if (makes(x, powers[b],
+                  std::max(rounding(numbers_[a % numbers_.size()]),
+                           rounding(numbers_[b % numbers_.size()])),
+                  Whole::few))
+          return true;
+  return false;
 }
 
 }  // namespace chainrule::derivation

@@ -27,11 +27,15 @@ class Handwritten {
   /// Formula k as it is computed at a point: that of whole(), or the function that it was given as;
   /// null where it is known here alone.
   const Computation& computation(std::size_t k) const { return computations_[k]; }
-  /// For which other values of the parameters formula k says what it is. Anywhere: everything in it
-  /// that was not recorded is a number or data that the loss was computed from. Nearby: besides,
-  /// there are masks, in it or in the loss, which stay what they are for small changes alone.
+  /// For which other values of the parameters formula k can be asked: with all that was not
+  /// recorded as it is. Nearby: there are masks, in it or in the loss, or other constants, which
+  /// stay what they are for small changes alone. Here: it was not recorded.
   enum class Holds { here, nearby, anywhere };
   Holds holds(std::size_t k) const { return holds_[k]; }
+  /// The numbers and constants in it that are neither numbers that people write, nor made of those
+  /// of the program, nor data that the loss was computed from: they may have been read from
+  /// tensors, and be others for other values of the parameters.
+  const std::vector<Expr>& unexplained(std::size_t k) const { return unexplained_[k]; }
   /// Whether a constant of the program is a result of it that was detached: it stays what it was
   /// for other parameters, and a formula may mean either.
   bool is_ambiguous() const noexcept { return ambiguous_; }
@@ -40,7 +44,7 @@ class Handwritten {
   using Known = std::unordered_map<const Node*, Expr>;
   Expr expression(const Tensor& formula, const Known& symbols);
   Computation computation(const Formula& formula) const;
-  Holds holds(const Expr& formula) const;
+  Holds holds(const Expr& formula, std::vector<Expr>& unexplained) const;
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;
 
@@ -49,9 +53,10 @@ class Handwritten {
   std::vector<Expr> whole_, in_steps_;
   std::vector<Computation> computations_;
   std::vector<Holds> holds_;
+  std::vector<std::vector<Expr>> unexplained_;
   bool ambiguous_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
-  std::vector<double> numbers_;  // the same of one element
+  std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
 };
 
 }  // namespace chainrule::derivation

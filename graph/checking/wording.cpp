@@ -24,6 +24,16 @@ bool stands_in(const std::string& text, const std::string& name) {
 
 }  // namespace
 
+std::string Wording::alternatives(std::span<const Expr> constants) {
+  std::string all;
+  for (const Expr& one : constants) {
+    const bool is_number = one->kind == Expression::Kind::number;
+    all += (all.empty() ? "" : " or ") + (is_number ? text(number_expression(one->number, {}))
+                                                    : "a constant " + to_string(one->shape));
+  }
+  return all;
+}
+
 std::string Wording::with_definitions(std::string sentence) {
   std::set<std::string> said, meanings;
   const auto define = [&](const std::string& name, const std::string& what) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ class Wording {
   explicit Wording(const Trace& trace) : trace_(trace), names_(trace) {}
 
   std::string text(const Expr& expression) { return names_.text(expression); }
+  /// "0.2756 or a constant (3, 2)": of numbers and constants one after the other.
+  std::string alternatives(std::span<const Expr> constants);
   /// The sentence and, behind it, what the abbreviations in it stand for: t1, and the gradient dt1.
   std::string with_definitions(std::string sentence);
 
