@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include <chainrule/graph/checking/differences.hpp>
+#include <chainrule/graph/checking/kinks.hpp>
 #include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 
@@ -80,6 +82,10 @@ class Judge {
   bool is_computed(std::uint32_t i, const Truth& truth, const Expr& form) const;
 
  private:
+  // The values at the sides of kinks. Where kinks meet, as in the largest of the largest, a few
+  // moves do not find them all: more are made until they are enough.
+  SideValues sides_until(std::uint32_t i,
+                         const std::function<bool(const SideValues&)>& enough) const;
   std::vector<double> allowed_as_computed(std::uint32_t i, const Truth& truth) const;
   const Rounding& rounding(Precision precision) const;
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,

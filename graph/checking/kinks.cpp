@@ -5,21 +5,24 @@
 #include <optional>
 #include <utility>
 
+#include <chainrule/core/random.hpp>
+#include <chainrule/core/recording.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
 
 namespace chainrule::derivation {
 
 namespace {
 
-constexpr int number_of_moves = 8;
 // How far numbers of one side are from each other, in parts of what the sides differ by.
 constexpr double of_one_side = 1e-3;
 
 // What the gradient is with everything moved by this part of its size, each to a side of its own
 // and then to the other one.
-std::vector<std::vector<double>> beside(const Moved& moved, double part) {
+std::vector<std::vector<double>> beside(const Moved& moved, double part, int moves) {
   std::vector<std::vector<double>> gradients;
-  for (int k = 0; k < number_of_moves; ++k) {
+  for (int k = 0; k < moves; ++k) {
     gradients.push_back(moved(k % 2 == 0 ? part : -part, static_cast<std::uint64_t>(k / 2) + 31));
     if (gradients.back().empty()) gradients.pop_back();
   }
@@ -43,9 +46,10 @@ bool SideValues::allow(std::size_t e, double number, double error) const {
   return kink[e] && number >= least[e] - width && number <= most[e] + width;
 }
 
-SideValues side_values(const std::vector<double>& here, const Moved& moved) {
+SideValues side_values(const std::vector<double>& here, const Moved& moved, int moves) {
   constexpr double far = 1e-6, near = 1e-9;
-  const std::vector<std::vector<double>> wide = beside(moved, far), close = beside(moved, near);
+  const std::vector<std::vector<double>> wide = beside(moved, far, moves),
+                                         close = beside(moved, near, moves);
   SideValues sides;
   for (std::size_t e = 0; e < here.size(); ++e) {
     const auto with_here = [&](std::pair<double, double> range) {
@@ -67,16 +71,68 @@ SideValues side_values(const std::vector<double>& here, const Moved& moved) {
   return sides;
 }
 
-SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i) {
-  return side_values(numbers(trace.environment().gradients[i]),
-                     [&](double part, std::uint64_t seed) {
-                       std::optional<Environment> there = differences.moved(part, seed, true);
-                       // A result may be where it has a kink, and no leaf moves it, as it vanished.
-                       if (there && trace.replay().computed(i))
-                         if (auto beside = differences.moved(*there, i, part, seed))
-                           there = std::move(beside);
-                       return there ? numbers(there->gradients[i]) : std::vector<double>();
-                     });
+namespace {
+
+// A point beside the recorded one.
+std::optional<Environment> moved_from(const Trace& trace, const Differences& differences,
+                                      std::uint32_t i, double part, std::uint64_t seed) {
+  std::optional<Environment> there = differences.moved(part, seed, true);
+  // A result may be where it has a kink, and no leaf moves it, as it vanished.
+  if (there && trace.replay().computed(i))
+    if (auto beside = differences.moved(*there, i, part, seed)) there = std::move(beside);
+  return there;
+}
+
+// A formula with what goes by the sides of kinks as it is at a point.
+Expr with_sides_of(const Environment& point, const Expr& formula) {
+  Replacements sides;
+  visit_parts(formula, [&](const Expr& part) {
+    if (part->kind == Expression::Kind::slope || part->is(Role::Kind::comparison))
+      sides[part.get()] = constant_expression(evaluate(part, point));
+  });
+  return replaced(formula, sides);
+}
+
+// The gradient for node i where every result on the way to it is another number, none of them 0.
+std::vector<double> with_others_above(const Trace& trace, Environment point, std::uint32_t i) {
+  Generator generator(5);  // the same ones each time
+  const Replay::Adjust change = [&](Tensor x) {
+    const NoGrad guard;
+    return is_floating(x.dtype()) ? x + uniform(0.25, 0.75, x.shape(), generator, f64)
+                                  : std::move(x);
+  };
+  return attempt([&] {
+           for (const std::uint32_t j : trace.order())
+             if (j >= i && trace.is_named(j))
+               point.gradients[j] =
+                   evaluate(with_sides_of(point, trace.gradient(j)), point, change);
+           return numbers(point.gradients[i]);
+         })
+      .value_or(std::vector<double>());
+}
+
+}  // namespace
+
+SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i,
+                       int moves) {
+  return side_values(
+      numbers(trace.environment().gradients[i]),
+      [&](double part, std::uint64_t seed) {
+        const auto there = moved_from(trace, differences, i, part, seed);
+        return there ? numbers(there->gradients[i]) : std::vector<double>();
+      },
+      moves);
+}
+
+std::vector<bool> at_kinks(const Trace& trace, const Differences& differences, std::uint32_t i) {
+  const std::vector<double> here = with_others_above(trace, trace.environment(), i);
+  std::vector<bool> kinks =
+      side_values(here, [&](double part, std::uint64_t seed) {
+        const auto there = moved_from(trace, differences, i, part, seed);
+        return there ? with_others_above(trace, *there, i) : std::vector<double>();
+      }).kink;
+  kinks.resize(static_cast<std::size_t>(trace.node(i).shape().numel()));
+  return kinks;
 }
 
 }  // namespace chainrule::derivation

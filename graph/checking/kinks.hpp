@@ -26,8 +26,16 @@ struct SideValues {
 /// from a seed; nothing where that is not defined.
 using Moved = std::function<std::vector<double>(double part, std::uint64_t seed)>;
 
+/// So many places beside a point are looked at, where few kinks meet.
+inline constexpr int few_moves = 8;
+
 /// From `here`, and where that is moved.
-SideValues side_values(const std::vector<double>& here, const Moved& moved);
-SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i);
+SideValues side_values(const std::vector<double>& here, const Moved& moved, int moves = few_moves);
+SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i,
+                       int moves = few_moves);
+
+/// Which elements of the gradient for node i go by the side of a kink; also those that are the same
+/// on each as a gradient that they are a product with is 0.
+std::vector<bool> at_kinks(const Trace& trace, const Differences& differences, std::uint32_t i);
 
 }  // namespace chainrule::derivation

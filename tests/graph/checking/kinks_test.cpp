@@ -1,0 +1,91 @@
+// Right formulas where kinks meet: the largest of the largest, with ties in each.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+// Whole numbers, of which many are equal.
+Tensor whole(const Shape& shape, Generator& generator, DType dtype) {
+  std::vector<double> elements = randn(shape, generator, f64).to_vector<double>();
+  for (double& x : elements) x = std::round(x);
+  return to(from_vector(elements, shape), dtype);
+}
+
+}  // namespace
+
+TEST_CASE("check_derivation: right subgradients where ties of maxima meet are no mistakes") {
+  Generator generator(1);
+  for (int k = 0; k < 400; ++k) {
+    const DType dt = k % 4 == 0 ? f32 : f64;
+    const auto drawn = [&](const char* name, const Shape& shape, bool zero = false) {
+      const Tensor numbers = whole(shape, generator, dt);
+      return (zero ? numbers * 0.0 : numbers).detach().named(name);
+    };
+    const bool zero = k % 8 == 1;
+    const Tensor x = drawn("X", {2, 2}), y = drawn("y", {2});
+    const Tensor a = drawn("A", {2, 2}, zero).requires_grad_(),
+                 b = drawn("B", {2, 2}, zero).requires_grad_(),
+                 v = drawn("v", {2}).requires_grad_();
+    const Tensor p = matmul(x, a).named("P"), q = matmul(x, b).named("Q"),
+                 h = maximum(p, q).named("H");
+    Tensor g = max(h, 1);
+    if (k % 3 != 0) g = g.named("g");
+    const Tensor r = matmul(h, v) + g - y, loss = sum(square(r));
+    const Tensor dr = 2.0 * r;
+    const Tensor dh = outer(dr, v) + unsqueeze(dr, 1) * one_hot(argmax(h, 1), 2, dt),
+                 dp = dh * to(p > q, dt), dq = dh * to(q >= p, dt);
+    std::vector<Formula> formulas{{"dH", h, dh},
+                                  {"dP", p, dp},
+                                  {"dQ", q, dq},
+                                  {"dA", a, matmul(x.T(), dp)},
+                                  {"dB", b, matmul(x.T(), dq)}};
+    if (k % 2 == 1)
+      for (Formula& formula : formulas) formula.by_hand = formula.by_hand.detach();
+    const DerivationReport report = check_derivation(loss, formulas);
+    CAPTURE(k);
+    CHECK_MESSAGE(report.ok(), report.text());
+  }
+}
+
+TEST_CASE("check_derivation: a factor that is 1 is asked for beside a kink in another element") {
+  const Tensor x = tensor({{0.5, 1.0, 1.2}, {0.7, 0.3, 0.9}}, f64).named("x");
+  const Tensor b = tensor({0.1, 0.0, -0.1}, f64).named("b");
+  const auto check = [&](auto f) {
+    const Tensor s = tensor(1.0, f64).named("s").requires_grad_();
+    const Tensor d = (s * x + b).named("d");
+    const Tensor loss = f(d).first, dd = f(d).second;
+    CHECK(check_derivation(loss, {{"dd", d, dd}}).ok());
+    CHECK_FALSE(check_derivation(loss, {{"dd", d, dd * s}}).ok());
+  };
+  // At the bound, and with two that are the largest of a row.
+  check([](const Tensor& d) {
+    const Tensor n = clamp(d, 0.4, 1.1);
+    return std::pair(sum(square(n)), 2.0 * n * to(d >= 0.4, f64) * to(d <= 1.1, f64));
+  });
+  check([](const Tensor& d) {
+    const Tensor m = max(d, 1, true), top = to(d == m, f64);
+    return std::pair(sum(square(m)), 2.0 * m * top / sum(top, 1, true));
+  });
+}
+
+TEST_SUITE_END();
