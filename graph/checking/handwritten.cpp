@@ -48,11 +48,14 @@ double rounding_of(double number) {
   return is_f32 && !is_fraction(number, of_f64) ? of_f32 : of_f64;
 }
 
-// Booleans, and numbers that were made from them.
+// Booleans, and numbers that were made from them, with halves where two are the largest.
 bool is_mask(const Tensor& constant) {
   if (!is_floating(constant.dtype())) return true;
   const std::vector<double> elements = numbers(constant);
-  return std::ranges::all_of(elements, [](double e) { return e == 0 || std::abs(e) == 1; });
+  return std::ranges::all_of(elements, [](double e) {
+    const double size = std::abs(e);
+    return size == 0 || size == 0.5 || size == 1;
+  });
 }
 
 // c of a = c b; 0 where there is none.

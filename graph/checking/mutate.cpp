@@ -131,7 +131,8 @@ class Mutations {
       }
     if (role.is(Role::Kind::negation) && try_part(e, e->operands[0], "the sign is wrong"))
       return true;
-    if (role.is(Role::Kind::comparison) && reversed(e)) return true;
+    // Where a bound is never met from one side, a clip that is left out is one the wrong way round.
+    if (role.is(Role::Kind::comparison) && (selections() || reversed(e))) return true;
     if (role.is(Role::Kind::total) && try_part(e, e->operands[0], "the sum is missing"))
       return true;
     return false;
@@ -149,10 +150,8 @@ class Mutations {
     return try_parts(parts, "the condition is the wrong way round");
   }
 
-  // A comparison that is taken to hold everywhere, or nowhere, and one of two results of a
-  // selection alone. Where they are several, up to all of them.
-  bool conditions() {
-    constexpr std::size_t most = 5;
+  // One of two results of a selection alone.
+  bool selections() {
     for (const Expr& e : parts_)
       if (e->is(Role::Kind::selection) && e->operands.size() == 3)
         for (const std::size_t k : {1, 2})
@@ -161,6 +160,14 @@ class Mutations {
                   .mistake = "the condition is left out",
                   .left_out = e->operands[0]}))
             return true;
+    return false;
+  }
+
+  // A comparison that is taken to hold everywhere, or nowhere. Where they are several, up to all of
+  // them.
+  bool conditions() {
+    constexpr std::size_t most = 5;
+    if (selections()) return true;
     std::vector<Expr> comparisons;
     std::unordered_map<std::string, std::size_t> known;
     std::vector<std::pair<Expr, std::size_t>> places;
