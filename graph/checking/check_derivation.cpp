@@ -307,6 +307,7 @@ class DerivationChecker {
     verdict.here_alone = !verdict.why_here_alone.empty();
     if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
     any_wrong_ = any_wrong_ || !verdict.ok;
+    any_unseen_ = any_unseen_ || (!verdict.ok && !handwritten_.is_symbol(k));
   }
 
   // At other points, with the numbers that it has; where it is right there only with others in the
@@ -420,10 +421,11 @@ class DerivationChecker {
     } else {
       suspect.points[0] = &own;
     }
-    // A function says nothing of earlier formulas; whether it follows them is seen where it is
-    // wrong.
+    // A function says nothing of earlier formulas, nor does one that goes on from what is a tensor
+    // of the program, too; whether they follow them is seen where they are wrong.
     if (verdict.given == verdict.expected &&
-        (!in_steps || (!steps && !judge_.compare(i, numbers(*in_steps), truth).right))) {
+        (!in_steps ||
+         ((!steps || any_unseen_) && !judge_.compare(i, numbers(*in_steps), truth).right))) {
       const std::vector<double> mine = numbers(following(own, i)), given = numbers(by_hand);
       const double allowed = (single_ ? 1e-4 : 1e-9) * largest(mine);
       as_autograd = largest_difference(mine, truth.gradient) <= allowed;
@@ -472,6 +474,7 @@ class DerivationChecker {
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
   bool any_wrong_ = false;
+  bool any_unseen_ = false;  // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;
   std::vector<Tensor> autograd_;
 };

@@ -97,6 +97,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       computations_(formulas.size()),
       holds_(formulas.size()),
       unexplained_(formulas.size()),
+      symbols_(formulas.size()),
       ambiguous_(has_results_as_constants(trace)) {
   const NoGrad guard;
   bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
@@ -150,7 +151,8 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     if (holds_[k] == Holds::anywhere && masked) holds_[k] = Holds::nearby;
     const Shape& shape = trace.node(places[k]).shape();
     if (formula.by_hand.shape() == shape && trace.find(formula.by_hand) == Traversal::none)
-      earlier.try_emplace(formula.by_hand.node(), gradient_expression(places[k], shape));
+      symbols_[k] =
+          earlier.try_emplace(formula.by_hand.node(), gradient_expression(places[k], shape)).second;
   }
 }
 
@@ -166,7 +168,7 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
       known[i] = tensor_expression(at, node.shape());
       continue;
     }
-    if (const auto symbol = symbols.find(&node); symbol != symbols.end() && &node != root) {
+    if (const auto symbol = symbols.find(&node); symbol != symbols.end()) {
       known[i] = symbol->second;
       continue;
     }

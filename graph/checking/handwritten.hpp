@@ -24,6 +24,10 @@ class Handwritten {
   const Expr& whole(std::size_t k) const { return whole_[k]; }
   /// The same where what other formulas gave stands as the gradient that they are for.
   const Expr& in_steps(std::size_t k) const { return in_steps_[k]; }
+  /// Whether formula k stands as that gradient in later ones. One that was not recorded does not,
+  /// nor one that is a tensor of the program, or an earlier formula: nobody can tell which is
+  /// meant.
+  bool is_symbol(std::size_t k) const { return symbols_[k]; }
   /// Formula k as it is computed at a point: that of whole(), or the function that it was given as;
   /// null where it is known here alone.
   const Computation& computation(std::size_t k) const { return computations_[k]; }
@@ -54,6 +58,7 @@ class Handwritten {
   std::vector<Computation> computations_;
   std::vector<Holds> holds_;
   std::vector<std::vector<Expr>> unexplained_;
+  std::vector<bool> symbols_;
   bool ambiguous_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
