@@ -8,6 +8,7 @@
 #include <set>
 
 #include <chainrule/core/detail/text.hpp>
+#include <chainrule/graph/checking/free_point.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -33,9 +34,11 @@ Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(su
       if (part->kind == Expression::Kind::gradient) used.insert(part->node);
     });
   right_forms_.push_back(suspect.right);
+  right_step_ = suspect.right;
   const Expr& rules = trace.gradient(suspect.node);
   if (!rules) return;
   right_forms_.push_back(rules);
+  if (suspect.formula) ask_at_free_point(trace, rules);
   for (int level = 0; level < most_levels; ++level) {
     Replacements formulas;
     visit_parts(right_forms_.back(), [&](const Expr& part) {
@@ -51,6 +54,21 @@ Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(su
   if (Expr opened = without_unnamed(trace, right_forms_.back());
       opened != right_forms_.back() && size_of(opened) <= largest_form)
     opened_form_ = std::move(opened);
+}
+
+void Comparison::ask_at_free_point(const Trace& trace, const Expr& rules) {
+  free_ = free_point(trace, suspect_.node, suspect_.formula);
+  if (!free_) return;
+  const auto is = attempt([&] { return evaluate(suspect_.formula, *free_); });
+  const auto should = attempt([&] { return evaluate(rules, *free_); });
+  if (!is || !should) {
+    free_.reset();
+    return;
+  }
+  value_freely_ = *is;
+  expected_.push_back(*should);
+  const auto simplest = attempt([&] { return evaluate(suspect_.right, *free_); });
+  if (!simplest || !same(*simplest, *should)) right_step_ = multiplied_out(trace, rules);
 }
 
 bool Comparison::same(const Tensor& a, const Tensor& b) const {
@@ -77,27 +95,34 @@ bool Comparison::leaves_wrong(const Tensor& candidate, const Tensor& wanted) con
   return false;
 }
 
-bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate,
-                     const std::vector<Tensor>& wanted) const {
+bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate, bool right) const {
   Tensor here;
-  for (std::size_t p = 0; p < points(); ++p) {
+  bool freely = true;
+  const auto wanted = [&](std::size_t p) -> const Tensor& {
+    return right ? expected(p) : value(p);
+  };
+  for (std::size_t p = 0; p < all_points(); ++p) {
+    const bool is_free = p == suspect_.points.size();
     // Shapes may not fit, or numbers be outside of an operation's domain.
     const std::optional<Tensor> tried = attempt([&] { return candidate(p); });
-    if (!tried) return false;
+    work_ += 2e3 + 20 * static_cast<double>(tried && tried->defined() ? tried->numel() : 0);
+    const bool fits = tried && same(*tried, wanted(p));
+    if (is_free) freely = fits;
+    if (!fits && (!is_free || strict_)) return false;
+    if (is_free) break;
     const Tensor& got = *tried;
-    work_ += 2e3 + 20 * static_cast<double>(got.defined() ? got.numel() : 0);
-    if (!same(got, wanted[p])) return false;
-    if (p == 0 && leaves_wrong(got, wanted[0])) return false;
+    if (p == 0 && leaves_wrong(got, wanted(0))) return false;
     if (p == 0)
       here = got;
-    else if (suspect_.nearest && !same_change(got - here, wanted[p] - wanted[0]))
+    else if (suspect_.nearest && !same_change(got - here, wanted(p) - wanted(0)))
       return false;
   }
+  fitted_freely_ = freely;
   return true;
 }
 
 bool Comparison::gives(const std::function<Tensor(std::size_t p)>& candidate) const {
-  return all(candidate, suspect_.values);
+  return all(candidate, false);
 }
 void Comparison::count(const Expr& candidate) const {
   // About what it takes to compute its parts, in ns.
@@ -110,7 +135,7 @@ bool Comparison::gives(const Expr& candidate) const {
   return gives([&](std::size_t p) { return evaluate(candidate, point(p)); });
 }
 bool Comparison::repairs(const std::function<Tensor(std::size_t p)>& candidate) const {
-  return all(candidate, expected_);
+  return all(candidate, true);
 }
 bool Comparison::repairs(const Expr& candidate) const {
   count(candidate);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,16 @@ class Comparison {
   Comparison(const Trace& trace, const Suspect& suspect);
 
   const Suspect& suspect() const noexcept { return suspect_; }
-  std::size_t points() const noexcept { return suspect_.points.size(); }
-  const Environment& point(std::size_t p) const noexcept { return *suspect_.points[p]; }
+  std::size_t points() const noexcept { return suspect_.points.size() + (strict_ ? 1 : 0); }
+  /// Those that are not asked, but may be: see ask_freely().
+  std::size_t all_points() const noexcept { return suspect_.points.size() + (free_ ? 1 : 0); }
+  const Environment& point(std::size_t p) const noexcept {
+    return p < suspect_.points.size() ? *suspect_.points[p] : *free_;
+  }
   /// What the formula gave, and what the right one gives.
-  const Tensor& value(std::size_t p) const noexcept { return suspect_.values[p]; }
+  const Tensor& value(std::size_t p) const noexcept {
+    return p < suspect_.points.size() ? suspect_.values[p] : value_freely_;
+  }
   const Tensor& expected(std::size_t p) const noexcept { return expected_[p]; }
   /// The right formula, as simple as it gets, as the rules give it, and with the formulas of the
   /// gradients in it put in, once and again.
@@ -35,6 +42,19 @@ class Comparison {
   bool repairs(const std::function<Tensor(std::size_t p)>& candidate) const;
   bool repairs(const Expr& candidate) const;
 
+  /// The simplest right formula; where candidates are asked freely, one that goes on from the
+  /// gradients that the person's goes on from, and has no formula of these in it.
+  const Expr& right_step() const noexcept { return strict_ ? right_step_ : suspect_.right; }
+  /// Of a formula that was recorded: whether the last candidate that fitted does so at a point,
+  /// too, where nothing holds by chance or by where a tensor came from. See free_point().
+  bool fitted_freely() const noexcept { return !free_ || fitted_freely_; }
+  void begin() const noexcept { fitted_freely_ = true; }
+  /// From now on candidates have to, and searches begin anew.
+  void ask_freely() noexcept {
+    strict_ = free_.has_value();
+    work_ = 0;
+  }
+
   /// Work of about so many ns on candidates besides what is asked here.
   void spend(double work) const noexcept { work_ += work; }
   /// Searches end when they have looked at as much as takes about a second.
@@ -42,16 +62,21 @@ class Comparison {
 
  private:
   static constexpr double most_work = 6e8;
+  void ask_at_free_point(const Trace& trace, const Expr& rules);
   void count(const Expr& candidate) const;
-  bool all(const std::function<Tensor(std::size_t p)>& candidate,
-           const std::vector<Tensor>& wanted) const;
+  bool all(const std::function<Tensor(std::size_t p)>& candidate, bool right) const;
   bool same_change(const Tensor& candidate, const Tensor& wanted) const;
   bool leaves_wrong(const Tensor& candidate, const Tensor& wanted) const;
 
   const Suspect& suspect_;
   std::vector<Tensor> expected_;
   std::vector<Expr> right_forms_;
+  Expr right_step_;
   Expr opened_form_;
+  std::optional<Environment> free_;
+  Tensor value_freely_;
+  bool strict_ = false;
+  mutable bool fitted_freely_ = true;
   mutable double work_ = 0;
 };
 

@@ -38,7 +38,6 @@ class Diagnosis {
     using enum Mistakes;
     // The simplest explanations first.
     const std::function<std::string()> attempts[] = {
-        [&] { return zero_or_not_finite(); },
         [&] { return by_numbers(); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
         [&] { return by_mutants({in_operations, in_products, in_conditions}); },
@@ -67,13 +66,25 @@ class Diagnosis {
         [&] { return by_mutants_of_other_forms({in_symbols, everywhere}); },
         [&] { return repair_parts(trace_, comparison_, text_); },
         [&] { return is_bare() ? "" : too_many_operands(trace_, comparison_, text_); },
-        [&] { return other_parts(trace_, comparison_, text_); },
-        [&] { return only_at_zeros(); },
-        [&] { return by_place(); }};
-    for (const auto& find : attempts)
-      // Candidates ask operations for numbers that the program did not have.
-      if (std::string found = attempt(find).value_or(""); !found.empty()) return found;
-    return "";
+        [&] { return other_parts(trace_, comparison_, text_); }};
+    const auto first_of = [&] {
+      for (const auto& find : attempts) {
+        comparison_.begin();
+        // Candidates ask operations for numbers that the program did not have.
+        if (std::string found = attempt(find).value_or(""); !found.empty()) return found;
+      }
+      return std::string();
+    };
+    if (std::string found = zero_or_not_finite(); !found.empty()) return found;
+    std::string found = first_of();
+    // What fits by an identity of the program's tensors goes behind all that needs none.
+    if (!found.empty() && !comparison_.fitted_freely()) {
+      comparison_.ask_freely();
+      if (std::string freely = first_of(); !freely.empty()) found = std::move(freely);
+    }
+    if (found.empty()) found = only_at_zeros();
+    if (found.empty()) found = by_place();
+    return found;
   }
 
  private:
@@ -104,10 +115,13 @@ class Diagnosis {
     if (suspect_.accumulated.defined() && comparison_.same(suspect_.accumulated, value()) &&
         comparison_.same(expected() * 2.0, value()))
       return "accumulated twice: this is grad() after a second backward(), without zero_grad()";
-    if (expected().rank() == 2 && all([](const Tensor& x) { return x.T(); }))
-      return fmt::format("transposed: this is the transpose of {}", right());
-    if (!suspect_.right->is(Role::Kind::difference) && all([](const Tensor& x) { return -x; }))
+    const bool negative = all([](const Tensor& x) { return -x; });
+    if (negative && !suspect_.right->is(Role::Kind::difference))
       return fmt::format("the sign is wrong: this is −({})", right());
+    // Where the transpose is the negative, the sign is what people forget.
+    if (expected().rank() != 2 || negative) return "";
+    if (all([](const Tensor& x) { return x.T(); }))
+      return fmt::format("transposed: this is the transpose of {}", right());
     return "";
   }
   // The gradient for another tensor of the same shape.
@@ -145,7 +159,7 @@ class Diagnosis {
   }
 
   std::string by_mutants(std::initializer_list<Mistakes> kinds) const {
-    return by_mutants(suspect_.right, kinds);
+    return by_mutants(comparison_.right_step(), kinds);
   }
   // In what the rules gave, with the formulas of other gradients, of tensors without a name, and of
   // one with a name put in.
@@ -179,8 +193,8 @@ class Diagnosis {
             !known.empty())
           mistake = fmt::format("{} stands in the place of {}: {}", text_(mutant.written),
                                 text_(mutant.meant), known);
-      found = mutant.now && (form != suspect_.right ||
-                             mutant.now->shape.numel() < mutant.before->shape.numel())
+      const bool is_shown = form == suspect_.right || form == comparison_.right_step();
+      found = mutant.now && (!is_shown || mutant.now->shape.numel() < mutant.before->shape.numel())
                   ? fmt::format("{}: {} stands in the place of {}; the chain rule gives {}",
                                 mistake, text_(mutant.now), text_(mutant.before), right())
                   : fmt::format("{}: this is {}; the chain rule gives {}", mistake,
@@ -246,7 +260,7 @@ class Diagnosis {
   }
 
   const Trace& trace_;
-  const Comparison comparison_;
+  Comparison comparison_;
   const Suspect& suspect_;
   const Text& text_;
 };

@@ -78,7 +78,7 @@ class Fit {
     values_.clear();
     shares_.assign(terms_.size(), {});
     if (terms_.size() > 1) {
-      for (std::size_t p = 0; p < comparison_.points(); ++p) {
+      for (std::size_t p = 0; p < comparison_.all_points(); ++p) {
         values_.emplace_back();
         for (const Expr& term : terms_) values_[p].push_back(evaluate(term, comparison_.point(p)));
       }

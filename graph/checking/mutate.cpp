@@ -88,6 +88,18 @@ class Mutations {
     return other && try_part(part, std::move(other), std::move(mistake));
   }
 
+  // Whether a number would be left beside another one, as of 4 v in 4.2 − 4 v without the v: that
+  // is one number, which nobody writes so.
+  bool leaves_two_numbers(const Expr& e, const Expr& number) const {
+    if (number->kind != Kind::number) return false;
+    return std::ranges::any_of(users_of(e, parts_), [&](const Expr& user) {
+      return (user->is(Role::Kind::sum) || user->is(Role::Kind::difference)) &&
+             std::ranges::any_of(user->operands, [&](const Expr& other) {
+               return other != e && other && other->kind == Kind::number;
+             });
+    });
+  }
+
   // An operand in the place of an operation, in its shape.
   bool try_alone(const Expr& e, const Expr& operand, const char* mistake) {
     if (operand->shape == e->shape) return try_part(e, operand, mistake);
@@ -125,6 +137,7 @@ class Mutations {
     if (role.is(Role::Kind::product) || divides)
       for (std::size_t k = 0; k < (divides ? 1U : 2U); ++k) {
         const Expr& left_out = e->operands[1 - k];
+        if (leaves_two_numbers(e, e->operands[k])) continue;
         const std::string what =
             left_out->kind == Kind::number ? "a factor that is a number" : "a factor";
         if (try_part(e, e->operands[k], what + " is missing")) return true;
@@ -279,7 +292,15 @@ class Mutations {
     const bool is_term = std::ranges::any_of(users, [](const Expr& user) {
       return user->is(Role::Kind::sum) || user->is(Role::Kind::difference);
     });
-    if (!is_term && try_part(e, number_expression(1, e->shape), "a factor is missing")) return true;
+    const bool is_in_number = std::ranges::any_of(users, [&](const Expr& user) {
+      return user->is(Role::Kind::product) &&
+             std::ranges::any_of(user->operands, [&](const Expr& other) {
+               return other != e && leaves_two_numbers(user, other);
+             });
+    });
+    if (!is_term && !is_in_number &&
+        try_part(e, number_expression(1, e->shape), "a factor is missing"))
+      return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       const Expr other = same_kind(e, i);

@@ -1,5 +1,7 @@
 #include <chainrule/graph/checking/terms.hpp>
 
+#include <algorithm>
+
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -99,10 +101,16 @@ std::vector<Expr> terms_of(const Expr& formula, const Environment& point) {
   std::vector<Expr> terms;
   const auto is_sum_of_terms = [&] {
     if (!split(written_out(formula, point), point, terms) || terms.size() < 2) return false;
-    // A sum that stands in two places is not a sum of its parts.
+    // A sum that stands in two places is not a sum of its parts; these may cancel.
+    constexpr double of_the_sum = 1e-9, of_its_parts = 1e-13;
     Tensor together = evaluate(terms[0], point);
-    for (std::size_t k = 1; k < terms.size(); ++k) together = together + evaluate(terms[k], point);
-    return nearly_equal(evaluate(formula, point), together, 1e-9);
+    double size = largest(numbers(together));
+    for (std::size_t k = 1; k < terms.size(); ++k) {
+      const Tensor term = evaluate(terms[k], point);
+      size = std::max(size, largest(numbers(term)));
+      together = together + term;
+    }
+    return nearly_equal(evaluate(formula, point), together, of_the_sum, of_its_parts * size);
   };
   return attempt(is_sum_of_terms).value_or(false) ? terms : std::vector<Expr>();
 }

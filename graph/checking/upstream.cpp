@@ -33,14 +33,22 @@ class Above {
         text_(text),
         target_(comparison.suspect().node),
         from_(trace.size()) {
-    // The gradients that the target's formula comes from, nearest to the loss first.
+    // The gradients that the target's formula comes from, nearest to the loss first; not what is
+    // above one that the person's goes on from.
+    std::set<std::uint32_t> given;
+    if (const Expr& formula = comparison.suspect().formula)
+      visit_parts(formula, [&](const Expr& part) {
+        if (part->kind == Kind::gradient) given.insert(part->node);
+      });
     std::vector<bool> needed(trace.size());
     needed[target_] = true;
     for (std::uint32_t i = target_; i < trace.size(); ++i) {
       if (!needed[i] || !trace.gradient(i)) continue;
       chain_.push_back(i);
       visit_parts(trace.gradient(i), [&](const Expr& part) {
-        if (part->kind != Kind::gradient || part->node >= needed.size()) return;
+        if (part->kind != Kind::gradient || part->node >= needed.size() ||
+            given.contains(part->node))
+          return;
         needed[part->node] = true;
         from_[i].push_back(part->node);
       });
