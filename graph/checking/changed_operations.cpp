@@ -3,17 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/changed_forms.hpp>
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/relation.hpp>
+#include <chainrule/graph/checking/wrong_axis.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
+#include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 namespace chainrule::derivation {
 
@@ -27,8 +34,8 @@ class ChangedOperations : public ChangedForms {
 
   std::string find() {
     using Self = ChangedOperations;
-    return first_of(
-        *this, {&Self::axes, &Self::all_axes, &Self::transposes, &Self::slopes, &Self::slices});
+    return first_of(*this, {&Self::axes, &Self::all_axes, &Self::along_another, &Self::transposes,
+                            &Self::slopes, &Self::slices});
   }
   std::string find_exchanged() {
     using Self = ChangedOperations;
@@ -39,31 +46,64 @@ class ChangedOperations : public ChangedForms {
  private:
   // Softmax, a sum or a mean over another axis of a matrix.
   std::string axes(const Expr& form, const Expr& e) {
+    // A named result is what it was computed by.
+    if (e->kind == Kind::tensor && trace_.forward(e->node) &&
+        trace_.forward(e->node)->shape == e->shape)
+      return other_axis(form, e, trace_.forward(e->node));
     if (e->kind != Kind::operation || e->operands.size() != 1 || !e->operands[0]) return "";
     const Expr& of = e->operands[0];
+    if (std::string found = one_for_all(form, e); !found.empty()) return found;
     if (of->shape.rank() != 2) return "";
     if (e->is(Role::Kind::total) || e->is(Role::Kind::mean)) {
       const bool is_mean = e->is(Role::Kind::mean);
       for (int axis = 0; axis < 2; ++axis)
         for (const bool keep : {true, false})
-          if (Expr other = built([&](Builder& builder) {
-                const Tensor x = builder.value(of);
-                return is_mean ? mean(x, axis, keep) : sum(x, axis, keep);
-              });
-              other && key_of(other) != key_of(e) && fits(form, e, other))
-            return over_wrong_axis(other, e);
+          for (const bool scaled : {false, true})  // a mean, as a sum that is divided elsewhere
+            if (Expr other = built([&](Builder& builder) {
+                  const Tensor x = builder.value(of);
+                  const double count = static_cast<double>(x.shape()[1 - axis]);
+                  return is_mean  ? mean(x, axis, keep)
+                         : scaled ? mean(x, axis, keep) * count
+                                  : sum(x, axis, keep);
+                });
+                other && key_of(other) != key_of(e) && fits(form, e, other))
+              return over_wrong_axis(other, e);
       return "";
     }
-    if (of->shape != e->shape || e->op()->elementwise()) return "";
+    return other_axis(form, e, e);
+  }
+  std::string other_axis(const Expr& form, const Expr& e, const Expr& computed) {
+    if (computed->kind != Kind::operation || computed->operands.size() != 1 ||
+        !computed->operands[0] || e->shape.rank() != 2 ||
+        computed->operands[0]->shape != e->shape || computed->op()->elementwise())
+      return "";
     const Expr other = built([&](Builder& builder) {
-      const Tensor x = builder.value(of).T();
-      return apply_again(*e->application, std::span(&x, 1)).T();
+      const Tensor x = builder.value(computed->operands[0]).T();
+      return apply_again(*computed->application, std::span(&x, 1)).T();
     });
     if (!other || key_of(other) == key_of(e)) return "";
     return fits(form, e, other) || comparison_.gives(replaced(form, everywhere(e, other)))
-               ? with_right(
-                     fmt::format("over the wrong axis: {} is taken over the other one", text_(e)))
+               ? with_right(fmt::format("over the wrong axis: {} is taken over the other one",
+                                        text_(computed)))
                : "";
+  }
+  // The first or the last summand in the place of all.
+  std::string one_for_all(const Expr& form, const Expr& e) {
+    if (!e->is(Role::Kind::total)) return "";
+    const Expr& of = e->operands[0];
+    for (int axis = 0; axis < of->shape.rank(); ++axis) {
+      if (of->shape[axis] < 2 || of->shape.numel() / of->shape[axis] != e->shape.numel()) continue;
+      for (const bool last : {false, true}) {
+        const Expr one = built([&](Builder& builder) {
+          const std::vector<Tensor> slices = split(builder.value(of), 1, axis);
+          return reshape(last ? slices.back() : slices.front(), e->shape);
+        });
+        if (fits(form, e, one))
+          return with_right(fmt::format("the {} of the summands alone stands in the place of {}",
+                                        last ? "last" : "first", text_(e)));
+      }
+    }
+    return "";
   }
   // All sums and means at once.
   std::string all_axes(const Expr& form, const Expr& e) {
@@ -96,6 +136,16 @@ class ChangedOperations : public ChangedForms {
                                   text_(readable(now)), text_(right)));
   }
 
+  // A vector of n in a matrix of n rows and n columns.
+  std::string along_another(const Expr& form, const Expr& e) {
+    if (e == form) return "";
+    // Said of the right vector: the person's stands along the other axis.
+    const std::optional<WrongAxis> other = along_other_axis(comparison_, text_, e);
+    if (!other || !fits(form, e, other->right)) return "";
+    const std::optional<WrongAxis> back = along_other_axis(comparison_, text_, other->right);
+    return back ? with_right(back->words) : "";
+  }
+
   // A square matrix, transposed.
   std::string transposes(const Expr& form, const Expr& e) {
     if (e->shape.rank() != 2 || e->shape[0] != e->shape[1] || e->shape[0] < 2 || e == form ||
@@ -124,6 +174,11 @@ class ChangedOperations : public ChangedForms {
               text_(other), text_(slope)));
       }
     if (e->kind != Kind::slope) return "";
+    for (const NamedFunction& slope : named_slopes())
+      if (fits(form, e,
+               built([&](Builder& builder) { return slope.of(builder.value(e->operands[0])); })))
+        return with_right(fmt::format("{} in the place of {}: of {}", slope.name,
+                                      slope_name(*e->application), text_(e->operands[0])));
     // The form of it in φ(z), as y ⊗ (1 − y).
     for (const WrongSlope& form_of : wrong_slopes()) {
       const Expr same = form_of.made(e, comparison_.point(0));
@@ -131,11 +186,11 @@ class ChangedOperations : public ChangedForms {
                                      evaluate(e, comparison_.point(0))))
         continue;
       for (const Expr& other : tensors_)
-        if (other->shape == e->shape && fits(form, e, built([&](Builder& builder) {
-                                               return form_of.of(builder.value(other),
-                                                                 builder.value(e->operands[0]),
-                                                                 builder.value(e));
-                                             })))
+        if (broadcast(other->shape, e->shape) == e->shape &&
+            fits(form, e, built([&](Builder& builder) {
+                   return form_of.of(expand(builder.value(other), e->shape),
+                                     builder.value(e->operands[0]), builder.value(e));
+                 })))
           return with_right(
               fmt::format("in {}, {} stands in the place of {}", text_(e), text_(other),
                           text_(operation_expression(e->application, e->operands, e->shape))));
@@ -159,6 +214,8 @@ class ChangedOperations : public ChangedForms {
   // Two symbols in the place of each other, and two parts that are put somewhere.
   std::string exchanged(const Expr& form, const Expr& e) {
     const bool scatters = e->is(Role::Kind::scatter);
+    if (const std::string functions = exchanged_functions(form, e); !functions.empty())
+      return functions;
     if (!e->is_symbol() && !scatters) return "";
     for (const Expr& other : parts_) {
       if (other == e) break;  // each pair once
@@ -177,6 +234,27 @@ class ChangedOperations : public ChangedForms {
       }
       if (comparison_.gives(replaced(form, parts)))
         return with_right(fmt::format("{} and {} are exchanged", text_(b), text_(a)));
+    }
+    return "";
+  }
+
+  // Two functions of the same operand, as sin and cos.
+  std::string exchanged_functions(const Expr& form, const Expr& e) {
+    const auto is_function = [](const Expr& part) {
+      return part->kind == Kind::operation && part->operands.size() == 1 && part->operands[0] &&
+             part->op()->elementwise() && !part->is(Role::Kind::negation) &&
+             !part->is(Role::Kind::conversion);
+    };
+    if (!is_function(e)) return "";
+    for (const Expr& other : parts_) {
+      if (other == e) break;  // each pair once
+      if (!is_function(other) || other->op() == e->op() ||
+          key_of(other->operands[0]) != key_of(e->operands[0]))
+        continue;
+      Replacements parts = everywhere(e, other);
+      parts.merge(everywhere(other, e));
+      if (comparison_.gives(replaced(form, parts)))
+        return with_right(fmt::format("{} and {} are exchanged", text_(other), text_(e)));
     }
     return "";
   }
@@ -200,9 +278,19 @@ class ChangedOperations : public ChangedForms {
     return "";
   }
 
+  // Whether a tensor stands in comparisons alone: whatever has its signs serves there as well.
+  bool is_compared_alone(const Expr& e) const {
+    return std::ranges::all_of(parts_, [&](const Expr& user) {
+      return user->is(Role::Kind::comparison) ||
+             std::ranges::none_of(user->operands, [&](const Expr& operand) {
+               return operand && operand->kind == e->kind && operand->node == e->node;
+             });
+    });
+  }
+
   // A tensor of the formula, computed with a mistake.
   std::string computations(const Expr& form, const Expr& e) {
-    if (e->kind != Kind::tensor || !trace_.forward(e->node)) return "";
+    if (e->kind != Kind::tensor || !trace_.forward(e->node) || is_compared_alone(e)) return "";
     std::string found;
     Expr of = without_unnamed(trace_, trace_.forward(e->node));
     for (const bool deeper : {false, true}) {
@@ -240,29 +328,61 @@ class ChangedOperations : public ChangedForms {
     return "";
   }
 
-  // A function in the place of its derivative: of several steps, as Φ for φ.
+  // A function in the place of its derivative, or the slope of another: of several steps, as Φ or
+  // σ' for φ.
   std::string values_for_slopes(const Expr& form, const Expr& e) {
     if (e != form || form != forms_[0]) return "";
     const std::uint32_t target = comparison_.suspect().node;
+    const Expr operand = tensor_expression(target, form->shape);
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (i == target || !trace_.forward(i) || !trace_.gradient(i) ||
           trace_.node(i).shape() != form->shape)
         continue;
       const Expr value = tensor_expression(i, form->shape);
-      if (!comparison_.gives([&](std::size_t p) {
-            return evaluate(trace_.gradient(i), comparison_.point(p)) *
-                   evaluate(value, comparison_.point(p));
-          }))
-        continue;
+      const auto gives = [&](auto slope) {
+        return comparison_.gives([&](std::size_t p) {
+          return evaluate(trace_.gradient(i), comparison_.point(p)) *
+                 slope(evaluate(value, comparison_.point(p)),
+                       evaluate(operand, comparison_.point(p)));
+        });
+      };
+      std::string written;
+      if (gives([](const Tensor& y, const Tensor&) { return y; }))
+        written = "it";
+      else if (gives([](const Tensor& y, const Tensor&) { return y * (1 - y); }))
+        written = "y ⊗ (1 − y), as of a sigmoid,";
+      for (const NamedFunction& slope : named_slopes()) {
+        if (!written.empty()) break;
+        const double number = number_in_front(evaluate(trace_.gradient(i), comparison_.point(0)) *
+                                              slope.of(evaluate(operand, comparison_.point(0))));
+        if (gives([&](const Tensor&, const Tensor& z) { return number * slope.of(z); }))
+          written = fmt::format("{}({})", slope.name, text_(operand));
+      }
+      if (written.empty()) continue;
       const Expr function = without_unnamed(trace_, trace_.forward(i));
       bool is_of_it = false;
       visit_parts(function, [&](const Expr& part) {
         is_of_it |= part->kind == Kind::tensor && part->node == target;
       });
-      if (is_of_it)
-        return with_right(fmt::format("{} stands in the place of its derivative", text_(function)));
+      if (!is_of_it) continue;
+      return with_right(
+          written == "it" ? fmt::format("{} stands in the place of its derivative", text_(function))
+                          : fmt::format("{} stands in the place of the derivative of {}", written,
+                                        text_(function)));
     }
     return "";
+  }
+
+  // The c with which c·x may be what the formula gave; 1 where so few elements say nothing of it.
+  double number_in_front(const Tensor& x) const {
+    const std::vector<double> a = numbers(x), b = numbers(comparison_.value(0));
+    double aa = 0, ab = 0;
+    for (std::size_t e = 0; e < a.size() && a.size() == b.size(); ++e) {
+      aa += a[e] * a[e];
+      ab += a[e] * b[e];
+    }
+    return a.size() * comparison_.points() < 3 || !(aa > 0) || !std::isfinite(ab / aa) ? 1
+                                                                                       : ab / aa;
   }
 
   const std::vector<Expr>& slices_of_program() {

@@ -2,14 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <iterator>
+#include <numbers>
+#include <string_view>
+
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 
 namespace chainrule::derivation {
 
@@ -35,6 +44,15 @@ constexpr NamedFunction functions[] = {
     {"the square", [](const Tensor& x) { return x * x; }},
     {"the square root", [](const Tensor& x) { return sqrt(x); }},
     {"the inverse", [](const Tensor& x) { return 1 / x; }}};
+
+constexpr NamedFunction known_slopes[] = {
+    {"σ'", [](const Tensor& x) { return sigmoid(x) * sigmoid(-x); }},
+    {"tanh'", [](const Tensor& x) { return 1 - tanh(x) * tanh(x); }},
+    {"arctan'", [](const Tensor& x) { return 1 / (1 + x * x); }},
+    {"Φ'", [](const Tensor& x) { return exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi); }},
+    {"exp", [](const Tensor& x) { return exp(x); }},
+    {"σ", [](const Tensor& x) { return sigmoid(x); }},
+    {"step", [](const Tensor& x) { return to(x > 0.0, f64); }}};
 
 constexpr WrongSlope slopes[] = {
     {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
@@ -82,6 +100,11 @@ Functions functions_in(const Trace& trace) {
   return functions;
 }
 
+bool NamedFunction::is_periodic() const {
+  return std::ranges::any_of(std::initializer_list<std::string_view>{"sin", "cos", "−sin"},
+                             [&](std::string_view one) { return name == one; });
+}
+
 bool NamedFunction::made_of(const Functions& functions) const {
   const Environment nowhere;
   Builder builder(nowhere);
@@ -97,7 +120,23 @@ bool NamedFunction::made_of(const Functions& functions) const {
 }
 
 std::span<const NamedFunction> named_functions() { return functions; }
+std::span<const NamedFunction> named_slopes() { return known_slopes; }
 std::span<const WrongSlope> wrong_slopes() { return slopes; }
+
+std::vector<NamedFunction> likely_functions(const Trace& trace, const Expr& right,
+                                            const Expr& written) {
+  std::vector<NamedFunction> likely(std::begin(functions), std::end(functions));
+  if (!written) return likely;
+  Functions mine = functions_in(written), all = functions_in(trace);
+  for (const Op* op : functions_in(right)) mine.erase(op);
+  const auto is_mine = [&](const NamedFunction& function) {
+    return !function.made_of({}) && function.made_of(mine);
+  };
+  all.merge(functions_in(written));
+  std::erase_if(likely, [&](const NamedFunction& function) { return !function.made_of(all); });
+  std::ranges::stable_partition(likely, is_mine);
+  return likely;
+}
 
 std::string function_name(const Node& application) {
   const std::string slope = slope_name(application);

@@ -3,6 +3,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <chainrule/graph/derivation/trace.hpp>
 
@@ -21,8 +22,16 @@ struct NamedFunction {
   Tensor (*of)(const Tensor& x);
   /// Whether it is algebra, or computed by one of these.
   bool made_of(const Functions& functions) const;
+  /// sin, cos and −sin, which serve for each other alone.
+  bool is_periodic() const;
 };
 std::span<const NamedFunction> named_functions();
+/// Those that may stand in the place of others in a right formula, the likely ones first: where it
+/// is known what was written, those that this has and the right one does not.
+std::vector<NamedFunction> likely_functions(const Trace& trace, const Expr& right,
+                                            const Expr& written);
+/// Slopes that people know by heart, as functions of the operand: tanh', arctan' …
+std::span<const NamedFunction> named_slopes();
 /// How a formula shows the function of an elementwise operation of one operand: "σ", "tanh".
 std::string function_name(const Node& application);
 

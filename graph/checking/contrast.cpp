@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/confused_functions.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
@@ -65,12 +66,22 @@ std::vector<Part> operands_of(const Trace& trace, const Part& part, bool terms,
     if (role.is(RoleKind::sum) || role.is(RoleKind::difference))
       return {{e->operands[0], part.negative},
               {e->operands[1], part.negative != role.is(RoleKind::difference)}};
+    if (role.is(RoleKind::product))
+      for (const Expr& number : e->operands)
+        if (number->kind == Kind::number && number->number < 0)
+          if (Expr positive =
+                  with_operand(e, number, number_expression(-number->number, number->shape)))
+            return {{std::move(positive), !part.negative}};
     return {part};
   }
   if (role.is(RoleKind::product)) return {{e->operands[0]}, {e->operands[1]}};
   if (role.is(RoleKind::quotient) && e->operands[1]->kind == Kind::number)
     return {{e->operands[0]},
             {number_expression(1 / e->operands[1]->number, e->operands[1]->shape)}};
+  if (role.is(RoleKind::quotient) && number_in(*e->operands[0]) != 1.0)
+    if (Expr inverse =
+            built(point, [&](Builder& builder) { return 1 / builder.value(e->operands[1]); }))
+      return {{e->operands[0]}, {std::move(inverse)}};
   if (role.is(RoleKind::slope) || e->kind == Kind::slope)
     if (Expr simpler = in_simpler_operations(e, point); simpler && simpler->shape == e->shape)
       return {{simpler}};
@@ -211,22 +222,27 @@ bool descend_into_sums(const Comparison& comparison, Expr& mine, Expr& right) {
 
 std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
   if (formula->kind != Kind::operation) return "";
+  const auto is = [&](auto f) {
+    const Expr form = built(comparison.point(0), f);
+    return form && is_same(comparison, formula, form);
+  };
   std::string found;
   visit_parts(formula, [&](const Expr& y) {
     if (!found.empty() || y->kind != Kind::tensor || y->shape != formula->shape) return;
-    const auto is = [&](auto f) {
-      const auto form = attempt([&] {
-        Builder builder(comparison.point(0));
-        return builder.build([&] { return f(builder.value(y)); });
-      });
-      return form && is_same(comparison, formula, *form);
-    };
-    if (is([](const Tensor& x) { return x * (1 - x); }))
+    if (is([&](Builder& builder) { return builder.value(y) * (1 - builder.value(y)); })) {
       found = "σ'";
-    else if (is([](const Tensor& x) { return 1 - x * x; }))
+      return;
+    }
+    if (is([&](Builder& builder) { return 1 - builder.value(y) * builder.value(y); })) {
       found = "tanh'";
+      return;
+    }
+    for (const NamedFunction& slope : named_slopes())
+      if (found.empty() && is([&](Builder& builder) { return slope.of(builder.value(y)); }))
+        found = slope.name;
   });
-  return found;
+  // What shows its name needs no other.
+  return formula->operands.size() == 1 ? "" : found;
 }
 
 Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& mine,

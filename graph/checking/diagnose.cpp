@@ -13,6 +13,7 @@
 #include <chainrule/graph/checking/mutate.hpp>
 #include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/checking/repair.hpp>
+#include <chainrule/graph/checking/repeated.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/upstream.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -43,6 +44,7 @@ class Diagnosis {
         [&] { return by_mutants({in_operations, in_products, in_conditions}); },
         [&] { return repair_inverse(trace_, comparison_, text_); },
         [&] { return wrong_factor(trace_, comparison_, text_); },
+        [&] { return repair_axes(trace_, comparison_, text_); },
         [&] { return repair_structure(trace_, comparison_, text_); },
         [&] { return by_mutants({in_symbols}); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::one); },
@@ -51,6 +53,7 @@ class Diagnosis {
         [&] { return repair_by_two(trace_, comparison_, text_); },
         [&] { return by_mutants_of_other_forms({in_operations, in_conditions}); },
         [&] { return reversed(); },
+        [&] { return by_mutants({in_signs, in_quotients}); },
         [&] { return changed_operations(trace_, comparison_, text_); },
         [&] { return other_tensors(trace_, comparison_, text_); },
         [&] { return exchanged_or_left_out(trace_, comparison_, text_); },
@@ -63,7 +66,8 @@ class Diagnosis {
         [&] { return is_bare() ? too_many_operands(trace_, comparison_, text_) : ""; },
         [&] { return by_mutants({everywhere, in_two_symbols}); },
         [&] { return mistake_above(trace_, comparison_, text_); },
-        [&] { return by_mutants_of_other_forms({in_symbols, everywhere}); },
+        [&] { return by_mutants_of_other_forms({in_symbols, everywhere, in_signs, in_quotients}); },
+        [&] { return same_mistake_twice(trace_, comparison_, text_); },
         [&] { return repair_parts(trace_, comparison_, text_); },
         [&] { return is_bare() ? "" : too_many_operands(trace_, comparison_, text_); },
         [&] { return other_parts(trace_, comparison_, text_); }};
@@ -82,6 +86,8 @@ class Diagnosis {
       comparison_.ask_freely();
       if (std::string freely = first_of(); !freely.empty()) found = std::move(freely);
     }
+    if (found.empty())
+      found = attempt([&] { return repair_rest(trace_, comparison_, text_); }).value_or("");
     if (found.empty()) found = only_at_zeros();
     if (found.empty()) found = by_place();
     return found;
@@ -122,6 +128,11 @@ class Diagnosis {
     if (expected().rank() != 2 || negative) return "";
     if (all([](const Tensor& x) { return x.T(); }))
       return fmt::format("transposed: this is the transpose of {}", right());
+    if (all([](const Tensor& x) { return (x + x.T()) / 2.0; }))
+      return fmt::format("symmetrised: this is the mean of it and its transpose, of {}", right());
+    if (!all([](const Tensor& x) { return x * 2.0; }) &&
+        all([](const Tensor& x) { return x + x.T(); }))
+      return fmt::format("symmetrised: this is the sum of it and its transpose, of {}", right());
     return "";
   }
   // The gradient for another tensor of the same shape.
@@ -249,6 +260,20 @@ class Diagnosis {
                          to_string(should), right());
     }
     const Places p = places();
+    if (p.wrong == 1 && p.size > 2) {
+      const double is_there = numbers(value())[p.first], right_there = numbers(expected())[p.first];
+      const double ratio = is_there / right_there;
+      const auto near = [&](double x) { return std::abs(ratio - x) < 1e-6; };
+      const std::string wrong = is_there == 0 ? "which is 0"
+                                : near(-1)    ? "whose sign is wrong"
+                                : near(2)     ? "which is too large by a factor of 2"
+                                : near(0.5)   ? "which is too small by a factor of 2"
+                                              : "";
+      if (!wrong.empty())
+        return fmt::format("right but for the element {}, {}; the chain rule gives {}",
+                           to_string(position_of(static_cast<std::int64_t>(p.first), is)), wrong,
+                           right());
+    }
     if (p.wrong > 0 && p.wrong <= p.size / 4)
       return fmt::format("right but for {} of {} elements, the first at {}", p.wrong, p.size,
                          to_string(position_of(static_cast<std::int64_t>(p.first), is)));

@@ -19,6 +19,7 @@
 #include <chainrule/graph/derivation/layers.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/log.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 
@@ -51,9 +52,11 @@ class Mutations {
     if (mistakes == Mistakes::in_conditions) return conditions();
     if (mistakes == Mistakes::everywhere) return everywhere();
     return std::ranges::any_of(parts_, [&](const Expr& e) {
-      return mistakes == Mistakes::in_operations ? operations(e)
-             : mistakes == Mistakes::in_symbols  ? e->is_symbol() && symbols(e)
-                                                 : products(e);
+      return mistakes == Mistakes::in_operations  ? operations(e)
+             : mistakes == Mistakes::in_signs     ? signs(e)
+             : mistakes == Mistakes::in_quotients ? quotients(e)
+             : mistakes == Mistakes::in_symbols   ? e->is_symbol() && symbols(e)
+                                                  : products(e);
     });
   }
 
@@ -149,6 +152,33 @@ class Mutations {
     if (role.is(Role::Kind::total) && try_part(e, e->operands[0], "the sum is missing"))
       return true;
     return false;
+  }
+
+  // What a part is divided by as a factor, or its logarithm.
+  bool quotients(const Expr& e) {
+    if (!e->is(Role::Kind::quotient) || e->operands[1]->kind == Kind::number) return false;
+    const auto with = [&](const char* mistake, auto f) {
+      return try_built(e, mistake, [&](Builder& builder) {
+        return builder.value(e->operands[0]) * f(builder.value(e->operands[1]));
+      });
+    };
+    if (with("a product in the place of a quotient", [](const Tensor& x) { return x; }))
+      return true;
+    // One that is 0 is a term that is missing.
+    return largest(numbers(log(evaluate(e->operands[1], point_)))) > 0 &&
+           with("log in the place of the inverse", [](const Tensor& x) { return log(x); });
+  }
+
+  // The sign of what a function is taken of.
+  bool signs(const Expr& e) {
+    if (!is_function(e) && e->kind != Kind::slope) return false;
+    const Expr negative =
+        built(point_, [&](Builder& builder) { return -builder.value(e->operands[0]); });
+    if (!negative) return false;
+    const Expr other = e->kind == Kind::slope
+                           ? slope_expression(e->application, negative)
+                           : operation_expression(e->application, {negative}, e->shape, e->output);
+    return try_part(e, other, "the sign of what the function is taken of is wrong");
   }
 
   // The comparison the other way round, and with it others of the same operands.
@@ -252,19 +282,17 @@ class Mutations {
            !e->is(Role::Kind::negation) && !e->is(Role::Kind::conversion);
   }
   const std::vector<NamedFunction>& likely_functions() {
-    if (!likely_.empty()) return likely_;
-    const auto all_functions = named_functions();
-    likely_.assign(all_functions.begin(), all_functions.end());
-    if (!written_) return likely_;
-    Functions mine = functions_in(written_), all = functions_in(trace_);
-    for (const Op* op : functions_in(right_)) mine.erase(op);
-    const auto is_mine = [&](const NamedFunction& function) {
-      return !function.made_of({}) && function.made_of(mine);
-    };
-    all.merge(functions_in(written_));
-    std::erase_if(likely_, [&](const NamedFunction& function) { return !function.made_of(all); });
-    std::ranges::stable_partition(likely_, is_mine);
+    if (likely_.empty()) likely_ = derivation::likely_functions(trace_, right_, written_);
     return likely_;
+  }
+
+  // Functions of the program and of the right formula.
+  const Functions& known() {
+    if (known_.empty()) {
+      known_ = functions_in(trace_);
+      known_.merge(functions_in(right_));
+    }
+    return known_;
   }
 
   // Another function of the same operand.
@@ -277,6 +305,9 @@ class Mutations {
     return std::ranges::any_of(likely_functions(), [&](const NamedFunction& function) {
       // One that is 0 is a term that is missing.
       if (largest(numbers(function.of(operand))) == 0) return false;
+      // Nobody takes a sine who has none.
+      if (e->kind != Kind::slope && function.is_periodic() && !function.made_of(known()))
+        return false;
       return try_built(
           e,
           function.name == std::string_view("the operand")
@@ -347,7 +378,32 @@ class Mutations {
              [](const Tensor& x, const Tensor& y) { return matmul(x, y.T()); }))
       return true;
     return both("an elementwise product in the place of a matrix product",
-                [](const Tensor& x, const Tensor& y) { return x * y; });
+                [](const Tensor& x, const Tensor& y) { return x * y; }) ||
+           outside(e);
+  }
+  // k ⊗ A·x for A·(k ⊗ x).
+  bool outside(const Expr& e) {
+    for (const std::size_t side : {0, 1}) {
+      const Expr& operand = e->operands[side];
+      const bool reshaped = operand && operand->is(Role::Kind::reshape);
+      const Expr& product = reshaped ? operand->operands[0] : operand;
+      if (!product || !product->is(Role::Kind::product)) continue;
+      for (const std::size_t k : {0, 1}) {
+        const Expr &factor = product->operands[k], &stays = product->operands[1 - k];
+        if (factor->shape.numel() != e->shape.numel() || stays->shape != product->shape) continue;
+        const Expr rest =
+            with_operand(e, operand,
+                         reshaped ? operation_expression(operand->application, {stays},
+                                                         operand->shape, operand->output)
+                                  : stays);
+        if (rest &&
+            try_built(e, "a factor stands outside of a matrix product", [&](Builder& builder) {
+              return reshape(builder.value(factor), e->shape) * builder.value(rest);
+            }))
+          return true;
+      }
+    }
+    return false;
   }
 
   // Two symbols at once, as of wrong layers.
@@ -427,6 +483,7 @@ class Mutations {
   const std::function<bool(const Mutant&)>& f_;
   std::vector<Expr> parts_;
   std::vector<NamedFunction> likely_;
+  Functions known_;
 };
 
 }  // namespace
@@ -435,9 +492,9 @@ bool for_each_mutant(const Trace& trace, const Target& target, const Environment
                      const std::function<bool(const Mutant&)>& f) {
   Mutations mutations(trace, target, point, f);
   using enum Mistakes;
-  return std::ranges::any_of(
-      std::initializer_list<Mistakes>{in_operations, in_symbols, in_products, in_two_symbols},
-      [&](Mistakes mistakes) { return mutations.run(mistakes); });
+  return std::ranges::any_of(std::initializer_list<Mistakes>{in_operations, in_symbols, in_products,
+                                                             in_quotients, in_two_symbols},
+                             [&](Mistakes mistakes) { return mutations.run(mistakes); });
 }
 
 bool for_each_mutant(const Trace& trace, const Target& target, const Environment& point,

@@ -24,11 +24,13 @@ struct Target {
   Expr written{};  ///< what a person wrote; null where that is not known
 };
 
-/// Parts left out or of the wrong sign; other tensors in their places; products the wrong way
-/// round; two tensors at once;
-/// conditions; a function in another's place wherever it stands.
+/// Parts left out or of the wrong sign; the sign of what a function is taken of; products in the
+/// place of quotients; other tensors in their places; products the wrong way round; two tensors at
+/// once; conditions; a function in another's place wherever it stands.
 enum class Mistakes {
   in_operations,
+  in_signs,
+  in_quotients,
   in_symbols,
   in_products,
   in_two_symbols,

@@ -23,6 +23,9 @@ namespace {
 
 using Kind = Expression::Kind;
 
+// Of longer parts a reader does not see what is wrong with them.
+constexpr int longest_shown = 30;
+
 // Other tensors, factors and terms that are missing, and any part of the right formula in the place
 // of another.
 class Operands : public TakenApart {
@@ -37,6 +40,37 @@ class Operands : public TakenApart {
                 false);
   }
   std::string find_by_two() { return factors_of_two(formula_); }
+  // What is left of the formula and a right one when all that both have is taken away.
+  std::string find_contrast() {
+    if (!comparison_.suspect().formula || !comparison_.same_shape()) return "";
+    std::vector<Expr> forms = comparison_.right_forms();
+    forms.insert(forms.begin(), comparison_.right_step());
+    if (comparison_.opened_form()) forms.push_back(comparison_.opened_form());
+    Expr closest;
+    int least = 0;
+    for (const Expr& form : forms) {
+      const Contrast difference = contrast(trace_, comparison_, formula_, form);
+      std::vector<Contrast> pairs{difference};
+      if (difference.mine && difference.right)
+        pairs = pairs_of_terms(trace_, comparison_, difference);
+      int size = 0;
+      for (const Contrast& pair : pairs)
+        size += (pair.mine ? size_of(pair.mine) : 0) + (pair.right ? size_of(pair.right) : 0);
+      if (size >= size_of(formula_) + size_of(form)) continue;
+      if (size > longest_shown) {
+        const bool is_gradient =
+            difference.mine && difference.right && difference.right->kind == Kind::gradient;
+        const std::string above =
+            is_gradient ? about_gradient(difference.mine, difference.right) : "";
+        if (!above.empty()) return above;
+        continue;
+      }
+      if (closest && size >= least) continue;
+      closest = form;
+      least = size;
+    }
+    return closest ? with_right(instead(formula_, closest)) : "";
+  }
   // Of parts that stand in the place of others the smallest.
   std::string find_parts() {
     const std::string found = find({&Operands::inverse_factors}, false);
@@ -194,6 +228,8 @@ class Operands : public TakenApart {
         mine->op() == right->op() && mine->operands.size() == 1 &&
         key_of(mine->operands[0]) == key_of(right->operands[0]) && !moves_elements(mine))
       why = "over the wrong axis";
+    // A gradient written out at length says nothing more.
+    if (why.starts_with("the mistake is above") && size_of(mine) > longest_shown) return why;
     return why.empty() ? words : why + ": " + words;
   }
 
@@ -363,6 +399,10 @@ std::string repair_small_parts(const Trace& trace, const Comparison& comparison,
 
 std::string repair_by_two(const Trace& trace, const Comparison& comparison, const Text& text) {
   return Operands(trace, comparison, text).find_by_two();
+}
+
+std::string repair_rest(const Trace& trace, const Comparison& comparison, const Text& text) {
+  return Operands(trace, comparison, text).find_contrast();
 }
 
 std::string repair_parts(const Trace& trace, const Comparison& comparison, const Text& text) {

@@ -32,7 +32,6 @@ class Structure : public TakenApart {
 
   std::string find() {
     if (parts_.size() > most_parts) return "";
-    if (std::string found = sums_everywhere(); !found.empty()) return found;
     // The larger parts first: what is wrong with all of them is not said of one.
     for (const Attempt attempt :
          {&Structure::other_numbers, &Structure::numbers_in_front, &Structure::signs_inside,
@@ -235,6 +234,7 @@ class Structure : public TakenApart {
     if (e->kind == Kind::number || (e->kind == Kind::constant && !is_root(e))) return "";
     for (int axis = 0; axis < inside->shape.rank(); ++axis)
       for (const bool keep : {true, false}) {
+        if (inside->shape[axis] == 1) continue;
         const auto summed = [&](bool mean_instead) {
           return fits(e, built([&](Builder& builder) {
                         const Tensor x = builder.value(inside);
@@ -299,46 +299,6 @@ class Structure : public TakenApart {
     return operands.front()->shape == operands.back()->shape && fits_as(std::move(operands))
                ? with_right(fmt::format("in the reverse order: {}", text_(e)))
                : "";
-  }
-
-  // All sums and means over the same axes at once.
-  std::string sums_everywhere() const {
-    std::vector<Expr> sums;
-    for (const Expr& e : parts_)
-      if (e->is(Role::Kind::total) || e->is(Role::Kind::mean)) sums.push_back(e);
-    if (sums.size() < 2) return "";
-    const auto fits_with = [&](auto f) {
-      // Operands first: a sum in a sum is rebuilt from the inner one.
-      Expr formula = formula_;
-      for (const Expr& e : sums) {
-        Expr now;
-        visit_parts(formula, [&](const Expr& part) {
-          if (part->application == e->application) now = part;
-        });
-        if (!now) return false;
-        Expr other =
-            built([&](Builder& builder) { return f(now, builder.value(now->operands[0])); });
-        if (!other) return false;
-        formula = replaced(formula, {{now.get(), std::move(other)}});
-      }
-      return comparison_.repairs(formula);
-    };
-    const auto is_mean = [](const Expr& e) { return e->is(Role::Kind::mean); };
-    if (fits_with([&](const Expr& e, const Tensor& x) {
-          const double count = static_cast<double>(x.numel()) /
-                               static_cast<double>(std::max<std::int64_t>(1, e->shape.numel()));
-          const Tensor y = apply_again(*e->application, std::span(&x, 1));
-          return is_mean(e) ? y * count : y / count;
-        }))
-      return with_right(is_mean(sums[0]) ? "means in the place of sums"
-                                         : "sums in the place of means");
-    for (int axis = 0; axis < sums[0]->operands[0]->shape.rank(); ++axis)
-      if (fits_with([&](const Expr& e, const Tensor& x) {
-            return is_mean(e) ? mean(x, axis, true) : sum(x, axis, true);
-          }))
-        return with_right(
-            fmt::format("the sums are over the wrong axis: axis {} belongs there", axis));
-    return "";
   }
 
   // Operands that are left over.

@@ -19,6 +19,10 @@ TEST_CASE("diagnose: a sign that is forgotten in an antisymmetric gradient is no
   for (const Tensor& by_hand : {dD, dD.detach()})
     CHECK(said(sum(square(q)), {{"dq", q, dq}, {"dD", D, by_hand}})
               .starts_with("the sign is wrong: "));
+  // Inside of a function, too.
+  const Tensor p = softplus(D * -2.0).named("p"), dp = 2 * p;
+  CHECK(has(said(sum(square(p)), {{"dp", p, dp}, {"dD", D, (-2 * dp * sigmoid(2 * D)).detach()}}),
+            "the sign of what the function is taken of is wrong"));
 }
 
 TEST_CASE("diagnose: a path that is missing is no factor of 1 beside a number") {
