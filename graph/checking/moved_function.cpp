@@ -31,10 +31,15 @@ MovedFunction::MovedFunction(const Function& f, std::span<const Tensor> inputs, 
     : f_(f), inputs_(inputs.begin(), inputs.end()), where_(where) {
   for (std::size_t i = 0; i < inputs_.size(); ++i)
     if (inputs_[i].dtype() == f64) floating_.push_back(i);
-  value_ = checked(f_(inputs_), nullptr);
+  try {
+    value_ = checked(f_(inputs_), nullptr);
+  } catch (const GradError&) {
+    takes_gradients_ = true;
+    value_ = checked(at(inputs_), nullptr);
+  }
   const Shape shape = value_.shape();
   const std::vector<double> first = numbers(value_);
-  const std::vector<double> second = numbers(checked(f_(inputs_), &shape));
+  const std::vector<double> second = numbers(checked(at(inputs_), &shape));
   for (std::size_t e = 0; e < first.size(); ++e) {
     const double allowed = std::isfinite(first[e]) ? repeats * std::abs(first[e]) : 0;
     if (difference(first[e], second[e]) <= allowed) continue;
@@ -45,6 +50,19 @@ MovedFunction::MovedFunction(const Function& f, std::span<const Tensor> inputs, 
                     second[e]),
         where_, "draw what is random in it anew from the same seed in each call");
   }
+}
+
+// The inputs as leaves of a graph.
+std::vector<Tensor> MovedFunction::recorded(std::span<const Tensor> inputs) const {
+  std::vector<Tensor> leaves(inputs.begin(), inputs.end());
+  for (const std::size_t i : floating_) leaves[i] = leaves[i].detach().requires_grad_();
+  return leaves;
+}
+
+Tensor MovedFunction::at(std::span<const Tensor> inputs) const {
+  if (!takes_gradients_) return f_(inputs);
+  const EnableGrad recording;
+  return f_(recorded(inputs)).detach();
 }
 
 Tensor MovedFunction::checked(const Tensor& result, const Shape* shape) const {
@@ -94,9 +112,7 @@ MovedFunction::Reading MovedFunction::reading(const Tensor& v) const {
 MovedFunction::Place MovedFunction::place(std::span<const Tensor> inputs,
                                           const Reading& read) const {
   const EnableGrad recording;
-  std::vector<Tensor> leaves(inputs.begin(), inputs.end());
-  for (const std::size_t i : floating_) leaves[i] = leaves[i].detach().requires_grad_();
-  const Tensor result = f_(leaves);
+  const Tensor result = f_(recorded(inputs));
   Place place{{inputs.begin(), inputs.end()}, read, read(result), {}};
   const std::vector<double>& here = place.here;
   std::vector<double>& noise = place.noise;
@@ -136,7 +152,7 @@ std::vector<Difference> MovedFunction::along(const Place& from, std::span<const 
   const auto f = [&](double h) -> std::vector<double> {
     Tensor result;
     try {
-      result = f_(moved(from.inputs, directions, h));
+      result = at(moved(from.inputs, directions, h));
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const MemoryError&) {

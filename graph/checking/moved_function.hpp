@@ -47,12 +47,15 @@ class MovedFunction {
                                 const std::string& moves) const;
 
  private:
+  std::vector<Tensor> recorded(std::span<const Tensor> inputs) const;
+  Tensor at(std::span<const Tensor> inputs) const;
   Tensor checked(const Tensor& result, const Shape* shape) const;
 
   const Function& f_;
   std::vector<Tensor> inputs_;
   Where where_;
   std::vector<std::size_t> floating_;
+  bool takes_gradients_ = false;  // of its inputs, so that they have to be recorded
   Tensor value_;
 };
 

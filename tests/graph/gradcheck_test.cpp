@@ -11,6 +11,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/backward.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -386,6 +387,24 @@ TEST_CASE("gradcheck: where differences say nothing the report says so") {
       gradcheck([](Inputs in) { return 1e9 + in[0] * 1e-9; }, {tensor(1.0, f64)});
   CHECK(hidden.ok());
   CHECK(hidden.rows[0].note == "rounding of the function hides the derivative at ()");
+}
+
+TEST_CASE("gradcheck: a function may take gradients itself") {
+  const Tensor x = tensor({0.7, -1.3, 2.1}, f64), w = tensor({1.5, 0.2, -0.4}, f64);
+  const auto penalty = [](std::span<const Tensor> in) {
+    const Tensor g = grad(sum(square(in[0]) * in[0] * in[1]), in[0], {.create_graph = true});
+    return sum(square(g));
+  };
+  const GradcheckReport right = gradcheck(penalty, {x, w});
+  CAPTURE(right.to_string());
+  CHECK(right.ok());
+  // One that does not record its gradient is not differentiated.
+  const auto cut = [](std::span<const Tensor> in) {
+    return sum(in[0] * grad(sum(square(in[0])), in[0]));
+  };
+  CHECK_FALSE(gradcheck(cut, {x}).ok());
+  const auto of_data = [&](std::span<const Tensor> in) { return grad(sum(w), in[0]); };
+  CHECK_THROWS_AS(gradcheck(of_data, {x}), GradError);
 }
 
 TEST_CASE("gradcheck: a function that does not repeat is an error") {
