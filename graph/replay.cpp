@@ -90,7 +90,19 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
     }
   }
   find_conversions();
-  values_ = from(values_);
+  try {
+    values_ = from(values_);
+  } catch (const MemoryError&) {
+    throw;
+  } catch (const GradError&) {  // of what computes in another way
+    throw;
+  } catch (Error& error) {  // which was none when it was recorded
+    error.set_hint(
+        fmt::format("{} computes what was recorded again, in f64: an op has to take "
+                    "that, and to compute in evaluate(), where nothing is recorded",
+                    caller));
+    throw;
+  }
   while (drop_false_conversions()) values_ = from(values_);
 }
 

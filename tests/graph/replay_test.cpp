@@ -265,6 +265,27 @@ TEST_CASE("replay: errors of an op name it and the line where it was recorded") 
   CHECK(text.find(fmt::format("replay_test.cpp:{}", line)) != std::string::npos);
 }
 
+TEST_CASE("replay: an op that refuses f64 is told that it is asked for it") {
+  struct Single final : Op {
+    Single() : Op("single") {}
+    void infer(Inference& call) const override {
+      if (call.in(0).dtype() != f32) throw ValueError("f32 alone");
+      call.output_like(f32, call.in(0));
+    }
+    void evaluate(Evaluation& call) const override { kernels::copy(call.out(), *call.in_ref(0)); }
+    void vjp(Vjp& r) const override { r.give(0, r.g() * 1.0); }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Single single;
+  const Tensor x = tensor({0.5, -1.0}, f32).requires_grad_();
+  const Tensor loss = sum(apply(single, {&x}, {}, Where::current()));
+  const std::string text = error_of<ValueError>([&] { derive(loss); });
+  CAPTURE(text);
+  CHECK(text.starts_with("f32 alone\n  in single\n  at "));
+  CHECK(text.find("\n  hint: derive computes what was recorded again, in f64") !=
+        std::string::npos);
+}
+
 TEST_CASE("replay: results of an application of several") {
   const Tensor x = tensor({{0.5, -1.0, 3.0}, {2.0, 0.25, 1.0}}, f64).requires_grad_();
   const auto [var, mean] = var_mean(x, 1);
