@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/error.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/said_by_op.hpp>
@@ -27,6 +28,12 @@ std::optional<OperandMark> mark_at(std::string_view notation) {
 
 // As the op says it, of this many operands.
 std::string checked(std::string notation, const Node& application, std::size_t operands) {
+  constexpr std::string_view out_of_place = "\uFFFD";
+  if (detail::printable(notation).find(out_of_place) != std::string::npos &&
+      notation.find(out_of_place) == std::string::npos)
+    throw ValueError(
+        fmt::format("{}: its notation is no UTF-8", detail::printable(application.op()->name())),
+        application.where(), "write the op's name and notation in UTF-8, as formulas are");
   std::string_view rest = notation;
   while (true) {
     rest.remove_prefix(std::min(rest.find('{'), rest.size()));

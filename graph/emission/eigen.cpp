@@ -66,7 +66,12 @@ std::string filled(std::string_view text, const std::vector<Code>& operands) {
     result += is_argument(before, behind) ? x.text : x.in(Strength::atom);
     done = text.size() - behind.size();
   });
-  return result + std::string(text.substr(done));
+  result += text.substr(done);
+  // What stands behind a comment at the end is code.
+  const std::size_t last = text.rfind('\n');
+  if (text.find("//", last == std::string_view::npos ? 0 : last) != std::string_view::npos)
+    result += '\n';
+  return result;
 }
 
 // Whether a number may stand for all elements of operand k: where that is all that a member of
@@ -271,7 +276,9 @@ bool is_said_by_role(const Expression& e) {
   throw ValueError(
       fmt::format("emit_cpp: {} has no form in Eigen that this writes", e.op()->name()),
       e.application->where(),
-      "an op can give one by Op::eigen(), or in simpler operations by Op::written_out()");
+      e.application->output_count() > 1
+          ? "an op of several results gives simpler operations by Op::output_written_out()"
+          : "an op can give one by Op::eigen(), or in simpler operations by Op::written_out()");
 }
 
 void check_axes(const Expression& e) {

@@ -138,11 +138,14 @@ void check_form(const Expression& e, const EigenForm& form) {
     case reduction:
       return check_reduction(e, form);
     case lines:
-      if (e.operands[0]->shape != e.shape || (form.axes != 1 && form.axes != 2))
+      if (form.axes != 1 && form.axes != 2)
+        fail(e, fmt::format("says lines along axes {}", form.axes),
+             "axes has one bit: 1 for columns, 2 for rows");
+      if (e.operands[0]->shape != e.shape)
         fail(e,
              fmt::format("says lines of {}, but the result has {}", shapes_of(e),
                          to_string(e.shape)),
-             "operand and result have one shape, and axes one bit: 1 for columns, 2 for rows");
+             "operand and result have one shape");
       return;
     case function:
     case comparison:
@@ -175,6 +178,9 @@ void check_given(const Expression& e, const std::string& code, const char* membe
 }
 
 void check_defined(const Expression& e, const std::string& function) {
+  if (!Identifiers::is_function(function))
+    fail(e, fmt::format("needs a function {}, and none can be called so in C++", function),
+         "call the op otherwise, or give code that names no function of its name");
   if (words_in(e.op()->eigen_definition()).contains(function)) return;
   fail(e,
        fmt::format("needs a function {}, which its eigen_definition() does not define", function),

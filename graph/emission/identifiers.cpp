@@ -63,14 +63,6 @@ constexpr std::string_view ours[] = {
     "unix", "CHECK", "REQUIRE", "WARN", "INFO", "MESSAGE", "FAIL", "SUBCASE", "TEST_CASE",
     "CAPTURE"};
 
-// Functions of C's library that headers may declare outside of std: no namespace can be called so.
-constexpr std::string_view functions_of_c[] = {
-    "abs",  "acos",   "asin",   "atan",  "cbrt",   "ceil", "cos",    "cosh",  "div",    "erf",
-    "exit", "exp",    "fabs",   "floor", "fmod",   "free", "gamma",  "hypot", "index",  "j0",
-    "j1",   "jn",     "log",    "log2",  "malloc", "pow",  "printf", "qsort", "rand",   "random",
-    "read", "remove", "rename", "round", "signal", "sin",  "sinh",   "sqrt",  "system", "tan",
-    "tanh", "time",   "trunc",  "write", "y0",     "y1",   "yn"};
-
 constexpr std::pair<std::string_view, std::string_view> letters[] = {
     {"α", "alpha"}, {"β", "beta"},   {"γ", "gamma"},  {"δ", "delta"}, {"ε", "epsilon"},
     {"ζ", "zeta"},  {"η", "eta"},    {"θ", "theta"},  {"κ", "kappa"}, {"λ", "lambda"},
@@ -82,7 +74,9 @@ constexpr std::pair<std::string_view, std::string_view> letters[] = {
 
 // What names of macros of C, POSIX, Eigen and doctest begin with.
 bool may_be_macro(std::string_view name) {
-  static constexpr std::string_view beginnings[] = {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_"};
+  static constexpr std::string_view beginnings[] = {
+      "M_",    "FP_",      "EIGEN_", "DOCTEST_", "MATH_", "CHECK_", "REQUIRE_", "WARN_",
+      "FAST_", "PTHREAD_", "CLOCK_", "CLONE_",   "LC_",   "CPU_",   "SCHED_",   "TIMER_"};
   return std::ranges::any_of(beginnings, [&](std::string_view b) { return name.starts_with(b); });
 }
 
@@ -99,8 +93,12 @@ bool Identifiers::is_namespace(std::string_view name) {
   const Identifiers known;
   if (known.taken_.contains(name)) return false;
   if (may_be_macro(name)) return false;
-  if (std::ranges::find(functions_of_c, name) != std::end(functions_of_c)) return false;
+  if (is_name_of_c(name)) return false;
   return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+}
+
+bool Identifiers::is_function(std::string_view name) {
+  return is_identifier(name) && std::ranges::find(keywords, name) == std::end(keywords);
 }
 
 bool Identifiers::is_of_the_files(std::string_view name) {

@@ -16,12 +16,17 @@ class Identifiers {
   std::string make(std::string_view name);
   /// Whether `name` may be that of a namespace as it stands.
   static bool is_namespace(std::string_view name);
+  /// Whether a function may be called so.
+  static bool is_function(std::string_view name);
   /// Whether it is a keyword, or what the emitted files call something themselves.
   static bool is_of_the_files(std::string_view name);
 
  private:
   std::set<std::string, std::less<>> taken_;
 };
+
+/// Whether headers of C's library may call something so outside of std: no namespace can be.
+bool is_name_of_c(std::string_view name);
 
 /// Letters, digits and underscores that do not begin with a digit.
 bool is_identifier(std::string_view text);

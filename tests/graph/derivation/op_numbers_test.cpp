@@ -298,4 +298,15 @@ TEST_CASE("ops: numbers that a role or simpler operations miss by little are oth
   CHECK(text({x, y}, in_f32, Kind::product, {}).starts_with("nearly: its role() says product"));
 }
 
+TEST_CASE("ops: a notation that is no UTF-8 is an error that names the op") {
+  const Tensor x = matrix();
+  const Rule same = [](Given in) { return in[0] * 1.0; };
+  Says latin("caf\xE9", same), right("café", same);
+  latin.result = right.result = {2, 3};
+  const std::string text = error_of<ValueError>([&] { derive(sum(sin(latin({x})))).text(); });
+  CAPTURE(text);
+  CHECK(text.starts_with("caf\uFFFD: its notation is no UTF-8\n  at "));
+  CHECK(derive(sum(sin(right({x})))).text().find("café(x)") != std::string::npos);
+}
+
 TEST_SUITE_END();

@@ -134,7 +134,12 @@ TEST_CASE("emit_cpp: names become identifiers") {
   CHECK(names.make("forward") == "forward_2");
   CHECK(names.make("_x") == "x_2");
   CHECK(emission::Identifiers::is_namespace("digits"));
-  for (const char* wrong : {"", "2d", "a b", "class", "naïve", "a-b", "_x", "exp", "doctest"})
+  for (const char* right : {"memory", "strategy", "total", "model_l", "island", "fine", "f1"})
+    CHECK(emission::Identifiers::is_namespace(right));
+  for (const char* wrong : {"",       "2d",    "a b",       "class",    "naïve",        "a-b",
+                            "_x",     "exp",   "doctest",   "sincos",   "exp2",         "log",
+                            "gamma",  "y0",    "lgammal_r", "fabsf64x", "pthread_self", "size_t",
+                            "strlen", "rsqrt", "select",    "f32addf64"})
     CHECK_FALSE(emission::Identifiers::is_namespace(wrong));
 }
 

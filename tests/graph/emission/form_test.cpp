@@ -255,4 +255,60 @@ TEST_CASE("emit_cpp: a function that is not elementwise gets all elements of its
   CHECK(formula(mean(backwards(v))) == "backwards(𝟏₃ / 3)");
 }
 
+namespace {
+
+// 2 x, of any name.
+struct Doubled final : Op {
+  EigenForm form;
+  std::string definition;
+  Doubled(const char* name, EigenForm said, std::string defined = "")
+      : Op(name), form(std::move(said)), definition(std::move(defined)) {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *(2.0 * call.tensor(0)).value_ref());
+  }
+  void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g()); }
+  EigenForm eigen(const Parameters&) const override { return form; }
+  const char* eigen_definition() const noexcept override { return definition.c_str(); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+std::string header_of(const Op& op) {
+  const Tensor x = tensor({{0.5, -1.0}, {1.5, 0.1}}, f64).requires_grad_().named("x");
+  return emit_cpp(sum(sin(apply(op, {&x}, {}, Where::current())))).header;
+}
+
+}  // namespace
+
+TEST_CASE("emit_cpp: an op whose function cannot have its name in C++ is told so") {
+  for (const char* name : {"class", "double", "2nd", "my op", "x-y", "Eigen"}) {
+    CAPTURE(name);
+    const Doubled op(name, {.kind = EigenForm::Kind::function},
+                     "inline MatrixXd " + std::string(name) + "(const MatrixXd& x);\n");
+    CHECK(error_of<ValueError>([&] { header_of(op); })
+              .starts_with("emit_cpp: the eigen() of " + std::string(name) + " needs a function " +
+                           name + ", and none can be called so in C++\n"));
+  }
+  const Doubled op("exp2", {.kind = EigenForm::Kind::function},
+                   "inline MatrixXd exp2(const MatrixXd& x) { return 2.0 * x; }\n");
+  CHECK(header_of(op).find("exp2(x)") != std::string::npos);
+}
+
+TEST_CASE("emit_cpp: code of an op may end in a comment") {
+  const Doubled op("doubled", {.kind = EigenForm::Kind::elementwise,
+                               .array = "2.0 * {0}  // twice",
+                               .scalar = "2.0 * {0}"});
+  const std::string header = header_of(op);
+  CAPTURE(header);
+  CHECK(header.find("2.0 * x.array()  // twice\n") != std::string::npos);
+}
+
+TEST_CASE("emit_cpp: lines go along one axis") {
+  const Doubled op("doubled", {.kind = EigenForm::Kind::lines, .axes = 3});
+  CHECK(error_of<ValueError>([&] {
+          header_of(op);
+        }).starts_with("emit_cpp: the eigen() of doubled says lines along axes 3\n"));
+}
+
 TEST_SUITE_END();
