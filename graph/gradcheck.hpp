@@ -46,7 +46,7 @@ struct GradcheckReport {
 /// Compares autograd's derivatives of f with central differences, at the given inputs: reverse
 /// mode, forward mode, and with order 2 the second derivatives along random directions. Outputs of
 /// any floating shape are projected on a random direction. Inputs must be f64 (others are left
-/// constant).
+/// constant). f may take gradients itself, with create_graph.
 ///
 /// What differences cannot know is not held against autograd, and the row's note says so. How far
 /// rounding moves the function is measured, so beside 1e8, or where gradients are 0 by theory,
