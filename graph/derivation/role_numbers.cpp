@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -185,6 +186,13 @@ std::optional<Tensor> other_argument(const Expression& e, const std::vector<Tens
   throw_wrong_role(e, role, "it computes something else");
 }
 
+// Whether they are the same without a look at their numbers one by one.
+bool have_same_bytes(const Tensor& a, const Tensor& b) {
+  const Value &x = *a.value_ref(), &y = *b.value_ref();
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && x.contiguous() && y.contiguous() &&
+         (a.numel() == 0 || std::memcmp(x.bytes(), y.bytes(), x.byte_count()) == 0);
+}
+
 bool reduces(const Role& role) { return role.is(Role::Kind::total) || role.is(Role::Kind::mean); }
 
 }  // namespace
@@ -252,6 +260,9 @@ bool check_numbers(const Expression& e) {
 bool check_recorded(const Expression& e, const std::vector<Tensor>& x, const Tensor& result) {
   const NoGrad guard;
   const Role role = e.role();
+  if (role.is(Role::Kind::reshape) && x[0].numel() == result.numel() &&
+      have_same_bytes(chainrule::reshape(x[0], result.shape()), result))
+    return true;
   if (says_move(role)) return check_recorded_move(e, x);
   // Which elements it has in which dtype, results do not say.
   const auto made = [&]() -> std::optional<Made> {
@@ -266,7 +277,7 @@ bool check_recorded(const Expression& e, const std::vector<Tensor>& x, const Ten
   }
   const std::optional<Tensor> said = attempt([&] { return by_role(e, x); }).value_or(std::nullopt);
   if (!said) return false;
-  if (!role.is(Role::Kind::conversion) && numbers(*said) == numbers(result)) return true;
+  if (!role.is(Role::Kind::conversion) && have_same_bytes(*said, result)) return true;
   const std::optional<Made> again = made();
   if (!again) return false;
   const std::optional<Tensor> argument = other_argument(e, x);
