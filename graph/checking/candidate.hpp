@@ -67,6 +67,7 @@ class Comparison {
   bool all(const std::function<Tensor(std::size_t p)>& candidate, bool right) const;
   bool same_change(const Tensor& candidate, const Tensor& wanted) const;
   bool leaves_wrong(const Tensor& candidate, const Tensor& wanted) const;
+  bool same_by_element(const Tensor& candidate, const Tensor& wanted) const;
 
   const Suspect& suspect_;
   std::vector<Tensor> expected_;

@@ -60,7 +60,7 @@ class DerivationChecker {
         words_(trace_),
         places_(places(where)),
         handwritten_(trace_, formulas_, places_),
-        single_(has_f32(trace_)),
+        single_(derivation::computes_in_f32(trace_)),
         judge_(trace_, single_) {
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }
@@ -192,17 +192,6 @@ class DerivationChecker {
       places.push_back(i);
     }
     return places;
-  }
-  static bool has_f32(const Trace& trace) {
-    bool found = false;
-    for (std::uint32_t i = 0; !found && i < trace.size(); ++i) {
-      found = trace.node(i).dtype() == f32;
-      if (!found && trace.gradient(i))  // by a rule
-        visit_parts(trace.gradient(i), [&](const Expr& part) {
-          found = found || (part->application && part->application->dtype() == f32);
-        });
-    }
-    return found;
   }
 
   // What the rules give for node i from the person's earlier gradients; autograd's own where an
@@ -458,8 +447,10 @@ class DerivationChecker {
     if (!verdict.autograd_ok && !judge_.is_backed(i, following(own, i), truth)) return;
     // Numbers of a formula in f32 are rounded, too; and bare ones were computed in it.
     const bool is_f32 = single_ || formulas_[k].by_hand.dtype() == f32;
-    if (verdict.given == verdict.expected && (in_steps || !any_wrong_))
+    if (verdict.given == verdict.expected && (in_steps || !any_wrong_)) {
       suspect.wrong = judge_.compare(i, numbers(suspect.values[0]), truth).wrong;
+      suspect.sizes = truth.sizes();
+    }
     suspect.tolerance = !is_f32 ? 1e-9 : in_steps ? 1e-6 : 1e-5;
     verdict.diagnosis = words_.with_definitions(derivation::diagnose(
         trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));

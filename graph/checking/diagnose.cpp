@@ -228,7 +228,7 @@ class Diagnosis {
     const double tolerance = std::max(suspect_.tolerance, 1e-9) * largest(x);
     Places places{.size = x.size()};
     for (std::size_t i = 0; i < x.size(); ++i)
-      if (!(difference(x[i], y[i]) <= tolerance)) {
+      if (suspect_.wrong.empty() ? !(difference(x[i], y[i]) <= tolerance) : suspect_.wrong[i]) {
         if (places.wrong++ == 0) places.first = i;
         places.at_zero += x[i] == 0;
       }
@@ -274,7 +274,7 @@ class Diagnosis {
                            to_string(position_of(static_cast<std::int64_t>(p.first), is)), wrong,
                            right());
     }
-    if (p.wrong > 0 && p.wrong <= p.size / 4)
+    if (p.wrong > 0 && (p.wrong <= p.size / 4 || (p.wrong == 1 && p.size > 2)))
       return fmt::format("right but for {} of {} elements, the first at {}", p.wrong, p.size,
                          to_string(position_of(static_cast<std::int64_t>(p.first), is)));
     return "";

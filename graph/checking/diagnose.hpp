@@ -23,6 +23,9 @@ struct Suspect {
   double tolerance = 0;  ///< relative, between equal elements
   /// Which elements of the first value are wrong; empty where that is not known.
   std::vector<bool> wrong{};
+  /// How large the summands of its elements are, of which each has its own; empty where that is not
+  /// known.
+  std::vector<double> sizes{};
   Tensor accumulated;  ///< grad() of the tensor, f64; undefined when it has none
 };
 

@@ -23,6 +23,8 @@ namespace {
 
 // Few samples say little of the largest move: so many times what they moved.
 constexpr double safety = 24;
+// Units of an element that it may be off by besides.
+constexpr double of_itself = 16;
 // Of forms that nobody wrote for certain, a part of that.
 constexpr double of_guesses = 1.0 / 6;
 // Elements that differ and are looked at by differences, at most.
@@ -72,6 +74,24 @@ double largest_gradient(const Environment& point) {
 }
 
 }  // namespace
+
+std::vector<double> Truth::sizes() const {
+  std::vector<double> sizes = allowed;
+  for (double& size : sizes) size /= of_itself * unit;
+  return sizes;
+}
+
+bool computes_in_f32(const Trace& trace) {
+  bool found = false;
+  for (std::uint32_t i = 0; !found && i < trace.size(); ++i) {
+    found = trace.node(i).dtype() == f32;
+    if (!found && trace.gradient(i))  // by a rule
+      visit_parts(trace.gradient(i), [&](const Expr& part) {
+        found = found || (part->application && part->application->dtype() == f32);
+      });
+  }
+  return found;
+}
 
 Judge::Judge(const Trace& trace, bool single)
     : trace_(trace),
@@ -151,7 +171,7 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
     const double size = std::abs(truth.gradient[e]);
     truth.allowed.push_back(!std::isfinite(size) ? 0
                             : moved[e] > 0 || size != 0
-                                ? safety * moved[e] + 16 * rounds.unit() * size
+                                ? safety * moved[e] + of_itself * rounds.unit() * size
                                 : of_zero);
   }
   return truth;
@@ -184,7 +204,7 @@ std::vector<double> Judge::allowed_as_computed(std::uint32_t i, const Truth& tru
       attempt([&] { return rounding_of_chain(trace_, i, *as_recorded_, own_unit()); });
   for (std::size_t e = 0; e < allowed.size(); ++e)
     if (const double size = std::abs(truth.autograd[e]); std::isfinite(size))
-      allowed[e] = 16 * own_unit() * size + (moved ? safety * (*moved)[e] : 0);
+      allowed[e] = of_itself * own_unit() * size + (moved ? safety * (*moved)[e] : 0);
   return allowed;
 }
 

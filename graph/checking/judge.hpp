@@ -21,7 +21,12 @@ struct Truth {
   std::vector<double> allowed;   ///< how far rounding may take a right formula from it
   std::vector<double> autograd;  ///< as it was computed, in the dtype of the program
   double unit;                   ///< of the numbers of the formula: see Rounding
+  /// How large the summands of its elements are, as they are rounded.
+  std::vector<double> sizes() const;
 };
+
+/// Whether anything of the loss, or by a rule, is computed in f32.
+bool computes_in_f32(const Trace& trace);
 
 /// Decides whether a formula is right, by two oracles that know nothing of each other: the rules
 /// of autograd, and differences of the loss. Where these disagree, what agrees with one of them is

@@ -225,4 +225,31 @@ TEST_CASE("diagnose: one term has a factor that belongs to none, or a named rati
             "k stands in the place of t"));
 }
 
+TEST_CASE("diagnose: what does not explain a small element beside large ones is not said") {
+  const Tensor X =
+      tensor({{3e5, 0.01, 1.0}, {-2e5, 0.02, 0.4}, {1e5, -0.013, -0.7}}, f64).named("X");
+  const Tensor w = tensor({1e-6, 80.0, 0.3}, f64).named("w").requires_grad_();
+  const Tensor y = tensor({1.0, 1.0, 0.0}, f64).named("y");
+  const Tensor z = matmul(X, w).named("z"), loss = mean(softplus(z) - y * z);
+  const Tensor dz = (sigmoid(z) - y) / 3.0, dw = matmul(X.T(), dz);
+  const Tensor forgotten = stack({dw[0], 0.0 * dw[1], dw[2]}).detach(),
+               turned = stack({dw[0], -dw[1], dw[2]}).detach();
+  for (const Tensor& by_hand : {forgotten, turned})
+    CHECK(said(loss, {{"dz", z, dz}, {"dw", w, by_hand}}) ==
+          "right but for 1 of 3 elements, the first at (1,)");
+}
+
+TEST_CASE("diagnose: of bare numbers a clip that is left out is not one the wrong way round") {
+  const Tensor a = tensor({0.4, 2.5, 1.9, 1.2, 0.7}, f64).named("a").requires_grad_();
+  const Tensor z = (1.1 * a).named("z"), g = tensor({0.2, -0.5, 0.6, 0.9, 1.1}, f64).named("g");
+  const Tensor loss = sum(g * clamp(z, -2.0, 2.0)), dz = g * to(z <= 2.0, f64);
+  const std::string here = said(loss, {{"dz", z, g * 1.0}});
+  CAPTURE(here);
+  CHECK(has(here, "is left out"));
+  const std::string above = said(loss, {{"da", a, (1.1 * g).detach()}});
+  CAPTURE(above);
+  CHECK(!has(above, "the wrong way round"));
+  CHECK(check_derivation(loss, {{"dz", z, dz}, {"da", a, 1.1 * dz}}).ok());
+}
+
 TEST_SUITE_END();
