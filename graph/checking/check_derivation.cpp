@@ -452,8 +452,12 @@ class DerivationChecker {
       suspect.sizes = truth.sizes();
     }
     suspect.tolerance = !is_f32 ? 1e-9 : in_steps ? 1e-6 : 1e-5;
-    verdict.diagnosis = words_.with_definitions(derivation::diagnose(
-        trace_, suspect, [&](const Expr& expression) { return words_.text(expression); }));
+    const auto text = [&](const Expr& expression) { return words_.text(expression); };
+    std::string diagnosis = derivation::diagnose(trace_, suspect, text);
+    // What its numbers alone would say, where how it is written says nothing.
+    if (diagnosis.empty() && std::exchange(suspect.formula, nullptr))
+      diagnosis = derivation::diagnose(trace_, suspect, text);
+    verdict.diagnosis = words_.with_definitions(std::move(diagnosis));
   }
 
   std::vector<Formula> formulas_;  // all with values

@@ -252,4 +252,32 @@ TEST_CASE("diagnose: of bare numbers a clip that is left out is not one the wron
   CHECK(check_derivation(loss, {{"dz", z, dz}, {"da", a, 1.1 * dz}}).ok());
 }
 
+TEST_CASE("diagnose: of the last formula alone, recorded, no less is said than of its numbers") {
+  // A minimal gated unit over two steps, where the gate is forgotten in the last one.
+  const Tensor Wf = parameter({3, 2}, "Wf", 1), Uf = parameter({3, 3}, "Uf", 2),
+               Wh = parameter({3, 2}, "Wh", 3), Uh = parameter({3, 3}, "Uh", 4),
+               h0 = parameter({3}, "h0", 5);
+  const Tensor x[] = {normal({2}, "x1", 6), normal({2}, "x2", 7)}, y = normal({3}, "y", 8);
+  Tensor h = h0, before[2], f[2], c[2];
+  for (int t = 0; t < 2; ++t) {
+    const std::string k = std::to_string(t + 1);
+    before[t] = h;
+    f[t] = sigmoid((matmul(Wf, x[t]) + matmul(Uf, h)).named("a" + k)).named("f" + k);
+    const Tensor g = (f[t] * h).named("g" + k);
+    c[t] = tanh((matmul(Wh, x[t]) + matmul(Uh, g)).named("b" + k)).named("c" + k);
+    h = ((1 - f[t]) * h + f[t] * c[t]).named("h" + k);
+  }
+  const Tensor dh2 = h - y, db2 = dh2 * (1 - square(c[1])), dg2 = matmul(Uh.T(), db2);
+  const auto to_gate = [&](const Tensor& dh, const Tensor& dg, int t) {
+    return (dh * (c[t] - before[t]) + dg * before[t]) * f[t] * (1 - f[t]);
+  };
+  const Tensor da2 = to_gate(dh2, dg2, 1);
+  const Tensor dh1 = dh2 * (1 - f[1]) + dg2 * f[1] + matmul(Uf.T(), da2);
+  const Tensor dg1 = matmul(Uh.T(), dh1 * f[0] * (1 - square(c[0])));
+  const Tensor dUf = outer(to_gate(dh1, dg1, 0), h0) + outer(da2, before[1]);
+  const std::string bare = said(0.5 * sum(square(h - y)), {{"dUf", Uf, dUf.detach()}});
+  CHECK(has(bare, "f2"));
+  CHECK(said(0.5 * sum(square(h - y)), {{"dUf", Uf, dUf}}) == bare);
+}
+
 TEST_SUITE_END();
