@@ -40,6 +40,7 @@ class Diagnosis {
     // The simplest explanations first.
     const std::function<std::string()> attempts[] = {
         [&] { return by_numbers(); },
+        [&] { return mean_for_sum(comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
         [&] { return by_mutants({in_operations, in_products, in_conditions}); },
         [&] { return repair_inverse(trace_, comparison_, text_); },

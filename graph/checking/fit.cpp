@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <set>
 
 #include <chainrule/graph/checking/least_squares.hpp>
 #include <chainrule/graph/checking/terms.hpp>
@@ -356,6 +357,30 @@ std::string wrong_factor(const Trace& trace, const Comparison& comparison, const
   return fmt::format("{}too {} by a factor of {}{}; the chain rule gives {}", sign,
                      size > 1 ? "large" : "small",
                      number_in_words(trace, size > 1 ? size : 1 / size, learned), numbers, right);
+}
+
+std::string mean_for_sum(const Comparison& comparison, const Text& text) {
+  const Expr& formula = comparison.suspect().formula;
+  if (!formula || !comparison.same_shape()) return "";
+  std::set<std::string> right;  // means that belong there
+  for (const Expr& form : comparison.right_forms())
+    visit_parts(form, [&](const Expr& part) {
+      if (part->is(Role::Kind::mean)) right.insert(key_of(part));
+    });
+  std::string found;
+  visit_parts(formula, [&](const Expr& part) {
+    if (!found.empty() || !part->is(Role::Kind::mean) || right.contains(key_of(part))) return;
+    const double count = static_cast<double>(part->operands[0]->shape.numel()) /
+                         static_cast<double>(part->shape.numel());
+    const Expr sum = count > 1
+                         ? built(comparison.point(0),
+                                 [&](Builder& builder) { return builder.value(part) * count; })
+                         : nullptr;
+    if (sum && comparison.repairs(replaced(formula, {{part.get(), sum}})))
+      found = fmt::format("a mean in the place of a sum: {}; the chain rule gives {}", text(part),
+                          text(comparison.suspect().right));
+  });
+  return found;
 }
 
 }  // namespace chainrule::derivation

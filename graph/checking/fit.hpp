@@ -18,4 +18,7 @@ std::string wrong_terms(const Trace& trace, const Comparison& comparison, const 
 /// What number a formula is too large by, in all its elements; "" without one.
 std::string wrong_factor(const Trace& trace, const Comparison& comparison, const Text& text);
 
+/// A mean that a person wrote where the sum belongs; "" for a formula that was not recorded.
+std::string mean_for_sum(const Comparison& comparison, const Text& text);
+
 }  // namespace chainrule::derivation

@@ -320,17 +320,24 @@ class Mutations {
   // A tensor of another layer, or the gradient of one.
   bool symbols(const Expr& e) {
     const std::vector<Expr> users = users_of(e, parts_);
-    const bool is_term = std::ranges::any_of(users, [](const Expr& user) {
+    // Of sign(x) the factor is not x.
+    Expr factor = e;
+    std::vector<Expr> of_factor = users;
+    while (of_factor.size() == 1 && is_function(of_factor[0])) {
+      factor = of_factor[0];
+      of_factor = users_of(factor, parts_);
+    }
+    const bool is_term = std::ranges::any_of(of_factor, [](const Expr& user) {
       return user->is(Role::Kind::sum) || user->is(Role::Kind::difference);
     });
-    const bool is_in_number = std::ranges::any_of(users, [&](const Expr& user) {
+    const bool is_in_number = std::ranges::any_of(of_factor, [&](const Expr& user) {
       return user->is(Role::Kind::product) &&
              std::ranges::any_of(user->operands, [&](const Expr& other) {
-               return other != e && leaves_two_numbers(user, other);
+               return other != factor && leaves_two_numbers(user, other);
              });
     });
     if (!is_term && !is_in_number &&
-        try_part(e, number_expression(1, e->shape), "a factor is missing"))
+        try_part(factor, number_expression(1, factor->shape), "a factor is missing"))
       return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;

@@ -156,7 +156,10 @@ TEST_CASE("check_derivation: the batch's 1/N, and a mean for a sum") {
   const Tensor dz2 = (net.p - net.y) / 5.0;
   CHECK(diagnosis(with(net, "dz2", net.p - net.y))
             .starts_with("dz2: a factor that is a number is missing: this is p − y;"));
-  CHECK(diagnosis(with(net, "db2", mean(dz2, 1, true)))
+  const Tensor by_mean = mean(dz2, 1, true);
+  CHECK(diagnosis(with(net, "db2", by_mean)) ==
+        "db2: a mean in the place of a sum: mean₁((p − y) / 5); the chain rule gives Σ₁ dz2");
+  CHECK(diagnosis(with(net, "db2", by_mean.detach()))
             .starts_with("db2: too small by a factor of 5, which is the extent of axis 1 of"));
 }
 

@@ -280,4 +280,22 @@ TEST_CASE("diagnose: of the last formula alone, recorded, no less is said than o
   CHECK(said(0.5 * sum(square(h - y)), {{"dUf", Uf, dUf}}) == bare);
 }
 
+TEST_CASE("diagnose: a mean that was written in the place of a sum, whatever else has its size") {
+  // 2 is an extent, a ratio of numbers of the program, and that of a square.
+  const Tensor X = normal({6, 4}, "X", 1), w = parameter({4}, "w", 2), y = normal({6, 2}, "y", 4),
+               V = parameter({4, 2}, "V", 3);
+  const Tensor R = (matmul(X, V) + unsqueeze(matmul(X, w), 1) - y).named("R");
+  const Tensor loss = sum(square(R)) / 12.0 + 0.2 * sum(square(w)) + 0.1 * sum(square(V));
+  const Tensor dR = R / 6.0;
+  CHECK(said(loss, {{"dR", R, dR}, {"dw", w, matmul(X.T(), mean(dR, 1)) + 0.4 * w}})
+            .starts_with("a mean in the place of a sum: mean₁(dR); "));
+  CHECK(check_derivation(loss, {{"dw", w, matmul(X.T(), 2.0 * mean(dR, 1)) + 0.4 * w}}).ok());
+}
+
+TEST_CASE("diagnose: where a function is missing, it is no function of 1") {
+  const Tensor x = parameter({64}, "x", 1), y = normal({64}, "y", 2), o = (1.1 * x).named("o");
+  CHECK(said(mean(abs(o - y)), {{"do", o, (ones({64}, f64) + 0 * o) / 64.0}})
+            .starts_with("a factor is missing: this is 0.015625; "));
+}
+
 TEST_SUITE_END();
