@@ -197,7 +197,7 @@ class DerivationChecker {
   // What the rules give for node i from the person's earlier gradients; autograd's own where an
   // operation is not defined for these.
   Tensor following(const Environment& own, std::uint32_t i) const {
-    return attempt([&] { return evaluate(trace_.gradient(i), own); })
+    return attempt([&] { return evaluate(derivation::gradient_through(trace_, i, places_), own); })
         .value_or(trace_.environment().gradients[i]);
   }
 

@@ -64,4 +64,8 @@ class Handwritten {
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
 };
 
+/// The gradient of node i by the rules, where a gradient that comes to it through one of `given`
+/// alone stands as that: the rules call the gradient of r in s = r − L by the name of ds.
+Expr gradient_through(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given);
+
 }  // namespace chainrule::derivation

@@ -34,6 +34,12 @@ TEST_CASE("check_derivation: what goes on from a wrong formula that is a tensor 
   // The gradient for another tensor, where the slope is forgotten; and once more the same.
   const Tensor z = (P * 3.0).named("z"), h = tanh(z).named("h"), dh = 2 * (h - 0.3);
   CHECK(wrong(sum(square(h - 0.3)), {{"dh", h, dh}, {"dz", z, dh}, {"dP", P, dh * 3.0}}) == "dz");
+  // A gradient that the rules call by another's name, as it is passed on: dr = ds of s = r − L.
+  const Tensor r = sqrt(sum(square(P), 1) + 0.1).named("r"), s = (r - 0.3).named("s"),
+               k = tensor({0.4, 1.3}, f64).named("k");
+  for (const Tensor& dr : {s, s.detach() * 1.0})
+    CHECK(wrong(0.5 * sum(k * square(s)), {{"dr", r, dr}, {"dP", P, unsqueeze(dr / r, 1) * P}}) ==
+          "dr");
   // A mistake of its own builds on none.
   const DerivationReport two = check_derivation(loss, {{"dE", E, E}, {"dU", U, -matmul(E, V)}});
   CHECK(!two.verdicts()[1].inherited);
