@@ -61,7 +61,7 @@ class Comparison {
   bool exhausted() const noexcept { return work_ > (suspect_.inner ? 0.2 : 1) * most_work; }
 
  private:
-  static constexpr double most_work = 6e8;
+  static constexpr double most_work = 1e9;
   void ask_at_free_point(const Trace& trace, const Expr& rules);
   void count(const Expr& candidate) const;
   bool all(const std::function<Tensor(std::size_t p)>& candidate, bool right) const;
