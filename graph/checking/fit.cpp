@@ -31,8 +31,9 @@ class Fit {
     any_number_ = which == Terms::any_number;
     if (any_number_) return in_all_forms([&] { return by_least_squares(1); }, 2);
     if (which == Terms::several) {
-      const std::string alone = in_all_forms([&] { return one_alone(-1); }, 2);
-      return alone.empty() ? in_all_forms([&] { return by_least_squares(2); }, 2) : alone;
+      std::string found = in_all_forms([&] { return one_alone(-1); }, 2);
+      if (found.empty()) found = in_all_forms([&] { return by_least_squares(2); }, 2);
+      return found.empty() ? in_named_sums() : found;
     }
     const std::size_t least = which == Terms::certain ? 3 : 2;
     // One term alone first, with the numbers that people make mistakes by: what is missing in any
@@ -99,6 +100,26 @@ class Fit {
   std::string missing_inside() {
     if (!comparison_.opened_form()) return "";
     return in_form(taken_apart(comparison_.opened_form()), [&] { return one_term(0); }, 2);
+  }
+  // With the sums that have names put in: of Xᵀ·r with r = X·w − y what is wrong with Xᵀ·y.
+  std::string in_named_sums() {
+    const Expr& form = comparison_.right_forms().back();
+    Replacements sums;
+    visit_parts(form, [&](const Expr& part) {
+      if (part->kind != Expression::Kind::tensor || !trace_.forward(part->node)) return;
+      const Expr sum = without_unnamed(trace_, trace_.forward(part->node));
+      if (sum->is(Role::Kind::sum) || sum->is(Role::Kind::difference)) sums[part.get()] = sum;
+    });
+    if (sums.empty()) return "";
+    return in_form(
+        taken_apart(replaced(form, sums)),
+        [&] {
+          std::string found;
+          for (const double factor : {0.0, -1.0, 2.0, 0.5})
+            if (found.empty()) found = one_term(factor);
+          return found.empty() ? by_least_squares(1) : found;
+        },
+        3);
   }
   std::string one_term(double factor) const {
     for (std::size_t k = 0; k < terms_.size(); ++k)

@@ -98,6 +98,15 @@ TEST_CASE("diagnose: symmetrised, outside of a product, and one element") {
             .starts_with("right but for the element (1,), whose sign is wrong; "));
 }
 
+TEST_CASE("diagnose: a term of a sum that has a name") {
+  const Tensor X = normal({6, 3}, "X", 1), w = parameter({3}, "w", 2), y = normal({6}, "y", 3);
+  const Tensor r = (matmul(X, w) - y).named("r"),
+               loss = 0.5 * sum(square(r)) + 0.1 * sum(square(w));
+  const Tensor wrong = matmul(X.T(), matmul(X, w)) + matmul(X.T(), y) + 0.2 * w;
+  CHECK(
+      said(loss, {{"dw", w, wrong.detach()}}).starts_with("the sign of the term −Xᵀ·y is wrong; "));
+}
+
 TEST_CASE("diagnose: a tensor that is compared alone was not computed by another function") {
   const Tensor X = normal({5, 4}, "X", 1), W = parameter({4, 3}, "W", 2), v = normal({3}, "v", 3),
                y = normal({5}, "y", 4);
