@@ -159,8 +159,8 @@ class Fit {
   // Term j in units of term k; 0 where it is no multiple of it.
   double ratio_of(std::size_t k, std::size_t j) const {
     double ratio = 0;
-    for (const std::vector<Tensor>& at : values_) {
-      const std::vector<double> x = numbers(at[k]), y = numbers(at[j]);
+    for (std::size_t p = 0; p < comparison_.points(); ++p) {
+      const std::vector<double> x = numbers(values_[p][k]), y = numbers(values_[p][j]);
       for (std::size_t e = 0; e < x.size(); ++e) {
         if (x[e] == 0 && y[e] == 0) continue;
         const double mine = y[e] / x[e];
@@ -169,7 +169,7 @@ class Fit {
           return 0;
       }
     }
-    return values_.size() > 1 || values_[0][k].numel() > 1 ? ratio : 0;
+    return comparison_.points() > 1 || values_[0][k].numel() > 1 ? ratio : 0;
   }
 
   bool is_zero(std::size_t k) const {
