@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <set>
+#include <string>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/checking/contrast.hpp>
@@ -214,9 +216,12 @@ class Operands : public TakenApart {
       return text_(part) + (slope.empty() ? "" : ", which is " + slope + ",");
     };
     std::string words;
-    for (const Contrast& pair : pairs_of_terms(trace_, comparison_, {mine, right, place, of}))
-      words += fmt::format("{}{} stands in the place of {}", words.empty() ? "" : " and ",
-                           said(pair.mine), said(pair.right));
+    std::set<std::string> pairs;
+    for (const Contrast& pair : pairs_of_terms(trace_, comparison_, {mine, right, place, of})) {
+      const std::string one =
+          fmt::format("{} stands in the place of {}", said(pair.mine), said(pair.right));
+      if (pairs.insert(one).second) words += (words.empty() ? "" : " and ") + one;
+    }
     if (words.back() == ',') words.pop_back();
     std::string why = inside(right, mine);
     if (why.empty() && right->kind == Kind::gradient) why = about_gradient(mine, right);
