@@ -240,11 +240,6 @@ class ChangedOperations : public ChangedForms {
 
   // Two functions of the same operand, as sin and cos.
   std::string exchanged_functions(const Expr& form, const Expr& e) {
-    const auto is_function = [](const Expr& part) {
-      return part->kind == Kind::operation && part->operands.size() == 1 && part->operands[0] &&
-             part->op()->elementwise() && !part->is(Role::Kind::negation) &&
-             !part->is(Role::Kind::conversion);
-    };
     if (!is_function(e)) return "";
     for (const Expr& other : parts_) {
       if (other == e) break;  // each pair once

@@ -81,6 +81,11 @@ constexpr WrongSlope slopes[] = {
 
 }  // namespace
 
+bool is_function(const Expr& e) {
+  return e->kind == Kind::operation && e->operands.size() == 1 && e->operands[0] &&
+         e->op()->elementwise() && !e->is(Role::Kind::negation) && !e->is(Role::Kind::conversion);
+}
+
 Functions functions_in(const Expr& formula) {
   Functions functions;
   visit_parts(formula, [&](const Expr& e) {
@@ -111,11 +116,8 @@ bool NamedFunction::made_of(const Functions& functions) const {
   const Expr any = number_expression(0.5, {});
   const Expr made = builder.build([&] { return of(builder.value(any)); });
   bool all = true;
-  visit_parts(made, [&](const Expr& e) {
-    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
-                             e->op()->elementwise() && !e->is(Role::Kind::negation);
-    all = all && (!is_function || functions.contains(e->op()));
-  });
+  visit_parts(
+      made, [&](const Expr& e) { all = all && (!is_function(e) || functions.contains(e->op())); });
   return all;
 }
 

@@ -9,6 +9,8 @@
 
 namespace chainrule::derivation {
 
+/// Whether it is an elementwise operation of one operand, which is no sign and no conversion.
+bool is_function(const Expr& e);
 /// Functions of one operand: operations, by handle.
 using Functions = std::set<const Op*>;
 /// Those that a formula has, also as slopes.

@@ -13,6 +13,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
+#include <chainrule/graph/checking/other_symbols.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -277,10 +278,6 @@ class Mutations {
     return false;
   }
 
-  static bool is_function(const Expr& e) {
-    return e->kind == Kind::operation && e->operands.size() == 1 && e->op()->elementwise() &&
-           !e->is(Role::Kind::negation) && !e->is(Role::Kind::conversion);
-  }
   const std::vector<NamedFunction>& likely_functions() {
     if (likely_.empty()) likely_ = derivation::likely_functions(trace_, right_, written_);
     return likely_;
@@ -444,16 +441,8 @@ class Mutations {
     return false;
   }
 
-  // Whether node i may stand in the place of a symbol: of its shape, known by a name, another.
   bool is_other(std::uint32_t i, const Expr& symbol) const {
-    const Expression& e = symbol->kind == Kind::slope ? *symbol->operands[0] : *symbol;
-    if (!e.is_symbol() || i == e.node) return false;
-    if (trace_.node(i).name().empty() && !trace_.node(i).is_leaf()) return false;
-    if (e.kind == Kind::gradient && (i == target_ || !point_.gradients[i].defined() ||
-                                     trace_.gradient(i)->kind == Kind::gradient))
-      return false;  // itself; and db = dz goes by the name of dz
-    const Tensor& value = e.kind == Kind::gradient ? point_.gradients[i] : trace_.replay().value(i);
-    return value.defined() && value.shape() == e.shape;
+    return may_stand_for(trace_, point_, target_, i, symbol);
   }
   // A number in the place of a larger tensor.
   bool numbers_for(const Expr& e) {
@@ -474,12 +463,6 @@ class Mutations {
         return true;
     }
     return false;
-  }
-  static Expr same_kind(const Expr& symbol, std::uint32_t i) {
-    if (symbol->kind == Kind::slope)
-      return slope_expression(symbol->application, tensor_expression(i, symbol->shape));
-    return symbol->kind == Kind::gradient ? gradient_expression(i, symbol->shape)
-                                          : tensor_expression(i, symbol->shape);
   }
 
   const Trace& trace_;
