@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/axis_text.hpp>
@@ -152,6 +154,8 @@ struct Taking : LinearMap<Self, 1> {
   std::string written(const Node& node) const final {
     return along_axis(Op::written(node), node.parameters<int>());
   }
+  // The rows that it is a part of, where that is less than the whole.
+  bool give_in_rows(Vjp&, int) const { return false; }
   bool give_part(Vjp& r) const {
     const int axis = r.parameters<int>();
     if (By::whole_rows && axis == 0 && r.takes_rows(0, r.in(1).numel())) {
@@ -159,11 +163,7 @@ struct Taking : LinearMap<Self, 1> {
       return true;
     }
     const Ref<Value>* sum = r.sum_from_zeros(0);
-    if (!sum) {
-      if constexpr (requires { static_cast<const Self&>(*this).give_in_rows(r, axis); })
-        return static_cast<const Self&>(*this).give_in_rows(r, axis);
-      return false;
-    }
+    if (!sum) return static_cast<const Self&>(*this).give_in_rows(r, axis);
     const Value& part = *r.g().value_ref();
     kernels::distribute(part, By::walk(*sum, axis, r.in(1).value_ref(), part));
     return true;
@@ -258,19 +258,19 @@ struct Gather final : Taking<Gather, ByElement> {
   // Elements of a few rows, as these rows, each once, which are zero but for them.
   bool give_in_rows(Vjp& r, int axis) const {
     const Tensor& index = r.in(1);
-    if (index.numel() == 0 || !r.takes_rows(0, axis == 0 ? index.numel() : index.shape()[0]))
-      return false;
-    std::vector<std::int64_t> at = index.to_vector<std::int64_t>(r.where()), rows;
+    if (index.numel() == 0 || !r.takes_rows(0, 1)) return false;
+    std::vector<std::int64_t> at, rows(static_cast<std::size_t>(index.shape()[0]));
+    std::iota(rows.begin(), rows.end(), 0);
     if (axis == 0) {
+      at = index.to_vector<std::int64_t>(r.where());
       rows = at;
       std::ranges::sort(rows);
       const auto repeated = std::ranges::unique(rows);
       rows.erase(repeated.begin(), repeated.end());
       for (std::int64_t& row : at) row = std::ranges::lower_bound(rows, row) - rows.begin();
-    } else {
-      for (std::int64_t row = 0; row < index.shape()[0]; ++row) rows.push_back(row);
     }
     const auto count = static_cast<std::int64_t>(rows.size());
+    if (!r.takes_rows(0, count)) return false;
     Shape whole = r.shape_of(0);
     whole[0] = count;
     r.give_rows(
