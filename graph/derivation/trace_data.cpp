@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <chainrule/core/create.hpp>
@@ -70,6 +71,7 @@ struct Bound {
   double number = 0;
   Expr shown;
   bool negated = false;  // −δ of a program's δ
+  bool factor = false;   // it only ever multiplies
 };
 
 // What a mask may have been made from, the closest first: tensors, and the numbers beside them.
@@ -78,14 +80,30 @@ struct Nearby {
   std::vector<Bound> bounds{{0, number_expression(0, {})}};
 
   // The name of a number is likelier than its digits.
-  void add(double number, const Expr& shown, bool negated) {
+  void add(double number, const Expr& shown, bool negated, bool factor = false) {
     const auto known = std::ranges::find(bounds, number, &Bound::number);
     if (known == bounds.end()) {
-      bounds.push_back({number, shown, negated});
+      bounds.push_back({number, shown, negated, factor});
       return;
     }
     if (shown->kind != Expression::Kind::number) known->shown = shown;
     known->negated = known->negated && negated;
+    known->factor = known->factor && factor;
+  }
+  // A branch's factor is no bound, but that of δ (|r| − δ/2) is: there half of it, or of its
+  // square, comes, too.
+  void leave_out_factors() {
+    std::vector<double> numbers;
+    for (const Bound& bound : bounds) numbers.push_back(bound.number);
+    const auto has = [&](double x, double half) {
+      return std::ranges::any_of(numbers, [&](double number) {
+        return number != x && std::abs(number - half) <= 1e-12 * std::abs(half);
+      });
+    };
+    std::erase_if(bounds, [&](const Bound& bound) {
+      const double x = bound.number;
+      return bound.factor && !has(x, x / 2) && !has(x, x * x / 2) && !has(x, x * x);
+    });
   }
 };
 
@@ -130,12 +148,14 @@ Expr Trace::find_comparison(const Expr& mask) const {
   if (held == 0 || held == static_cast<double>(mine.size())) return nullptr;
   Nearby nearby;
   const auto add_operands = [&](const Expr& operation) {
+    const bool multiplies =
+        operation->is(Role::Kind::product) || operation->is(Role::Kind::quotient);
     for (const Expr& operand : operation->operands) {
       if (!operand) continue;
       if (operand->kind == Expression::Kind::number)
         for (const bool negated : {false, true}) {
           const double number = negated ? -operand->number : operand->number;
-          nearby.add(number, number_expression(number, {}), negated);
+          nearby.add(number, number_expression(number, {}), negated, multiplies);
         }
       if (operand->kind == Expression::Kind::tensor && nearby.tensors.size() < most_nearby &&
           std::ranges::find(nearby.tensors, operand->node) == nearby.tensors.end())
@@ -160,6 +180,7 @@ Expr Trace::find_comparison(const Expr& mask) const {
     nearby.add(number, symbol, false);
     nearby.add(-number, builder.build([&] { return -x; }), true);
   }
+  nearby.leave_out_factors();
   const auto found = [&](Comparison compare, const Tensor& a, const Tensor& b) {
     const Tensor result = compare(a, b);
     return result.shape() == mask->shape && numbers(result) == mine;

@@ -95,6 +95,18 @@ TEST_CASE("named data: masks of few elements are comparisons of what is closest"
   CHECK(has(formulas(sum(where(hidden > 0.0, a * b, exp(b)))), "c1 = mask (4,)"));
 }
 
+TEST_CASE("named data: the factor of a branch is no bound of the mask") {
+  const Tensor a =
+      tensor({-1.0, -0.5, 0.2, 0.4, 1.4, 0.1, -2.0, 0.3, -0.47}, f64).named("a").requires_grad_();
+  CHECK(has(formulas(sum(where(a < 0.5, a * 3.0, a))), "c1 = mask (9,)"));
+  CHECK(has(formulas(sum(where(a < 0.5, a, a / 0.45))), "c1 = mask (9,)"));
+  const auto huber = [&](double rest) {
+    return formulas(sum(where(abs(a) <= 0.45, 0.5 * square(a), 0.45 * (abs(a) - rest))));
+  };
+  CHECK(has(huber(0.225), "clip(a, −0.45, 0.45)"));
+  CHECK(has(huber(0.2), "c1 = mask (9,)"));
+}
+
 TEST_CASE("named data: a bound is likelier as it is written than negated") {
   Named n;
   const Tensor d = tensor(0.5, f64).named("δ");
