@@ -155,7 +155,9 @@ void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expres
   if (e->is_saved()) return;
   const std::string key = application_key(*e);
   for (std::size_t k = 0; k < within.size(); ++k) {
-    if (application_key(*within[k]) != key) continue;
+    // With another shape it may come to an end, but not if that grows.
+    const bool grows = within[k]->op() == e->op() && e->shape.numel() > within[k]->shape.numel();
+    if (!grows && application_key(*within[k]) != key) continue;
     std::string by;
     for (std::size_t i = k + 1; i < within.size(); ++i)
       by += (by.empty() ? ", by way of " : " and ") + std::string(within[i]->op()->name());

@@ -133,6 +133,26 @@ TEST_CASE("ops: a written_out() may apply the op with other parameters, if it co
   check_refused(loss, "natural_power: its written_out() comes to no end", "say the same");
 }
 
+TEST_CASE("ops: a written_out() may not apply the op to ever more elements") {
+  struct Doubled final : Op {
+    Doubled() : Op("doubled") {}
+    void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+    void evaluate(Evaluation& call) const override {
+      kernels::map<double, double>(call.out(), call.in(0), [](double x) { return 2 * x; });
+    }
+    void vjp(Vjp& r) const override { r.give(0, r.g() * 2.0); }
+    Tensor operator()(const Tensor& x) const { return apply(*this, {&x}, {}, Where::current()); }
+    Tensor written_out(const Node&, Given in) const override {
+      return (*this)(concat({in[0], in[0]}))(slice(0, in[0].size(0)));
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const Doubled doubled;
+  const Tensor x = tensor({0.5, 1.25}, f64).named("x").requires_grad_();
+  check_refused(sum(sin(doubled(x))), "doubled: its written_out() applies the op itself",
+                "say the");
+}
+
 TEST_CASE("ops: a role whose numbers are others is an error in formulas, too") {
   using Kind = Role::Kind;
   const Tensor x = matrix(), y = tensor({{0.2, 0.3}, {1.5, 0.1}, {0.9, 2.0}}, f64);
