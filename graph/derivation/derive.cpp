@@ -82,14 +82,18 @@ class DerivationBuilder {
     }
     const std::set<std::uint32_t> in_formulas = names_.abbreviated();
     const std::size_t in_formulas_data = names_.data().size();
-    add_elements(result);
+    add_elements(result, true);
+    const std::set<std::uint32_t> needed_by_element = names_.abbreviated();
+    const std::size_t needed_data_by_element = names_.data().size();
+    add_elements(result, false);
     for (const std::uint32_t i : names_.abbreviated()) {
       const Expr tensor = derivation::tensor_expression(i, trace.node(i).shape());
       const Expr formula = trace.forward(i);
-      result.definitions_.push_back({name_in_all_formats(names_.tensor(i)),
-                                     definition_in_all_formats(formula), !needed.contains(i),
-                                     by_element(tensor, names_.inlined(formula)),
-                                     !in_formulas.contains(i), in_layer(i, tensor, formula)});
+      result.definitions_.push_back(
+          {name_in_all_formats(names_.tensor(i)), definition_in_all_formats(formula),
+           !needed.contains(i) && (in_formulas.contains(i) || !needed_by_element.contains(i)),
+           by_element(tensor, names_.inlined(formula)), !in_formulas.contains(i),
+           in_layer(i, tensor, formula)});
       if (auto& in_layer = result.definitions_.back().in_layer)
         in_layer->formula = definition_in_all_formats(formula, {{in_layer->k}});
       add_elements(result.definitions_.back().in_layer, tensor, formula);
@@ -112,7 +116,11 @@ class DerivationBuilder {
                                       "<mtext>" + derivation::in_markup(what) + "</mtext>"};
       const Derivation::Written name = name_in_all_formats(names_.symbol(*data));
       result.definitions_.push_back(
-          {name, words, k >= needed_data, {name, words}, k >= in_formulas_data});
+          {name,
+           words,
+           k >= needed_data && (k < in_formulas_data || k >= needed_data_by_element),
+           {name, words},
+           k >= in_formulas_data});
     }
     return result;
   }
@@ -146,8 +154,9 @@ class DerivationBuilder {
   }
 
   // The same formulas for one element, which may need more abbreviations: those of operands that
-  // an operation is not written with.
-  void add_elements(Derivation& derivation) {
+  // an operation is not written with. The last form of each step that is
+  // always shown, or all others.
+  void add_elements(Derivation& derivation, bool last) {
     for (std::size_t k = 0; k < derivation.steps_.size(); ++k) {
       const Chain::Link& link = chain_.with_asides()[k];
       Derivation::Step& step = derivation.steps_[k];
@@ -156,9 +165,12 @@ class DerivationBuilder {
       std::size_t next = 0;
       for (const derivation::Stage& form : link.forms)
         if (next < step.forms.size() &&
-            names_.text(form.expression) == step.forms[next].formula.text)
-          step.forms[next++].by_element = by_element(left, names_.inlined(form.expression));
-      add_elements(step.in_layer, left, link.formula());
+            names_.text(form.expression) == step.forms[next].formula.text) {
+          if (last == (!link.aside && next + 1 == step.forms.size()))
+            step.forms[next].by_element = by_element(left, names_.inlined(form.expression));
+          ++next;
+        }
+      if (last != link.aside) add_elements(step.in_layer, left, link.formula());
     }
   }
   void add_elements(std::optional<Derivation::InLayer>& in_layer, const Expr& left,

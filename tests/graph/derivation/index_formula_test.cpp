@@ -411,6 +411,32 @@ TEST_CASE("index notation: tangents") {
         "/ (Σₚ [Pₙₚ = maxᵣ(Pₙᵣ)]) / 4\n");
 }
 
+TEST_CASE("index notation: what an op is written out with is defined, too") {
+  struct DiagonalOf final : LinearMap<DiagonalOf> {
+    DiagonalOf() : LinearMap("diagonal_of", "diag({0})") {}
+    void infer(Inference& call) const override { call.output(f64, {call.in(0).dims()[0]}); }
+    void evaluate(Evaluation& call) const override {
+      const NoGrad guard;
+      kernels::copy(call.out(), *sum(call.tensor(0) * eye(call.out().numel(), f64), 1).value_ref());
+    }
+    Tensor adjoint(const Application& r, const Tensor& g) const {
+      return g * eye(r.shape_of(0)[0], f64);
+    }
+    Tensor written_out(const Node& node, std::span<const Tensor> in) const override {
+      return sum(in[0] * eye(node.shape()[0], f64), 1);
+    }
+    std::vector<Sample> samples() const override { return {}; }
+  };
+  const DiagonalOf diagonal;
+  const Tensor B = randn({3, 3}, f64).named("B").requires_grad_();
+  const Derivation derivation = derive(sum(square(apply(diagonal, {&B}, {}, Where::current()))));
+  CHECK(by_element(derivation) ==
+        "dBᵢⱼ = 2 c1ᵢⱼ Σₙ Bⱼₙ c2ⱼₙ\n"
+        "where c1 = data (3, 3)\n"
+        "      c2 = data (3, 3)\n");
+  CHECK(derivation.text({.limits = false}).find("c2") == std::string::npos);
+}
+
 TEST_CASE("index notation: the reader finds what is wrong") {
   Arrays arrays{{"a", {{2, 3}, {1, 2, 3, 4, 5, 6}}}, {"b", {{3}, {1, 0, 2}}}, {"s", {{}, {7}}}};
   const auto read = [&](const char* left, const char* right) {
