@@ -56,7 +56,7 @@ std::size_t length_at(std::string_view text) {
 // that are not between spaces, digits, brackets, and what stands above or below others.
 std::size_t other_sign_at(std::string_view rest) {
   const std::string_view first = rest.substr(0, length_at(rest));
-  constexpr std::string_view no_signs = "()[]{},._'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉∂";
+  constexpr std::string_view no_signs = "()[]{},._'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉";
   if (rest.empty() || no_signs.find(first) != std::string_view::npos) return 0;
   if (first[0] == ' ') {  // a word between two operands
     const std::size_t end = rest.find(' ', 1);

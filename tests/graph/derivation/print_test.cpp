@@ -427,6 +427,7 @@ TEST_CASE("print: operands in a notation that stand beside something without a s
   CHECK(dA("{0}_k") == "(B + C)_k\n");
   CHECK(dA("{0}′") == "(B + C)′\n");
   CHECK(dA("{0}₀") == "(B + C)₀\n");
+  CHECK(dA("∂{0}") == "∂(B + C)\n");
   CHECK(dA("f({0}, {1})") == "f(B + C, B)\n");
   CHECK(dA("|{0}|") == "|B + C|\n");
   CHECK(dA("⟨{0}, {1}⟩") == "⟨B + C, B⟩\n");
