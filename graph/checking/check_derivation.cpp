@@ -251,7 +251,7 @@ class DerivationChecker {
       verdict.ok = opinion.right || backed_here;
       // What the program's dtype made of these says nothing of them elsewhere.
       for (const std::size_t e : opinion.as_computed)
-        truth.allowed[e] = std::numeric_limits<double>::infinity();
+        truth.allowed[e] = truth.sizes[e] = std::numeric_limits<double>::infinity();
       if (verdict.ok && !opinion.at_one_side && whole && handwritten_.holds(k) != Holds::here) {
         const Nearby nearby = this->nearby(k, i, handwritten_.whole(k), whole, truth, verdict);
         backed_nearby = !backed_here && nearby == Nearby::backed;
@@ -449,7 +449,7 @@ class DerivationChecker {
     const bool is_f32 = single_ || formulas_[k].by_hand.dtype() == f32;
     if (verdict.given == verdict.expected && (in_steps || !any_wrong_)) {
       suspect.wrong = judge_.compare(i, numbers(suspect.values[0]), truth).wrong;
-      suspect.sizes = truth.sizes();
+      suspect.sizes = truth.sizes;
     }
     suspect.tolerance = !is_f32 ? 1e-9 : in_steps ? 1e-6 : 1e-5;
     const auto text = [&](const Expr& expression) { return words_.text(expression); };

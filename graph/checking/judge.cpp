@@ -75,12 +75,6 @@ double largest_gradient(const Environment& point) {
 
 }  // namespace
 
-std::vector<double> Truth::sizes() const {
-  std::vector<double> sizes = allowed;
-  for (double& size : sizes) size /= of_itself * unit;
-  return sizes;
-}
-
 bool computes_in_f32(const Trace& trace) {
   bool found = false;
   for (std::uint32_t i = 0; !found && i < trace.size(); ++i) {
@@ -131,7 +125,8 @@ const Rounding& Judge::rounding(Precision precision) const {
 Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precision precision,
                    std::vector<double> autograd, bool bare) const {
   const Rounding& rounds = rounding(precision);
-  Truth truth{numbers(trace_.environment().gradients[i]), {}, std::move(autograd), rounds.unit()};
+  Truth truth{
+      numbers(trace_.environment().gradients[i]), {}, {}, std::move(autograd), rounds.unit()};
   std::vector<double> moved(truth.gradient.size());
   for (const Computation& form : forms) {
     const std::vector<double> mine = rounds.of(form);
@@ -173,6 +168,7 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
                             : moved[e] > 0 || size != 0
                                 ? safety * moved[e] + of_itself * rounds.unit() * size
                                 : of_zero);
+    truth.sizes.push_back(truth.allowed.back() / (of_itself * rounds.unit()));
   }
   return truth;
 }

@@ -19,10 +19,9 @@ namespace chainrule::derivation {
 struct Truth {
   std::vector<double> gradient;  ///< by the chain rule in f64
   std::vector<double> allowed;   ///< how far rounding may take a right formula from it
+  std::vector<double> sizes;  ///< how large the summands of its elements are, as they are rounded
   std::vector<double> autograd;  ///< as it was computed, in the dtype of the program
   double unit;                   ///< of the numbers of the formula: see Rounding
-  /// How large the summands of its elements are, as they are rounded.
-  std::vector<double> sizes() const;
 };
 
 /// Whether anything of the loss, or by a rule, is computed in f32.

@@ -239,6 +239,22 @@ TEST_CASE("diagnose: what does not explain a small element beside large ones is 
               .starts_with("right but for the element (1,), "));
 }
 
+TEST_CASE("diagnose: beside a large element a small one counts for its own size with a tolerance") {
+  const Tensor x = tensor({3e9, 0.01, 0.4}, f64).named("x");
+  const Tensor w = tensor({1e-10, 2.0, -0.3}, f64).named("w").requires_grad_();
+  const Tensor z = dot(x, w).named("z"), loss = softplus(z), dw = sigmoid(z) * x;
+  const Tensor turned = stack({-dw[0], dw[1], dw[2]}).detach();
+  for (const double tolerance : {0.0, 1e-3}) {
+    CAPTURE(tolerance);
+    const DerivationReport report =
+        check_derivation(loss, {{"dw", w, turned}}, {.tolerance = tolerance});
+    REQUIRE(report.first_wrong());
+    const std::string text = report.first_wrong()->diagnosis;
+    CAPTURE(text);
+    CHECK(text.starts_with("right but for the element (0,), "));
+  }
+}
+
 TEST_CASE("diagnose: of bare numbers a clip that is left out is not one the wrong way round") {
   const Tensor a = tensor({0.4, 2.5, 1.9, 1.2, 0.7}, f64).named("a").requires_grad_();
   const Tensor z = (1.1 * a).named("z"), g = tensor({0.2, -0.5, 0.6, 0.9, 1.1}, f64).named("g");
