@@ -33,7 +33,7 @@ class Handwritten {
   const Computation& computation(std::size_t k) const { return computations_[k]; }
   /// For which other values of the parameters formula k can be asked: with all that was not
   /// recorded as it is. Nearby: there are masks, in it or in the loss, or other constants, which
-  /// stay what they are for small changes alone. Here: it was not recorded.
+  /// stay what they are for small changes alone. Here: it was not recorded, or is_ambiguous().
   enum class Holds { here, nearby, anywhere };
   Holds holds(std::size_t k) const { return holds_[k]; }
   /// The numbers and constants in it that are neither numbers that people write, nor made of those
