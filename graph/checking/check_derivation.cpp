@@ -156,6 +156,13 @@ class DerivationChecker {
       for (double& allowed : truth.allowed) allowed = std::max(allowed, scale);
     }
 
+    std::string why_here_alone;
+    if (handwritten_.is_ambiguous())
+      why_here_alone =
+          "the loss was computed from a result that was detached, and what a formula has of it may "
+          "stay as it was or not";
+    else if (!whole)
+      why_here_alone = "formulas in recorded tensors, outside of no_grad, are asked at others, too";
     const bool same_shape = verdict.given == verdict.expected;
     bool backed_here = false, backed_nearby = false;  // by differences, against autograd
     std::size_t worst = 0;
@@ -169,9 +176,10 @@ class DerivationChecker {
       for (const std::size_t e : opinion.as_computed)
         truth.allowed[e] = truth.sizes[e] = std::numeric_limits<double>::infinity();
       if (verdict.ok && !opinion.at_one_side && whole && handwritten_.holds(k) != Holds::here) {
-        const Nearby nearby = this->nearby(k, i, handwritten_.whole(k), whole, truth, verdict);
-        backed_nearby = !backed_here && nearby == Nearby::backed;
-        if (nearby == Nearby::wrong) {
+        Elsewhere elsewhere = this->elsewhere(k, i, handwritten_.whole(k), whole, truth);
+        why_here_alone = std::move(elsewhere.why_not);
+        backed_nearby = !backed_here && elsewhere.found == Nearby::backed;
+        if (elsewhere.found == Nearby::wrong) {
           verdict.ok = backed_here = false;
           verdict.note = "right for these values alone, and wrong for others of the parameters";
           if (formula.function)
@@ -202,37 +210,37 @@ class DerivationChecker {
       verdict.autograd_ok = false;
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
-    if (handwritten_.is_ambiguous())
-      verdict.why_here_alone =
-          "the loss was computed from a result that was detached, and what a formula has of it may "
-          "stay as it was or not";
-    else if (!whole)
-      verdict.why_here_alone =
-          "formulas in recorded tensors, outside of no_grad, are asked at others, too";
-    verdict.here_alone = !verdict.why_here_alone.empty();
-    if (!verdict.ok) explain(k, i, own, simplest, by_hand, truth, whole, verdict);
+    if (!verdict.ok)
+      if (std::string why = explain(k, i, own, simplest, by_hand, truth, whole, verdict);
+          !why.empty())
+        why_here_alone = std::move(why);
+    verdict.here_alone = !why_here_alone.empty();
+    verdict.why_here_alone = std::move(why_here_alone);
     any_wrong_ = any_wrong_ || !verdict.ok;
     any_unseen_ = any_unseen_ || (!verdict.ok && !handwritten_.is_symbol(k));
   }
 
-  // At other points, with the numbers that it has; where it is right there only with others in the
-  // place of some that may have been read from tensors, nothing is known of it.
-  Nearby nearby(std::size_t k, std::uint32_t i, const Expr& formula,
-                const derivation::Computation& computation, const Truth& truth,
-                FormulaVerdict& verdict) {
+  // What other values of the parameters say of a formula; why nothing, where that is unknown.
+  struct Elsewhere {
+    Nearby found;
+    std::string why_not{};
+  };
+  // With the numbers that it has; where it is right there only with others in the place of some
+  // that may have been read from tensors, nothing is known of it.
+  Elsewhere elsewhere(std::size_t k, std::uint32_t i, const Expr& formula,
+                      const derivation::Computation& computation, const Truth& truth) {
     const bool masked = handwritten_.holds(k) == Holds::nearby;
     const Nearby found = judge_.nearby(i, computation, truth, masked);
     if (found == Nearby::unknown)
-      verdict.why_here_alone = "there are no others close to them where it can be compared";
+      return {found, "there are no others close to them where it can be compared"};
     const std::vector<Expr>& numbers = handwritten_.unexplained(k);
-    if (found != Nearby::wrong || !formula || numbers.empty()) return found;
+    if (found != Nearby::wrong || !formula || numbers.empty()) return {found};
     const derivation::Computation other = derivation::refitted(formula, numbers, i);
-    if (other && judge_.nearby(i, other, truth, masked) == Nearby::wrong) return found;
-    verdict.why_here_alone = fmt::format(
-        "at others it is right only if {} changes, too, as if read from a tensor: compute with "
-        "that",
-        words_.alternatives(numbers));
-    return Nearby::unknown;
+    if (other && judge_.nearby(i, other, truth, masked) == Nearby::wrong) return {found};
+    return {Nearby::unknown,
+            fmt::format("at others it is right only if {} changes, too, as if read from a tensor: "
+                        "compute with that",
+                        words_.alternatives(numbers))};
   }
 
   // Of a formula that agrees with differences alone.
@@ -286,10 +294,12 @@ class DerivationChecker {
     return worst;
   }
 
-  // Whether a wrong formula only follows earlier ones, or what is wrong with it.
-  void explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
-               const Tensor& by_hand, const Truth& truth, const derivation::Computation& whole,
-               FormulaVerdict& verdict) {
+  // Whether a wrong formula only follows earlier ones, or what is wrong with it. Returns why it is
+  // asked here alone, where its own step tells.
+  std::string explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
+                      const Tensor& by_hand, const Truth& truth,
+                      const derivation::Computation& whole, FormulaVerdict& verdict) {
+    std::string why_here_alone;
     // With the right gradients in the place of the person's earlier ones.
     const Expr& steps = handwritten_.in_steps(k);
     const derivation::Computation formula =
@@ -308,9 +318,12 @@ class DerivationChecker {
         .accumulated = accumulated.defined() ? to(accumulated.detach(), f64) : Tensor()};
     if (in_steps) {
       const bool fits = verdict.given == verdict.expected;
-      verdict.inherited = fits && judge_.compare(i, numbers(suspect.values[0]), truth).right &&
-                          (handwritten_.holds(k) == Holds::here ||
-                           nearby(k, i, steps, formula, truth, verdict) != Nearby::wrong);
+      verdict.inherited = fits && judge_.compare(i, numbers(suspect.values[0]), truth).right;
+      if (verdict.inherited && handwritten_.holds(k) != Holds::here) {
+        Elsewhere elsewhere = this->elsewhere(k, i, steps, formula, truth);
+        why_here_alone = std::move(elsewhere.why_not);
+        verdict.inherited = elsewhere.found != Nearby::wrong;
+      }
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
         for (const Environment& point :
@@ -356,11 +369,14 @@ class DerivationChecker {
               ? "as near to autograd's numbers as is asked of a formula that was not recorded"
               : "right with what earlier formulas give, which differ from autograd's "
                 "numbers though they are right";
+      if (whole && !steps)
+        why_here_alone = "it has too few digits to tell at others what is wrong from rounding";
     }
-    if (verdict.inherited || verdict.ok) return;
+    if (verdict.inherited || verdict.ok) return why_here_alone;
     // Where a rule is wrong in this very step, nothing is known that the formula could be held to:
     // a mistake that leads from the one to the other is not the person's.
-    if (!verdict.autograd_ok && !judge_.is_backed(i, following(own, i), truth)) return;
+    if (!verdict.autograd_ok && !judge_.is_backed(i, following(own, i), truth))
+      return why_here_alone;
     // Numbers of a formula in f32 are rounded, too; and bare ones were computed in it.
     const bool is_f32 = single_ || formulas_[k].by_hand.dtype() == f32;
     if (verdict.given == verdict.expected && (in_steps || !any_wrong_)) {
@@ -374,6 +390,7 @@ class DerivationChecker {
     if (diagnosis.empty() && std::exchange(suspect.formula, nullptr))
       diagnosis = derivation::diagnose(trace_, suspect, text);
     verdict.diagnosis = words_.with_definitions(std::move(diagnosis));
+    return why_here_alone;
   }
 
   std::vector<Formula> formulas_;  // all with values

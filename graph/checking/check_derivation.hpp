@@ -46,8 +46,9 @@ struct FormulaVerdict {
   bool ok = false;  ///< right, by autograd or by differences, at the recorded values and, where it
                     ///< can be said, at others
   bool inherited = false;      ///< not ok, but only because of an earlier one that is wrong
-  bool here_alone = false;     ///< it could be asked at the recorded values only
-  std::string why_here_alone;  ///< and why
+  bool here_alone = false;     ///< it, or if inherited its own step, could be asked at the
+                               ///< recorded values only
+  std::string why_here_alone;  ///< and why; empty if not
   bool autograd_ok = false;  ///< autograd agrees with differences, or the note says why it does not
   double absolute_error = 0;  ///< the largest |by hand − by autograd|; NaN where shapes differ
   double relative_error = 0;  ///< the same in units of the largest element of the gradient

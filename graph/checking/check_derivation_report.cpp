@@ -160,16 +160,16 @@ std::string DerivationReport::json(Where where) const {
       const FormulaVerdict& v = verdicts_[k];
       out += fmt::format(
           "{}\n  {{\"name\": {}, \"ok\": {}, \"inherited\": {}, \"here_alone\": {}, "
-          "\"autograd_ok\": "
-          "{}, "
+          "\"why_here_alone\": {}, \"autograd_ok\": {}, "
           "\"shape\": {}, \"expected_shape\": {}, \"absolute_error\": {}, \"relative_error\": {}, "
           "\"ulps\": {}, \"worst\": {}, \"by_hand\": {}, \"by_autograd\": {}, "
           "\"by_differences\": {}, \"derived\": {}, \"diagnosis\": {}, \"note\": {}}}",
-          k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.here_alone, v.autograd_ok,
-          json_shape(v.given), json_shape(v.expected), json_number(v.absolute_error),
-          json_number(v.relative_error), json_number(v.ulps), json_shape(v.worst),
-          json_number(v.by_hand), json_number(v.by_autograd), json_number(v.by_differences),
-          json_string(v.derived), json_string(v.diagnosis), json_string(v.note));
+          k == 0 ? "" : ",", json_string(v.name), v.ok, v.inherited, v.here_alone,
+          json_string(v.why_here_alone), v.autograd_ok, json_shape(v.given), json_shape(v.expected),
+          json_number(v.absolute_error), json_number(v.relative_error), json_number(v.ulps),
+          json_shape(v.worst), json_number(v.by_hand), json_number(v.by_autograd),
+          json_number(v.by_differences), json_string(v.derived), json_string(v.diagnosis),
+          json_string(v.note));
     }
     return out + "]}\n";
   });

@@ -309,18 +309,4 @@ TEST_CASE(
         std::string::npos);
 }
 
-TEST_CASE("check_derivation: why a formula is asked at the recorded values alone") {
-  const Tensor x = tensor({0.3, -0.7, 0.9}, f64).named("x").requires_grad_();
-  const Tensor h = sigmoid(x).named("h"), t = h.detach().named("t");
-  const auto text = [&](const Tensor& loss, const Tensor& dx) {
-    return check_derivation(loss, {{"dx", x, dx}}).text();
-  };
-  CHECK(text(sum(square(x)), (2.0 * x).detach())
-            .find("dx is checked at the recorded values alone: formulas in recorded tensors") !=
-        std::string::npos);
-  CHECK(text(sum(t * h), t * h * (1.0 - h))
-            .find("dx is checked at the recorded values alone: the loss was computed from a result "
-                  "that was detached") != std::string::npos);
-}
-
 TEST_SUITE_END();

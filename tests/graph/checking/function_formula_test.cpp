@@ -112,6 +112,8 @@ TEST_CASE("check_derivation: a function that is defined at the recorded values a
   const DerivationReport report = check_derivation(loss, {{"dx", x, {}, {x}, here}});
   CHECK(report.verdicts()[0].ok);
   CHECK(report.verdicts()[0].here_alone);
+  CHECK(report.verdicts()[0].why_here_alone ==
+        "there are no others close to them where it can be compared");
 }
 
 TEST_CASE("check_derivation: functions that cannot be asked") {
