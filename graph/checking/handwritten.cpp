@@ -27,7 +27,7 @@ Tensor kept(const Node& node, std::size_t k) {
 // Whether x is a fraction of whole numbers: one that people write, or, where many others are near
 // by, of a few units.
 enum class Whole { any, few };
-bool is_fraction(double x, double rounding, Whole which = Whole::any) {
+bool is_fraction(double x, double rounding, Whole which) {
   const double most = which == Whole::any ? 4096 : 4;
   const int most_below = which == Whole::any ? 64 : 4;
   const double size = std::abs(x);
@@ -41,11 +41,23 @@ bool is_fraction(double x, double rounding, Whole which = Whole::any) {
          std::abs(inverse - std::round(inverse)) < rounding * inverse;
 }
 
+// A fraction, or the root of one.
+bool is_simple(double x, double rounding, Whole which) {
+  return is_fraction(x, rounding, which) || is_fraction(x * x, rounding, which);
+}
+// The same of a known number, or of 1 over it.
+bool is_made_of(double x, double known, double rounding, Whole which) {
+  return is_simple(x / known, rounding, which) || is_simple(x * known, rounding, which);
+}
+
+// Numbers of a program of which two are asked for what they make; of more, some two make any.
+constexpr std::size_t most_in_pairs = 24;
+
 // How far a number may be from what it is made of: one of f32 was rounded.
 double rounding_of(double number) {
   constexpr double of_f32 = 2e-7, of_f64 = 1e-12;
   const bool is_f32 = static_cast<double>(static_cast<float>(number)) == number;
-  return is_f32 && !is_fraction(number, of_f64) ? of_f32 : of_f64;
+  return is_f32 && !is_fraction(number, of_f64, Whole::any) ? of_f32 : of_f64;
 }
 
 // Booleans, and numbers that were made from them, with halves where two are the largest.
@@ -130,6 +142,10 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
   for (double& x : numbers_) x = std::abs(x);
   std::ranges::sort(numbers_);
   numbers_.erase(std::ranges::unique(numbers_).begin(), numbers_.end());
+  if (numbers_.size() <= most_in_pairs)
+    for (const double x : numbers_)
+      for (const double power : {x, x * x, std::sqrt(x)})
+        powers_.push_back({power, rounding_of(x)});
   // From the loss on: an earlier formula is a gradient in those behind it.
   std::vector<std::size_t> order;
   for (const std::uint32_t i : trace.order())
@@ -262,37 +278,27 @@ bool Handwritten::is_of_the_loss(const Tensor& constant) const {
   });
 }
 
-// A number that stands for itself, or that two numbers of the program give: 1/N, 2λ², a/√d.
+// A number that stands for itself, or that one or two numbers of the program give: 1/N, 2λ², a/√d.
 bool Handwritten::is_explained(double number) const {
   if (number == 0 || !std::isfinite(number)) return true;
-  const auto simple = [](double x, double rounding, Whole whole = Whole::any) {
-    return is_fraction(x, rounding, whole) || is_fraction(x * x, rounding, whole);
-  };
-  if (simple(number, rounding_of(number))) return true;
-  const auto makes = [&](double x, double known, double rounding, Whole whole) {
-    return simple(x / known, rounding, whole) || simple(x * known, rounding, whole);
-  };
-  const auto rounding = [&](double known) {
-    return std::max(rounding_of(number), rounding_of(known));
-  };
-  if (std::ranges::any_of(numbers_, [&](double known) {
-        return makes(number, known, rounding(known), Whole::any);
-      }))
-    return true;
-  // Two of them, of their squares, or of their roots.
-  constexpr std::size_t most = 24;
-  if (numbers_.size() > most) return false;
-  std::vector<double> powers = numbers_;
-  for (const double known : numbers_) powers.push_back(known * known);
-  for (const double known : numbers_) powers.push_back(std::sqrt(known));
-  for (std::size_t a = 0; a < powers.size(); ++a)
-    for (std::size_t b = a; b < powers.size(); ++b)
-      for (const double x : {number / powers[a], number * powers[a]})
-        if (makes(x, powers[b],
-                  std::max(rounding(numbers_[a % numbers_.size()]),
-                           rounding(numbers_[b % numbers_.size()])),
-                  Whole::few))
-          return true;
+  const double rounding = rounding_of(number);
+  return is_simple(number, rounding, Whole::any) ||
+         std::ranges::any_of(
+             numbers_,
+             [&](double known) {
+               return is_made_of(number, known, std::max(rounding, rounding_of(known)), Whole::any);
+             }) ||
+         is_made_of_two(number);
+}
+
+bool Handwritten::is_made_of_two(double number) const {
+  const double rounding = rounding_of(number);
+  for (std::size_t a = 0; a < powers_.size(); ++a)
+    for (std::size_t b = a; b < powers_.size(); ++b) {
+      const double most = std::max({rounding, powers_[a].rounding, powers_[b].rounding});
+      for (const double rest : {number / powers_[a].value, number * powers_[a].value})
+        if (is_made_of(rest, powers_[b].value, most, Whole::few)) return true;
+    }
   return false;
 }
 

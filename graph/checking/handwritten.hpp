@@ -38,7 +38,8 @@ class Handwritten {
   Holds holds(std::size_t k) const { return holds_[k]; }
   /// The numbers and constants in it that are neither numbers that people write, nor made of those
   /// of the program, nor data that the loss was computed from: they may have been read from
-  /// tensors, and be others for other values of the parameters.
+  /// tensors, and be others for other values of the parameters. Where the program has many numbers
+  /// so is what is made of two: some two of them would make nearly any.
   const std::vector<Expr>& unexplained(std::size_t k) const { return unexplained_[k]; }
   /// Whether a constant of the program is a result of it that was detached: it stays what it was
   /// for other parameters, and a formula may mean either.
@@ -51,6 +52,12 @@ class Handwritten {
   Holds holds(const Expr& formula, std::vector<Expr>& unexplained) const;
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;
+  bool is_made_of_two(double number) const;
+
+  // A number, its square or its root, and how far it may be off.
+  struct Power {
+    double value, rounding;
+  };
 
   const Trace& trace_;
   OpCheck ops_;
@@ -62,6 +69,7 @@ class Handwritten {
   bool ambiguous_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
+  std::vector<Power> powers_;    // of these, unless they are many
 };
 
 /// The gradient of node i by the rules, where a gradient that comes to it through one of `given`
