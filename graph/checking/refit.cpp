@@ -46,7 +46,7 @@ class Refit {
 
   Tensor operator()(const Environment& point, const Replay::Adjust& results,
                     const Replay::Adjust& constants) {
-    if (!results && !constants) fitted_ = with(fit(point));
+    if (!fitted_ || (!results && !constants)) fitted_ = with(fit(point));
     return evaluate(fitted_, point, results, constants);
   }
 
