@@ -136,11 +136,10 @@ bool Comparison::all(const std::function<Tensor(std::size_t p)>& candidate, bool
 bool Comparison::gives(const std::function<Tensor(std::size_t p)>& candidate) const {
   return all(candidate, false);
 }
-void Comparison::count(const Expr& candidate) const {
-  // About what it takes to compute its parts, in ns.
+void Comparison::count(const Expr& formula) const {
   int parts = 0;
-  visit_parts(candidate, [&](const Expr&) { ++parts; });
-  work_ += parts * (2e3 + 2 * static_cast<double>(value(0).numel()));
+  visit_parts(formula, [&](const Expr&) { ++parts; });
+  spend(parts * (2e3 + 2 * static_cast<double>(value(0).numel())));
 }
 bool Comparison::gives(const Expr& candidate) const {
   count(candidate);

@@ -57,13 +57,15 @@ class Comparison {
 
   /// Work of about so many ns on candidates besides what is asked here.
   void spend(double work) const noexcept { work_ += work; }
-  /// Searches end when they have looked at as much as takes about a second.
+  /// That of computing a formula.
+  void count(const Expr& formula) const;
+  /// Whether a search has looked at as much as takes about a second: each of the two, that before
+  /// and that after ask_freely(), ends then.
   bool exhausted() const noexcept { return work_ > (suspect_.inner ? 0.2 : 1) * most_work; }
 
  private:
   static constexpr double most_work = 1e9;
   void ask_at_free_point(const Trace& trace, const Expr& rules);
-  void count(const Expr& candidate) const;
   bool all(const std::function<Tensor(std::size_t p)>& candidate, bool right) const;
   bool same_change(const Tensor& candidate, const Tensor& wanted) const;
   bool leaves_wrong(const Tensor& candidate, const Tensor& wanted) const;

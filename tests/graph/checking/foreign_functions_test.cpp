@@ -56,6 +56,11 @@ TEST_CASE("diagnose: the same mistake twice") {
 }
 
 TEST_CASE("diagnose: a log or a factor for what is divided by") {
+  // Of a large gradient some elements are looked at first.
+  const Tensor M = sigmoid(parameter({40, 50}, "Z", 3)).named("M");
+  for (const Tensor& by_hand : both(-0.1 * log(M) + 0.9 * log(1 - M)))
+    CHECK(has(said(-sum(0.1 * log(M) + 0.9 * log(1 - M)), {{"dM", M, by_hand}}),
+              "twice: log in the place of the inverse"));
   const Tensor t = parameter({4}, "t", 1), r = (square(t) + 0.7).named("r"),
                y = normal({4}, "y", 2);
   const Tensor loss = sum(y * log(r));
