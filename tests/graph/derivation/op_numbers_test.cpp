@@ -9,6 +9,8 @@
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/derivation/derive_forward.hpp>
+#include <chainrule/graph/derivation/expression.hpp>
+#include <chainrule/graph/derivation/tried.hpp>
 #include <chainrule/graph/emission/emit.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -222,8 +224,10 @@ TEST_CASE("ops: what is not done element by element may not say that it is") {
   for (const Rule& wrong : std::vector<Rule>{
            [](Given in) { return in[0] - mean(in[0]); },
            [](Given in) { return concat({slice(in[0], 1, 2, 3), slice(in[0], 1, 0, 2)}, 1); },
-           [](Given in) { return softmax(in[0], 1); },
-           [&](Given in) { return in[0] * weights(); }}) {
+           [](Given in) { return softmax(in[0], 1); }, [&](Given in) { return in[0] * weights(); },
+           [](Given in) { return in[0] * expand(tensor({1.0, 2.0, 1.0}, f64), in[0].shape()); },
+           [](Given in) { return in[0] / max(in[0]); },
+           [](Given in) { return where(in[0] > 0.0, in[0], min(in[0])); }}) {
     const Elementwise op(wrong);
     for (const std::string& refusal : refusals(sum(apply(op, {&x}, {}, Where::current())), x)) {
       CAPTURE(refusal);
@@ -232,9 +236,20 @@ TEST_CASE("ops: what is not done element by element may not say that it is") {
                               "depends on element i of the operands alone"));
     }
   }
-  const Elementwise op([](Given in) { return sqrt(in[0] - 0.3); });  // NaN of some
+  int evaluations = 0;
+  const Elementwise op([&](Given in) {
+    ++evaluations;
+    return sqrt(in[0] - 0.3);  // NaN of some
+  });
   CHECK(refusals(sum(apply(op, {&x}, {}, Where::current())), x)[0] == "nothing was thrown");
 }
+  // Three evaluations tell that of as many elements as there are.
+  const Tensor many = arange(0, 100, 1, f64).named("many").requires_grad_();
+  const Tensor y = apply(op, {&many}, {}, Where::current());
+  evaluations = 0;
+  CHECK(derivation::acts_elementwise(*derivation::operation_expression(
+            Ref<Node>::share(y.node()), {derivation::tensor_expression(0, many.shape())})) == true);
+  CHECK(evaluations == 3);
 
 TEST_CASE("ops: a slope of z is held to its function where the graph does not have that") {
   const Tensor z = matrix(), g = matrix();
