@@ -341,11 +341,18 @@ class ChangedOperations : public ChangedForms {
                        evaluate(operand, comparison_.point(p)));
         });
       };
-      std::string written;
+      const Expr function = without_unnamed(trace_, trace_.forward(i));
+      bool is_of_it = false;
+      visit_parts(function, [&](const Expr& part) {
+        is_of_it |= part->kind == Kind::tensor && part->node == target;
+      });
+      if (!is_of_it) continue;
       if (gives([](const Tensor& y, const Tensor&) { return y; }))
-        written = "it";
-      else if (gives([](const Tensor& y, const Tensor&) { return y * (1 - y); }))
-        written = "y ⊗ (1 − y), as of a sigmoid,";
+        return with_right(fmt::format("{} stands in the place of its derivative", text_(function)));
+      std::string written;
+      for (const SlopeOfResult& slope : slopes_of_results())
+        if (written.empty() && gives([&](const Tensor& y, const Tensor&) { return slope.of(y); }))
+          written = slope.words;
       for (const NamedFunction& slope : named_slopes()) {
         if (!written.empty()) break;
         const double number = number_in_front(evaluate(trace_.gradient(i), comparison_.point(0)) *
@@ -353,17 +360,9 @@ class ChangedOperations : public ChangedForms {
         if (gives([&](const Tensor&, const Tensor& z) { return number * slope.of(z); }))
           written = fmt::format("{}({})", slope.name, text_(operand));
       }
-      if (written.empty()) continue;
-      const Expr function = without_unnamed(trace_, trace_.forward(i));
-      bool is_of_it = false;
-      visit_parts(function, [&](const Expr& part) {
-        is_of_it |= part->kind == Kind::tensor && part->node == target;
-      });
-      if (!is_of_it) continue;
-      return with_right(
-          written == "it" ? fmt::format("{} stands in the place of its derivative", text_(function))
-                          : fmt::format("{} stands in the place of the derivative of {}", written,
-                                        text_(function)));
+      if (!written.empty())
+        return with_right(fmt::format("{} stands in the place of the derivative of {}", written,
+                                      text_(function)));
     }
     return "";
   }

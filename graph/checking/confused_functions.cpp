@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <iterator>
 #include <numbers>
-#include <string_view>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
@@ -28,9 +26,9 @@ using Kind = Expression::Kind;
 
 constexpr NamedFunction functions[] = {
     {"the operand", [](const Tensor& x) { return x * 1.0; }},
-    {"sin", [](const Tensor& x) { return sin(x); }},
-    {"cos", [](const Tensor& x) { return cos(x); }},
-    {"−sin", [](const Tensor& x) { return -sin(x); }},
+    {"sin", [](const Tensor& x) { return sin(x); }, true},
+    {"cos", [](const Tensor& x) { return cos(x); }, true},
+    {"−sin", [](const Tensor& x) { return -sin(x); }, true},
     {"tanh", [](const Tensor& x) { return tanh(x); }},
     {"tanh'", [](const Tensor& x) { return 1 - tanh(x) * tanh(x); }},
     {"σ", [](const Tensor& x) { return sigmoid(x); }},
@@ -54,22 +52,28 @@ constexpr NamedFunction known_slopes[] = {
     {"σ", [](const Tensor& x) { return sigmoid(x); }},
     {"step", [](const Tensor& x) { return to(x > 0.0, f64); }}};
 
+Tensor of_sigmoid(const Tensor& y) { return y * (1 - y); }
+Tensor of_tanh(const Tensor& y) { return 1 - y * y; }
+
+constexpr SlopeOfResult of_results[] = {{"σ'", "y ⊗ (1 − y), as of a sigmoid,", of_sigmoid},
+                                        {"tanh'", "1 − y², as of tanh,", of_tanh}};
+
 constexpr WrongSlope slopes[] = {
     {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return y * 1.0; },
      "{1} in the place of {0}"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y; },
      "1 − {1} in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * (1 - y); },
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return of_sigmoid(y); },
      "{1} ⊗ (1 − {1}), which is the slope of a sigmoid, in the place of {0}"},
-    {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y * y; },
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return of_tanh(y); },
      "1 − {1}², which is the slope of tanh, in the place of {0}"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 + y * y; },
      "a wrong sign: 1 + {1}² in the place of {0}"},
-    {[](const Tensor&, const Tensor& z, const Tensor&) { return z * (1 - z); },
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return of_sigmoid(z); },
      "z ⊗ (1 − z) in the place of {0}: taken of the operand instead of {1}, which is another "
      "tensor"},
-    {[](const Tensor&, const Tensor& z, const Tensor&) { return 1 - z * z; },
+    {[](const Tensor&, const Tensor& z, const Tensor&) { return of_tanh(z); },
      "1 − z² in the place of {0}: taken of the operand instead of {1}, which is another tensor"},
     {[](const Tensor&, const Tensor& z, const Tensor&) { return z * 1.0; },
      "the operand in the place of {0}"},
@@ -105,11 +109,6 @@ Functions functions_in(const Trace& trace) {
   return functions;
 }
 
-bool NamedFunction::is_periodic() const {
-  return std::ranges::any_of(std::initializer_list<std::string_view>{"sin", "cos", "−sin"},
-                             [&](std::string_view one) { return name == one; });
-}
-
 bool NamedFunction::made_of(const Functions& functions) const {
   const Environment nowhere;
   Builder builder(nowhere);
@@ -123,6 +122,7 @@ bool NamedFunction::made_of(const Functions& functions) const {
 
 std::span<const NamedFunction> named_functions() { return functions; }
 std::span<const NamedFunction> named_slopes() { return known_slopes; }
+std::span<const SlopeOfResult> slopes_of_results() { return of_results; }
 std::span<const WrongSlope> wrong_slopes() { return slopes; }
 
 std::vector<NamedFunction> likely_functions(const Trace& trace, const Expr& right,

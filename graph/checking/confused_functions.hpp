@@ -22,10 +22,9 @@ Functions functions_in(const Trace& trace);
 struct NamedFunction {
   const char* name;
   Tensor (*of)(const Tensor& x);
+  bool periodic = false;  ///< it serves for another periodic one alone
   /// Whether it is algebra, or computed by one of these.
   bool made_of(const Functions& functions) const;
-  /// sin, cos and −sin, which serve for each other alone.
-  bool is_periodic() const;
 };
 std::span<const NamedFunction> named_functions();
 /// Those that may stand in the place of others in a right formula, the likely ones first: where it
@@ -34,6 +33,13 @@ std::vector<NamedFunction> likely_functions(const Trace& trace, const Expr& righ
                                             const Expr& written);
 /// Slopes that people know by heart, as functions of the operand: tanh', arctan' …
 std::span<const NamedFunction> named_slopes();
+/// Those that people write with the function's result: of(y) is φ'(z) for y = φ(z).
+struct SlopeOfResult {
+  const char* name;   ///< "σ'"
+  const char* words;  ///< "y ⊗ (1 − y), as of a sigmoid,"
+  Tensor (*of)(const Tensor& y);
+};
+std::span<const SlopeOfResult> slopes_of_results();
 /// How a formula shows the function of an elementwise operation of one operand: "σ", "tanh".
 std::string function_name(const Node& application);
 

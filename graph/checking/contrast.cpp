@@ -229,14 +229,9 @@ std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
   std::string found;
   visit_parts(formula, [&](const Expr& y) {
     if (!found.empty() || y->kind != Kind::tensor || y->shape != formula->shape) return;
-    if (is([&](Builder& builder) { return builder.value(y) * (1 - builder.value(y)); })) {
-      found = "σ'";
-      return;
-    }
-    if (is([&](Builder& builder) { return 1 - builder.value(y) * builder.value(y); })) {
-      found = "tanh'";
-      return;
-    }
+    for (const SlopeOfResult& slope : slopes_of_results())
+      if (found.empty() && is([&](Builder& builder) { return slope.of(builder.value(y)); }))
+        found = slope.name;
     for (const NamedFunction& slope : named_slopes())
       if (found.empty() && is([&](Builder& builder) { return slope.of(builder.value(y)); }))
         found = slope.name;

@@ -303,8 +303,7 @@ class Mutations {
       // One that is 0 is a term that is missing.
       if (largest(numbers(function.of(operand))) == 0) return false;
       // Nobody takes a sine who has none.
-      if (e->kind != Kind::slope && function.is_periodic() && !function.made_of(known()))
-        return false;
+      if (e->kind != Kind::slope && function.periodic && !function.made_of(known())) return false;
       return try_built(
           e,
           function.name == std::string_view("the operand")

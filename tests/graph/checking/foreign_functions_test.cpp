@@ -27,6 +27,9 @@ TEST_CASE("diagnose: the slope of another function") {
   for (const Tensor& by_hand : both(dp * 0.98 * sigmoid(z) * (1 - sigmoid(z))))
     CHECK(has(said(sum(square(p - y)), {{"dp", p, dp}, {"dz", z, by_hand}}),
               "σ'(z) stands in the place of the derivative of erf(z / √2)"));
+  for (const Tensor& by_hand : both(dp * (1 - square(p))))
+    CHECK(said(sum(square(p - y)), {{"dp", p, dp}, {"dz", z, by_hand}})
+              .starts_with("1 − y², as of tanh, stands in the place of the derivative of "));
   // A mean of slopes, and the slope of a mean.
   const Tensor Z = parameter({4, 3}, "Q", 5), S = sigmoid(Z).named("S"), s = mean(S, 0).named("s");
   const Tensor dS = 2 * (S - 0.3) + s / 2.0;
@@ -53,14 +56,14 @@ TEST_CASE("diagnose: the same mistake twice") {
   for (const Tensor& by_hand : both(stack({da, dg})))
     CHECK(has(said(square(a) * g + a, {{"da", a, da}, {"dg", g, dg}, {"dL", L, by_hand}}),
               "twice: a factor is missing"));
-}
-
-TEST_CASE("diagnose: a log or a factor for what is divided by") {
   // Of a large gradient some elements are looked at first.
   const Tensor M = sigmoid(parameter({40, 50}, "Z", 3)).named("M");
   for (const Tensor& by_hand : both(-0.1 * log(M) + 0.9 * log(1 - M)))
     CHECK(has(said(-sum(0.1 * log(M) + 0.9 * log(1 - M)), {{"dM", M, by_hand}}),
               "twice: log in the place of the inverse"));
+}
+
+TEST_CASE("diagnose: a log or a factor for what is divided by") {
   const Tensor t = parameter({4}, "t", 1), r = (square(t) + 0.7).named("r"),
                y = normal({4}, "y", 2);
   const Tensor loss = sum(y * log(r));
