@@ -221,7 +221,8 @@ bool descend_into_sums(const Comparison& comparison, Expr& mine, Expr& right) {
 }  // namespace
 
 std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
-  if (formula->kind != Kind::operation) return "";
+  // What shows its name needs no other.
+  if (formula->kind != Kind::operation || formula->operands.size() == 1) return "";
   const auto is = [&](auto f) {
     const Expr form = built(comparison.point(0), f);
     return form && is_same(comparison, formula, form);
@@ -236,8 +237,7 @@ std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
       if (found.empty() && is([&](Builder& builder) { return slope.of(builder.value(y)); }))
         found = slope.name;
   });
-  // What shows its name needs no other.
-  return formula->operands.size() == 1 ? "" : found;
+  return found;
 }
 
 Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& mine,
