@@ -164,10 +164,7 @@ class Structure : public TakenApart {
     return number_inside(e, factors);
   }
   std::string number_inside(const Expr& e, const std::vector<double>& factors) const {
-    if ((e->kind != Kind::operation && e->kind != Kind::slope) || e->operands.size() != 1 ||
-        !e->operands[0] || !e->op()->elementwise() || e->is(Role::Kind::conversion) ||
-        e->is(Role::Kind::negation))
-      return "";
+    if (!is_function(e) && e->kind != Kind::slope) return "";
     const Expr& operand = e->operands[0];
     for (const double factor : factors) {
       if (factor == 1 || !fits_built(operand, [&](const Tensor& x) { return x * factor; }))
@@ -358,13 +355,11 @@ class Structure : public TakenApart {
   // Another function of the same operand, or one that is missing.
   std::string other_functions(const Expr& e) const {
     if (e->kind == Kind::number || (e->kind == Kind::constant && !is_root(e))) return "";
-    const bool is_function = e->kind == Kind::operation && e->operands.size() == 1 &&
-                             e->op()->elementwise() && !e->is(Role::Kind::conversion);
     if (known_.empty()) {
       known_ = functions_in(trace_);
       for (const Expr& form : comparison_.right_forms()) known_.merge(functions_in(form));
     }
-    if (is_function)
+    if (is_function(e))
       for (const Expr& slope : spares_)
         if (slope->kind == Kind::slope && slope->op() == e->op() && slope->shape == e->shape &&
             fits(e, built([&](Builder& builder) {
@@ -375,9 +370,9 @@ class Structure : public TakenApart {
                                         text_(slope)));
     for (const NamedFunction& function : named_functions()) {
       if (!function.made_of(known_)) continue;
-      if (is_function && fits(e, built([&](Builder& builder) {
-                                return function.of(builder.value(e->operands[0]));
-                              })))
+      if (is_function(e) && fits(e, built([&](Builder& builder) {
+                                   return function.of(builder.value(e->operands[0]));
+                                 })))
         return with_right(fmt::format("{} in the place of {}: of {}",
                                       function_name(*e->application), function.name,
                                       text_(e->operands[0])));
