@@ -131,6 +131,11 @@ Role Expression::role() const {
   return role;
 }
 
+bool Expression::is_elementwise() const {
+  return kind == Kind::slope ||
+         (kind == Kind::operation && !is_saved() && (role().elementwise() || op()->elementwise()));
+}
+
 std::string Expression::written() const {
   if (is_saved()) {
     const std::size_t k = output - application->output_count();

@@ -54,6 +54,8 @@ struct Expression {
   /// What an operation is in algebra; Role::Kind::other for everything else.
   Role role() const;
   bool is(Role::Kind role) const { return this->role().is(role); }
+  /// Whether it is an operation that is done element by element, or the slope of one.
+  bool is_elementwise() const;
   /// The notation of an operation, with {0}, {1} … for its operands.
   std::string written() const;
   /// What an operation is in simpler ones, computed from values of its operands; undefined where

@@ -13,11 +13,6 @@ namespace {
 
 using Kind = Expression::Kind;
 
-bool is_elementwise(const Expression& e) {
-  return e.kind == Kind::slope || (e.kind == Kind::operation && !e.is_saved() &&
-                                   (e.role().elementwise() || e.op()->elementwise()));
-}
-
 // What two shapes broadcast to; nothing where they do not.
 std::optional<Shape> broadcast(const Shape& a, const Shape& b) {
   const int rank = std::max(a.rank(), b.rank());
@@ -71,7 +66,7 @@ const SumAxes::Sum* SumAxes::find(const Expr& e) const {
 
 std::optional<SumAxes::Sum> SumAxes::of(const Expression& part) const {
   if (part.kind != Kind::operation && part.kind != Kind::slope) return std::nullopt;
-  if (is_elementwise(part)) {
+  if (part.is_elementwise()) {
     const Sum* sum = nullptr;
     for (const Expr& operand : part.operands) {
       if (!operand || operand->shape.numel() == 1) continue;
@@ -116,7 +111,7 @@ bool SumAxes::is_unclear(const Expr& whole) const {
 
 std::vector<std::size_t> SumAxes::unclear(const Expression& operation) const {
   const bool spreads = operation.is(Role::Kind::copy);
-  if (sums_.empty() || !(spreads || is_elementwise(operation))) return {};
+  if (sums_.empty() || !(spreads || operation.is_elementwise())) return {};
   Shape others;  // of what is no sum
   bool has_others = spreads;
   if (spreads) others = operation.shape;

@@ -211,10 +211,6 @@ Written operation_text(const Expression& e, const std::vector<Written>& operands
   return read(notation_of(e, layer), operands, style);
 }
 
-bool is_elementwise(const Expression& e) {
-  return !e.is_saved() && (e.role().elementwise() || e.op()->elementwise());
-}
-
 // The operands of which one number in every element is more than that number: those on either side
 // of a ·, as A·𝟏 is not A, and of what is not done element by element, as concat(0 𝟏₂, 3 𝟏₄).
 std::vector<std::size_t> whole_constants(const Expression& e) {
@@ -223,7 +219,7 @@ std::vector<std::size_t> whole_constants(const Expression& e) {
   const Role role = e.role();
   const bool is_product = role.is(Role::Kind::matrix_product) ||
                           role.is(Role::Kind::outer_product) || role.is(Role::Kind::inner_product);
-  const bool is_whole = !is_elementwise(e) && !is_product;
+  const bool is_whole = !e.is_elementwise() && !is_product;
   constexpr std::string_view dot = "·", transposed = "ᵀ";
   const std::string notation = e.written();
   std::string_view before = notation;
@@ -244,7 +240,7 @@ std::vector<std::size_t> whole_constants(const Expression& e) {
 // The operands that are a scalar in every element, beside others that have the shape of the result.
 std::vector<std::size_t> spread_scalars(const Expression& e) {
   std::vector<std::size_t> scalars;
-  if (e.kind != Expression::Kind::operation || !is_elementwise(e)) return scalars;
+  if (e.kind != Expression::Kind::operation || !e.is_elementwise()) return scalars;
   bool others = false;
   for (std::size_t k = 0; k < e.operands.size(); ++k) {
     const Expr& operand = e.operands[k];
