@@ -51,12 +51,8 @@ std::string application_key(const Expression& e) {
 [[noreturn]] void fail_numbers(const Expression& e) {
   // A logarithm that is computed from something else than its operand writes itself out.
   const Role role = e.role();
-  if (!role.is(Role::Kind::logarithm) || role.argument == 0) fail(e, "computes something else");
-  throw GradError(
-      fmt::format("{}: what it computes of operand 0 is not the logarithm of operand {}",
-                  e.op()->name(), role.argument),
-      e.application->where(),
-      "give StableLog the op that computes log(x) from z, for x as the op makes it");
+  if (role.is(Role::Kind::logarithm) && role.argument != 0) throw_wrong_logarithm(e);
+  fail(e, "computes something else");
 }
 
 void check_elementwise(const Expression& e) {

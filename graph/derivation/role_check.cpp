@@ -153,10 +153,27 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands) {
   return shape;
 }
 
-void throw_wrong_role(const Expression& e, const Role& role, std::string_view what) {
+namespace {
+
+[[noreturn]] void fail(const Expression& e, const Role& role, std::string_view what,
+                       const char* hint) {
   throw GradError(
       fmt::format("{}: its role() says {}, but {}", e.op()->name(), name_of(role.kind), what),
-      e.application->where(), "say another role, or none");
+      e.application->where(), hint);
+}
+
+}  // namespace
+
+void throw_wrong_role(const Expression& e, const Role& role, std::string_view what) {
+  fail(e, role, what, "say another role, or none");
+}
+
+void throw_wrong_logarithm(const Expression& e) {
+  fail(e, e.role(),
+       fmt::format("what it computes of operand 0 is not the logarithm of operand {}",
+                   e.role().argument),
+       "give StableLog the op that computes log(x) from z, for x as the op makes it, or say "
+       "another role");
 }
 
 void check_role(const Expression& e, const Role& role) {

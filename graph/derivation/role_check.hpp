@@ -26,6 +26,8 @@ std::optional<Shape> broadcast_of(std::span<const Expr> operands);
 /// The error about an op that is not what its role() says: "slice, but {what}".
 [[noreturn]] void throw_wrong_role(const Expression& operation, const Role& role,
                                    std::string_view what);
+/// That of one whose role() says that operand 0 has what the logarithm of another is computed from.
+[[noreturn]] void throw_wrong_logarithm(const Expression& operation);
 
 /// Throws GradError, which names the op, where its role says arithmetic (a sum, a product of
 /// matrices, a mean …) or a move of elements, and it makes something else of some numbers. Whether

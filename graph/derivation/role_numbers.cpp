@@ -179,10 +179,7 @@ std::optional<Tensor> other_argument(const Expression& e, const std::vector<Tens
   const Role role = e.role();
   if (role.is(Role::Kind::other))
     throw_wrong_role(e, role, fmt::format("it is not the logarithm of {}", role.of->name()));
-  if (role.is(Role::Kind::logarithm) && role.argument != 0)
-    throw_wrong_role(e, role,
-                     fmt::format("what it computes of operand 0 is not the logarithm of operand {}",
-                                 role.argument));
+  if (role.is(Role::Kind::logarithm) && role.argument != 0) throw_wrong_logarithm(e);
   throw_wrong_role(e, role, "it computes something else");
 }
 

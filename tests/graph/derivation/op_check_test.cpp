@@ -290,8 +290,8 @@ TEST_CASE("ops: a logarithm that is computed as something else is an error that 
       CHECK(text == "nothing was thrown");
     else
       CHECK(
-          text.starts_with("own_log: what it computes of operand 0 is not the logarithm of "
-                           "operand 1\n"));
+          text.starts_with("own_log: its role() says logarithm, but what it computes of operand 0 "
+                           "is not the logarithm of operand 1\n"));
   }
 }
 
