@@ -74,10 +74,9 @@ constexpr std::pair<std::string_view, std::string_view> letters[] = {
 
 // What names of macros of C, POSIX, Eigen and doctest begin with.
 bool may_be_macro(std::string_view name) {
-  static constexpr std::string_view beginnings[] = {
-      "M_",    "FP_",      "EIGEN_", "DOCTEST_", "MATH_", "CHECK_", "REQUIRE_", "WARN_",
-      "FAST_", "PTHREAD_", "CLOCK_", "CLONE_",   "LC_",   "CPU_",   "SCHED_",   "TIMER_"};
-  return std::ranges::any_of(beginnings, [&](std::string_view b) { return name.starts_with(b); });
+  return starts_with_one_of(
+      name, {"M_", "FP_", "EIGEN_", "DOCTEST_", "MATH_", "CHECK_", "REQUIRE_", "WARN_", "FAST_",
+             "PTHREAD_", "CLOCK_", "CLONE_", "LC_", "CPU_", "SCHED_", "TIMER_"});
 }
 
 }  // namespace
@@ -104,6 +103,10 @@ bool Identifiers::is_function(std::string_view name) {
 bool Identifiers::is_of_the_files(std::string_view name) {
   return std::ranges::find(keywords, name) != std::end(keywords) ||
          std::ranges::find(ours, name) != std::end(ours);
+}
+
+bool starts_with_one_of(std::string_view name, std::initializer_list<std::string_view> beginnings) {
+  return std::ranges::any_of(beginnings, [&](std::string_view b) { return name.starts_with(b); });
 }
 
 bool is_identifier(std::string_view text) {

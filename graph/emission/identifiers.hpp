@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ class Identifiers {
 
 /// Whether headers of C's library may call something so outside of std: no namespace can be.
 bool is_name_of_c(std::string_view name);
+
+bool starts_with_one_of(std::string_view name, std::initializer_list<std::string_view> beginnings);
 
 /// Letters, digits and underscores that do not begin with a digit.
 bool is_identifier(std::string_view text);
