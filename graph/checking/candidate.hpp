@@ -48,7 +48,7 @@ class Comparison {
   /// Of a formula that was recorded: whether the last candidate that fitted does so at a point,
   /// too, where nothing holds by chance or by where a tensor came from. See free_point().
   bool fitted_freely() const noexcept { return !free_ || fitted_freely_; }
-  void begin() const noexcept { fitted_freely_ = true; }
+  void forget_fits() const noexcept { fitted_freely_ = true; }
   /// From now on candidates have to, and searches begin anew.
   void ask_freely() noexcept {
     strict_ = free_.has_value();

@@ -74,7 +74,7 @@ class Diagnosis {
         [&] { return other_parts(trace_, comparison_, text_); }};
     const auto first_of = [&] {
       for (const auto& find : attempts) {
-        comparison_.begin();
+        comparison_.forget_fits();
         // Candidates ask operations for numbers that the program did not have.
         if (std::string found = attempt(find).value_or(""); !found.empty()) return found;
       }
