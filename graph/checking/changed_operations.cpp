@@ -44,7 +44,7 @@ class ChangedOperations : public ChangedForms {
   }
 
  private:
-  // Softmax, a sum or a mean over another axis of a matrix.
+  // A sum, a mean or softmax over the other axis of a matrix; and one summand for all.
   std::string axes(const Expr& form, const Expr& e) {
     // A named result is what it was computed by.
     if (e->kind == Kind::tensor && trace_.forward(e->node) &&
@@ -58,7 +58,8 @@ class ChangedOperations : public ChangedForms {
       const bool is_mean = e->is(Role::Kind::mean);
       for (int axis = 0; axis < 2; ++axis)
         for (const bool keep : {true, false})
-          for (const bool scaled : {false, true})  // a mean, as a sum that is divided elsewhere
+          for (const bool scaled : {false, true}) {  // a mean, as a sum that is divided elsewhere
+            if (is_mean && scaled) continue;
             if (Expr other = built([&](Builder& builder) {
                   const Tensor x = builder.value(of);
                   const double count = static_cast<double>(x.shape()[1 - axis]);
@@ -68,6 +69,7 @@ class ChangedOperations : public ChangedForms {
                 });
                 other && key_of(other) != key_of(e) && fits(form, e, other))
               return over_wrong_axis(other, e);
+          }
       return "";
     }
     return other_axis(form, e, e);
