@@ -95,8 +95,8 @@ bool Comparison::leaves_wrong(const Tensor& candidate, const Tensor& wanted) con
   return false;
 }
 
-// Whether each element is the same for its own size: beside large ones that is less than the
-// tolerance.
+// Whether each element agrees within the tolerance of its own size; nearly_equal() asks for that of
+// the largest alone.
 bool Comparison::same_by_element(const Tensor& candidate, const Tensor& wanted) const {
   if (suspect_.sizes.empty() || !same_shape()) return true;
   const std::vector<double> got = numbers(candidate), meant = numbers(wanted);

@@ -79,7 +79,7 @@ bool is_reduced(const Tensor& x, const Made& made, bool averages) {
   return false;
 }
 
-// What ln of an op's result is.
+// What another op makes of x; nothing where it does not take it.
 std::optional<Tensor> result_of(const Op& op, const Expression& e, const Tensor& x) {
   return attempt(
       [&] { return apply(op, {&x}, e.application->parameters(), e.application->where()); });
