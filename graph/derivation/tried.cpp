@@ -103,18 +103,23 @@ std::optional<bool> acts_elementwise(const Expression& e) {
       elements[i] *= 1 + static_cast<double>(i) / static_cast<double>(count);
     operands.push_back(std::move(elements));
   }
-  const auto result = [&](const std::vector<Elements>& elements) -> std::optional<Elements> {
+  const auto differ = [](double expected, double made) {
+    const double differs = difference(expected, made);
+    return differs != 0 && !(differs <= 1e-12 * std::abs(expected));
+  };
+  const auto result = [&](const std::vector<Elements>& elements,
+                          const Shape& shape) -> std::optional<Elements> {
     std::vector<Tensor> given;
     for (std::size_t k = 0; k < e.operands.size(); ++k) {
       const Expr& operand = e.operands[k];
       given.push_back(!operand              ? Tensor()
                       : elements[k].empty() ? full(operand->shape, 0.37 + 0.1 * double(k), f64)
-                                            : from_vector(elements[k], e.shape));
+                                            : from_vector(elements[k], shape));
     }
     const std::optional<Tensor> made = applied(e, given);
     return made ? std::optional(numbers(*made)) : std::nullopt;
   };
-  const std::optional<Elements> first = result(operands);
+  const std::optional<Elements> first = result(operands, e.shape);
   if (!first) return std::nullopt;
   // Every second place gets the numbers of the next one: it gives what that gave, and the others
   // stay as they are.
@@ -126,15 +131,18 @@ std::optional<bool> acts_elementwise(const Expression& e) {
     };
     std::vector<Elements> others;
     std::ranges::transform(operands, std::back_inserter(others), moved);
-    const std::optional<Elements> made = result(others);
+    const std::optional<Elements> made = result(others, e.shape);
     if (!made) continue;
     const Elements expected = moved(*first);
-    for (std::size_t i = 0; i < count; ++i) {
-      const double differs = difference(expected[i], (*made)[i]);
-      if (differs != 0 && !(differs <= 1e-12 * std::abs(expected[i]))) return false;
-    }
+    for (std::size_t i = 0; i < count; ++i)
+      if (differ(expected[i], (*made)[i])) return false;
   }
-  return true;
+  // One alone gives what it gave among the others.
+  Shape one = e.shape;
+  for (int axis = 0; axis < one.rank(); ++axis) one[axis] = 1;
+  for (Elements& elements : operands) elements.resize(std::min<std::size_t>(elements.size(), 1));
+  const std::optional<Elements> alone = result(operands, one);
+  return !(alone && alone->size() == 1 && differ((*first)[0], (*alone)[0]));
 }
 
 std::optional<std::vector<bool>> axes_of(const Expression& reduction) {
