@@ -145,7 +145,8 @@ bool Replay::drop_false_conversions() {
 }
 
 // Into values: what node i is computed to, in the memory that its places have.
-void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust) const {
+void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust,
+                     const Adjust& adjust_constants) const {
   const auto adjusted = [&](Tensor x) { return adjust && x.defined() ? adjust(std::move(x)) : x; };
   const Node& node = traversal_.node(i);
   const auto edges = traversal_.edges(i);
@@ -154,8 +155,11 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust&
     return;
   }
   std::vector<Tensor> inputs;
-  for (std::size_t k = 0; k < edges.size(); ++k)
-    inputs.push_back(edges[k] != Traversal::none ? values[edges[k]] : constants_[i][k]);
+  for (std::size_t k = 0; k < edges.size(); ++k) {
+    const bool is_constant = edges[k] == Traversal::none;
+    inputs.push_back(is_constant ? constants_[i][k] : values[edges[k]]);
+    if (is_constant && adjust_constants) inputs[k] = adjust_constants(inputs[k]);
+  }
   if (conversions_[i]) {
     values[i] = adjusted(to(inputs[0], is_floating(node.dtype()) ? f64 : node.dtype()));
     return;
@@ -172,8 +176,8 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust&
   }
 }
 
-void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
-                  const Adjust& adjust) const {
+void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values, const Adjust& adjust,
+                  const Adjust& adjust_constants) const {
   const detail::ModeScope scope({.recording = false, .provenance = false});
   values.resize(traversal_.places());
   // What shares its memory, as views do, would keep the result that it shows from being written
@@ -185,15 +189,16 @@ void Replay::from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
     if (values[i].defined() && !values[i].value_ref()->exclusive()) values[i] = {};
   for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
     if (computed(i))
-      compute(i, values, adjust);
+      compute(i, values, adjust, adjust_constants);
     else
       values[i] = i < leaves.size() && leaves[i].defined() ? leaves[i] : values_[i];
   }
 }
 
-std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const Adjust& adjust) const {
+std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const Adjust& adjust,
+                                 const Adjust& adjust_constants) const {
   std::vector<Tensor> values;
-  from(leaves, values, adjust);
+  from(leaves, values, adjust, adjust_constants);
   return values;
 }
 

@@ -42,18 +42,21 @@ class Replay {
   /// in, which is f32 where it makes that of f64. Others get it in f64.
   using Adjust = std::function<Tensor(Tensor)>;
   /// All values computed from other leaves: those of `leaves` that are defined take the place of
-  /// the recorded ones. Every result goes through `adjust`, where that is given.
-  std::vector<Tensor> from(std::vector<Tensor> leaves, const Adjust& adjust = {}) const;
+  /// the recorded ones. Every result goes through `adjust`, where that is given, and every operand
+  /// that no node computes, as the numbers that a program has, through `adjust_constants`.
+  std::vector<Tensor> from(std::vector<Tensor> leaves, const Adjust& adjust = {},
+                           const Adjust& adjust_constants = {}) const;
   /// The same in memory that is handed in: `values` holds those of an earlier call, or nothing, and
   /// is written over. Results that nobody else holds are computed where they are, so that a second
   /// call of the same shapes allocates none of them.
-  void from(std::span<const Tensor> leaves, std::vector<Tensor>& values,
-            const Adjust& adjust = {}) const;
+  void from(std::span<const Tensor> leaves, std::vector<Tensor>& values, const Adjust& adjust = {},
+            const Adjust& adjust_constants = {}) const;
 
  private:
   void find_conversions();
   bool drop_false_conversions();
-  void compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust = {}) const;
+  void compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust& adjust = {},
+               const Adjust& adjust_constants = {}) const;
 
   const Traversal& traversal_;
   std::vector<Tensor> values_;                  // by the traversal's places

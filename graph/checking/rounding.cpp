@@ -54,6 +54,17 @@ std::vector<bool> summed_up(const Trace& trace) {
   return summed;
 }
 
+// Whether all elements are in f32 what somebody wrote, as an exponent 2, which no root may become.
+bool has_few_digits(const Tensor& x) {
+  constexpr int digits = 12;  // of the 24 that f32 has
+  if (!x.defined() || !is_floating(x.dtype())) return true;
+  return std::ranges::all_of(numbers(x), [](double element) {
+    int exponent = 0;
+    const double whole = std::ldexp(std::frexp(element, &exponent), digits);
+    return whole == std::trunc(whole);
+  });
+}
+
 // Each element to one side or the other by so many units of it, at most by itself.
 Tensor lose_digits(const Tensor& x, const Tensor& units, double unit, Generator& generator) {
   std::vector<double> elements = numbers(x);
@@ -121,15 +132,20 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
     std::vector<Tensor> leaves = point.tensors;
     for (std::uint32_t i = 0; i < trace.size(); ++i)
       if (!trace.replay().computed(i) && summed[i]) leaves[i] = move(std::move(leaves[i]));
+    Replay::Adjust move_numbers;
     if (unit_of_constants > 0) {
-      // Data that was rounded to f32, as the sum of it that should be 1.
+      // Data that was rounded to f32, as the sum of it that should be 1; and numbers of the
+      // program.
       const Replay::Adjust move_data = rounding_at_random(generator, unit_of_constants);
+      move_numbers = [move_data](Tensor x) { return has_few_digits(x) ? x : move_data(x); };
       for (std::uint32_t i = 0; i < trace.size(); ++i)
         if (!trace.replay().computed(i) && !trace.node(i).requires_grad())
           leaves[i] = move_data(std::move(leaves[i]));
     }
-    if (std::optional<Environment> moved =
-            attempt([&] { return trace.at(trace.replay().from(std::move(leaves), move), move); }))
+    if (std::optional<Environment> moved = attempt([&] {
+          return trace.at(trace.replay().from(std::move(leaves), move, move_numbers), move,
+                          move_numbers);
+        }))
       moved_.push_back(std::move(*moved));
   }
 }

@@ -338,11 +338,13 @@ bool Trace::is_passing(std::uint32_t i) const {
          (gradient_uses_[i] == 1 && size_of(gradients_[i]) <= largest_passing);
 }
 
-Environment Trace::at(std::vector<Tensor> tensors, const Replay::Adjust& adjust) const {
+Environment Trace::at(std::vector<Tensor> tensors, const Replay::Adjust& adjust,
+                      const Replay::Adjust& adjust_constants) const {
   Environment environment{std::move(tensors),
                           seeds_.empty() ? std::vector<Tensor>(size()) : seeds_};
   for (const std::uint32_t i : passed_)
-    if (named_[i]) environment.gradients[i] = evaluate(gradients_[i], environment, adjust);
+    if (named_[i])
+      environment.gradients[i] = evaluate(gradients_[i], environment, adjust, adjust_constants);
   return environment;
 }
 

@@ -100,8 +100,9 @@ class Trace {
   /// The recorded point: the tensors' values, and the gradients by the formulas.
   const Environment& environment() const noexcept { return environment_; }
   /// The gradients by the formulas, for other values of the tensors; every result on the way goes
-  /// through `adjust`, where that is given.
-  Environment at(std::vector<Tensor> tensors, const Replay::Adjust& adjust = {}) const;
+  /// through `adjust`, and every constant through `adjust_constants`, where these are given.
+  Environment at(std::vector<Tensor> tensors, const Replay::Adjust& adjust = {},
+                 const Replay::Adjust& adjust_constants = {}) const;
 
   /// Whether it is one of tangents, and what derivatives are then.
   bool is_forward() const noexcept { return !seeds_.empty(); }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <vector>
 
 #include <chainrule/core/create.hpp>
@@ -114,6 +115,31 @@ TEST_CASE("check_derivation: a function that is defined at the recorded values a
   CHECK(report.verdicts()[0].here_alone);
   CHECK(report.verdicts()[0].why_here_alone ==
         "there are no others close to them where it can be compared");
+}
+
+TEST_CASE("check_derivation: a function has the numbers of a program in f32 as they are in f64") {
+  // 9.81 is none of f32; the gradient is 0 here, and the results on the way have names.
+  const double h = 0.1;
+  const Tensor q = zeros({}, f32).named("q").requires_grad_();
+  const Tensor v = zeros({}, f32).named("v").requires_grad_();
+  const auto end = [h](const Tensor& at, const Tensor& speed) {
+    const Tensor later = (speed - (h * 9.81) * sin(at)).named("v1");
+    return (at + h * later).named("q1");
+  };
+  const Tensor loss = 0.5 * square(end(q, v));
+  const auto check = [&](const Function& dv) {
+    return check_derivation(loss, {{"dv", v, {}, {q, v}, dv}});
+  };
+  const DerivationReport report = check([&](At at) { return h * end(at[0], at[1]); });
+  CHECK_MESSAGE(report.ok(), report.text());
+  CHECK_FALSE(report.verdicts()[0].here_alone);
+  const DerivationReport unseen = check([&](At at) {
+    const double x = at[0].item<double>(), y = at[1].item<double>();
+    return tensor(h * (x + h * (y - h * 9.81 * std::sin(x))), f64);
+  });
+  CHECK_MESSAGE(unseen.ok(), unseen.text());
+  CHECK_FALSE(check([&](At at) { return 1.001 * h * end(at[0], at[1]); }).ok());
+  CHECK_FALSE(check([&](At at) { return h * (at[0] + h * at[1]); }).ok());
 }
 
 TEST_CASE("check_derivation: functions that cannot be asked") {
