@@ -150,7 +150,7 @@ class DerivationChecker {
                                !f32_formula ? Precision::f64_throughout
                                : whole      ? Precision::f32_numbers
                                             : Precision::f32_throughout,
-                               autograd, !whole);
+                               autograd, !whole || !handwritten_.is_seen(k));
     if (options_.tolerance > 0) {
       const double scale = options_.tolerance * largest(truth.gradient);
       for (double& allowed : truth.allowed) allowed = std::max(allowed, scale);

@@ -5,6 +5,8 @@
 #include <numbers>
 #include <unordered_set>
 
+#include <chainrule/core/recording.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -98,6 +100,86 @@ bool has_results_as_constants(const Trace& trace) {
   return std::ranges::any_of(constants, [&](const Value* v) { return results.contains(v); });
 }
 
+// The graph of a formula over these symbols and, if a trace is given, its tensors; null where it
+// was not recorded over any.
+Expr recorded_expression(const Trace* trace, const Tensor& formula,
+                         const std::unordered_map<const Node*, Expr>& symbols) {
+  const Node* root = formula.node();
+  if (!root) return nullptr;
+  const Traversal traversal(std::span(&formula, 1), Traversal::Visit::everything);
+  std::vector<Expr> known(traversal.size());
+  for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+    const Node& node = traversal.node(i);
+    if (const std::uint32_t at = trace ? trace->find(&node) : Traversal::none;
+        at != Traversal::none && trace->is_tensor(at)) {
+      known[i] = tensor_expression(at, node.shape());
+      continue;
+    }
+    if (const auto symbol = symbols.find(&node); symbol != symbols.end()) {
+      known[i] = symbol->second;
+      continue;
+    }
+    if (node.is_leaf() || node.output_count() > 1) continue;
+    const std::uint32_t at = node.is_output() ? traversal.edges(i)[0] : i;
+    Node& application = traversal.node(at);
+    const auto edges = traversal.edges(at);
+    std::vector<Expr> operands(edges.size());
+    bool complete = !application.released();
+    for (std::size_t k = 0; k < edges.size() && complete; ++k) {
+      // What was written to since is not what the formula was computed from.
+      if (application.saved_input(k) && !application.saved_as(Node::input(k)).unchanged()) {
+        complete = false;
+        break;
+      }
+      if (edges[k] != Traversal::none && known[edges[k]]) {
+        operands[k] = known[edges[k]];
+      } else if (application.given(k)) {
+        const Tensor value = kept(application, k);
+        complete = value.defined();
+        if (complete) operands[k] = constant_expression(value);
+      }
+    }
+    if (complete)
+      known[i] = operation_expression(Ref<Node>::share(&application), std::move(operands),
+                                      node.shape(), node.output_index());
+  }
+  return known[traversal.output(0)];
+}
+
+// The nodes of the trace that a function gets, and what it gets at a point.
+std::vector<std::uint32_t> places_of(const Trace& trace, const Formula& formula) {
+  std::vector<std::uint32_t> places;
+  for (const Tensor& tensor : formula.from) places.push_back(trace.find(tensor));
+  return places;
+}
+std::vector<Tensor> arguments(const Formula& formula, std::span<const std::uint32_t> places,
+                              const Environment& point) {
+  std::vector<Tensor> at;
+  for (std::size_t k = 0; k < places.size(); ++k) {
+    const bool moves = places[k] != Traversal::none && point.tensors[places[k]].defined();
+    at.push_back(moves ? point.tensors[places[k]] : detail::in_f64(formula.from[k].detach()));
+  }
+  return at;
+}
+
+// What a function does at a point, as it is recorded there over what it gets: what it captures
+// stays as it is. Null where it computes otherwise, as in loops over numbers.
+Expr recorded_function(const Formula& formula, std::span<const std::uint32_t> places,
+                       const Environment& point) {
+  const EnableGrad guard;
+  const auto recorded = attempt([&] {
+    std::vector<Tensor> at = arguments(formula, places, point);
+    std::unordered_map<const Node*, Expr> symbols;
+    for (std::size_t k = 0; k < at.size(); ++k) {
+      if (places[k] == Traversal::none || !is_floating(at[k].dtype())) continue;
+      at[k] = at[k].detach().requires_grad_();
+      symbols[at[k].node()] = tensor_expression(places[k], at[k].shape());
+    }
+    return recorded_expression(nullptr, formula.function(at), symbols);
+  });
+  return recorded.value_or(nullptr);
+}
+
 }  // namespace
 
 Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
@@ -110,6 +192,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       holds_(formulas.size()),
       unexplained_(formulas.size()),
       symbols_(formulas.size()),
+      seen_(formulas.size()),
       ambiguous_(has_results_as_constants(trace)) {
   const NoGrad guard;
   bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
@@ -156,11 +239,14 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     const Formula& formula = formulas[k];
     if (formula.function) {
       computations_[k] = computation(formula);
+      seen_[k] =
+          recorded_function(formula, places_of(trace, formula), trace.environment()) != nullptr;
       holds_[k] = ambiguous_ ? Holds::here : masked ? Holds::nearby : Holds::anywhere;
       continue;
     }
     whole_[k] = expression(formula.by_hand, {});
     if (!whole_[k]) continue;
+    seen_[k] = true;
     computations_[k] = computation_of(whole_[k]);
     in_steps_[k] = expression(formula.by_hand, earlier);
     holds_[k] = ambiguous_ ? Holds::here : holds(whole_[k], unexplained_[k]);
@@ -173,63 +259,20 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
 }
 
 Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
-  const Node* root = formula.node();
-  if (!root || (root->is_leaf() && trace_.find(root) == Traversal::none)) return nullptr;
-  const Traversal traversal(std::span(&formula, 1), Traversal::Visit::everything);
-  std::vector<Expr> known(traversal.size());
-  for (std::uint32_t i = 0; i < traversal.size(); ++i) {
-    const Node& node = traversal.node(i);
-    if (const std::uint32_t at = trace_.find(&node);
-        at != Traversal::none && trace_.is_tensor(at)) {
-      known[i] = tensor_expression(at, node.shape());
-      continue;
-    }
-    if (const auto symbol = symbols.find(&node); symbol != symbols.end()) {
-      known[i] = symbol->second;
-      continue;
-    }
-    if (node.is_leaf() || node.output_count() > 1) continue;
-    const std::uint32_t at = node.is_output() ? traversal.edges(i)[0] : i;
-    Node& application = traversal.node(at);
-    const auto edges = traversal.edges(at);
-    std::vector<Expr> operands(edges.size());
-    bool complete = !application.released();
-    for (std::size_t k = 0; k < edges.size() && complete; ++k) {
-      // What was written to since is not what the formula was computed from.
-      if (application.saved_input(k) && !application.saved_as(Node::input(k)).unchanged()) {
-        complete = false;
-        break;
-      }
-      if (edges[k] != Traversal::none && known[edges[k]]) {
-        operands[k] = known[edges[k]];
-      } else if (application.given(k)) {
-        const Tensor value = kept(application, k);
-        complete = value.defined();
-        if (complete) operands[k] = constant_expression(value);
-      }
-    }
-    if (complete)
-      known[i] = operation_expression(Ref<Node>::share(&application), std::move(operands),
-                                      node.shape(), node.output_index());
-  }
-  const Expr& whole = known[traversal.output(0)];
+  Expr whole = recorded_expression(&trace_, formula, symbols);
   if (whole) ops_.check(whole);
   return whole;
 }
 
 Computation Handwritten::computation(const Formula& formula) const {
-  std::vector<std::uint32_t> places;
-  for (const Tensor& tensor : formula.from) places.push_back(trace_.find(tensor));
-  return [places, formula](const Environment& point, const Replay::Adjust& results,
-                           const Replay::Adjust&) {
+  return [places = places_of(trace_, formula), formula](const Environment& point,
+                                                        const Replay::Adjust& results,
+                                                        const Replay::Adjust& constants) {
     const NoGrad guard;
-    std::vector<Tensor> at;
-    for (std::size_t k = 0; k < places.size(); ++k) {
-      const Tensor& recorded = formula.from[k];
-      const bool moves = places[k] != Traversal::none && point.tensors[places[k]].defined();
-      at.push_back(moves ? point.tensors[places[k]] : detail::in_f64(recorded.detach()));
-    }
-    const Tensor value = to(formula.function(at).detach(), f64);
+    if (results)
+      if (const Expr recorded = recorded_function(formula, places, point))
+        return evaluate(recorded, point, results, constants);
+    const Tensor value = to(formula.function(arguments(formula, places, point)).detach(), f64);
     return results ? results(value) : value;
   };
 }

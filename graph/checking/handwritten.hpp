@@ -31,6 +31,9 @@ class Handwritten {
   /// Formula k as it is computed at a point: that of whole(), or the function that it was given as;
   /// null where it is known here alone.
   const Computation& computation(std::size_t k) const { return computations_[k]; }
+  /// Whether the arithmetic of formula k is known: what was recorded, and a function of which that
+  /// can be. What is computed in loops over numbers rounds as nobody knows.
+  bool is_seen(std::size_t k) const { return seen_[k]; }
   /// For which other values of the parameters formula k can be asked: with all that was not
   /// recorded as it is. Nearby: there are masks, in it or in the loss, or other constants, which
   /// stay what they are for small changes alone. Here: it was not recorded, or is_ambiguous().
@@ -65,7 +68,7 @@ class Handwritten {
   std::vector<Computation> computations_;
   std::vector<Holds> holds_;
   std::vector<std::vector<Expr>> unexplained_;
-  std::vector<bool> symbols_;
+  std::vector<bool> symbols_, seen_;
   bool ambiguous_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones

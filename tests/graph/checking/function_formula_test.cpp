@@ -7,6 +7,7 @@
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
+#include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
@@ -70,6 +71,15 @@ TEST_CASE("check_derivation: a formula as a function of tensors is asked at othe
     CHECK_FALSE(wrong.ok());
     CHECK(wrong.verdicts()[0].note.find("right for these values alone") != std::string::npos);
     CHECK(wrong.verdicts()[0].note.find("what it captures stays") != std::string::npos);
+    // Nor is what it captures of the parameters known elsewhere.
+    const Tensor gamma = to(m.gamma, f64);
+    for (const bool in_loops : {true, false}) {
+      const auto captures = [&](At at) {
+        const Tensor dz = (at[0] - m.y64) * gamma;
+        return in_loops ? by_loops(m.X, dz) : matmul(to(m.X, f64).T(), dz);
+      };
+      CHECK_FALSE(check_derivation(m.loss, {{"dW", m.W, {}, {m.z}, captures}}).ok());
+    }
     // As a value nothing can be said of that, which the report says.
     const std::vector<Tensor> recorded{to(m.z.detach(), f64)};
     const DerivationReport value = check_derivation(m.loss, {{"dW", m.W, forgot(recorded)}});
@@ -140,6 +150,40 @@ TEST_CASE("check_derivation: a function has the numbers of a program in f32 as t
   CHECK_MESSAGE(unseen.ok(), unseen.text());
   CHECK_FALSE(check([&](At at) { return 1.001 * h * end(at[0], at[1]); }).ok());
   CHECK_FALSE(check([&](At at) { return h * (at[0] + h * at[1]); }).ok());
+}
+
+TEST_CASE("check_derivation: what a function's own arithmetic rounds is no mistake") {
+  using Slope = Tensor (*)(const Tensor&);
+  const Slope one_less = [](const Tensor& s) { return sigmoid(s) - 1.0; };
+  const Slope squared = [](const Tensor& s) { return square(tanh(s)) - 1.0; };
+  const auto loss_of = [](const Tensor& s, bool is_tanh) {
+    return is_tanh ? -mean(tanh(s)) : -mean(log_sigmoid(s));
+  };
+  for (const DType dtype : {f64, f32})
+    for (const double large : {19.0, 40.0, 116.0, 700.0})
+      for (const double other : {3.0, large + 1})
+        for (const bool is_tanh : {false, true})
+          // What is detached, or computed in loops over numbers, shows nothing of its arithmetic.
+          for (const bool seen : {true, false}) {
+            CAPTURE(name_of(dtype));
+            CAPTURE(large);
+            CAPTURE(other);
+            CAPTURE(is_tanh);
+            CAPTURE(seen);
+            const Tensor s = to(tensor({large, other}, f64), dtype).named("s").requires_grad_();
+            const Slope slope = is_tanh ? squared : one_less;
+            const Tensor loss = loss_of(s, is_tanh);
+            const auto ok = [&](double factor) {
+              const Function f = [=](At at) {
+                const Tensor value = slope(at[0]) * factor / 2.0;
+                return seen ? value : value.detach();
+              };
+              return check_derivation(loss, {{"ds", s, {}, {s}, f}}).ok();
+            };
+            CHECK(ok(1));
+            if (other == 3) CHECK_FALSE(ok(-1));
+            if (other == 3) CHECK_FALSE(ok(1.001));
+          }
 }
 
 TEST_CASE("check_derivation: functions that cannot be asked") {
