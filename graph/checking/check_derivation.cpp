@@ -73,7 +73,7 @@ class DerivationChecker {
     DerivationReport report;
     report.verdicts_.resize(formulas_.size());
     Environment own = trace_.environment();
-    for (const std::uint32_t i : trace_.order()) {
+    for (const std::uint32_t i : handwritten_.order()) {
       const auto found = formula_at.find(i);
       if (found == formula_at.end()) {
         if (trace_.is_named(i)) own.gradients[i] = following(own, i);

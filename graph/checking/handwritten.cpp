@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 #include <unordered_set>
+#include <utility>
 
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -180,6 +181,35 @@ Expr recorded_function(const Formula& formula, std::span<const std::uint32_t> pl
   return recorded.value_or(nullptr);
 }
 
+// The order of the chain, where the gradient of a leaf, from which no rule goes on, comes behind
+// those that its formula was written with.
+std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula> formulas,
+                                    std::span<const std::uint32_t> places) {
+  std::vector<std::uint32_t> order = trace.order();
+  const auto place = [&](std::size_t k) { return std::ranges::find(order, places[k]); };
+  // That of a tensor of the program was not written with the gradient that it is given as.
+  const auto is_own = [&](std::size_t k) {
+    return formulas[k].by_hand.node() && trace.find(formulas[k].by_hand) == Traversal::none;
+  };
+  std::vector<std::pair<std::size_t, std::size_t>> written_with;
+  for (std::size_t k = 0; k < formulas.size(); ++k) {
+    if (!trace.node(places[k]).is_leaf() || !is_own(k)) continue;
+    std::unordered_set<const Node*> parts;
+    const Traversal traversal(std::span(&formulas[k].by_hand, 1), Traversal::Visit::everything);
+    for (std::uint32_t i = 0; i < traversal.size(); ++i) parts.insert(&traversal.node(i));
+    parts.erase(formulas[k].by_hand.node());
+    for (std::size_t j = 0; j < formulas.size(); ++j)
+      if (is_own(j) && parts.contains(formulas[j].by_hand.node())) written_with.emplace_back(k, j);
+  }
+  for (bool changes = true; std::exchange(changes, false);)
+    for (const auto& [k, j] : written_with)
+      if (const auto mine = place(k), other = place(j); mine < other) {
+        std::rotate(mine, mine + 1, other + 1);
+        changes = true;
+      }
+  return order;
+}
+
 }  // namespace
 
 Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
@@ -193,7 +223,8 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       unexplained_(formulas.size()),
       symbols_(formulas.size()),
       seen_(formulas.size()),
-      ambiguous_(has_results_as_constants(trace)) {
+      ambiguous_(has_results_as_constants(trace)),
+      order_(order_of(trace, formulas, places)) {
   const NoGrad guard;
   bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
   const auto know = [&](const Tensor& value) {
@@ -231,7 +262,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
         powers_.push_back({power, rounding_of(x)});
   // From the loss on: an earlier formula is a gradient in those behind it.
   std::vector<std::size_t> order;
-  for (const std::uint32_t i : trace.order())
+  for (const std::uint32_t i : order_)
     for (std::size_t k = 0; k < places.size(); ++k)
       if (places[k] == i) order.push_back(k);
   Known earlier;

@@ -44,6 +44,9 @@ class Handwritten {
   /// tensors, and be others for other values of the parameters. Where the program has many numbers
   /// so is what is made of two: some two of them would make nearly any.
   const std::vector<Expr>& unexplained(std::size_t k) const { return unexplained_[k]; }
+  /// The nodes in the order in which the formulas are judged: that of the chain, but none before
+  /// what it was written with.
+  std::span<const std::uint32_t> order() const noexcept { return order_; }
   /// Whether a constant of the program is a result of it that was detached: it stays what it was
   /// for other parameters, and a formula may mean either.
   bool is_ambiguous() const noexcept { return ambiguous_; }
@@ -70,6 +73,7 @@ class Handwritten {
   std::vector<std::vector<Expr>> unexplained_;
   std::vector<bool> symbols_, seen_;
   bool ambiguous_;
+  std::vector<std::uint32_t> order_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
   std::vector<Power> powers_;    // of these, unless they are many

@@ -40,6 +40,16 @@ TEST_CASE("check_derivation: what goes on from a wrong formula that is a tensor 
   for (const Tensor& dr : {s, s.detach() * 1.0})
     CHECK(wrong(0.5 * sum(k * square(s)), {{"dr", r, dr}, {"dP", P, unsqueeze(dr / r, 1) * P}}) ==
           "dr");
+  // The gradient of a leaf comes before that of r in the chain, and was written with it.
+  const Tensor sigma = tensor(1.3, f64).named("σ").requires_grad_();
+  const Tensor e =
+      (normal({3}, "y", 4) - matmul(normal({3, 2}, "X", 5), parameter({2}, "w", 6))).named("r");
+  const Tensor u = (square(e / sigma) / 4.0).named("u"), du = 2.5 / (1 + u) / 3.0;
+  const Tensor likelihood = mean(2.5 * log1p(u) + log(sigma));
+  for (const Tensor& dr : {2 * e * du / (4.0 * sigma), e * du / (4.0 * square(sigma))})
+    CHECK(wrong(likelihood,
+                {{"du", u, du}, {"dr", e, dr}, {"dσ", sigma, 1 / sigma - sum(dr * e) / sigma}}) ==
+          "dr");
   // A mistake of its own builds on none.
   const DerivationReport two = check_derivation(loss, {{"dE", E, E}, {"dU", U, -matmul(E, V)}});
   CHECK(!two.verdicts()[1].inherited);
