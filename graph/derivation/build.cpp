@@ -7,7 +7,11 @@ namespace chainrule::derivation {
 Tensor Builder::value(const Expr& expression) {
   const auto found = values_.find(expression.get());
   if (found != values_.end()) return found->second;
-  Tensor value = evaluate(expression, environment_);
+  const Tensor* known = nullptr;
+  if (known_values_)
+    if (const auto at = known_values_->find(expression.get()); at != known_values_->end())
+      known = &at->second;
+  Tensor value = known ? *known : evaluate(expression, environment_);
   // Two expressions may have one value; each gets its own place.
   if (known_.contains(value.value_ref().get())) value = Tensor(kernels::copied(*value.value_ref()));
   known_[value.value_ref().get()] = expression;
@@ -37,8 +41,9 @@ Expr Builder::expression(const Tensor& value) {
   return constant;
 }
 
-Expr in_simpler_operations(const Expr& operation, const Environment& environment) {
-  Builder builder(environment);
+Expr in_simpler_operations(const Expr& operation, const Environment& environment,
+                           const Values* known) {
+  Builder builder(environment, known);
   std::vector<Tensor> values;
   for (const Expr& operand : operation->operands)
     values.push_back(operand ? builder.value(operand) : Tensor());

@@ -12,8 +12,10 @@ namespace chainrule::derivation {
 /// expression is known, too. So what is built has the right shapes, and its value to compare.
 class Builder final : public Observer {
  public:
-  /// Values are those at the environment, which outlives this.
-  explicit Builder(const Environment& environment) : environment_(environment) {}
+  /// Values are those at the environment, and of these expressions known already, where they are
+  /// given. Both outlive this.
+  explicit Builder(const Environment& environment, const Values* known = nullptr)
+      : environment_(environment), known_values_(known) {}
 
   /// The value that stands for an expression from now on.
   Tensor value(const Expr& expression);
@@ -35,6 +37,7 @@ class Builder final : public Observer {
   Expr expression(const Tensor& value);
 
   const Environment& environment_;
+  const Values* known_values_;
   std::unordered_map<const Value*, Expr> known_;
   std::unordered_map<const Expression*, Tensor> values_;
   std::vector<Ref<Value>> held_;  // so that no other value gets their places
@@ -53,7 +56,8 @@ Expr built(const Environment& environment, F&& f) {
 }
 
 /// What an operation is in simpler ones, where its op says so; else null. The environment gives its
-/// operands values.
-Expr in_simpler_operations(const Expr& operation, const Environment& environment);
+/// operands values, but for those that are known.
+Expr in_simpler_operations(const Expr& operation, const Environment& environment,
+                           const Values* known = nullptr);
 
 }  // namespace chainrule::derivation

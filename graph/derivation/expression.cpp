@@ -319,9 +319,17 @@ Tensor evaluate(const Expr& expression, const Environment& environment,
 
 Values values_of_parts(const Expr& expression, const Environment& environment,
                        const Replay::Adjust& adjust, const Replay::Adjust& adjust_constants) {
-  const NoGrad guard;
   Values values;
-  visit_parts(expression, [&](const Expr& part) {
+  add_values_of_parts(values, expression, environment, adjust, adjust_constants);
+  return values;
+}
+
+std::int64_t add_values_of_parts(Values& values, const Expr& expression,
+                                 const Environment& environment, const Replay::Adjust& adjust,
+                                 const Replay::Adjust& adjust_constants) {
+  const NoGrad guard;
+  std::int64_t elements = 0;
+  const auto add = [&](const Expr& part) {
     Tensor value;
     switch (part->kind) {
       case Expression::Kind::tensor:
@@ -358,9 +366,12 @@ Values values_of_parts(const Expr& expression, const Environment& environment,
     if (adjust && is_result) value = adjust(std::move(value));
     if (is_result) value = detail::in_f64(value);
     if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
+    if (value.defined()) elements += value.numel();
     values[part.get()] = std::move(value);
-  });
-  return values;
+  };
+  const auto is_new = [&](const Expr& part) { return !values.contains(part.get()); };
+  if (is_new(expression)) visit_parts(expression, add, is_new);
+  return elements;
 }
 
 namespace {

@@ -93,6 +93,10 @@ using Values = std::unordered_map<const Expression*, Tensor>;
 Values values_of_parts(const Expr& expression, const Environment& environment,
                        const Replay::Adjust& adjust = {},
                        const Replay::Adjust& adjust_constants = {});
+/// Adds those of the parts that are not among them, and returns how many elements these have.
+std::int64_t add_values_of_parts(Values& values, const Expr& expression,
+                                 const Environment& environment, const Replay::Adjust& adjust = {},
+                                 const Replay::Adjust& adjust_constants = {});
 
 /// The expression with others in the place of some of its parts; what does not change is shared.
 using Replacements = std::unordered_map<const Expression*, Expr>;

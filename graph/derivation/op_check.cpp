@@ -30,6 +30,8 @@ using Kind = Expression::Kind;
 
 // Simpler operations within simpler operations: more of them do not come to an end.
 constexpr std::size_t most_within = 64;
+// Values of so many elements are kept for the next formulas, at most.
+constexpr std::int64_t most_elements = 1 << 18;
 
 // What two applications have in common that do the same with their operands' numbers.
 std::string application_key(const Expression& e) {
@@ -136,18 +138,22 @@ void OpCheck::check(const Expr& formula) {
   const auto is_new = [&](const Expr& part) { return !seen_.contains(part.get()); };
   if (!is_new(formula)) return;
   std::vector<const Expression*> within;
-  const Values values = this->values(formula);
+  if (elements_ > most_elements) {
+    values_.clear();
+    elements_ = 0;
+  }
+  add_values(formula);
   visit_parts(
       formula,
       [&](const Expr& part) {
         if (!seen_.insert(part.get()).second) return;
         held_.push_back(part);
-        if (part->kind == Kind::operation) check(part, values, within);
+        if (part->kind == Kind::operation) check(part, within);
       },
       is_new);
 }
 
-void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expression*>& within) {
+void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   if (e->is_saved()) return;
   const std::string key = application_key(*e);
   for (std::size_t k = 0; k < within.size(); ++k) {
@@ -165,11 +171,11 @@ void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expres
   bool asked = is_first && check_numbers(*e);
   if (is_first) check_elementwise(*e);
   std::vector<Tensor> operands;
-  const auto result = known.find(e.get());
-  if (result != known.end()) {
+  const Tensor* result = known(e);
+  if (result) {
     for (const Expr& operand : e->operands)
-      operands.push_back(operand ? known.at(operand.get()) : Tensor());
-    if (check_recorded(*e, operands, result->second)) asked = true;
+      operands.push_back(operand ? *known(operand) : Tensor());
+    if (check_recorded(*e, operands, *result)) asked = true;
   } else {
     operands = values_of_operands(*e, trace_.environment());
   }
@@ -179,10 +185,10 @@ void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expres
   if (simpler->shape != e->shape)
     fail(*e, fmt::format("makes {}, but the op makes {}", to_string(simpler->shape),
                          to_string(e->shape)));
-  const Values values_within = values(simpler);
-  const auto made = values_within.find(simpler.get());
-  const bool are_known = result != known.end() && made != values_within.end();
-  if (!(are_known && are_near(result->second, made->second)) &&
+  held_.push_back(simpler);
+  add_values(simpler);
+  const Tensor* made = known(simpler);
+  if (!(result && made && are_near(*result, *made)) &&
       differ(e, operands, simpler, trace_.environment()))
     fail_numbers(*e);
   if (is_first && differs_elsewhere(e)) fail_numbers(*e);
@@ -197,7 +203,7 @@ void OpCheck::check(const Expr& e, const Values& known, std::vector<const Expres
   visit_parts(
       simpler,
       [&](const Expr& part) {
-        if (part->kind == Kind::operation && !is_operand(part)) check(part, values_within, within);
+        if (part->kind == Kind::operation && !is_operand(part)) check(part, within);
       },
       [&](const Expr& part) { return !is_operand(part); });
   within.pop_back();
@@ -257,14 +263,21 @@ Expr OpCheck::function_at(const Expr& slope) const {
   return operation_expression(Ref<Node>::share(y->node()), {slope->operands[1]}, y->shape());
 }
 
-// None where a part does not take what it is given.
-Values OpCheck::values(const Expr& formula) const {
-  return attempt([&] { return values_of_parts(formula, trace_.environment()); }).value_or(Values());
+// Up to a part that does not take what it is given.
+void OpCheck::add_values(const Expr& formula) {
+  elements_ += attempt([&] {
+                 return add_values_of_parts(values_, formula, trace_.environment());
+               }).value_or(0);
+}
+const Tensor* OpCheck::known(const Expr& e) const {
+  const auto found = values_.find(e.get());
+  return found == values_.end() ? nullptr : &found->second;
 }
 
 // An operation that does not take these numbers is left to where it is asked for.
 Expr OpCheck::simpler(const Expr& e) const {
-  return attempt([&] { return in_simpler_operations(e, trace_.environment()); }).value_or(nullptr);
+  return attempt([&] { return in_simpler_operations(e, trace_.environment(), &values_); })
+      .value_or(nullptr);
 }
 
 }  // namespace chainrule::derivation

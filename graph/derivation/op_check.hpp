@@ -26,17 +26,20 @@ class OpCheck {
   void check(const Expr& formula);
 
  private:
-  void check(const Expr& operation, const Values& known, std::vector<const Expression*>& within);
+  void check(const Expr& operation, std::vector<const Expression*>& within);
   void check_slope(const Expr& operation);
   bool differs_elsewhere(const Expr& operation) const;
   const Environment& elsewhere();
   Expr function_at(const Expr& slope) const;
-  Values values(const Expr& formula) const;
+  void add_values(const Expr& formula);
+  const Tensor* known(const Expr& e) const;
   Expr simpler(const Expr& operation) const;
 
   const Trace& trace_;
   std::set<const Expression*> seen_;
   std::vector<Expr> held_;  // so that no other gets the place of one that was seen
+  Values values_;           // of these, as long as they are not too large
+  std::int64_t elements_ = 0;
   std::set<std::string> done_;
   std::optional<Environment> elsewhere_;
 };
