@@ -162,6 +162,15 @@ const Rounding::Lost& Rounding::lost_in_sums(const Trace& trace) const {
     for (std::size_t k = 0; k < units.size(); ++k) most[k] = std::max(most[k], units[k]);
     of = from_vector(most, e->shape);
   };
+  // What the program uses elsewhere, too, has all its digits.
+  std::vector<int> uses(trace.size());
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (trace.forward(i))
+      for (const Expr& operand : trace.forward(i)->operands)
+        if (operand && operand->kind == Expression::Kind::tensor) ++uses[operand->node];
+  const auto is_used_elsewhere = [&](const Expr& e) {
+    return e->kind == Expression::Kind::tensor && uses[e->node] > 1;
+  };
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     const Expr& sum = trace.forward(i);
     if (!sum || !(sum->is(Role::Kind::sum) || sum->is(Role::Kind::difference))) continue;
@@ -176,11 +185,12 @@ const Rounding::Lost& Rounding::lost_in_sums(const Trace& trace) const {
         units[e] = units[e] == 0 ? 0 : most / std::abs(units[e]);
       }
       if (!std::ranges::any_of(units, [](double unit) { return unit > 2; })) continue;
-      lose(summand, units);
+      if (!is_used_elsewhere(summand)) lose(summand, units);
       if (const Expr& product = trace.forward(summand->node);
           product && product->is(Role::Kind::product))
         for (const Expr& factor : product->operands)
-          if (factor && factor->shape == sum->shape) lose(factor, units);
+          if (factor && factor->shape == sum->shape && !is_used_elsewhere(factor))
+            lose(factor, units);
     }
   }
   return lost;

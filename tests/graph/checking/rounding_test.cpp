@@ -242,4 +242,22 @@ TEST_CASE("check_derivation: bare numbers from another form of a gradient than t
     }
 }
 
+TEST_CASE("check_derivation: a small path beside a large one hides no wrong bare numbers") {
+  for (const double scale : {10.0, 1e3, 1e4}) {
+    CAPTURE(scale);
+    const Tensor m = tensor(0.3, f32).named("μ").requires_grad_();
+    const Tensor o = tensor(1.1, f32).named("ω").requires_grad_();
+    const Tensor e = tensor(scale, f32).named("y") - m;
+    for (const Tensor& loss :
+         {square(e) + 1e-4 * o * e, 0.5 * (square(e) / o + log(o + 0.5 * square(e)))}) {
+      const double right = grad(loss, m, {.retain_graph = true}).item();
+      for (const double factor : {-1.0, 0.0, 0.5, 0.9, 1.0, 1.1, 2.0}) {
+        CAPTURE(factor);
+        const Tensor by_hand = tensor(factor * right, f32);
+        CHECK(check_derivation(loss, {{"dμ", m, by_hand}}).ok() == (factor == 1));
+      }
+    }
+  }
+}
+
 TEST_SUITE_END();
