@@ -154,8 +154,8 @@ class DerivationBuilder {
   }
 
   // The same formulas for one element, which may need more abbreviations: those of operands that
-  // an operation is not written with. The last form of each step that is
-  // always shown, or all others.
+  // an operation is not written with. The last form of each step that is always shown, or all
+  // others.
   void add_elements(Derivation& derivation, bool last) {
     for (std::size_t k = 0; k < derivation.steps_.size(); ++k) {
       const Chain::Link& link = chain_.with_asides()[k];

@@ -259,11 +259,12 @@ struct Gather final : Taking<Gather, ByElement> {
   bool give_in_rows(Vjp& r, int axis) const {
     const Tensor& index = r.in(1);
     if (index.numel() == 0 || !r.takes_rows(0, 1)) return false;
-    std::vector<std::int64_t> at, rows(static_cast<std::size_t>(index.shape()[0]));
-    std::iota(rows.begin(), rows.end(), 0);
-    if (axis == 0) {
-      at = index.to_vector<std::int64_t>(r.where());
-      rows = at;
+    std::vector<std::int64_t> at, rows;
+    if (axis != 0) {
+      rows.resize(static_cast<std::size_t>(index.shape()[0]));
+      std::iota(rows.begin(), rows.end(), 0);
+    } else {
+      at = rows = index.to_vector<std::int64_t>(r.where());
       std::ranges::sort(rows);
       const auto repeated = std::ranges::unique(rows);
       rows.erase(repeated.begin(), repeated.end());
