@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/tensor.hpp>
 
 /// Tensors from nothing, from literals, and from memory that is there already. None of them is
@@ -245,9 +246,11 @@ template <class T, std::size_t N>
 Tensor borrow(std::span<T, N> memory, const Shape& shape, void (*release)(void* context),
               void* context, Where where = Where::current()) {
   detail::check_span("borrow", memory.size(), shape, where);
-  return Tensor(Value::borrow(dtype_of<std::remove_cv_t<T>>, shape,
-                              const_cast<std::remove_cv_t<T>*>(memory.data()), release, context,
-                              std::is_const_v<T>));
+  return detail::naming_memory("borrow", where, [&] {
+    return Tensor(Value::borrow(dtype_of<std::remove_cv_t<T>>, shape,
+                                const_cast<std::remove_cv_t<T>*>(memory.data()), release, context,
+                                std::is_const_v<T>));
+  });
 }
 template <class T, std::size_t N>
 Tensor borrow(std::span<T, N> memory, const Shape& shape, Where where = Where::current()) {

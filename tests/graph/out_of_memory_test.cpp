@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <span>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -301,6 +302,8 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names("axes", one, [](auto& t) { *t = t->named("x", {"an axis of a longer name"}); });
   check_names("children()", model, [](auto& m) { m->layers.children(); });
   const auto table = [] { return ones({500, 8}).requires_grad_(); };
+  const auto numbers = [] { return std::vector<float>(16); };
+  check_names("borrow", numbers, [](auto& v) { borrow(std::span(v), {4, 4}); });
   check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
   check_names("split", table, [](Tensor& t) { split(t, 100); });
   const auto loss = [] {
