@@ -50,6 +50,7 @@
 #include <chainrule/ops/shape/join.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
 #include <chainrule/tests/core/count_malloc.hpp>
+#include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
 
@@ -302,8 +303,6 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names("axes", one, [](auto& t) { *t = t->named("x", {"an axis of a longer name"}); });
   check_names("children()", model, [](auto& m) { m->layers.children(); });
   const auto table = [] { return ones({500, 8}).requires_grad_(); };
-  const auto numbers = [] { return std::vector<float>(16); };
-  check_names("borrow", numbers, [](auto& v) { borrow(std::span(v), {4, 4}); });
   check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
   check_names("split", table, [](Tensor& t) { split(t, 100); });
   const auto loss = [] {
@@ -341,6 +340,16 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names(
       "write", [&] { return emit_cpp(loss()); }, [&](EmittedCode& code) { code.write(folder); });
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("out of memory: borrowed memory names itself and the line") {
+  std::vector<float> numbers(4);
+  std::vector<Tensor> held;
+  held.reserve(50'000);
+  const FailMemory fail(1);
+  CHECK(error_of<MemoryError>([&] {
+          while (held.size() < held.capacity()) held.push_back(borrow(std::span(numbers), {4}));
+        }).starts_with("borrow: no memory\n  at HERE"));
 }
 
 TEST_CASE("out of memory: an error that has none for its text names the function and the line" *
