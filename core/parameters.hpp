@@ -14,10 +14,18 @@ namespace chainrule {
 
 namespace detail {
 
-// To read a byte of padding is no constant expression. (One loop over all bytes of a large type
-// would be longer than compilers allow.)
+// As many bytes are looked at one by one; of more it is known whether there is padding where they
+// are whole numbers.
+inline constexpr std::size_t most_bytes_seen = std::size_t{150} << 10;
+template <class P>
+inline constexpr bool can_be_seen =
+    sizeof(P) <= most_bytes_seen || std::has_unique_object_representations_v<P>;
+
+// To read a byte of padding, or of a pointer, is no constant expression. (One loop over all bytes
+// of a large type would be longer than compilers allow.)
 template <class P>
 consteval bool every_byte_counts() {
+  if constexpr (sizeof(P) > most_bytes_seen) return true;
   const auto bytes = std::bit_cast<std::array<unsigned char, sizeof(P)>>(P{});
   unsigned char all = 0;
   for (std::size_t begin = 0; begin < sizeof(P); begin += 1024)
@@ -27,7 +35,6 @@ consteval bool every_byte_counts() {
 }
 template <class P>
 concept WithoutPadding = requires { typename std::bool_constant<every_byte_counts<P>()>; };
-
 [[noreturn]] void throw_parameter_size(std::size_t asked, std::size_t recorded,
                                        const char* op = "parameters", const Where& where = Where());
 
@@ -49,9 +56,16 @@ class Parameters {
   Parameters(const P& parameters) noexcept : bytes_(std::as_bytes(std::span(&parameters, 1))) {
     static_assert(std::is_trivially_copyable_v<P>, "parameters are copied as bytes");
     static_assert(alignof(P) <= 8, "parameters are kept on multiples of 8 bytes");
-    static_assert(detail::WithoutPadding<P>,
-                  "parameters are compared as bytes, which padding between or behind the members "
-                  "would make random: order them by size, and fill up with a member that is 0");
+    static_assert(std::is_default_constructible_v<P>,
+                  "parameters need a constructor without arguments: their bytes are looked at");
+    static_assert(
+        detail::can_be_seen<P>,
+        "parameters of that many bytes cannot be looked at: hand them over as an operand");
+    if constexpr (std::is_default_constructible_v<P> && detail::can_be_seen<P>)
+      static_assert(detail::WithoutPadding<P>,
+                    "parameters are compared as bytes: they have no pointers and unions, and no "
+                    "padding between or behind the members, which would make them random: order "
+                    "them by size, and fill up with a member that is 0");
   }
 
   /// As the type that they are of. Throws GradError for a type of another size.
