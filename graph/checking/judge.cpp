@@ -27,15 +27,12 @@ constexpr double safety = 24;
 constexpr double of_itself = 16;
 // Of forms that nobody wrote for certain, a part of that.
 constexpr double of_guesses = 1.0 / 6;
+// So many times further all is moved where that may be a jump.
+constexpr double wider = 16;
 // Elements that differ and are looked at by differences, at most.
 constexpr int most_looked_at = 6;
 // Random directions in which differences have to agree with a formula that autograd contradicts.
 constexpr int number_of_directions = 3;
-// How far near points are, in units of the parameters' sizes. What is wrong differs by far more
-// than rounding, and, of the nearest, masks stay.
-constexpr double near = 1e-3, nearest = 1e-8;
-// Parts of that for points where the loss is defined and finite, if it is not at the first.
-constexpr double nearer[] = {1, 0.1, 0.01};
 
 // The tensors as the program computed them, where they are kept; those are what its gradients were
 // computed from.
@@ -90,85 +87,87 @@ bool computes_in_f32(const Trace& trace) {
 Judge::Judge(const Trace& trace, bool single)
     : trace_(trace),
       single_(single),
-      differences_(trace, trace.environment(), rounding(Precision::f64_throughout)),
-      points_(certifying_points(trace)) {}
+      differences_(trace, trace.environment(), rounding(Precision::f64_throughout, false)),
+      points_(certifying_points(trace)),
+      nearby_(trace, differences_) {}
 
-const std::vector<Environment>& Judge::points_at(
-    double distance, std::optional<std::vector<Environment>>& points) const {
-  if (points) return *points;
-  points.emplace();
-  // To one side and to the other.
-  for (const double side : {distance, -distance})
-    for (const double part : nearer) {
-      std::optional<Environment> point = differences_.moved(side * part, 71, false);
-      if (!point || !is_finite_at(trace_, *point)) continue;
-      points->push_back(std::move(*point));
-      break;
-    }
-  return *points;
-}
-const std::vector<Environment>& Judge::near_points() const { return points_at(near, near_); }
-const std::vector<Environment>& Judge::nearest_points() const {
-  return points_at(nearest, nearest_);
-}
-
-const Rounding& Judge::rounding(Precision precision) const {
-  std::unique_ptr<Rounding>& mine = roundings_[static_cast<std::size_t>(precision)];
+const Rounding& Judge::rounding(Precision precision, bool wide) const {
+  std::unique_ptr<Rounding>& mine = roundings_[static_cast<std::size_t>(precision)][wide ? 1 : 0];
+  const double units = wide ? wider : 1;
   if (!mine)
     mine = std::make_unique<Rounding>(
         trace_, trace_.environment(),
-        precision == Precision::f32_throughout ? half_unit_f32 : half_unit_f64,
-        precision == Precision::f32_numbers ? half_unit_f32 : 0);
+        units * (precision == Precision::f32_throughout ? half_unit_f32 : half_unit_f64),
+        units * (precision == Precision::f32_numbers ? half_unit_f32 : 0));
   return *mine;
+}
+
+std::vector<double> Judge::moved(std::uint32_t i, std::span<const Computation> forms,
+                                 const Rounding& rounds, bool bare) const {
+  std::vector<double> most(static_cast<std::size_t>(trace_.node(i).shape().numel()));
+  const auto widen = [&](const std::vector<double>& mine, double part) {
+    for (std::size_t e = 0; e < most.size() && e < mine.size(); ++e)
+      most[e] = std::max(most[e], part * mine[e]);
+  };
+  for (const Computation& form : forms) widen(rounds.of(form), 1);
+  if (!bare) return most;
+  // Many people's forms, which lose digits where a function is flat, as 1 − h²: of all that leads
+  // to it, as what comes from a gradient may have been computed from another form of it.
+  if (written_out_.empty()) {
+    written_out_.resize(trace_.size());
+    for (const std::uint32_t j : trace_.order())
+      if (trace_.is_named(j))
+        written_out_[j] = written_out(trace_.gradient(j), trace_.environment(), true);
+  }
+  widen(rounds.of_chain(trace_, written_out_,
+                        written_out(trace_.gradient(i), trace_.environment(), true)),
+        of_guesses);
+  return most;
+}
+
+std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation> forms,
+                                   Precision precision, bool bare) const {
+  const std::vector<double>& gradient = numbers(trace_.environment().gradients[i]);
+  std::vector<double> allowed = moved(i, forms, rounding(precision, false), bare);
+  for (double& by : allowed) by *= safety;
+  const auto is_much = [&](std::size_t e) { return allowed[e] > 1e-3 * std::abs(gradient[e]); };
+  bool any = false;
+  for (std::size_t e = 0; e < allowed.size(); ++e) any = any || is_much(e);
+  if (!any) return allowed;
+  // What is rounded moves as far as it is rounded; a jump to another side of a kink is no larger
+  // for that.
+  const std::vector<double> wide = moved(i, forms, rounding(precision, true), bare);
+  for (std::size_t e = 0; e < allowed.size(); ++e)
+    if (is_much(e) && safety * wide[e] < 0.5 * wider * allowed[e])
+      allowed[e] = std::min(allowed[e], 2 * wide[e]);
+  return allowed;
 }
 
 Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precision precision,
                    std::vector<double> autograd, bool bare) const {
-  const Rounding& rounds = rounding(precision);
-  Truth truth{
-      numbers(trace_.environment().gradients[i]), {}, {}, std::move(autograd), rounds.unit()};
-  std::vector<double> moved(truth.gradient.size());
-  for (const Computation& form : forms) {
-    const std::vector<double> mine = rounds.of(form);
-    for (std::size_t e = 0; e < moved.size() && e < mine.size(); ++e)
-      moved[e] = std::max(moved[e], mine[e]);
-  }
-  if (bare) {
-    // Many people's forms, which lose digits where a function is flat, as 1 − h²: of all that leads
-    // to it, as what comes from a gradient may have been computed from another form of it.
-    if (written_out_.empty()) {
-      written_out_.resize(trace_.size());
-      for (const std::uint32_t j : trace_.order())
-        if (trace_.is_named(j))
-          written_out_[j] = written_out(trace_.gradient(j), trace_.environment(), true);
-    }
-    const std::vector<double> mine = rounds.of_chain(
-        trace_, written_out_, written_out(trace_.gradient(i), trace_.environment(), true));
-    for (std::size_t e = 0; e < moved.size() && e < mine.size(); ++e)
-      moved[e] = std::max(moved[e], of_guesses * mine[e]);
-  }
+  const double unit = precision == Precision::f32_throughout ? half_unit_f32 : half_unit_f64;
+  Truth truth{numbers(trace_.environment().gradients[i]), {}, {}, std::move(autograd), unit, bare};
+  std::vector<double> rounds = rounded(i, forms, precision, bare);
   // The rules go through the gradients of all results with names, where autograd may have gone
   // around one that is not finite.
-  for (std::size_t e = 0; e < moved.size(); ++e)
+  for (std::size_t e = 0; e < rounds.size(); ++e)
     if (!std::isfinite(truth.gradient[e]) && std::isfinite(truth.autograd[e])) {
       truth.gradient[e] = truth.autograd[e];
       // eᵗ is known to |t| units.
       const double most = std::log(single_ ? std::numeric_limits<float>::max()
                                            : std::numeric_limits<double>::max());
-      moved[e] =
-          std::max(moved[e], most * own_unit() * std::abs(truth.autograd[e]) + own_smallest());
+      rounds[e] = std::max(
+          rounds[e], safety * (most * own_unit() * std::abs(truth.autograd[e]) + own_smallest()));
     }
   // Where the rules give 0 without rounding, others may add up to it from what has cancelled.
   const double scale = largest(truth.gradient);
-  const double of_zero =
-      64 * rounds.unit() * (scale > 0 ? scale : largest_gradient(trace_.environment()));
-  for (std::size_t e = 0; e < moved.size(); ++e) {
+  const double of_zero = 64 * unit * (scale > 0 ? scale : largest_gradient(trace_.environment()));
+  for (std::size_t e = 0; e < rounds.size(); ++e) {
     const double size = std::abs(truth.gradient[e]);
-    truth.allowed.push_back(!std::isfinite(size) ? 0
-                            : moved[e] > 0 || size != 0
-                                ? safety * moved[e] + of_itself * rounds.unit() * size
-                                : of_zero);
-    truth.sizes.push_back(truth.allowed.back() / (of_itself * rounds.unit()));
+    truth.allowed.push_back(!std::isfinite(size)         ? 0
+                            : rounds[e] > 0 || size != 0 ? rounds[e] + of_itself * unit * size
+                                                         : of_zero);
+    truth.sizes.push_back(truth.allowed.back() / (of_itself * unit));
   }
   return truth;
 }
@@ -213,6 +212,21 @@ SideValues Judge::sides_until(std::uint32_t i,
   return sides;
 }
 
+std::string Judge::what_rounding_hides(std::uint32_t i, const std::vector<double>& given,
+                                       const Truth& truth) const {
+  constexpr double visible = 1e-2;  // of the gradient, or of others where that is 0
+  double scale = largest(truth.gradient);
+  if (scale == 0) scale = largest_gradient(trace_.environment());
+  if (scale == 0) return "";
+  for (std::size_t e = 0; e < given.size(); ++e)
+    if (const double by = difference(given[e], truth.gradient[e]); by > visible * scale)
+      return fmt::format(
+          "at {} the formula is {:.1g} off, and rounding may take a right one as far: {}",
+          to_string(position_of(static_cast<std::int64_t>(e), trace_.node(i).shape())), by,
+          single_ ? "a program in f64 would tell" : "recorded, it would be asked elsewhere");
+  return "";
+}
+
 Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
                               const Truth& truth) const {
   Opinion opinion;
@@ -221,7 +235,10 @@ Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
   std::vector<std::size_t> apart;
   for (std::size_t e = 0; e < given.size(); ++e)
     if (!(difference(given[e], truth.gradient[e]) <= truth.allowed[e])) apart.push_back(e);
-  if (apart.empty()) return opinion;
+  if (apart.empty()) {
+    opinion.note = what_rounding_hides(i, given, truth);
+    return opinion;
+  }
   const std::vector<double> as_computed = allowed_as_computed(i, truth);
   std::erase_if(apart, [&](std::size_t e) {
     // What is 0 in that dtype either way says nothing of a formula that is known in f64.
@@ -310,40 +327,52 @@ bool Judge::is_backed(std::uint32_t i, const Tensor& given, const Truth& truth) 
 }
 
 std::string Judge::wrong_rule_nearby(std::uint32_t i) const {
-  for (const Environment& point : near_points())
+  for (const Environment& point : nearby_.near())
     if (std::string found = wrong_rule(trace_, point, i); !found.empty()) return found;
   return "";
 }
 
+bool Judge::is_zero(const Truth& truth) {
+  for (std::size_t e = 0; e < truth.gradient.size(); ++e)
+    if (!(std::abs(truth.gradient[e]) <= truth.allowed[e])) return false;
+  return true;
+}
+
+std::vector<double> Judge::rounded_there(std::uint32_t i, const Environment& point,
+                                         const Computation& formula, const Truth& truth,
+                                         bool masked) const {
+  const std::span<const Computation> forms(&formula, 1);
+  std::vector<double> most = moved(i, forms, Rounding(trace_, point, half_unit_f64), truth.bare);
+  const auto widen = [&](const std::vector<double>& by) {
+    for (std::size_t e = 0; e < most.size(); ++e) most[e] = std::max(most[e], by[e]);
+  };
+  if (masked || single_)
+    widen(moved(i, forms, rounding(Precision::f64_throughout, false), truth.bare));
+  if (single_ && !masked)
+    widen(Rounding(trace_, point, half_unit_f64, half_unit_f32)
+              .of_change(rounding(Precision::f32_numbers, false), formula));
+  return most;
+}
+
 Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const Truth& truth,
                             bool masked) const {
-  // So near that masks stay, numbers that are rounded to f32 are off by more than what is wrong;
-  // but by the same here and there, so that what counts is how the values change.
+  // Numbers that are rounded to f32 are off by more than what is wrong so near; but by the same
+  // here and there, so that what counts is how the values change.
+  const bool by_change = masked || single_;
   const std::optional<Tensor> here =
-      masked ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
-  if (masked && !here) return Nearby::unknown;
+      by_change ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
+  if (by_change && !here) return Nearby::unknown;
   const std::vector<double> given_here = here ? numbers(*here) : std::vector<double>();
-  const double rounding_there = masked && single_ ? half_unit_f64 / half_unit_f32 : 1;
+  const double rounding_there = single_ ? half_unit_f64 / half_unit_f32 : 1;
   // At a kink two forms may differ on one side; what is wrong does on both, or on
   // the only one where they can be compared.
   int compared = 0;
   std::vector<int> sides(truth.gradient.size());
   bool backed = true;
-  const std::vector<Environment>& points = masked ? nearest_points() : near_points();
-  // Where all of a gradient is 0, any change of it is much; it is none of a mask if it is small
-  // beside other gradients, and goes on straight from one side to the other.
-  const double most =
-      largest(truth.gradient) == 0 ? 1e-5 * largest_gradient(trace_.environment()) : 0;
-  std::vector<double> one, other;
-  if (masked && most > 0 && points.size() == 2) {
-    one = numbers(points[0].gradients[i]);
-    other = numbers(points[1].gradients[i]);
-  }
-  const auto goes_straight = [&](std::size_t e) {
-    if (one.empty()) return false;
-    const double size = std::max(std::abs(one[e]), std::abs(other[e]));
-    return size <= most && std::abs(one[e] + other[e]) <= 1e-3 * size;
-  };
+  const std::vector<Environment>& points = masked ? nearby_.nearest() : nearby_.near();
+  const std::vector<bool> straight = masked && is_zero(truth)
+                                         ? nearby_.grows_straight(i)
+                                         : std::vector<bool>(truth.gradient.size());
   for (const Environment& point : points) {
     const std::vector<double> right = numbers(point.gradients[i]);
     // Where it is not defined nothing is said of it.
@@ -354,16 +383,15 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     ++compared;
     const double scale = largest(right);
     const auto goes_on = [&](std::size_t e) {  // as it is here
-      return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale ||
-             goes_straight(e);
+      return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale || straight[e];
     };
     double of_numbers = 0;
-    for (std::size_t e = 0; e < right.size() && masked; ++e)
+    for (std::size_t e = 0; e < right.size() && by_change; ++e)
       if (goes_on(e))
         of_numbers = std::max(of_numbers, 1e-6 * std::abs(truth.gradient[e] - right[e]));
     const auto differs = [&](std::size_t e, double allowed) {
       if (!goes_on(e)) return false;
-      const double before = masked ? given_here[e] - truth.gradient[e] : 0;
+      const double before = by_change ? given_here[e] - truth.gradient[e] : 0;
       return std::abs(given[e] - right[e] - before) >
              allowed + of_numbers + 1e-13 * std::abs(right[e]);
     };
@@ -372,9 +400,8 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
     for (std::size_t e = 0; e < given.size(); ++e) {
       if (!differs(e, 4 * rounding_there * truth.allowed[e])) continue;
       if (mine.empty()) {
-        const Rounding rounds(trace_, point, half_unit_f64, single_ && !masked ? half_unit_f32 : 0);
-        mine = rounds.of(formula);
-        theirs = rounds.of(trace_.gradient(i));
+        mine = rounded_there(i, point, formula, truth, masked);
+        theirs = rounded_there(i, point, computation_of(trace_.gradient(i)), truth, masked);
       }
       if (!differs(e, (masked ? 4 : 2) * safety * std::max(mine[e], theirs[e]))) continue;
       ++sides[e];

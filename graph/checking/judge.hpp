@@ -10,6 +10,7 @@
 
 #include <chainrule/graph/checking/differences.hpp>
 #include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/checking/points_nearby.hpp>
 #include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
 
@@ -22,6 +23,7 @@ struct Truth {
   std::vector<double> sizes;  ///< how large the summands of its elements are, as they are rounded
   std::vector<double> autograd;  ///< as it was computed, in the dtype of the program
   double unit;                   ///< of the numbers of the formula: see Rounding
+  bool bare;                     ///< whether it is not known how these were computed
 };
 
 /// Whether anything of the loss, or by a rule, is computed in f32.
@@ -80,8 +82,8 @@ class Judge {
   /// Other values of the parameters: far from the recorded ones, near, and so near that masks stay
   /// what they are.
   const std::vector<Environment>& points() const noexcept { return points_; }
-  const std::vector<Environment>& near_points() const;
-  const std::vector<Environment>& nearest_points() const;
+  const std::vector<Environment>& near_points() const { return nearby_.near(); }
+  const std::vector<Environment>& nearest_points() const { return nearby_.nearest(); }
   /// Whether autograd's own numbers for node i are those of its rules but for rounding.
   bool is_computed(std::uint32_t i, const Truth& truth, const Expr& form) const;
 
@@ -90,12 +92,26 @@ class Judge {
   // moves do not find them all: more are made until they are enough.
   SideValues sides_until(std::uint32_t i,
                          const std::function<bool(const SideValues&)>& enough) const;
+  // Of a formula that is right as far as rounding lets it be known, where it is visibly another
+  // number.
+  std::string what_rounding_hides(std::uint32_t i, const std::vector<double>& given,
+                                  const Truth& truth) const;
   std::vector<double> allowed_as_computed(std::uint32_t i, const Truth& truth) const;
-  const Rounding& rounding(Precision precision) const;
+  // How far rounding moves a formula of node i in these forms, element by element, and how far a
+  // right one may be from it for that.
+  std::vector<double> moved(std::uint32_t i, std::span<const Computation> forms,
+                            const Rounding& rounds, bool bare) const;
+  std::vector<double> rounded(std::uint32_t i, std::span<const Computation> forms,
+                              Precision precision, bool bare) const;
+  const Rounding& rounding(Precision precision, bool wide) const;
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
                  const Tensor& given, const std::vector<double>& allowed) const;
-  const std::vector<Environment>& points_at(double distance,
-                                            std::optional<std::vector<Environment>>& points) const;
+  // How far rounding moves a formula of node i at another point, or how its values change from here
+  // to there.
+  std::vector<double> rounded_there(std::uint32_t i, const Environment& point,
+                                    const Computation& formula, const Truth& truth,
+                                    bool masked) const;
+  static bool is_zero(const Truth& truth);
 
   double own_unit() const noexcept { return single_ ? half_unit_f32 : half_unit_f64; }
   double own_smallest() const noexcept { return smallest_normal(own_unit()); }
@@ -104,10 +120,10 @@ class Judge {
   bool single_;
   mutable std::vector<Expr> written_out_;           // the gradients, in slopes as people write them
   mutable std::optional<Environment> as_recorded_;  // where it is asked for
-  mutable std::unique_ptr<Rounding> roundings_[3];
+  mutable std::unique_ptr<Rounding> roundings_[3][2];  // by precision; moved further, too
   Differences differences_;
   std::vector<Environment> points_;
-  mutable std::optional<std::vector<Environment>> near_, nearest_;  // made when they are asked for
+  PointsNearby nearby_;
 };
 
 }  // namespace chainrule::derivation

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
@@ -65,6 +68,13 @@ bool has_few_digits(const Tensor& x) {
   });
 }
 
+// Numbers as they are rounded where they are written down: those that have few digits are not.
+Replay::Adjust rounding_numbers(Generator& generator, double half_unit) {
+  return [move = rounding_at_random(generator, half_unit)](Tensor x) {
+    return has_few_digits(x) ? x : move(std::move(x));
+  };
+}
+
 // Each element to one side or the other by so many units of it, at most by itself.
 Tensor lose_digits(const Tensor& x, const Tensor& units, double unit, Generator& generator) {
   std::vector<double> elements = numbers(x);
@@ -74,6 +84,44 @@ Tensor lose_digits(const Tensor& x, const Tensor& units, double unit, Generator&
     // Of several sizes, as those of the same would cancel in a product.
     elements[e] *= 1 + sides[e] * std::min(1.0, 6 * unit * lost[e]);
   return from_vector(elements, x.shape());
+}
+
+// A formula with what `less` gives in the place of symbols where they are factors: in 1 − h, and in
+// h (1 − h), stands h itself.
+Expr with_less_digits(const Expr& formula, const std::function<Expr(const Expr&)>& less) {
+  const auto is_product = [](const Expr& part) {
+    return part->is(Role::Kind::product) || part->is(Role::Kind::quotient) ||
+           part->is(Role::Kind::matrix_product) || part->is(Role::Kind::inner_product) ||
+           part->is(Role::Kind::outer_product);
+  };
+  const auto is_beside_itself = [](const Expr& part, std::size_t k) {
+    bool found = false;
+    for (std::size_t other = 0; other < part->operands.size(); ++other)
+      if (other != k && part->operands[other])
+        visit_parts(part->operands[other], [&](const Expr& inner) {
+          found = found || (inner->kind == part->operands[k]->kind &&
+                            inner->node == part->operands[k]->node &&
+                            inner->elements == part->operands[k]->elements);
+        });
+    return found;
+  };
+  std::unordered_map<const Expression*, Expr> now;
+  visit_parts(formula, [&](const Expr& part) {
+    now[part.get()] = part;
+    std::vector<Expr> operands = part->operands;
+    for (std::size_t k = 0; k < operands.size(); ++k)
+      if (const Expr& operand = part->operands[k]) {
+        operands[k] = now.at(operand.get());
+        if (is_product(part) && !is_beside_itself(part, k))
+          if (Expr other = less(operand)) operands[k] = std::move(other);
+      }
+    if (operands == part->operands) return;
+    now[part.get()] = part->kind == Expression::Kind::slope
+                          ? slope_expression(part->application, operands[0])
+                          : operation_expression(part->application, std::move(operands),
+                                                 part->shape, part->output);
+  });
+  return now.at(formula.get());
 }
 
 // A formula where φ(x) is written c − φ(−x), for functions of which that is so, as σ: it has the
@@ -137,7 +185,7 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
       // Data that was rounded to f32, as the sum of it that should be 1; and numbers of the
       // program.
       const Replay::Adjust move_data = rounding_at_random(generator, unit_of_constants);
-      move_numbers = [move_data](Tensor x) { return has_few_digits(x) ? x : move_data(x); };
+      move_numbers = rounding_numbers(generator, unit_of_constants);
       for (std::uint32_t i = 0; i < trace.size(); ++i)
         if (!trace.replay().computed(i) && !trace.node(i).requires_grad())
           leaves[i] = move_data(std::move(leaves[i]));
@@ -148,6 +196,22 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
         }))
       moved_.push_back(std::move(*moved));
   }
+}
+
+Expr Rounding::Lost::less_digits(const Expr& symbol, const Environment& at, double unit,
+                                 std::size_t sample) const {
+  // The same in all formulas of a sample.
+  if (symbol->kind == Expression::Kind::tensor) {
+    if (!tensors[symbol->node].defined()) return nullptr;
+    Generator generator(1000 * sample + symbol->node);
+    return constant_expression(
+        lose_digits(at.tensors[symbol->node], tensors[symbol->node], unit, generator));
+  }
+  if (symbol->kind != Expression::Kind::constant) return nullptr;
+  const auto units = constants.find(symbol->elements);
+  if (units == constants.end()) return nullptr;
+  Generator generator(1000 * sample + symbol->elements);
+  return constant_expression(lose_digits(symbol->value, units->second, unit, generator));
 }
 
 const Rounding::Lost& Rounding::lost_in_sums(const Trace& trace) const {
@@ -201,17 +265,11 @@ std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr>
   const NoGrad guard;
   const Lost& lost = lost_in_sums(trace);
   const auto value = [&](const Expr& formula, const Environment& at, const Replay::Adjust& move,
-                         Generator& generator) {
+                         std::size_t sample) {
     if (!move) return evaluate(formula, at);
-    Replacements constants;
-    if (!lost.constants.empty())
-      visit_parts(formula, [&](const Expr& part) {
-        if (part->kind != Expression::Kind::constant) return;
-        if (const auto units = lost.constants.find(part->elements); units != lost.constants.end())
-          constants[part.get()] =
-              constant_expression(lose_digits(part->value, units->second, unit_, generator));
-      });
-    const Expr less = constants.empty() ? formula : replaced(formula, constants);
+    const Expr less = with_less_digits(formula, [&, sample](const Expr& symbol) {
+      return lost.less_digits(symbol, at, unit_, sample);
+    });
     return evaluate(by_complements(less, at, move), at, move);
   };
   std::vector<double> here, most;
@@ -220,17 +278,14 @@ std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr>
     const Replay::Adjust move = k > 0 ? rounding_at_random(generator, unit_) : nullptr;
     if (chains_.size() == k) {
       Environment at = k > 0 ? moved_[k - 1] : point_;
-      for (std::uint32_t i = 0; k > 0 && i < trace.size(); ++i)
-        if (const Tensor& units = lost.tensors[i]; units.defined())
-          at.tensors[i] = lose_digits(at.tensors[i], units, unit_, generator);
       for (const std::uint32_t j : trace.order())
         if (formulas[j])
           at.gradients[j] = attempt([&] {
-                              return value(formulas[j], at, move, generator);
+                              return value(formulas[j], at, move, k);
                             }).value_or(point_.gradients[j]);
       chains_.push_back(std::move(at));
     }
-    const auto there = attempt([&] { return numbers(value(last, chains_[k], move, generator)); });
+    const auto there = attempt([&] { return numbers(value(last, chains_[k], move, k)); });
     if (k == 0) most.resize((here = there ? *there : std::vector<double>()).size());
     if (there && k > 0) widen(most, here, *there);
   }
@@ -282,19 +337,37 @@ Computation computation_of(const Expr& expression) {
   };
 }
 
-std::vector<double> Rounding::of(const Computation& formula) const {
+std::vector<std::vector<double>> Rounding::samples(const Computation& formula) const {
   const NoGrad guard;
-  const std::vector<double> here = numbers(formula(point_, {}, {}));
-  std::vector<double> most(here.size());
+  std::vector<std::vector<double>> samples;
+  samples.push_back(numbers(formula(point_, {}, {})));
   for (std::size_t k = 0; k < moved_.size(); ++k) {
     Generator generator(k + 101);
-    const auto there = attempt([&] {
-      return numbers(formula(
-          moved_[k], rounding_at_random(generator, unit_),
-          unit_of_constants_ > 0 ? rounding_at_random(generator, unit_of_constants_) : nullptr));
-    });
-    if (there) widen(most, here, *there);
+    samples.push_back(attempt([&] {
+                        return numbers(formula(moved_[k], rounding_at_random(generator, unit_),
+                                               unit_of_constants_ > 0
+                                                   ? rounding_numbers(generator, unit_of_constants_)
+                                                   : nullptr));
+                      }).value_or(samples[0]));
   }
+  return samples;
+}
+
+std::vector<double> Rounding::of(const Computation& formula) const {
+  const std::vector<std::vector<double>> samples = this->samples(formula);
+  std::vector<double> most(samples[0].size());
+  for (const std::vector<double>& there : samples) widen(most, samples[0], there);
+  return most;
+}
+
+std::vector<double> Rounding::of_change(const Rounding& from, const Computation& formula) const {
+  const auto here = from.samples(formula), there = samples(formula);
+  std::vector<double> most(there[0].size());
+  for (std::size_t k = 1; k < std::min(here.size(), there.size()); ++k)
+    for (std::size_t e = 0; e < most.size(); ++e)
+      if (const double by = std::abs((there[k][e] - there[0][e]) - (here[k][e] - here[0][e]));
+          std::isfinite(by))
+        most[e] = std::max(most[e], by);
   return most;
 }
 

@@ -32,19 +32,27 @@ class Rounding {
   /// How far the elements of an expression move.
   std::vector<double> of(const Expr& expression) const { return of(computation_of(expression)); }
   std::vector<double> of(const Computation& formula) const;
+  /// How far what they move by differs from what they move by at another point, where numbers are
+  /// rounded as they are here.
+  std::vector<double> of_change(const Rounding& from, const Computation& formula) const;
   /// How far a gradient's formula moves where gradients on the way to it are computed by these, by
   /// node; where there is none, as the rules give them.
   std::vector<double> of_chain(const Trace& trace, std::span<const Expr> formulas,
                                const Expr& last) const;
-  double unit() const noexcept { return unit_; }
 
  private:
+  // What a formula gives here, and then where all is moved.
+  std::vector<std::vector<double>> samples(const Computation& formula) const;
   // How many units of the elements of tensors and constants are lost where they, or products with
   // them, are summands: who writes r − b for the a of r = a + b has as many digits of it as r
   // leaves.
   struct Lost {
     std::vector<Tensor> tensors;                          // by node; undefined where nothing is
     std::unordered_map<std::uint64_t, Tensor> constants;  // by what their elements are
+
+    // One of them with the digits that it then has; null where it has all.
+    Expr less_digits(const Expr& symbol, const Environment& at, double unit,
+                     std::size_t sample) const;
   };
   const Lost& lost_in_sums(const Trace& trace) const;
 
@@ -71,7 +79,7 @@ Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
 inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;
 /// The smallest number of the dtype that has all its digits.
 constexpr double smallest_normal(double half_unit) noexcept {
-  return half_unit == half_unit_f32 ? 0x1p-126 : 0x1p-1022;
+  return half_unit >= half_unit_f32 ? 0x1p-126 : 0x1p-1022;
 }
 
 }  // namespace chainrule::derivation
