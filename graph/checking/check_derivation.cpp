@@ -121,6 +121,7 @@ class DerivationChecker {
     const Formula& formula = formulas_[k];
     const Tensor by_hand = to(formula.by_hand.detach(), f64);
     const std::vector<double> autograd = numbers(autograd_[k]);
+    rests_on_sides_ = false;
     verdict.name = formula.name;
     verdict.expected = trace_.node(i).shape();
     verdict.given = by_hand.shape();
@@ -233,6 +234,11 @@ class DerivationChecker {
     const Nearby found = judge_.nearby(i, computation, truth, masked);
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
+    if (found == Nearby::right && handwritten_.is_seen(k) && takes_no_side() &&
+        judge_.other_sides().rests_on_recorded(i, computation)) {
+      rests_on_sides_ = true;
+      return {Nearby::wrong};
+    }
     const std::vector<Expr>& numbers = handwritten_.unexplained(k);
     if (found != Nearby::wrong || !formula || numbers.empty()) return {found};
     const derivation::Computation other = derivation::refitted(formula, numbers, i);
@@ -241,6 +247,13 @@ class DerivationChecker {
             fmt::format("at others it is right only if {} changes, too, as if read from a tensor: "
                         "compute with that",
                         words_.alternatives(numbers))};
+  }
+
+  // Who gives a mask, or a 1, for one of the gradients takes the recorded sides of kinks for all.
+  bool takes_no_side() const {
+    for (std::size_t k = 0; k < formulas_.size(); ++k)
+      if (handwritten_.holds(k) != Holds::anywhere) return false;
+    return true;
   }
 
   // Of a formula that agrees with differences alone.
@@ -326,8 +339,9 @@ class DerivationChecker {
       }
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
-        for (const Environment& point :
-             handwritten_.holds(k) == Holds::anywhere ? judge_.points() : judge_.nearest_points()) {
+        for (const Environment& point : rests_on_sides_   ? judge_.other_sides().points()
+                                        : suspect.nearest ? judge_.nearest_points()
+                                                          : judge_.points()) {
           const auto value = attempt([&] {
             (void)evaluate(simplest, point);
             return formula(point, {}, {});
@@ -402,7 +416,8 @@ class DerivationChecker {
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
   bool any_wrong_ = false;
-  bool any_unseen_ = false;  // a wrong one, which no later one shows that it goes on from
+  bool rests_on_sides_ = false;  // the formula that is judged: see Judge
+  bool any_unseen_ = false;      // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;
   std::vector<Tensor> autograd_;
 };

@@ -21,8 +21,6 @@ namespace chainrule::derivation {
 
 namespace {
 
-// Few samples say little of the largest move: so many times what they moved.
-constexpr double safety = 24;
 // Units of an element that it may be off by besides.
 constexpr double of_itself = 16;
 // Of forms that nobody wrote for certain, a part of that.
@@ -129,7 +127,7 @@ std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation>
                                    Precision precision, bool bare) const {
   const std::vector<double>& gradient = numbers(trace_.environment().gradients[i]);
   std::vector<double> allowed = moved(i, forms, rounding(precision, false), bare);
-  for (double& by : allowed) by *= safety;
+  for (double& by : allowed) by *= safety_of_samples;
   const auto is_much = [&](std::size_t e) { return allowed[e] > 1e-3 * std::abs(gradient[e]); };
   bool any = false;
   for (std::size_t e = 0; e < allowed.size(); ++e) any = any || is_much(e);
@@ -138,7 +136,7 @@ std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation>
   // for that.
   const std::vector<double> wide = moved(i, forms, rounding(precision, true), bare);
   for (std::size_t e = 0; e < allowed.size(); ++e)
-    if (is_much(e) && safety * wide[e] < 0.5 * wider * allowed[e])
+    if (is_much(e) && safety_of_samples * wide[e] < 0.5 * wider * allowed[e])
       allowed[e] = std::min(allowed[e], 2 * wide[e]);
   return allowed;
 }
@@ -157,7 +155,8 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
       const double most = std::log(single_ ? std::numeric_limits<float>::max()
                                            : std::numeric_limits<double>::max());
       rounds[e] = std::max(
-          rounds[e], safety * (most * own_unit() * std::abs(truth.autograd[e]) + own_smallest()));
+          rounds[e],
+          safety_of_samples * (most * own_unit() * std::abs(truth.autograd[e]) + own_smallest()));
     }
   // Where the rules give 0 without rounding, others may add up to it from what has cancelled.
   const double scale = largest(truth.gradient);
@@ -177,7 +176,7 @@ std::vector<double> Judge::allowed_in_step(std::uint32_t i, const Environment& o
   std::vector<double> allowed = truth.allowed;
   const auto moved = attempt([&] { return rounding_of_step(trace_.gradient(i), own, truth.unit); });
   for (std::size_t e = 0; moved && e < allowed.size(); ++e)
-    allowed[e] = std::max(allowed[e], safety * (*moved)[e]);
+    allowed[e] = std::max(allowed[e], safety_of_samples * (*moved)[e]);
   return allowed;
 }
 
@@ -199,7 +198,7 @@ std::vector<double> Judge::allowed_as_computed(std::uint32_t i, const Truth& tru
       attempt([&] { return rounding_of_chain(trace_, i, *as_recorded_, own_unit()); });
   for (std::size_t e = 0; e < allowed.size(); ++e)
     if (const double size = std::abs(truth.autograd[e]); std::isfinite(size))
-      allowed[e] = of_itself * own_unit() * size + (moved ? safety * (*moved)[e] : 0);
+      allowed[e] = of_itself * own_unit() * size + (moved ? safety_of_samples * (*moved)[e] : 0);
   return allowed;
 }
 
@@ -216,7 +215,7 @@ std::string Judge::what_rounding_hides(std::uint32_t i, const std::vector<double
                                        const Truth& truth) const {
   constexpr double visible = 1e-2;  // of the gradient, or of others where that is 0
   double scale = largest(truth.gradient);
-  if (scale == 0) scale = largest_gradient(trace_.environment());
+  if (is_zero(truth)) scale = std::max(scale, 1e-4 * largest_gradient(trace_.environment()));
   if (scale == 0) return "";
   for (std::size_t e = 0; e < given.size(); ++e)
     if (const double by = difference(given[e], truth.gradient[e]); by > visible * scale)
@@ -330,99 +329,6 @@ std::string Judge::wrong_rule_nearby(std::uint32_t i) const {
   for (const Environment& point : nearby_.near())
     if (std::string found = wrong_rule(trace_, point, i); !found.empty()) return found;
   return "";
-}
-
-bool Judge::is_zero(const Truth& truth) {
-  for (std::size_t e = 0; e < truth.gradient.size(); ++e)
-    if (!(std::abs(truth.gradient[e]) <= truth.allowed[e])) return false;
-  return true;
-}
-
-std::vector<double> Judge::rounded_there(std::uint32_t i, const Environment& point,
-                                         const Computation& formula, const Truth& truth,
-                                         bool masked) const {
-  const std::span<const Computation> forms(&formula, 1);
-  std::vector<double> most = moved(i, forms, Rounding(trace_, point, half_unit_f64), truth.bare);
-  const auto widen = [&](const std::vector<double>& by) {
-    for (std::size_t e = 0; e < most.size(); ++e) most[e] = std::max(most[e], by[e]);
-  };
-  if (masked || single_)
-    widen(moved(i, forms, rounding(Precision::f64_throughout, false), truth.bare));
-  if (single_ && !masked)
-    widen(Rounding(trace_, point, half_unit_f64, half_unit_f32)
-              .of_change(rounding(Precision::f32_numbers, false), formula));
-  return most;
-}
-
-Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const Truth& truth,
-                            bool masked) const {
-  // Numbers that are rounded to f32 are off by more than what is wrong so near; but by the same
-  // here and there, so that what counts is how the values change.
-  const bool by_change = masked || single_;
-  const std::optional<Tensor> here =
-      by_change ? attempt([&] { return formula(trace_.environment(), {}, {}); }) : std::nullopt;
-  if (by_change && !here) return Nearby::unknown;
-  const std::vector<double> given_here = here ? numbers(*here) : std::vector<double>();
-  const double rounding_there = single_ ? half_unit_f64 / half_unit_f32 : 1;
-  // At a kink two forms may differ on one side; what is wrong does on both, or on
-  // the only one where they can be compared.
-  int compared = 0;
-  std::vector<int> sides(truth.gradient.size());
-  bool backed = true;
-  const std::vector<Environment>& points = masked ? nearby_.nearest() : nearby_.near();
-  const std::vector<bool> straight = masked && is_zero(truth)
-                                         ? nearby_.grows_straight(i)
-                                         : std::vector<bool>(truth.gradient.size());
-  for (const Environment& point : points) {
-    const std::vector<double> right = numbers(point.gradients[i]);
-    // Where it is not defined nothing is said of it.
-    const std::optional<Tensor> value = attempt([&] { return formula(point, {}, {}); });
-    if (!value) continue;
-    const std::vector<double> given = numbers(*value);
-    if (given.size() != right.size()) return Nearby::wrong;
-    ++compared;
-    const double scale = largest(right);
-    const auto goes_on = [&](std::size_t e) {  // as it is here
-      return std::abs(truth.gradient[e] - right[e]) <= (masked ? 1e-5 : 1) * scale || straight[e];
-    };
-    double of_numbers = 0;
-    for (std::size_t e = 0; e < right.size() && by_change; ++e)
-      if (goes_on(e))
-        of_numbers = std::max(of_numbers, 1e-6 * std::abs(truth.gradient[e] - right[e]));
-    const auto differs = [&](std::size_t e, double allowed) {
-      if (!goes_on(e)) return false;
-      const double before = by_change ? given_here[e] - truth.gradient[e] : 0;
-      return std::abs(given[e] - right[e] - before) >
-             allowed + of_numbers + 1e-13 * std::abs(right[e]);
-    };
-    std::vector<double> mine, theirs;  // rounding there, found out where it matters
-    bool is_wrong = false;
-    for (std::size_t e = 0; e < given.size(); ++e) {
-      if (!differs(e, 4 * rounding_there * truth.allowed[e])) continue;
-      if (mine.empty()) {
-        mine = rounded_there(i, point, formula, truth, masked);
-        theirs = rounded_there(i, point, computation_of(trace_.gradient(i)), truth, masked);
-      }
-      if (!differs(e, (masked ? 4 : 2) * safety * std::max(mine[e], theirs[e]))) continue;
-      ++sides[e];
-      is_wrong = true;
-    }
-    if (!is_wrong || !backed) continue;
-    for (double& rounded : mine) rounded *= 2 * safety;
-    const Rounding rounds(trace_, point, half_unit_f64);
-    backed = is_backed(point, Differences(trace_, point, rounds), i, *value, mine);
-  }
-  if (compared == 0) return Nearby::unknown;
-  if (std::ranges::find(sides, compared) == sides.end()) return Nearby::right;
-  if (masked) {
-    // A mask that stays is one side of a kink, of which there may be others there.
-    const std::vector<bool> kinks = at_kinks(trace_, differences_, i);
-    bool is_wrong = false;
-    for (std::size_t e = 0; e < sides.size(); ++e)
-      is_wrong = is_wrong || (sides[e] == compared && !kinks[e]);
-    if (!is_wrong) return Nearby::right;
-  }
-  return backed ? Nearby::backed : Nearby::wrong;
 }
 
 bool Judge::agrees_with_differences(std::uint32_t i, const Truth& truth, std::string& note) const {

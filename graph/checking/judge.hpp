@@ -2,14 +2,17 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chainrule/graph/checking/differences.hpp>
 #include <chainrule/graph/checking/kinks.hpp>
+#include <chainrule/graph/checking/other_sides.hpp>
 #include <chainrule/graph/checking/points_nearby.hpp>
 #include <chainrule/graph/checking/rounding.hpp>
 #include <chainrule/graph/derivation/simplify.hpp>
@@ -84,6 +87,7 @@ class Judge {
   const std::vector<Environment>& points() const noexcept { return points_; }
   const std::vector<Environment>& near_points() const { return nearby_.near(); }
   const std::vector<Environment>& nearest_points() const { return nearby_.nearest(); }
+  const OtherSides& other_sides() const;
   /// Whether autograd's own numbers for node i are those of its rules but for rounding.
   bool is_computed(std::uint32_t i, const Truth& truth, const Expr& form) const;
 
@@ -106,8 +110,9 @@ class Judge {
   const Rounding& rounding(Precision precision, bool wide) const;
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
                  const Tensor& given, const std::vector<double>& allowed) const;
-  // How far rounding moves a formula of node i at another point, or how its values change from here
-  // to there.
+  const Rounding& rounding_at(const Environment& point, bool numbers_too) const;
+  // How far rounding moves a formula of node i at another point, or what it is off by from here to
+  // there.
   std::vector<double> rounded_there(std::uint32_t i, const Environment& point,
                                     const Computation& formula, const Truth& truth,
                                     bool masked) const;
@@ -121,9 +126,11 @@ class Judge {
   mutable std::vector<Expr> written_out_;           // the gradients, in slopes as people write them
   mutable std::optional<Environment> as_recorded_;  // where it is asked for
   mutable std::unique_ptr<Rounding> roundings_[3][2];  // by precision; moved further, too
+  mutable std::map<std::pair<const Environment*, bool>, std::unique_ptr<Rounding>> roundings_there_;
   Differences differences_;
   std::vector<Environment> points_;
   PointsNearby nearby_;
+  mutable std::optional<OtherSides> other_sides_;  // where they are asked for
 };
 
 }  // namespace chainrule::derivation

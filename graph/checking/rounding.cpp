@@ -14,6 +14,7 @@
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/rewrite.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 
@@ -105,23 +106,14 @@ Expr with_less_digits(const Expr& formula, const std::function<Expr(const Expr&)
         });
     return found;
   };
-  std::unordered_map<const Expression*, Expr> now;
-  visit_parts(formula, [&](const Expr& part) {
-    now[part.get()] = part;
-    std::vector<Expr> operands = part->operands;
+  return rewritten(formula, [&](const Expr& part, Expr now) {
+    if (!is_product(part)) return now;
+    std::vector<Expr> operands = now->operands;
     for (std::size_t k = 0; k < operands.size(); ++k)
-      if (const Expr& operand = part->operands[k]) {
-        operands[k] = now.at(operand.get());
-        if (is_product(part) && !is_beside_itself(part, k))
-          if (Expr other = less(operand)) operands[k] = std::move(other);
-      }
-    if (operands == part->operands) return;
-    now[part.get()] = part->kind == Expression::Kind::slope
-                          ? slope_expression(part->application, operands[0])
-                          : operation_expression(part->application, std::move(operands),
-                                                 part->shape, part->output);
+      if (part->operands[k] && !is_beside_itself(part, k))
+        if (Expr other = less(part->operands[k])) operands[k] = std::move(other);
+    return with_operands(now, std::move(operands));
   });
-  return now.at(formula.get());
 }
 
 // A formula where φ(x) is written c − φ(−x), for functions of which that is so, as σ: it has the

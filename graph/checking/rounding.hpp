@@ -76,6 +76,9 @@ std::vector<double> rounding_of_chain(const Trace& trace, std::uint32_t i, const
 /// an op makes in f32 by one of that.
 Replay::Adjust rounding_at_random(Generator& generator, double half_unit);
 
+/// Few samples say little of the largest move: so many times what they moved.
+inline constexpr double safety_of_samples = 24;
+
 inline constexpr double half_unit_f64 = 0x1p-53, half_unit_f32 = 0x1p-24;
 /// The smallest number of the dtype that has all its digits.
 constexpr double smallest_normal(double half_unit) noexcept {

@@ -104,7 +104,7 @@ TEST_CASE("make_exercise: the lines are those of the textbook, the right formula
 
 // check_derivation() judges each by differences of the loss.
 TEST_CASE("make_exercise: no wrong formula is right, and none is another one") {
-  for (std::uint64_t seed = 0; seed < 12; ++seed)
+  for (std::uint64_t seed = 0; seed < 4; ++seed)
     for (const std::int64_t samples : {1, 3}) {
       CAPTURE(seed);
       CAPTURE(samples);

@@ -1,0 +1,125 @@
+#include <chainrule/graph/checking/other_sides.hpp>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
+#include <chainrule/graph/checking/difference.hpp>
+#include <chainrule/graph/derivation/attempt.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/rewrite.hpp>
+#include <chainrule/graph/derivation/simplify.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+
+namespace chainrule::derivation {
+
+namespace {
+
+constexpr int number_of_points = 3;
+// In units of the parameters' sizes: so that most of them may be of the other sign; and nearer,
+// where the loss is not finite.
+constexpr double distances[] = {2.5, 1};
+// What is the same, and what is not: a side changes all of a slope.
+constexpr double same = 1e-5, other = 1e-3;
+
+bool are_apart(const Tensor& a, const Tensor& b, double by) {
+  const std::vector<double> x = numbers(a), y = numbers(b);
+  return x.size() != y.size() ||
+         !(largest_difference(x, y) <= by * std::max(largest(x), largest(y)));
+}
+
+// The slope in g ⊗ φ'(z).
+Expr slope_in(const Expr& part) {
+  return with_operands(part, {number_expression(1, part->operands[0]->shape), part->operands[1]});
+}
+
+std::vector<Environment> points_at_other_sides(const Trace& trace) {
+  const NoGrad guard;
+  Generator generator(0x51de);
+  std::vector<Environment> points;
+  for (int k = 0; k < number_of_points; ++k)
+    for (const double distance : distances) {
+      std::optional<Environment> point = attempt([&] {
+        std::vector<Tensor> leaves(trace.size());
+        for (std::uint32_t i = 0; i < trace.size(); ++i) {
+          if (trace.replay().computed(i) || !trace.node(i).requires_grad()) continue;
+          const Tensor& x = trace.environment().tensors[i];
+          leaves[i] = x + uniform(-distance, distance, x.shape(), generator, f64) * steps_of(x);
+        }
+        return trace.at(trace.replay().from(std::move(leaves)));
+      });
+      if (!point || !is_finite_at(trace, *point)) continue;
+      points.push_back(std::move(*point));
+      break;
+    }
+  return points;
+}
+
+}  // namespace
+
+OtherSides::OtherSides(const Trace& trace, const PointsNearby& nearby)
+    : trace_(trace), nearby_(nearby), points_(points_at_other_sides(trace)) {}
+
+bool OtherSides::is_side(const Expr& part) const {
+  constexpr std::size_t most_values = 8;
+  std::set<double> taken;
+  const auto take = [&](const Environment& point) {
+    for (const double value : numbers(evaluate(part, point)))
+      if (taken.insert(value).second && taken.size() > most_values) return false;
+    return true;
+  };
+  if (!take(trace_.environment()) || !std::ranges::all_of(points_, take)) return false;
+  return std::ranges::all_of(nearby_.nearest(), [&](const Environment& point) {
+    return std::ranges::all_of(numbers(evaluate(part, point)),
+                               [&](double value) { return taken.contains(value); });
+  });
+}
+
+Expr OtherSides::on_recorded(const Expr& rule, const Environment& point) const {
+  const auto changes = [&](const Expr& part) {
+    return is_side(part) &&
+           numbers(evaluate(part, trace_.environment())) != numbers(evaluate(part, point));
+  };
+  const auto as_recorded = [&](const Expr& part) {
+    return constant_expression(evaluate(part, trace_.environment()));
+  };
+  return rewritten(rule, [&](const Expr& part, Expr now) {
+    if (part->is(Role::Kind::slope))
+      return changes(slope_in(part))
+                 ? with_operands(now, {now->operands[0], as_recorded(part->operands[1])})
+                 : now;
+    const bool may_be = part->kind == Expression::Kind::slope || part->is(Role::Kind::comparison) ||
+                        part->is(Role::Kind::conversion) ||
+                        (part->is(Role::Kind::other) && part->kind == Expression::Kind::operation);
+    return may_be && changes(part) ? as_recorded(part) : now;
+  });
+}
+
+Tensor OtherSides::gradient_on_recorded(std::uint32_t i, const Environment& point) const {
+  const NoGrad guard;
+  return attempt([&] {
+           Environment there = point;
+           for (const std::uint32_t j : trace_.order())
+             if (j >= i && trace_.gradient(j) && (j == i || trace_.is_named(j)))
+               there.gradients[j] = evaluate(on_recorded(trace_.gradient(j), point), there);
+           return there.gradients[i];
+         })
+      .value_or(Tensor());
+}
+
+bool OtherSides::rests_on_recorded(std::uint32_t i, const Computation& formula) const {
+  const NoGrad guard;
+  bool rests = false;
+  for (const Environment& point : points_) {
+    const std::optional<Tensor> given = attempt([&] { return formula(point, {}, {}); });
+    if (!given || !are_apart(*given, point.gradients[i], other)) continue;
+    const Tensor recorded = gradient_on_recorded(i, point);
+    if (!recorded.defined() || are_apart(*given, recorded, same)) return false;
+    rests = true;
+  }
+  return rests;
+}
+
+}  // namespace chainrule::derivation

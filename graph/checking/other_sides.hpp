@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include <chainrule/graph/checking/points_nearby.hpp>
+#include <chainrule/graph/checking/rounding.hpp>
+
+namespace chainrule::derivation {
+
+/// What gradients would be elsewhere if all stayed on the side of its kinks on which it was
+/// recorded, as z of relu(z).
+class OtherSides {
+ public:
+  OtherSides(const Trace& trace, const PointsNearby& nearby);
+
+  /// Values of the parameters so far from the recorded ones that units are on other sides; all of
+  /// the loss is finite there.
+  const std::vector<Environment>& points() const noexcept { return points_; }
+  /// Whether a formula for node i that is right nearby is so only as long as nothing changes sides:
+  /// at others it gives the gradient of the recorded sides. So it is where the slope of relu(z) is
+  /// forgotten, and all units are active.
+  bool rests_on_recorded(std::uint32_t i, const Computation& formula) const;
+  /// The gradient for node i at a point, on the recorded sides; undefined where it has none.
+  Tensor gradient_on_recorded(std::uint32_t i, const Environment& point) const;
+
+ private:
+  // A rule on the recorded sides, for a point.
+  Expr on_recorded(const Expr& rule, const Environment& point) const;
+  // Whether a part takes a few values alone, as the slope of relu does.
+  bool is_side(const Expr& part) const;
+
+  const Trace& trace_;
+  const PointsNearby& nearby_;
+  std::vector<Environment> points_;
+};
+
+}  // namespace chainrule::derivation
