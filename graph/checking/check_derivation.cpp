@@ -121,7 +121,7 @@ class DerivationChecker {
     const Formula& formula = formulas_[k];
     const Tensor by_hand = to(formula.by_hand.detach(), f64);
     const std::vector<double> autograd = numbers(autograd_[k]);
-    rests_on_sides_ = false;
+    wrong_far_away_ = false;
     verdict.name = formula.name;
     verdict.expected = trace_.node(i).shape();
     verdict.given = by_hand.shape();
@@ -235,8 +235,8 @@ class DerivationChecker {
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
     if (found == Nearby::right && handwritten_.is_seen(k) && takes_no_side() &&
-        judge_.other_sides().rests_on_recorded(i, computation)) {
-      rests_on_sides_ = true;
+        handwritten_.unexplained(k).empty() && judge_.is_wrong_far_away(i, computation, truth)) {
+      wrong_far_away_ = true;
       return {Nearby::wrong};
     }
     const std::vector<Expr>& numbers = handwritten_.unexplained(k);
@@ -252,7 +252,10 @@ class DerivationChecker {
   // Who gives a mask, or a 1, for one of the gradients takes the recorded sides of kinks for all.
   bool takes_no_side() const {
     for (std::size_t k = 0; k < formulas_.size(); ++k)
-      if (handwritten_.holds(k) != Holds::anywhere) return false;
+      if (handwritten_.holds(k) != Holds::anywhere ||
+          (!single_ &&
+           handwritten_.may_hold_mask(k)))  // what was brought to f64 is no longer itself
+        return false;
     return true;
   }
 
@@ -339,7 +342,7 @@ class DerivationChecker {
       }
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
-        for (const Environment& point : rests_on_sides_   ? judge_.other_sides().points()
+        for (const Environment& point : wrong_far_away_   ? judge_.other_sides().points()
                                         : suspect.nearest ? judge_.nearest_points()
                                                           : judge_.points()) {
           const auto value = attempt([&] {
@@ -416,7 +419,7 @@ class DerivationChecker {
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
   bool any_wrong_ = false;
-  bool rests_on_sides_ = false;  // the formula that is judged: see Judge
+  bool wrong_far_away_ = false;  // the formula that is judged: see Judge
   bool any_unseen_ = false;      // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;
   std::vector<Tensor> autograd_;

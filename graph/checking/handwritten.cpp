@@ -337,6 +337,18 @@ Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& un
   return holds;
 }
 
+bool Handwritten::may_hold_mask(std::size_t k) const {
+  bool found = false;
+  if (whole_[k])
+    visit_parts(whole_[k], [&](const Expr& part) {
+      if (part->kind != Kind::constant || !is_mask(part->value)) return;
+      found = found || std::ranges::none_of(data_, [&](const Tensor& data) {
+                return data.value_ref() == part->value.value_ref();
+              });
+    });
+  return found;
+}
+
 bool Handwritten::is_of_the_loss(const Tensor& constant) const {
   if (!is_floating(constant.dtype())) return false;
   const NoGrad guard;

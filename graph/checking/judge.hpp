@@ -87,6 +87,9 @@ class Judge {
   const std::vector<Environment>& points() const noexcept { return points_; }
   const std::vector<Environment>& near_points() const { return nearby_.near(); }
   const std::vector<Environment>& nearest_points() const { return nearby_.nearest(); }
+  /// Whether a formula that is right nearby is visibly wrong far away: where units are on other
+  /// sides of their kinks, and nothing is small.
+  bool is_wrong_far_away(std::uint32_t i, const Computation& formula, const Truth& truth) const;
   const OtherSides& other_sides() const;
   /// Whether autograd's own numbers for node i are those of its rules but for rounding.
   bool is_computed(std::uint32_t i, const Truth& truth, const Expr& form) const;

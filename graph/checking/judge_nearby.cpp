@@ -16,6 +16,33 @@ const OtherSides& Judge::other_sides() const {
   return *other_sides_;
 }
 
+bool Judge::is_wrong_far_away(std::uint32_t i, const Computation& formula,
+                              const Truth& truth) const {
+  constexpr double visible = 1e-3;  // of the largest element
+  const Computation rule = computation_of(trace_.gradient(i));
+  for (const Environment& point : other_sides().points()) {
+    const std::optional<Tensor> value = attempt([&] { return formula(point, {}, {}); });
+    if (!value) continue;
+    const std::vector<double> given = numbers(*value), right = numbers(point.gradients[i]);
+    if (given.size() != right.size()) return true;
+    const double scale = std::max(largest(given), largest(right));
+    std::vector<double> rounded;  // found out where it matters
+    for (std::size_t e = 0; e < given.size(); ++e) {
+      const double apart = std::abs(given[e] - right[e]);
+      if (!std::isfinite(apart) || apart <= visible * scale) continue;
+      if (rounded.empty()) {
+        const Computation forms[] = {formula, rule};
+        rounded = moved(i, forms, rounding_at(point, single_), truth.bare);
+        for (double& by : rounded) by *= 2 * safety_of_samples;
+      }
+      if (apart <= rounded[e]) continue;
+      return !is_backed(point, Differences(trace_, point, rounding_at(point, false)), i, *value,
+                        rounded);
+    }
+  }
+  return false;
+}
+
 bool Judge::is_zero(const Truth& truth) {
   for (std::size_t e = 0; e < truth.gradient.size(); ++e)
     if (!(std::abs(truth.gradient[e]) <= truth.allowed[e])) return false;

@@ -17,17 +17,17 @@ namespace chainrule::derivation {
 
 namespace {
 
-constexpr int number_of_points = 3;
 // In units of the parameters' sizes: so that most of them may be of the other sign; and nearer,
 // where the loss is not finite.
 constexpr double distances[] = {2.5, 1};
-// What is the same, and what is not: a side changes all of a slope.
-constexpr double same = 1e-5, other = 1e-3;
 
-bool are_apart(const Tensor& a, const Tensor& b, double by) {
-  const std::vector<double> x = numbers(a), y = numbers(b);
-  return x.size() != y.size() ||
-         !(largest_difference(x, y) <= by * std::max(largest(x), largest(y)));
+// Units of each parameter's own size, or of 1 where they are small.
+enum class Units { own, at_least_one };
+Tensor units_of(const Tensor& x, Units units) {
+  std::vector<double> sizes = numbers(steps_of(x));
+  if (units == Units::at_least_one)
+    for (double& size : sizes) size = std::max(size, 1.0);
+  return from_vector(sizes, x.shape());
 }
 
 // The slope in g ⊗ φ'(z).
@@ -39,14 +39,15 @@ std::vector<Environment> points_at_other_sides(const Trace& trace) {
   const NoGrad guard;
   Generator generator(0x51de);
   std::vector<Environment> points;
-  for (int k = 0; k < number_of_points; ++k)
+  for (const Units units : {Units::own, Units::own, Units::at_least_one})
     for (const double distance : distances) {
       std::optional<Environment> point = attempt([&] {
         std::vector<Tensor> leaves(trace.size());
         for (std::uint32_t i = 0; i < trace.size(); ++i) {
           if (trace.replay().computed(i) || !trace.node(i).requires_grad()) continue;
           const Tensor& x = trace.environment().tensors[i];
-          leaves[i] = x + uniform(-distance, distance, x.shape(), generator, f64) * steps_of(x);
+          leaves[i] =
+              x + uniform(-distance, distance, x.shape(), generator, f64) * units_of(x, units);
         }
         return trace.at(trace.replay().from(std::move(leaves)));
       });
@@ -107,19 +108,6 @@ Tensor OtherSides::gradient_on_recorded(std::uint32_t i, const Environment& poin
            return there.gradients[i];
          })
       .value_or(Tensor());
-}
-
-bool OtherSides::rests_on_recorded(std::uint32_t i, const Computation& formula) const {
-  const NoGrad guard;
-  bool rests = false;
-  for (const Environment& point : points_) {
-    const std::optional<Tensor> given = attempt([&] { return formula(point, {}, {}); });
-    if (!given || !are_apart(*given, point.gradients[i], other)) continue;
-    const Tensor recorded = gradient_on_recorded(i, point);
-    if (!recorded.defined() || are_apart(*given, recorded, same)) return false;
-    rests = true;
-  }
-  return rests;
 }
 
 }  // namespace chainrule::derivation

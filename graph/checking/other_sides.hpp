@@ -20,10 +20,6 @@ class OtherSides {
   /// Values of the parameters so far from the recorded ones that units are on other sides; all of
   /// the loss is finite there.
   const std::vector<Environment>& points() const noexcept { return points_; }
-  /// Whether a formula for node i that is right nearby is so only as long as nothing changes sides:
-  /// at others it gives the gradient of the recorded sides. So it is where the slope of relu(z) is
-  /// forgotten, and all units are active.
-  bool rests_on_recorded(std::uint32_t i, const Computation& formula) const;
   /// The gradient for node i at a point, on the recorded sides; undefined where it has none.
   Tensor gradient_on_recorded(std::uint32_t i, const Environment& point) const;
 

@@ -155,8 +155,11 @@ Replay::Adjust rounding_at_random(Generator& generator, double half_unit) {
     const double smallest = smallest_normal(unit);
     std::vector<double> elements = numbers(x);
     const std::vector<double> sides = numbers(uniform(-1, 1, x.shape(), generator, f64));
-    for (std::size_t e = 0; e < elements.size(); ++e)
-      elements[e] *= 1 + std::copysign(std::abs(elements[e]) < smallest ? 1 : 3 * unit, sides[e]);
+    // By one to six units: two that are moved by the same would cancel in a difference.
+    for (std::size_t e = 0; e < elements.size(); ++e) {
+      const double part = unit * (1 + 5 * std::abs(sides[e]));
+      elements[e] *= 1 + std::copysign(std::abs(elements[e]) < smallest ? 1 : part, sides[e]);
+    }
     return from_vector(elements, x.shape());
   };
 }

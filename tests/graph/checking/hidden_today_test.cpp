@@ -2,8 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <numbers>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
@@ -13,10 +16,14 @@
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/softmax.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/gather.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 using namespace chainrule;
 
@@ -148,6 +155,127 @@ TEST_CASE("check_derivation: a path beside a saturated one is missed in f32, too
                               bare.verdicts()[0].note.find(
                                   "rounding may take a right one as far") != std::string::npos)));
       }
+    }
+}
+
+TEST_CASE("check_derivation: a slope that is 1 today, as all units are active, is not forgotten") {
+  for (const DType dt : {f64, f32})
+    for (const double scale : {0.0, 0.3}) {
+      CAPTURE(name_of(dt));
+      CAPTURE(scale);
+      Generator generator(3);
+      const auto drawn = [&](const Shape& shape) { return to(randn(shape, generator, f64), dt); };
+      const Tensor x = drawn({5, 3}).named("X"), y = drawn({5}).named("y"),
+                   w = (drawn({3}) * scale).named("W").requires_grad_(),
+                   b = ones({}, dt).named("b").requires_grad_();
+      const Tensor z = (matmul(x, w) + b).named("z"), h = relu(z).named("h");
+      const Tensor loss = mean(square(h - y)), dh = 2.0 * (h - y) / 5.0;
+      const Tensor mask = to(z > 0.0, dt);
+      CHECK(is_right(loss, z, dh * mask));
+      CHECK(is_right(loss, w, matmul(x.T(), dh * mask)));
+      CHECK_FALSE(is_right(loss, z, dh));
+      CHECK_FALSE(is_right(loss, w, matmul(x.T(), dh)));
+      CHECK_FALSE(is_right(mean(square(abs(z) - y)), z, 2.0 * (abs(z) - y) / 5.0));
+      CHECK_FALSE(is_right(mean(square(maximum(z, 0.0) - y)), z, 2.0 * (z - y) / 5.0));
+      // Who says that the slopes are 1 goes on from there.
+      CHECK(check_derivation(mean(square(h - y)), {{"dh", h, dh}, {"dz", z, dh * ones_like(z)}})
+                .ok());
+      using At = std::span<const Tensor>;
+      const auto of_parameters = [&](bool masked) {
+        return check_derivation(loss, {{"dW",
+                                        w,
+                                        {},
+                                        {w, b},
+                                        [&, masked](At at) {
+                                          const Tensor in = to(x, f64),
+                                                       u = matmul(in, at[0]) + at[1];
+                                          const Tensor d = 2.0 * (relu(u) - to(y, f64)) / 5.0;
+                                          return matmul(in.T(), masked ? d * to(u > 0.0, f64) : d);
+                                        }}})
+            .ok();
+      };
+      CHECK(of_parameters(true));
+      CHECK_FALSE(of_parameters(false));
+    }
+}
+
+TEST_CASE("check_derivation: a term that many factors of 0 hide is missed far away") {
+  for (const DType dt : {f64, f32})
+    for (std::size_t factors = 2; factors < 7; ++factors) {
+      CAPTURE(name_of(dt));
+      CAPTURE(factors);
+      std::vector<Tensor> p;
+      for (std::size_t k = 0; k < factors; ++k)
+        p.push_back(zeros({}, dt).named("p" + std::to_string(k)).requires_grad_());
+      const Tensor x = full({}, 1.3, dt).named("x");
+      Tensor rest = x;
+      for (std::size_t k = 1; k < factors; ++k) rest = rest * p[k];
+      const Tensor loss = p[0] * rest + p[0] * p[1] * x;
+      CHECK(is_right(loss, p[0], p[1] * x + rest));
+      CHECK_FALSE(is_right(loss, p[0], p[1] * x));
+      CHECK_FALSE(is_right(loss, p[0], p[1] * x - rest));
+    }
+}
+
+TEST_CASE("check_derivation: a mask that another parameter moves is right as it was recorded") {
+  Generator generator(5);
+  for (int seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    const Tensor x = randn({4, 3}, generator, f64).named("X"), y = randn({4, 2}, generator, f64);
+    const Tensor column = tensor({{0.0, 1.0}}, f64);
+    const Tensor w = (randn({3, 2}, generator, f64) * column).named("W").requires_grad_(),
+                 e = ones({}, f64).named("e").requires_grad_();
+    const Tensor z = matmul(x, e * w).named("Z"), h = relu(z).named("H"),
+                 loss = sum(square(h - y)) / 2.0, dz = (h - y) * to(z > 0.0, f64);
+    CHECK(is_right(loss, e, sum(w * matmul(x.T(), dz))));
+    CHECK(is_right(loss, w, e * matmul(x.T(), dz)));
+  }
+}
+
+TEST_CASE("check_derivation: labels beside saturated units make no kink") {
+  for (const double at : {-1.0, -25.0, -36.0, -50.0}) {
+    CAPTURE(at);
+    const Tensor z = tensor({at, at - 5, at + 3}, f64).named("z").requires_grad_(),
+                 t = tensor({1.0, 0.0, 1.0}, f64).named("T");
+    const Tensor p = sigmoid(z).named("p"), right = t * p + (1.0 - t) * (1.0 - p),
+                 loss = -sum(log(right)), dp = -(2.0 * t - 1.0) / right;
+    CHECK(is_right(loss, p, dp));
+    for (const double factor : {-1.0, 0.5, 0.9, 2.0}) {
+      CAPTURE(factor);
+      CHECK_FALSE(is_right(loss, p, factor * dp));
+      CHECK_FALSE(is_right(loss, p, (factor * dp).detach()));
+    }
+  }
+}
+
+TEST_CASE("check_derivation: differences of saturated functions have the rounding of both") {
+  for (std::uint64_t seed = 1; seed < 20; ++seed)
+    for (const double scale : {10.0, 30.0, 100.0}) {
+      CAPTURE(seed);
+      CAPTURE(scale);
+      Generator generator(seed);
+      const Tensor w = randn({3}, generator, f64).named("w").requires_grad_(),
+                   b = randn({3}, generator, f64).named("b").requires_grad_();
+      const Tensor x = (randn({5, 3}, generator, f64) * scale).named("X");
+      const Tensor u =
+          tensor(
+              {{0.0, 0.0, 0.0}, {1.0, 0.0, 0.0}, {1.0, 1.0, 0.0}, {1.0, 1.0, 1.0}, {0.0, 0.0, 0.0}},
+              f64)
+              .named("U");
+      const auto levels = [&](const Tensor& weights, const Tensor& steps) {
+        return stack({steps[0], steps[0] + steps[1], steps[0] + steps[1] + steps[2]}) -
+               unsqueeze(matmul(x, weights), 1);
+      };
+      const Tensor a = levels(w, b).named("A");
+      const Tensor loss = mean(sum(u * softplus(a) + (1.0 - u) * softplus(-a), 1));
+      CHECK(check_derivation(loss, {{"dA",
+                                     a,
+                                     {},
+                                     {w, b},
+                                     [&](std::span<const Tensor> at) {
+                                       return (sigmoid(levels(at[0], at[1])) - (1.0 - u)) / 5.0;
+                                     }}})
+                .ok());
     }
 }
 
