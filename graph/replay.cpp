@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
@@ -22,6 +24,19 @@ bool same_elements(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape()) return false;
   if (!is_floating(a.dtype())) return all(a == b).item<bool>();
   return all(logical_or(a == b, logical_and(isnan(a), isnan(b)))).item<bool>();
+}
+
+// Whether a result has numbers of its operands alone, as a largest element is one of them: nothing
+// was rounded then, and what is equal stays so.
+bool is_exact(const Node& node, const Tensor& operand, const Tensor& result) {
+  if (detail::is_exact(detail::role_said(node))) return true;
+  if (!operand.defined() || !is_floating(operand.dtype()) || !is_floating(result.dtype()) ||
+      result.numel() >= operand.numel())
+    return false;
+  const std::vector<double> all = to(operand, f64).to_vector<double>();
+  const std::unordered_set<double> known(all.begin(), all.end());
+  return std::ranges::all_of(to(result, f64).to_vector<double>(),
+                             [&](double x) { return known.contains(x); });
 }
 
 // The value of operand k as the node keeps it; undefined when there is none.
@@ -172,7 +187,9 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust&
   // An op may make f32 of f64, which what follows was not recorded with.
   for (std::size_t k = 0; k < places.size(); ++k) {
     const Tensor made(std::move(results[k]));  // one of several is adjusted where it is shown
-    places[k] = detail::in_f64(places.size() == 1 ? adjusted(made) : made);
+    const bool is_adjusted = adjust && places.size() == 1 &&
+                             !is_exact(node, inputs.empty() ? Tensor() : inputs[0], made);
+    places[k] = detail::in_f64(is_adjusted ? adjusted(made) : made);
   }
 }
 

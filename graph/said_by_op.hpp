@@ -19,6 +19,24 @@ inline Role role_said(const Node& application) {
   return said_by(application, [&] { return application.op()->role(application.parameters()); });
 }
 
+/// Whether every number of the result is one of an operand's, as of what only moves or selects.
+constexpr bool is_exact(const Role& role) noexcept {
+  switch (role.kind) {
+    case Role::Kind::negation:
+    case Role::Kind::comparison:
+    case Role::Kind::selection:
+    case Role::Kind::copy:
+    case Role::Kind::permutation:
+    case Role::Kind::reshape:
+    case Role::Kind::slice:
+    case Role::Kind::scatter:
+    case Role::Kind::join:
+      return true;
+    default:
+      return false;
+  }
+}
+
 inline EigenForm eigen_said(const Node& application) {
   return said_by(application, [&] { return application.op()->eigen(application.parameters()); });
 }

@@ -27,20 +27,24 @@ Tensor kept(const Node& node, std::size_t k) {
   return detail::in_f64(tensor);
 }
 
+constexpr double rounding_of_f32 = 2e-7, rounding_of_f64 = 1e-12;
+
 // Whether x is a fraction of whole numbers: one that people write, or, where many others are near
-// by, of a few units.
+// by, of a few units. Within the rounding of f32 many larger ones are near any number.
 enum class Whole { any, few };
 bool is_fraction(double x, double rounding, Whole which) {
   const double most = which == Whole::any ? 4096 : 4;
   const int most_below = which == Whole::any ? 64 : 4;
+  const bool is_f32 = rounding >= rounding_of_f32;
+  const double most_together = is_f32 ? 1024 : most * most_below;
   const double size = std::abs(x);
   for (int below = 1; below <= most_below; ++below) {
     const double above = size * below;
-    if (above > most + 0.5) break;
+    if (above > most + 0.5 || (below > 1 && above * below > most_together)) break;
     if (above >= 0.5 && std::abs(above - std::round(above)) < rounding * above) return true;
   }
-  const double inverse = 1 / size;
-  return which == Whole::any && inverse <= 1e5 && inverse >= 0.5 &&
+  const double inverse = 1 / size, most_inverse = is_f32 ? most : 1e5;
+  return which == Whole::any && inverse <= most_inverse && inverse >= 0.5 &&
          std::abs(inverse - std::round(inverse)) < rounding * inverse;
 }
 
@@ -58,9 +62,9 @@ constexpr std::size_t most_in_pairs = 24;
 
 // How far a number may be from what it is made of: one of f32 was rounded.
 double rounding_of(double number) {
-  constexpr double of_f32 = 2e-7, of_f64 = 1e-12;
   const bool is_f32 = static_cast<double>(static_cast<float>(number)) == number;
-  return is_f32 && !is_fraction(number, of_f64, Whole::any) ? of_f32 : of_f64;
+  return is_f32 && !is_fraction(number, rounding_of_f64, Whole::any) ? rounding_of_f32
+                                                                     : rounding_of_f64;
 }
 
 // Booleans, and numbers that were made from them, with halves where two are the largest.

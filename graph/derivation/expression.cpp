@@ -363,7 +363,7 @@ std::int64_t add_values_of_parts(Values& values, const Expr& expression,
     }
     const bool is_result = part->kind == Kind::operation || part->kind == Kind::slope;
     const bool is_constant = part->kind == Kind::constant || part->kind == Kind::number;
-    if (adjust && is_result) value = adjust(std::move(value));
+    if (adjust && is_result && !detail::is_exact(part->role())) value = adjust(std::move(value));
     if (is_result) value = detail::in_f64(value);
     if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
     if (value.defined()) elements += value.numel();

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
 #include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 using namespace chainrule;
 
@@ -257,6 +260,41 @@ TEST_CASE("check_derivation: a small path beside a large one hides no wrong bare
         CHECK(check_derivation(loss, {{"dμ", m, by_hand}}).ok() == (factor == 1));
       }
     }
+  }
+}
+
+TEST_CASE("check_derivation: a number of f32 that was read from a tensor is asked for elsewhere") {
+  for (std::uint64_t seed = 1; seed < 40; ++seed)
+    for (const double scale : {1e-3, 1.0, 30.0}) {
+      CAPTURE(seed);
+      CAPTURE(scale);
+      Generator generator(seed);
+      const Tensor x = (randn({4, 3}, generator) * scale).named("X"),
+                   w = randn({3}, generator).named("w").requires_grad_();
+      const Tensor q = matmul(x, w).named("q"), n = sqrt(sum(square(q))).named("n");
+      const DerivationReport report = check_derivation(n, {{"dq", q, q / n.item()}});
+      CHECK_MESSAGE(report.ok(), report.text());
+      CHECK(report.verdicts()[0].here_alone);
+    }
+}
+
+TEST_CASE("check_derivation: numbers of f32 in a function beside ties of a maximum") {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    CAPTURE(seed);
+    Generator generator(seed);
+    const Tensor x = randn({6, 3}, generator).named("X"),
+                 k = zeros({3}, f32).named("k").requires_grad_();
+    const Tensor z = matmul(x, k).named("z"), p = max(reshape(z, {3, 2}), 1).named("p"),
+                 loss = logsumexp(p, 0) - 0.7 * p[1];
+    const double number = static_cast<double>(0.7F);  // as the program has it
+    const auto dk = [&](std::span<const Tensor> at) {
+      const Tensor in = to(x, f64), pairs = reshape(matmul(in, at[0]), {3, 2}), top = max(pairs, 1),
+                   dp = softmax(top, 0) - number * tensor({0.0, 1.0, 0.0}, f64),
+                   is_top = to(pairs == unsqueeze(top, 1), f64);
+      return matmul(in.T(), reshape(is_top / sum(is_top, 1, true) * unsqueeze(dp, 1), {6}));
+    };
+    const DerivationReport report = check_derivation(loss, {{"dk", k, {}, {k}, dk}});
+    CHECK_MESSAGE(report.ok(), report.text());
   }
 }
 
