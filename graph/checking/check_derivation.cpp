@@ -62,6 +62,7 @@ class DerivationChecker {
         places_(places(where)),
         handwritten_(trace_, formulas_, places_),
         single_(derivation::computes_in_f32(trace_)),
+        takes_no_side_(takes_no_side()),
         judge_(trace_, single_) {
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }
@@ -234,8 +235,7 @@ class DerivationChecker {
     const Nearby found = judge_.nearby(i, computation, truth, masked);
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
-    if (found == Nearby::right && handwritten_.is_seen(k) && takes_no_side() &&
-        handwritten_.unexplained(k).empty() && judge_.is_wrong_far_away(i, computation, truth)) {
+    if (found == Nearby::right && is_wrong_far_away(k, i, computation, truth)) {
       wrong_far_away_ = true;
       return {Nearby::wrong};
     }
@@ -247,6 +247,16 @@ class DerivationChecker {
             fmt::format("at others it is right only if {} changes, too, as if read from a tensor: "
                         "compute with that",
                         words_.alternatives(numbers))};
+  }
+
+  bool is_wrong_far_away(std::size_t k, std::uint32_t i, const derivation::Computation& formula,
+                         const Truth& truth) const {
+    if (!handwritten_.is_seen(k) || !handwritten_.unexplained(k).empty() || !takes_no_side_)
+      return false;
+    // With the right gradients where earlier formulas stand, as these were right there.
+    const Expr& steps = handwritten_.in_steps(k);
+    return judge_.is_wrong_far_away(
+        i, steps && !any_wrong_ ? derivation::computation_of(steps) : formula, truth);
   }
 
   // Who gives a mask, or a 1, for one of the gradients takes the recorded sides of kinks for all.
@@ -418,6 +428,7 @@ class DerivationChecker {
   std::vector<std::uint32_t> places_;
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
+  bool takes_no_side_;
   bool any_wrong_ = false;
   bool wrong_far_away_ = false;  // the formula that is judged: see Judge
   bool any_unseen_ = false;      // a wrong one, which no later one shows that it goes on from

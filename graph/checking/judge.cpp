@@ -128,7 +128,10 @@ std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation>
   const std::vector<double>& gradient = numbers(trace_.environment().gradients[i]);
   std::vector<double> allowed = moved(i, forms, rounding(precision, false), bare);
   for (double& by : allowed) by *= safety_of_samples;
-  const auto is_much = [&](std::size_t e) { return allowed[e] > 1e-3 * std::abs(gradient[e]); };
+  const double visible = 1e-2 * largest(gradient);
+  const auto is_much = [&](std::size_t e) {
+    return allowed[e] > visible && allowed[e] > 1e-3 * std::abs(gradient[e]);
+  };
   bool any = false;
   for (std::size_t e = 0; e < allowed.size(); ++e) any = any || is_much(e);
   if (!any) return allowed;
