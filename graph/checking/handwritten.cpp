@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/checking/told_gradients.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/in_f64.hpp>
@@ -186,7 +187,7 @@ Expr recorded_function(const Formula& formula, std::span<const std::uint32_t> pl
 }
 
 // The order of the chain, where the gradient of a leaf, from which no rule goes on, comes behind
-// those that its formula was written with.
+// those that its formula was written with, or may have been.
 std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula> formulas,
                                     std::span<const std::uint32_t> places) {
   std::vector<std::uint32_t> order = trace.order();
@@ -205,6 +206,12 @@ std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula>
     for (std::size_t j = 0; j < formulas.size(); ++j)
       if (is_own(j) && parts.contains(formulas[j].by_hand.node())) written_with.emplace_back(k, j);
   }
+  const auto move_before = [&](std::uint32_t i, std::uint32_t other) {
+    const auto first = std::ranges::find(order, other), last = std::ranges::find(order, i);
+    if (first < last) std::rotate(first, last, last + 1);
+  };
+  for (const std::uint32_t place : places)
+    for (const Told& one : told(trace, place, places)) move_before(one.by, place);
   for (bool changes = true; std::exchange(changes, false);)
     for (const auto& [k, j] : written_with)
       if (const auto mine = place(k), other = place(j); mine < other) {
@@ -412,6 +419,9 @@ Expr gradient_through(const Trace& trace, std::uint32_t i, std::span<const std::
           part->node > between && between > i && !has_other_way(part->node, between))
         parts[part.get()] = gradient_expression(between, part->shape);
   });
+  if (std::ranges::find(given, i) != given.end())
+    for (Told& one : told(trace, i, given))
+      parts.try_emplace(one.gradient.get(), std::move(one.is));
   return parts.empty() ? trace.gradient(i) : replaced(trace.gradient(i), parts);
 }
 

@@ -82,7 +82,8 @@ class Handwritten {
 };
 
 /// The gradient of node i by the rules, where a gradient that comes to it through one of `given`
-/// alone stands as that: the rules call the gradient of r in s = r − L by the name of ds.
+/// alone stands as that: the rules call the gradient of r in s = r − L by the name of ds. One that
+/// nobody gave is what one of `given` tells of it: of u = f(r ⊘ σ) that for σ goes on from dr.
 Expr gradient_through(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given);
 
 }  // namespace chainrule::derivation

@@ -1,5 +1,6 @@
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -53,6 +54,59 @@ TEST_CASE("check_derivation: what goes on from a wrong formula that is a tensor 
   // A mistake of its own builds on none.
   const DerivationReport two = check_derivation(loss, {{"dE", E, E}, {"dU", U, -matmul(E, V)}});
   CHECK(!two.verdicts()[1].inherited);
+}
+
+TEST_CASE("check_derivation: bare numbers build on the gradient that tells what nobody gave") {
+  // As numbers alone: the name of the one that is wrong, where all others are right or build on it.
+  const auto wrong = [](const Tensor& loss, std::vector<Formula> formulas) -> std::string {
+    for (Formula& formula : formulas) formula.by_hand = formula.by_hand.detach() * 1.0;
+    const DerivationReport report = check_derivation(loss, formulas);
+    INFO(report.text());
+    for (const FormulaVerdict& verdict : report.verdicts())
+      CHECK(verdict.inherited == (!verdict.ok && &verdict != report.first_wrong()));
+    return report.first_wrong() ? report.first_wrong()->name : "none";
+  };
+  // Student's t: nobody gave the gradient of r / σ.
+  const Tensor X = normal({7, 3}, "X", 1), w = parameter({3}, "w", 2),
+               sigma = tensor(1.3, f64).named("σ").requires_grad_();
+  const Tensor r = (normal({7}, "y", 3) - matmul(X, w)).named("r"),
+               u = square(r / sigma).named("u");
+  const Tensor student = mean(2.5 * log1p(u / 4.0) + log(sigma));
+  const auto students = [&](double in_du, double in_dr) {
+    const Tensor du = in_du * 2.5 / 7.0 / (4.0 + u), dr = in_dr * r * du / square(sigma);
+    return wrong(student, {{"du", u, du},
+                           {"dr", r, dr},
+                           {"dw", w, -matmul(X.T(), dr)},
+                           {"dσ", sigma, 1 / sigma - sum(dr * r) / sigma}});
+  };
+  CHECK(students(1, 2) == "none");
+  CHECK(students(1, 1) == "dr");
+  CHECK(students(2, 2) == "du");
+  // A temperature, which is no leaf and was computed after the scores.
+  const Tensor A = parameter({4, 3}, "A", 4), S = matmul(A, normal({3, 5}, "B", 5)).named("S");
+  const Tensor rho = tensor(0.4, f64).named("ρ").requires_grad_(), tau = exp(rho).named("τ");
+  const Tensor p = softmax(S / tau, 1).named("p"), v = normal({4, 5}, "v", 6);
+  const Tensor cooled = 0.5 * sum(square(p - v)), dp = p - v;
+  const auto temperatures = [&](bool right) {
+    const Tensor dS = p * (dp - sum(right ? dp * p : dp, 1, true)) / tau, dt = -sum(dS * S) / tau;
+    return wrong(cooled, {{"dp", p, dp}, {"dS", S, dS}, {"dτ", tau, dt}, {"dρ", rho, dt * tau}});
+  };
+  CHECK(temperatures(true) == "none");
+  CHECK(temperatures(false) == "dS");
+  // A gain for each element, which tells it as well: that of the leaf comes behind.
+  const Tensor g = parameter({5}, "g", 7), h = (0.5 * parameter({5}, "c", 8)).named("h");
+  const Tensor y = tanh(g * h).named("y"), dy = y - normal({5}, "t", 9);
+  const Tensor gained = 0.5 * sum(square(dy));
+  for (const bool right : {true, false}) {
+    const Tensor dh = right ? dy * g * (1 - y * y) : dy * g;
+    CHECK(wrong(gained, {{"dy", y, dy}, {"dh", h, dh}, {"dg", g, dh * h / g}}) ==
+          (right ? "none" : "dh"));
+  }
+  // What says no more than a sum tells nothing.
+  const Tensor b = parameter({3}, "b", 10), z = tanh(matmul(A, parameter({3, 3}, "W", 11)) + b);
+  const Tensor dz = 2 * z * (1 - z * z);
+  CHECK(wrong(sum(square(z)), {{"dA", A, matmul(dz, parameter({3, 3}, "W", 11).T())},
+                               {"db", b, sum(2 * z, 0)}}) == "db");
 }
 
 TEST_SUITE_END();
