@@ -237,7 +237,10 @@ class ChangedOperands : public ChangedForms {
       // One element may be anything.
       if (std::ranges::count(step, 0.0) > static_cast<std::ptrdiff_t>(step.size()) - 2) continue;
       const std::optional<double> by = factor_of(step);
-      if (!by || *by == 0 || !comparison_.gives([&](std::size_t p) {
+      // Labels come with a number of the loss.
+      if (!by || *by == 0 || (!is_plain(*by) && !is_ratio(*by) && origins_of(trace_, *by).empty()))
+        continue;
+      if (!comparison_.gives([&](std::size_t p) {
             return comparison_.expected(p) + *by * from_vector(step, form->shape);
           }))
         continue;

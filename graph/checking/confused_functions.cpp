@@ -10,6 +10,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/build.hpp>
+#include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -62,6 +63,8 @@ constexpr WrongSlope slopes[] = {
     {[](const Tensor& y, const Tensor&, const Tensor&) { return ones_like(y); }, "{0} is missing"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return y * 1.0; },
      "{1} in the place of {0}"},
+    {[](const Tensor& y, const Tensor&, const Tensor&) { return y * y; },
+     "{1}² in the place of {0}"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return 1 - y; },
      "1 − {1} in the place of {0}"},
     {[](const Tensor& y, const Tensor&, const Tensor&) { return of_sigmoid(y); },
@@ -118,6 +121,14 @@ bool NamedFunction::made_of(const Functions& functions) const {
   visit_parts(
       made, [&](const Expr& e) { all = all && (!is_function(e) || functions.contains(e->op())); });
   return all;
+}
+
+bool NamedFunction::is_plain_at(const Tensor& operand) const {
+  const std::vector<double> values = numbers(of(operand));
+  const auto are = [&](double number) {
+    return std::ranges::all_of(values, [&](double x) { return x == number; });
+  };
+  return are(0) || (are(1) && !made_of({}));
 }
 
 std::span<const NamedFunction> named_functions() { return functions; }

@@ -25,6 +25,8 @@ struct NamedFunction {
   bool periodic = false;  ///< it serves for another periodic one alone
   /// Whether it is algebra, or computed by one of these.
   bool made_of(const Functions& functions) const;
+  /// Whether it is 0 there, so that a term is missing, or a function that is 1, and a factor is.
+  bool is_plain_at(const Tensor& operand) const;
 };
 std::span<const NamedFunction> named_functions();
 /// Those that may stand in the place of others in a right formula, the likely ones first: where it

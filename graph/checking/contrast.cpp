@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -240,14 +241,43 @@ std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
   return found;
 }
 
+std::string slope_of_program(const Trace& trace, const Comparison& comparison,
+                             const Expr& formula) {
+  const std::string name = slope_in_words(comparison, formula);
+  if (name.empty()) return "";
+  std::set<std::uint32_t> tensors;
+  visit_parts(formula, [&](const Expr& part) {
+    if (part->kind == Kind::tensor) tensors.insert(part->node);
+  });
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    if (!trace.forward(i) || trace.node(i).shape() != formula->shape) continue;
+    // A layer may do it in one step with others.
+    const Expr function =
+        tensors.contains(i) ? written_out(trace.forward(i), comparison.point(0)) : trace.forward(i);
+    if (!is_function(function)) continue;
+    const Expr& operand = function->operands[0];
+    const bool is_near =
+        tensors.contains(i) || (operand->kind == Kind::tensor && tensors.contains(operand->node));
+    if (is_near && is_same(comparison, slope_expression(function->application, operand), formula))
+      return name;
+  }
+  return "";
+}
+
 Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& mine,
                   const Expr& right) {
   Contrast result{opened(trace, mine), opened(trace, right), mine};
-  const auto is_slope = [&](const Expr& e) {
-    return e->kind == Kind::slope || !slope_in_words(comparison, e).empty();
+  const auto are_slopes = [&] {
+    const auto is_right = [&](const Expr& e) {
+      return e->kind == Kind::slope || !slope_of_program(trace, comparison, e).empty();
+    };
+    const auto is_mine = [&](const Expr& e) {
+      return e->kind == Kind::slope || !slope_in_words(comparison, e).empty();
+    };
+    return is_mine(result.mine) && is_right(result.right);
   };
   bool apart = false;
-  for (bool more = true; more && !(is_slope(result.mine) && is_slope(result.right));) {
+  for (bool more = true; more && !are_slopes();) {
     more = false;
     for (const bool terms : {false, true}) {
       result.place = result.mine;

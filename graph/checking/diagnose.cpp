@@ -43,6 +43,7 @@ class Diagnosis {
         [&] { return mean_for_sum(comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
         [&] { return by_mutants({in_operations, in_products, in_conditions}); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::missing); },
         [&] { return repair_inverse(trace_, comparison_, text_); },
         [&] { return wrong_factor(trace_, comparison_, text_); },
         [&] { return repair_axes(trace_, comparison_, text_); },
@@ -193,9 +194,21 @@ class Diagnosis {
   }
   std::string by_mutants(const Expr& form, std::initializer_list<Mistakes> kinds) const {
     std::string found;
+    Expr meant;
+    std::set<std::string> written;
     const auto explains = [&](const Mutant& mutant) {
       if (comparison_.exhausted()) return true;
+      if (meant && mutant.meant != meant) return true;
       if (!comparison_.gives(mutant.formula)) return false;
+      // Of numbers alone all tensors that fit are said, and of a formula one that it has.
+      if (mutant.written && is_bare() && meant) {
+        if (written.insert(text_(mutant.written)).second)
+          found = fmt::format("{} stands in the place of {}; the chain rule gives {}",
+                              alternatives(written), text_(meant), right());
+        return false;
+      }
+      if (mutant.written && !is_bare() && !found.empty() && !is_written(mutant.written))
+        return false;
       std::string mistake =
           mutant.left_out ? fmt::format("the condition {} is left out", text_(mutant.left_out))
                           : mutant.mistake;
@@ -206,18 +219,37 @@ class Diagnosis {
           mistake = fmt::format("{} stands in the place of {}: {}", text_(mutant.written),
                                 text_(mutant.meant), known);
       const bool is_shown = form == suspect_.right || form == comparison_.right_step();
-      found = mutant.now && (!is_shown || mutant.now->shape.numel() < mutant.before->shape.numel())
-                  ? fmt::format("{}: {} stands in the place of {}; the chain rule gives {}",
-                                mistake, text_(mutant.now), text_(mutant.before), right())
-                  : fmt::format("{}: this is {}; the chain rule gives {}", mistake,
-                                text_(mutant.formula), right());
-      return true;
+      found =
+          mutant.says_all ? fmt::format("{} stands in the place of {}; the chain rule gives {}",
+                                        text_(mutant.now), text_(mutant.before), right())
+          : mutant.now && (!is_shown || mutant.now->shape.numel() < mutant.before->shape.numel())
+              ? fmt::format("{}: {} stands in the place of {}; the chain rule gives {}", mistake,
+                            text_(mutant.now), text_(mutant.before), right())
+              : fmt::format("{}: this is {}; the chain rule gives {}", mistake,
+                            text_(mutant.formula), right());
+      if (!mutant.written) return true;
+      meant = is_bare() ? mutant.meant : nullptr;
+      written.insert(text_(mutant.written));
+      return !is_bare() && is_written(mutant.written);
     };
     for (const Mistakes kind : kinds)
       if (for_each_mutant(trace_, {form, suspect_.node, suspect_.formula}, comparison_.point(0),
                           kind, explains))
         break;
     return found;
+  }
+
+  // Whether the formula has a tensor; of gradients the tensors are there that they were made from.
+  bool is_written(const Expr& symbol) const {
+    bool found = symbol->kind != Expression::Kind::tensor;
+    visit_parts(suspect_.formula,
+                [&](const Expr& part) { found = found || key_of(part) == key_of(symbol); });
+    return found;
+  }
+  static std::string alternatives(const std::set<std::string>& names) {
+    std::string all;
+    for (const std::string& name : names) all += (all.empty() ? "" : " or ") + name;
+    return all;
   }
 
   // How many elements are wrong, how many of them where the gradient is 0, and which is the first.

@@ -35,6 +35,7 @@ class Fit {
       if (found.empty()) found = in_all_forms([&] { return by_least_squares(2); }, 2);
       return found.empty() ? in_named_sums() : found;
     }
+    if (which == Terms::missing) return in_all_forms([&] { return two_missing(); }, 3);
     const std::size_t least = which == Terms::certain ? 3 : 2;
     // One term alone first, with the numbers that people make mistakes by: what is missing in any
     // form of the formula before another sign in one of them, as half of a term that is missing has
@@ -45,8 +46,6 @@ class Fit {
         const std::string missing = factor == 0 ? "" : missing_inside();
         return missing.empty() ? found : missing;
       }
-    if (std::string pair = in_all_forms([&] { return two_missing(); }, 3); !pair.empty())
-      return pair;
     if (which == Terms::certain) return "";
     return in_all_forms(
         [&] {

@@ -6,10 +6,10 @@
 
 namespace chainrule::derivation {
 
-/// `certain`: one term alone, or two that are missing, of a formula of three or more. `one`: one of
-/// two, too, and numbers that people write. `several`: two of such. `any_number`: one, with a
-/// number that nobody wrote.
-enum class Terms { certain, one, several, any_number };
+/// `certain`: one term alone of a formula of three or more. `missing`: two that are missing of
+/// such. `one`: one of two, too, and numbers that people write. `several`: two of such.
+/// `any_number`: one, with a number that nobody wrote.
+enum class Terms { certain, missing, one, several, any_number };
 /// What is wrong with a formula that is the right one but for the numbers in front of its terms: a
 /// term that is missing, doubled, or has another sign or factor. "" where that is not so.
 std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,

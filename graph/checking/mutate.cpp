@@ -65,12 +65,13 @@ class Mutations {
   bool try_parts(const Replacements& parts, std::string mistake) {
     return f_({.formula = replaced(right_, parts), .mistake = std::move(mistake)});
   }
-  bool try_part(const Expr& part, Expr other, std::string mistake) {
+  bool try_part(const Expr& part, Expr other, std::string mistake, bool says_all = false) {
     Expr formula = replaced(right_, {{part.get(), other}});
     return f_({.formula = std::move(formula),
                .mistake = std::move(mistake),
                .now = std::move(other),
-               .before = part});
+               .before = part,
+               .says_all = says_all});
   }
   bool try_other(const Expr& meant, const Expr& written, const Replacements& parts) {
     return f_({.formula = replaced(right_, parts),
@@ -133,6 +134,8 @@ class Mutations {
                     [&](Builder& builder) { return builder.value(b) - builder.value(a); }))
         return true;
       if (try_alone(e, a, "the subtrahend is missing")) return true;
+      if (number_in(*a) == 1.0 && b->shape == e->shape && try_part(e, b, "1 − is missing", true))
+        return true;
     }
     if (role.is(Role::Kind::sum))
       for (const Expr& operand : e->operands)
@@ -300,8 +303,7 @@ class Mutations {
     const Tensor operand = evaluate(e->operands[0], point_);
     if (!is_floating(operand.dtype())) return false;
     return std::ranges::any_of(likely_functions(), [&](const NamedFunction& function) {
-      // One that is 0 is a term that is missing.
-      if (largest(numbers(function.of(operand))) == 0) return false;
+      if (function.is_plain_at(operand)) return false;
       // Nobody takes a sine who has none.
       if (e->kind != Kind::slope && function.periodic && !function.made_of(known())) return false;
       return try_built(
@@ -338,6 +340,8 @@ class Mutations {
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
       if (!is_other(i, e)) continue;
       const Expr other = same_kind(e, i);
+      // Of numbers alone it is enough that a sign was forgotten.
+      if (!written_ && is_negative(e, other, point_)) continue;
       if (try_other(e, other, {{e.get(), other}})) return true;
       // In one of several places.
       for (const Expr& user : users)

@@ -15,6 +15,7 @@ struct Mutant {
   Expr written{}, meant{};  ///< one tensor in the place of another; else null
   Expr left_out{};          ///< the condition; else null
   Expr now{}, before{};     ///< the part that is changed, if it is one
+  bool says_all = false;    ///< what that is says more than the mistake
 };
 
 /// A right formula, and the tensor that it is the gradient for.

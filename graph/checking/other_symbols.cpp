@@ -1,5 +1,9 @@
 #include <chainrule/graph/checking/other_symbols.hpp>
 
+#include <algorithm>
+
+#include <chainrule/graph/derivation/compare.hpp>
+
 namespace chainrule::derivation {
 
 using Kind = Expression::Kind;
@@ -14,6 +18,11 @@ bool may_stand_for(const Trace& trace, const Environment& point, std::uint32_t t
     return false;  // itself; and db = dz goes by the name of dz
   const Tensor& value = e.kind == Kind::gradient ? point.gradients[i] : trace.replay().value(i);
   return value.defined() && value.shape() == e.shape;
+}
+
+bool is_negative(const Expr& a, const Expr& b, const Environment& point) {
+  return std::ranges::equal(numbers(evaluate(a, point)), numbers(evaluate(b, point)),
+                            [](double x, double y) { return x == -y; });
 }
 
 Expr same_kind(const Expr& symbol, std::uint32_t i) {

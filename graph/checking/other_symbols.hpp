@@ -11,6 +11,9 @@ namespace chainrule::derivation {
 bool may_stand_for(const Trace& trace, const Environment& point, std::uint32_t target,
                    std::uint32_t i, const Expr& symbol);
 
+/// Whether one of them is the other one with its sign changed.
+bool is_negative(const Expr& a, const Expr& b, const Environment& point);
+
 /// Node i as a symbol, or the slope at it, as this is one.
 Expr same_kind(const Expr& symbol, std::uint32_t i);
 

@@ -211,15 +211,18 @@ class Operands : public TakenApart {
     if (!right)
       return fmt::format("the {} {} does not belong there: {}", kind, text_(mine), text_(place));
     if (!mine) return fmt::format("the {} {} is missing at {}", kind, text_(right), text_(place));
-    const auto said = [&](const Expr& part) {
-      const std::string slope = slope_in_words(comparison_, part);
+    const auto said = [&](const Expr& part, const std::string& slope) {
       return text_(part) + (slope.empty() ? "" : ", which is " + slope + ",");
     };
     std::string words;
     std::set<std::string> pairs;
     for (const Contrast& pair : pairs_of_terms(trace_, comparison_, {mine, right, place, of})) {
-      const std::string one =
-          fmt::format("{} stands in the place of {}", said(pair.mine), said(pair.right));
+      const std::string slope = slope_of_program(trace_, comparison_, pair.right);
+      const bool is_slope = !slope.empty() || pair.right->kind == Kind::slope;
+      const std::string mine_is = is_slope ? slope_in_words(comparison_, pair.mine)
+                                           : slope_of_program(trace_, comparison_, pair.mine);
+      const std::string one = fmt::format("{} stands in the place of {}", said(pair.mine, mine_is),
+                                          said(pair.right, slope));
       if (pairs.insert(one).second) words += (words.empty() ? "" : " and ") + one;
     }
     if (words.back() == ',') words.pop_back();
@@ -383,12 +386,27 @@ class Operands : public TakenApart {
                                    return builder.value(e) + builder.value(spare) * sign;
                                  }));
       };
-      if (plus(1)) return with_right(fmt::format("the term {} is missing{}", text_(spare), at(e)));
-      if (plus(-1))
-        return with_right(fmt::format("the term {} is missing{}",
-                                      negative_in_words(comparison_, text_, spare), at(e)));
+      for (const double sign : {1.0, -1.0})
+        if (plus(sign)) {
+          // Of numbers alone: what the right formula does not have came to it.
+          const bool is_missing = comparison_.suspect().formula || is_term(spare);
+          const bool is_negative = (sign < 0) == is_missing;
+          return with_right(
+              fmt::format("the term {} {}{}",
+                          is_negative ? negative_in_words(comparison_, text_, spare) : text_(spare),
+                          is_missing ? "is missing" : "does not belong there", at(e)));
+        }
     }
     return "";
+  }
+  bool is_term(const Expr& e) const {
+    const Tensor value = evaluate(e, comparison_.point(0));
+    return std::ranges::any_of(comparison_.right_forms(), [&](const Expr& form) {
+      return std::ranges::any_of(terms_of(form, comparison_.point(0)), [&](const Expr& term) {
+        const Tensor its = evaluate(term, comparison_.point(0));
+        return comparison_.same(its, value) || comparison_.same(-its, value);
+      });
+    });
   }
 };
 
