@@ -186,6 +186,13 @@ Expr recorded_function(const Formula& formula, std::span<const std::uint32_t> pl
   return recorded.value_or(nullptr);
 }
 
+// Whether a formula has tensors.
+bool varies(const Expr& formula) {
+  bool found = false;
+  visit_parts(formula, [&](const Expr& part) { found = found || part->is_symbol(); });
+  return found;
+}
+
 // The order of the chain, where the gradient of a leaf, from which no rule goes on, comes behind
 // those that its formula was written with, or may have been.
 std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula> formulas,
@@ -287,7 +294,13 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       continue;
     }
     whole_[k] = expression(formula.by_hand, {});
-    if (!whole_[k]) continue;
+    if (!whole_[k]) {
+      // A softmax that is uniform here, say.
+      const Expr constant = constant_expression(detail::in_f64(formula.by_hand.detach()));
+      if (constant->kind == Kind::number && varies(trace.gradient(places[k])))
+        read_.push_back(constant->number);
+      continue;
+    }
     seen_[k] = true;
     computations_[k] = computation_of(whole_[k]);
     in_steps_[k] = expression(formula.by_hand, earlier);
@@ -328,10 +341,13 @@ Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& un
              (operand->number == 0 || std::abs(operand->number) == 1);
     };
     bool is_fixed = true, may_change = false;
+    Expr unknown = part;
     if (part->is(Role::Kind::product) && std::ranges::any_of(part->operands, may_be_mask))
       may_change = true;
     else if (part->kind == Kind::number) {
-      is_fixed = is_explained(part->number);
+      const bool is_read = may_be_read(part->number);
+      is_fixed = !is_read && is_explained(part->number);
+      if (!is_read) unknown = number_expression(part->number, {});
       may_change = part->shape.numel() > 1;
     } else if (part->kind == Kind::constant && !is_of_the_loss(part->value)) {
       is_fixed = is_mask(part->value);
@@ -340,10 +356,11 @@ Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& un
     if (may_change) holds = Holds::nearby;
     const auto is_this = [&](const Expr& other) {
       return other->kind == part->kind &&
-             (part->kind == Kind::number ? other->number == part->number
-                                         : other->elements == part->elements);
+             (part->kind == Kind::number
+                  ? other->number == part->number && other->shape == unknown->shape
+                  : other->elements == part->elements);
     };
-    if (!is_fixed && std::ranges::none_of(unexplained, is_this)) unexplained.push_back(part);
+    if (!is_fixed && std::ranges::none_of(unexplained, is_this)) unexplained.push_back(unknown);
   });
   return holds;
 }
@@ -386,6 +403,12 @@ bool Handwritten::is_explained(double number) const {
                return is_made_of(number, known, std::max(rounding, rounding_of(known)), Whole::any);
              }) ||
          is_made_of_two(number);
+}
+
+bool Handwritten::may_be_read(double number) const {
+  return std::ranges::any_of(read_, [&](double x) {
+    return x != 0 && std::abs(number - x) <= rounding_of(x) * std::abs(x);
+  });
 }
 
 bool Handwritten::is_made_of_two(double number) const {

@@ -40,7 +40,8 @@ class Handwritten {
   enum class Holds { here, nearby, anywhere };
   Holds holds(std::size_t k) const { return holds_[k]; }
   /// The numbers and constants in it that are neither numbers that people write, nor made of those
-  /// of the program, nor data that the loss was computed from: they may have been read from
+  /// of the program, nor data that the loss was computed from, or all that an earlier formula that
+  /// was not recorded gave: they may have been read from
   /// tensors, and be others for other values of the parameters. Where the program has many numbers
   /// so is what is made of two: some two of them would make nearly any.
   const std::vector<Expr>& unexplained(std::size_t k) const { return unexplained_[k]; }
@@ -61,6 +62,7 @@ class Handwritten {
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;
   bool is_made_of_two(double number) const;
+  bool may_be_read(double number) const;
 
   // A number, its square or its root, and how far it may be off.
   struct Power {
@@ -77,6 +79,7 @@ class Handwritten {
   bool ambiguous_;
   std::vector<std::uint32_t> order_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
+  std::vector<double> read_;     // that formulas which were not recorded have in all elements
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
   std::vector<Power> powers_;    // of these, unless they are many
 };

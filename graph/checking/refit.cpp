@@ -25,16 +25,18 @@ class Refit {
   Refit(Expr formula, std::span<const Expr> numbers, std::uint32_t i)
       : formula_(std::move(formula)), node_(i) {
     for (const Expr& one : numbers) {
-      Unknown unknown{{}, recorded_.size()};
+      Unknown unknown{{}, recorded_.size(), one->shape.numel() > 1};
       visit_parts(formula_, [&](const Expr& part) {
-        if (part->kind == one->kind &&
+        if (part->kind == one->kind && (!unknown.is_tensor || part->shape == one->shape) &&
             (one->kind == Kind::number ? part->number == one->number
                                        : part->elements == one->elements))
           unknown.places.push_back(part);
       });
       if (unknown.places.empty()) continue;
-      const std::vector<double> values =
-          one->kind == Kind::number ? std::vector{one->number} : derivation::numbers(one->value);
+      const auto size = static_cast<std::size_t>(unknown.is_tensor ? one->shape.numel() : 1);
+      const std::vector<double> values = one->kind == Kind::number
+                                             ? std::vector<double>(size, one->number)
+                                             : derivation::numbers(one->value);
       recorded_.insert(recorded_.end(), values.begin(), values.end());
       unknowns_.push_back(std::move(unknown));
     }
@@ -55,6 +57,7 @@ class Refit {
   struct Unknown {
     std::vector<Expr> places;
     std::size_t first;
+    bool is_tensor;
   };
 
   Expr with(const std::vector<double>& values) const {
@@ -63,10 +66,9 @@ class Refit {
       for (const Expr& part : unknown.places) {
         const auto first = values.begin() + static_cast<std::ptrdiff_t>(unknown.first);
         parts[part.get()] =
-            part->kind == Kind::number
-                ? number_expression(*first, part->shape)
-                : constant_expression(
-                      from_vector(std::vector(first, first + part->shape.numel()), part->shape));
+            !unknown.is_tensor ? number_expression(*first, part->shape)
+                               : constant_expression(from_vector(
+                                     std::vector(first, first + part->shape.numel()), part->shape));
       }
     return replaced(formula_, parts);
   }

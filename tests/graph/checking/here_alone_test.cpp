@@ -76,4 +76,33 @@ TEST_CASE("check_derivation: a function that computes differences is asked here 
   CHECK(has(verdict.why_here_alone, "it has too few digits"));
 }
 
+TEST_CASE("check_derivation: what goes on from numbers that are all the same is asked here alone") {
+  // A softmax that is uniform here, as numbers.
+  const Tensor M = from_vector(std::vector<double>(9, 0.0), {3, 3}).named("M").requires_grad_();
+  const Tensor a = logsumexp(M, 0).named("a"), loss = logsumexp(a);
+  const auto report = [&](const Tensor& da) {
+    return check_derivation(loss, {{"da", a, da}, {"dM", M, softmax(M, 0) * da}});
+  };
+  for (const Tensor& da : {full({3}, 1.0 / 3.0, f64), ones({3}, f64) / 3.0}) {
+    const DerivationReport uniform = report(da);
+    INFO(uniform.text());
+    CHECK(uniform.ok());
+    CHECK(has(uniform.verdicts()[1].why_here_alone, "as if read from a tensor"));
+  }
+  CHECK(report(softmax(a, 0)).ok());
+  // Residuals that are all one number, and a slope behind them.
+  const Tensor X = normal({5, 2}, "X", 1), w = tensor({0.0, 0.0}, f64).named("w").requires_grad_();
+  const Tensor z = matmul(X, w).named("z"), p = sigmoid(z).named("p"), dp = full({5}, 0.5, f64);
+  const DerivationReport residuals = check_derivation(
+      0.5 * sum(square(p)), {{"dp", p, dp}, {"dw", w, matmul(X.T(), dp * p * (1 - p))}});
+  INFO(residuals.text());
+  CHECK(residuals.ok());
+  // Nobody gave this number: it is no reading.
+  const DerivationReport alone = check_derivation(loss, {{"dM", M, softmax(M, 0) / 3.0}});
+  CHECK(!alone.ok());
+  // A gradient that is one number wherever the parameters are is not read either.
+  const Tensor S = square(M).named("S");
+  CHECK(!check_derivation(sum(S), {{"dS", S, ones({3, 3}, f64)}, {"dM", M, 2 * M + M * 0.5}}).ok());
+}
+
 TEST_SUITE_END();

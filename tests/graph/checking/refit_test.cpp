@@ -21,7 +21,8 @@ TEST_CASE("refitted: the number with which a formula comes nearest, also first w
   const auto as_is = [](const Tensor& value) { return value; };
   for (const bool rounded : {false, true}) {
     CAPTURE(rounded);
-    const auto formula = derivation::refitted(number, std::vector{number}, i);
+    const auto formula =
+        derivation::refitted(number, std::vector{derivation::number_expression(0.7, {})}, i);
     REQUIRE(formula);
     const Tensor value =
         rounded ? formula(trace.environment(), as_is, {}) : formula(trace.environment(), {}, {});
@@ -33,6 +34,9 @@ TEST_CASE("refitted: the number with which a formula comes nearest, also first w
 TEST_CASE("refitted: as many numbers as elements say nothing") {
   const derivation::Expr number = derivation::number_expression(0.7, {});
   CHECK_FALSE(derivation::refitted(number, std::vector{number}, 0));
+  // A tensor of equal elements.
+  const derivation::Expr tensor = derivation::number_expression(0.7, {3});
+  CHECK_FALSE(derivation::refitted(tensor, std::vector{tensor}, 0));
 }
 
 TEST_SUITE_END();
