@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <initializer_list>
 #include <set>
 
 #include <chainrule/graph/checking/least_squares.hpp>
@@ -230,6 +231,8 @@ class Fit {
     std::vector<std::size_t> odd;
     for (std::size_t k = 0; k < c.size(); ++k)
       if (!is_near(c[k], 1)) odd.push_back(k);
+    if (odd.size() > 1 && most_odd > 1)
+      if (std::string found = exchanged(c); !found.empty()) return found;
     if (odd.empty() || odd.size() == terms_.size() || odd.size() > most_odd) return "";
     std::string words;
     for (const std::size_t k : odd) {
@@ -242,6 +245,36 @@ class Fit {
       words += (words.empty() ? "" : "; ") + about_one_of(k, factor);
     }
     return fmt::format("{}; the chain rule gives {}", words, right());
+  }
+
+  // Numbers in the place of each other, as α and 1 − α: some terms are too large by what the others
+  // are too small by.
+  std::string exchanged(const std::vector<double>& c) const {
+    const double most = *std::ranges::max_element(c);
+    if (!(most > 1)) return "";
+    std::string large, small;
+    bool all = true;
+    for (std::size_t k = 0; k < c.size(); ++k) {
+      if (is_near(c[k], 1)) {
+        all = false;
+        continue;
+      }
+      if (!is_near(c[k], most) && !is_near(c[k] * most, 1)) return "";
+      std::string& words = c[k] > 1 ? large : small;
+      words += (words.empty() ? "" : " and ") + in_words(k);
+    }
+    // α of (1 − α) / α.
+    const double less = 1 / (1 + most);
+    const bool known =
+        std::ranges::any_of(std::initializer_list<double>{less, 1 - less},
+                            [&](double x) { return !origins_of(trace_, x).empty(); });
+    if (small.empty() || (!all && !known)) return "";
+    const auto number = [&](double x) { return text_(number_expression(x, {})); };
+    return fmt::format(
+        "two numbers are exchanged{}: too large by a factor of {} is {}, and too small by it {}; "
+        "the chain rule gives {}",
+        known ? fmt::format(", as of {} and {}", number(less), number(1 - less)) : "",
+        number_in_words(trace_, most), large, small, right());
   }
 
   std::string said(std::size_t k, double factor) const {

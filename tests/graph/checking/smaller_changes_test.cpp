@@ -143,4 +143,31 @@ TEST_CASE("diagnose: of tensors that serve alike, the one that was written; of n
             .starts_with("e or v stands in the place of q; "));
 }
 
+TEST_CASE("diagnose: numbers of two losses in the place of each other") {
+  const Tensor z = parameter({4, 5}, "z", 1), Y = one_hot(tensor({1, 0, 3, 2}), 5, f64).named("Y"),
+               Q = softmax(normal({4, 5}, "t", 2), 1).detach().named("Q");
+  const double alpha = 0.3, tau = 2.0;
+  const Tensor loss = -alpha * sum(Y * log_softmax(z, 1)) / 4.0 -
+                      (1 - alpha) * tau * tau * sum(Q * log_softmax(z / tau, 1)) / 4.0;
+  const auto with = [&](double a, bool recorded) {
+    const Tensor dz =
+        a * (softmax(z, 1) - Y) / 4.0 + (1 - a) * tau * (softmax(z / tau, 1) - Q) / 4.0;
+    return said(loss, {{"dz", z, recorded ? dz : bare(dz)}});
+  };
+  for (const bool recorded : {true, false}) {
+    CHECK(with(alpha, recorded) == "nothing");
+    CHECK(with(1 - alpha, recorded).starts_with("two numbers are exchanged, as of 0.3 and 0.7: "));
+  }
+  // Weights that are no shares of 1, and a term that both have.
+  const Tensor x = parameter({6}, "x", 3), u = normal({6}, "u", 4), v = normal({6}, "v", 5);
+  const Tensor both = 2.0 * sum(x * u) + 5.0 * sum(square(x) * v);
+  CHECK(said(both, {{"dx", x, bare(5.0 * u + 4.0 * x * v)}})
+            .starts_with("two numbers are exchanged: "));
+  const Tensor mixed = 0.2 * sum(exp(x)) + 0.8 * sum(cos(x)) - sum(x * u);
+  CHECK(said(mixed, {{"dx", x, bare(0.8 * exp(x) - 0.2 * sin(x) - u)}})
+            .starts_with("two numbers are exchanged, as of 0.2 and 0.8: "));
+  CHECK(has(said(mixed, {{"dx", x, bare(0.8 * exp(x) - 0.8 * sin(x) - u)}}),
+            "too large by a factor of 4"));
+}
+
 TEST_SUITE_END();
