@@ -37,6 +37,10 @@ class ChangedOperations : public ChangedForms {
     return first_of(*this, {&Self::axes, &Self::all_axes, &Self::along_another, &Self::transposes,
                             &Self::slopes, &Self::slices});
   }
+  std::string find_left_out(const std::vector<Expr>& forms) {
+    forms_ = forms;
+    return first_of(*this, {&ChangedOperations::left_out});
+  }
   std::string find_exchanged() {
     using Self = ChangedOperations;
     return first_of(
@@ -405,6 +409,11 @@ class ChangedOperations : public ChangedForms {
 
 std::string changed_operations(const Trace& trace, const Comparison& comparison, const Text& text) {
   return ChangedOperations(trace, comparison, text).find();
+}
+
+std::string left_out_of(const std::vector<Expr>& forms, const Trace& trace,
+                        const Comparison& comparison, const Text& text) {
+  return ChangedOperations(trace, comparison, text).find_left_out(forms);
 }
 
 std::string exchanged_or_left_out(const Trace& trace, const Comparison& comparison,

@@ -17,6 +17,9 @@ std::string other_tensors(const Trace& trace, const Comparison& comparison, cons
 /// computed with a mistake; a function for its derivative.
 std::string exchanged_or_left_out(const Trace& trace, const Comparison& comparison,
                                   const Text& text);
+/// A tensor that is left out wherever it stands in one of these forms of the right formula.
+std::string left_out_of(const std::vector<Expr>& forms, const Trace& trace,
+                        const Comparison& comparison, const Text& text);
 /// A factor or a term comes to it, or a parameter was updated before.
 std::string too_many_operands(const Trace& trace, const Comparison& comparison, const Text& text);
 /// A small part of the program or of the formula stands in the place of another.

@@ -15,6 +15,7 @@
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/linalg/matmul.hpp>
 
 namespace chainrule::derivation {
 
@@ -175,7 +176,12 @@ bool descend(const Trace& trace, const Comparison& comparison, Expr& mine, Expr&
   for (std::size_t k = 0; k < mine->operands.size(); ++k) {
     const auto [a, a_transposed] = operand_of(mine, k);
     const auto [b, b_transposed] = operand_of(right, k);
-    if (a_transposed == b_transposed && is_same(comparison, a, b)) continue;
+    // Of data that nothing was recorded of, the transpose is data, too.
+    const Expr turned =
+        a && b && a_transposed != b_transposed && b->shape.rank() == 2
+            ? built(comparison.point(0), [&](Builder& builder) { return builder.value(b).T(); })
+            : b;
+    if (is_same(comparison, a, turned)) continue;
     if (my_operand || !a || !b || a_transposed != b_transposed) return false;
     my_operand = a;
     of_right = b;
@@ -184,6 +190,56 @@ bool descend(const Trace& trace, const Comparison& comparison, Expr& mine, Expr&
   mine = opened(trace, my_operand);
   right = opened(trace, of_right);
   return true;
+}
+
+// A·x of a vector, for which rules take the product with a matrix of one column.
+Expr without_columns(const Comparison& comparison, const Expr& e) {
+  if (!e->is(RoleKind::reshape) || e->shape.rank() != 1) return e;
+  const Expr& product = e->operands[0];
+  if (!product || !product->is(RoleKind::matrix_product) || product->operands.size() != 2) return e;
+  const Expr &matrix = product->operands[0], &column = product->operands[1];
+  if (!column || !column->is(RoleKind::reshape) || !column->operands[0] ||
+      column->operands[0]->shape.rank() != 1 || column->shape[1] != 1 ||
+      product->role().transposed[1])
+    return e;
+  const bool turned = product->role().transposed[0];
+  const Expr vector = built(comparison.point(0), [&](Builder& builder) {
+    const Tensor a = builder.value(matrix);
+    return matmul(turned ? a.T() : a, builder.value(column->operands[0]));
+  });
+  return vector && vector->shape == e->shape ? vector : e;
+}
+
+bool is_linear(const Role& role) {
+  using enum Role::Kind;
+  for (const Role::Kind kind : {matrix_product, outer_product, inner_product, reshape, permutation,
+                                copy, slice, scatter, total, mean})
+    if (role.is(kind)) return true;
+  return false;
+}
+
+// The same where a number stands outside of the one: A·x / n, and A·y of which y has the n.
+bool descend_with_number(const Trace& trace, const Comparison& comparison, Expr& mine,
+                         Expr& right) {
+  const bool divided = mine->is(RoleKind::quotient);
+  if (!divided && !mine->is(RoleKind::product)) return false;
+  for (const std::size_t k : {0, 1}) {
+    const Expr &operation = mine->operands[k], &by = mine->operands[1 - k];
+    if (!operation || !number_in(*by) || (divided && k == 1)) continue;
+    if (!is_one_operation(operation, right) || !is_linear(operation->role())) continue;
+    for (const Expr& operand : operation->operands) {
+      const Expr scaled = built(comparison.point(0), [&](Builder& builder) {
+        const Tensor x = builder.value(operand);
+        const double number = *number_in(*by);
+        return divided ? x / number : x * number;
+      });
+      Expr inside = scaled ? with_operand(operation, operand, scaled) : nullptr;
+      if (!inside || !descend(trace, comparison, inside, right)) continue;
+      mine = std::move(inside);
+      return true;
+    }
+  }
+  return false;
 }
 
 // Operations that do several steps in one, in simpler ones.
@@ -279,6 +335,8 @@ Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& 
   bool apart = false;
   for (bool more = true; more && !are_slopes();) {
     more = false;
+    result.mine = without_columns(comparison, result.mine);
+    result.right = without_columns(comparison, result.right);
     for (const bool terms : {false, true}) {
       result.place = result.mine;
       if (!cancel(trace, comparison, result.mine, result.right, terms)) continue;
@@ -289,6 +347,7 @@ Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& 
       more = true;
     }
     more = descend(trace, comparison, result.mine, result.right) ||
+           descend_with_number(trace, comparison, result.mine, result.right) ||
            descend_into_sums(comparison, result.mine, result.right) || more;
     if (!more && !apart) more = apart = take_apart(trace, comparison, result.mine, result.right);
   }

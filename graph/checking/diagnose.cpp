@@ -14,6 +14,7 @@
 #include <chainrule/graph/checking/relation.hpp>
 #include <chainrule/graph/checking/repair.hpp>
 #include <chainrule/graph/checking/repeated.hpp>
+#include <chainrule/graph/checking/solved_forms.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/upstream.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -63,6 +64,7 @@ class Diagnosis {
         [&] { return repair_small_parts(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
+        [&] { return solved_otherwise(); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::any_number); },
         [&] { return repair_numbers(trace_, comparison_, text_); },
         [&] { return is_bare() ? too_many_operands(trace_, comparison_, text_) : ""; },
@@ -250,6 +252,13 @@ class Diagnosis {
     std::string all;
     for (const std::string& name : names) all += (all.empty() ? "" : " or ") + name;
     return all;
+  }
+
+  // In others of its tensors.
+  std::string solved_otherwise() const {
+    const std::vector<Expr> forms = solved_forms(trace_, comparison_);
+    const std::string found = terms_missing(trace_, comparison_, text_, forms);
+    return found.empty() ? left_out_of(forms, trace_, comparison_, text_) : found;
   }
 
   // How many elements are wrong, how many of them where the gradient is 0, and which is the first.

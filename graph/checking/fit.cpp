@@ -56,6 +56,13 @@ class Fit {
         2);
   }
 
+  std::string find_missing(const std::vector<Expr>& forms) {
+    for (const Expr& form : forms) forms_.push_back(taken_apart(form));
+    if (forms_.empty()) return "";
+    std::string found = in_all_forms([&] { return one_term(0); }, 2);
+    return found.empty() ? in_all_forms([&] { return two_missing(); }, 3) : found;
+  }
+
  private:
   // What part of a term one is that was joined with others.
   struct Share {
@@ -369,6 +376,11 @@ std::string meaning(const Trace& trace, double factor, bool of_sums, bool learne
 std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,
                         Terms which) {
   return comparison.same_shape() ? Fit(trace, comparison, text).find(which) : "";
+}
+
+std::string terms_missing(const Trace& trace, const Comparison& comparison, const Text& text,
+                          const std::vector<Expr>& forms) {
+  return comparison.same_shape() ? Fit(trace, comparison, text).find_missing(forms) : "";
 }
 
 std::string wrong_factor(const Trace& trace, const Comparison& comparison, const Text& text) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <chainrule/graph/checking/candidate.hpp>
 
@@ -14,6 +15,10 @@ enum class Terms { certain, missing, one, several, any_number };
 /// term that is missing, doubled, or has another sign or factor. "" where that is not so.
 std::string wrong_terms(const Trace& trace, const Comparison& comparison, const Text& text,
                         Terms which);
+
+/// The same of terms that are missing in one of these forms of the right formula.
+std::string terms_missing(const Trace& trace, const Comparison& comparison, const Text& text,
+                          const std::vector<Expr>& forms);
 
 /// What number a formula is too large by, in all its elements; "" without one.
 std::string wrong_factor(const Trace& trace, const Comparison& comparison, const Text& text);
