@@ -9,6 +9,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/checking/free_point.hpp>
+#include <chainrule/graph/checking/handwritten.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -38,7 +39,11 @@ Comparison::Comparison(const Trace& trace, const Suspect& suspect) : suspect_(su
   const Expr& rules = trace.gradient(suspect.node);
   if (!rules) return;
   right_forms_.push_back(rules);
-  if (suspect.formula) ask_at_free_point(trace, rules);
+  if (suspect.formula) {
+    std::vector<std::uint32_t> given(used.begin(), used.end());
+    given.push_back(suspect.node);
+    ask_at_free_point(trace, gradient_through(trace, suspect.node, given));
+  }
   for (int level = 0; level < most_levels; ++level) {
     Replacements formulas;
     visit_parts(right_forms_.back(), [&](const Expr& part) {

@@ -302,9 +302,12 @@ std::string slope_of_program(const Trace& trace, const Comparison& comparison,
   const std::string name = slope_in_words(comparison, formula);
   if (name.empty()) return "";
   std::set<std::uint32_t> tensors;
+  bool has_function = false;  // and is the slope whatever it is taken of
   visit_parts(formula, [&](const Expr& part) {
     if (part->kind == Kind::tensor) tensors.insert(part->node);
+    has_function = has_function || (is_function(part) && !part->is(RoleKind::square));
   });
+  if (has_function) return name;
   for (std::uint32_t i = 0; i < trace.size(); ++i) {
     if (!trace.forward(i) || trace.node(i).shape() != formula->shape) continue;
     // A layer may do it in one step with others.

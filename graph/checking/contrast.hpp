@@ -28,7 +28,8 @@ std::vector<Contrast> pairs_of_terms(const Trace& trace, const Comparison& compa
 
 /// "σ'" for y ⊗ (1 − y), and the like; "" for what is no form of a slope.
 std::string slope_in_words(const Comparison& comparison, const Expr& formula);
-/// The same where the program has the function, and it is the slope of that: y is σ(z).
+/// The same where it is the slope of a function that the program has, as y is σ(z), or has one
+/// itself.
 std::string slope_of_program(const Trace& trace, const Comparison& comparison, const Expr& formula);
 
 }  // namespace chainrule::derivation

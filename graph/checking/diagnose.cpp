@@ -6,6 +6,7 @@
 #include <cmath>
 #include <initializer_list>
 #include <set>
+#include <vector>
 
 #include <chainrule/graph/checking/candidate.hpp>
 #include <chainrule/graph/checking/changes.hpp>
@@ -64,7 +65,7 @@ class Diagnosis {
         [&] { return repair_small_parts(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
-        [&] { return solved_otherwise(); },
+        [&] { return terms_missing(trace_, comparison_, text_, solved()); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::any_number); },
         [&] { return repair_numbers(trace_, comparison_, text_); },
         [&] { return is_bare() ? too_many_operands(trace_, comparison_, text_) : ""; },
@@ -74,6 +75,7 @@ class Diagnosis {
         [&] { return same_mistake_twice(trace_, comparison_, text_); },
         [&] { return repair_parts(trace_, comparison_, text_); },
         [&] { return is_bare() ? "" : too_many_operands(trace_, comparison_, text_); },
+        [&] { return left_out_of(solved(), trace_, comparison_, text_); },
         [&] { return other_parts(trace_, comparison_, text_); }};
     const auto first_of = [&] {
       for (const auto& find : attempts) {
@@ -254,12 +256,7 @@ class Diagnosis {
     return all;
   }
 
-  // In others of its tensors.
-  std::string solved_otherwise() const {
-    const std::vector<Expr> forms = solved_forms(trace_, comparison_);
-    const std::string found = terms_missing(trace_, comparison_, text_, forms);
-    return found.empty() ? left_out_of(forms, trace_, comparison_, text_) : found;
-  }
+  std::vector<Expr> solved() const { return solved_forms(trace_, comparison_); }
 
   // How many elements are wrong, how many of them where the gradient is 0, and which is the first.
   struct Places {

@@ -69,12 +69,23 @@ std::vector<std::uint32_t> given_below(const Trace& trace, std::uint32_t i,
   return found;
 }
 
+// Whether it is known at once: data, or others with signs and numbers. Nobody asks what tells it.
+bool is_known(const Expr& rule) {
+  bool from_others = false, has_tensors = false;
+  visit_parts(rule, [&](const Expr& part) {
+    from_others = from_others || part->kind == Kind::gradient;
+    has_tensors = has_tensors || part->kind == Kind::tensor || part->kind == Kind::slope;
+  });
+  return !from_others || !has_tensors;
+}
+
 }  // namespace
 
 std::vector<Told> told(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given) {
   std::vector<Told> found;
   visit_parts(trace.gradient(i), [&](const Expr& part) {
     if (part->kind != Kind::gradient || is_given(given, part->node)) return;
+    if (is_known(trace.gradient(part->node))) return;
     for (const std::uint32_t other : given_below(trace, part->node, given)) {
       const bool is_last = trace.node(i).is_leaf() && !trace.node(other).is_leaf();
       if (other == i || (!is_last && told_by(trace, part, i))) continue;

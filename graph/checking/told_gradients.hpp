@@ -17,7 +17,8 @@ struct Told {
 };
 
 /// What others tell of the gradients in the rule of node i, so that its formula may have been
-/// computed with theirs: what it does not tell itself, and of a leaf whatever is told.
+/// computed with theirs: what it does not tell itself, and of a leaf whatever is told; but not what
+/// is known at once.
 std::vector<Told> told(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given);
 
 }  // namespace chainrule::derivation

@@ -102,11 +102,40 @@ TEST_CASE("check_derivation: bare numbers build on the gradient that tells what 
     CHECK(wrong(gained, {{"dy", y, dy}, {"dh", h, dh}, {"dg", g, dh * h / g}}) ==
           (right ? "none" : "dh"));
   }
+  // What the loss gives at once is not asked of others: Cox's events δ, behind risks that are
+  // wrong.
+  const Tensor event = tensor({1.0, 0.0, 1.0, 1.0, 0.0}, f64).named("δ"),
+               R = to(unsqueeze(arange(0, 5), 0) >= unsqueeze(arange(0, 5), 1), f64).named("R");
+  const Tensor beta = parameter({3}, "β", 12), Q = normal({5, 3}, "Q", 13);
+  const Tensor eta = matmul(Q, beta).named("η"), e = exp(eta).named("e"),
+               risk = matmul(R, e).named("S");
+  for (const bool right : {true, false}) {
+    const Tensor dS = right ? event / risk : 1 / risk, de = matmul(R.T(), dS),
+                 deta = de * e - event;
+    CHECK(wrong(-sum(event * (eta - log(risk))), {{"dS", risk, dS},
+                                                  {"de", e, de},
+                                                  {"dη", eta, deta},
+                                                  {"dβ", beta, matmul(Q.T(), deta)}}) ==
+          (right ? "none" : "dS"));
+  }
   // What says no more than a sum tells nothing.
   const Tensor b = parameter({3}, "b", 10), z = tanh(matmul(A, parameter({3, 3}, "W", 11)) + b);
   const Tensor dz = 2 * z * (1 - z * z);
   CHECK(wrong(sum(square(z)), {{"dA", A, matmul(dz, parameter({3, 3}, "W", 11).T())},
                                {"db", b, sum(2 * z, 0)}}) == "db");
+}
+
+TEST_CASE("diagnose: a mistake of a formula that goes on from what tells a gradient") {
+  const Tensor sigma = tensor(1.3, f64).named("σ").requires_grad_();
+  const Tensor r =
+      (normal({7}, "y", 1) - matmul(normal({7, 3}, "X", 2), parameter({3}, "w", 3))).named("r");
+  const Tensor u = square(r / sigma).named("u"), loss = mean(2.5 * log1p(u / 4.0) + log(sigma));
+  const Tensor du = 2.5 / 7.0 / (4.0 + u), dr = 2 * r * du / square(sigma);
+  const auto with = [&](const Tensor& ds) {
+    return said(loss, {{"du", u, du}, {"dr", r, dr}, {"dσ", sigma, ds}});
+  };
+  CHECK(with(1 / sigma + sum(dr * r) / sigma).starts_with("the sign of Σ(dr ⊗ r) / σ is wrong; "));
+  CHECK(with(-sum(dr * r) / sigma).starts_with("the term 1 is missing at −Σ(dr ⊗ r); "));
 }
 
 TEST_SUITE_END();

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include <chainrule/chainrule.hpp>
@@ -119,6 +121,11 @@ TEST_CASE("diagnose: x (1 − x) is no slope in a program that has no sigmoid") 
   CAPTURE(map);
   CHECK(!has(map, "σ'"));
   CHECK(has(map, "x2"));
+  // A density is one whatever it is taken of.
+  const Tensor d = parameter({4}, "d", 4), S = parameter({4}, "S", 5),
+               C = (S * (0.5 * (1 + erf(d / std::sqrt(2.0))))).named("C");
+  const Tensor density = exp(-0.5 * square(d)) / std::sqrt(2 * std::acos(-1.0));
+  CHECK(has(said(sum(square(C)), {{"dC", C, 2 * C}, {"dS", S, 2 * C * density}}), "which is Φ'"));
   // A Hardy-Weinberg share.
   const Tensor p = parameter({3}, "p", 2), H = (2 * p * (1 - p)).named("H"), dH = H - 0.4,
                k = parameter({3}, "k", 3), v = (k * p * (1 - p)).named("v"), dv = 2 * v;

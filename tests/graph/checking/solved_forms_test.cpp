@@ -43,6 +43,9 @@ TEST_CASE("diagnose: what was forgotten where a formula solves for a tensor") {
   }
   for (const Tensor& ds : recorded_and_bare(sum(dp * (p - a) + dq * (q - b)) / s))
     CHECK(pose(ds) == "nothing");
+  CHECK(pose((sum(dp * (p - a) + dq * (q - b))).detach() * 1.0)
+            .starts_with("the factor s does not belong there; "));
+  CHECK(pose(sum(dp * (p - a) + dq * (q - b))).starts_with("the factor 1 / s is missing at "));
   // A gain and an offset, of which the offset is forgotten.
   const Tensor k = number("k", 0.8), c = parameter({5}, "c", 5), t = tanh(x * number("w", 0.6)),
                z = (k * t + c).named("z"), dz = z - u;
