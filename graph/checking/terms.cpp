@@ -97,6 +97,24 @@ Expr written_out(const Expr& formula, const Environment& point, bool slopes) {
   return result;
 }
 
+Expr without_unnamed_gradients(const Trace& trace, const Expr& formula) {
+  constexpr int largest = 200;
+  Expr result = formula;
+  for (int level = 0; level < most_levels; ++level) {
+    Replacements formulas;
+    visit_parts(result, [&](const Expr& part) {
+      if (part->kind == Expression::Kind::gradient && trace.node(part->node).name().empty() &&
+          trace.gradient(part->node))
+        formulas.emplace(part.get(), trace.gradient(part->node));
+    });
+    if (formulas.empty()) break;
+    Expr other = replaced(result, formulas);
+    if (size_of(other) > largest) break;
+    result = std::move(other);
+  }
+  return result;
+}
+
 std::vector<Expr> terms_of(const Expr& formula, const Environment& point) {
   std::vector<Expr> terms;
   const auto is_sum_of_terms = [&] {

@@ -65,7 +65,13 @@ class Above {
 
   // The same in each term of a sum over steps: a factor left out, or a tensor of another name.
   std::string in_every_step() const {
-    const Expr formula = without_unnamed(trace_, trace_.gradient(target_));
+    const Expr& rule = trace_.gradient(target_);
+    const Expr opened = without_unnamed_gradients(trace_, rule);
+    const std::string found = in_every_step_of(without_unnamed(trace_, rule));
+    return found.empty() && opened != rule ? in_every_step_of(without_unnamed(trace_, opened))
+                                           : found;
+  }
+  std::string in_every_step_of(const Expr& formula) const {
     std::map<std::pair<bool, std::string>, std::vector<Expr>> groups;
     visit_parts(formula, [&](const Expr& part) {
       if (const auto name = numbered_name(part))

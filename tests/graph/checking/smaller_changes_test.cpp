@@ -177,4 +177,20 @@ TEST_CASE("diagnose: numbers of two losses in the place of each other") {
             "too large by a factor of 4"));
 }
 
+TEST_CASE("diagnose: the tensors of a later step in a sum over steps, also as numbers") {
+  const Tensor r = tensor(1.3, f64).named("r").requires_grad_(),
+               x0 = tensor(0.4, f64).named("x0").requires_grad_();
+  const auto next = [&](const Tensor& x, const char* name) {
+    return (r * x * (1 - x)).named(name);
+  };
+  const Tensor x1 = next(x0, "x1"), x2 = next(x1, "x2"), x3 = next(x2, "x3");
+  const Tensor d3 = 2 * (x3 - 0.9), d2 = d3 * r * (1 - 2 * x2), d1 = d2 * r * (1 - 2 * x1);
+  const auto with = [&](const Tensor& a, const Tensor& b, const Tensor& c) {
+    const Tensor dr = d3 * a * (1 - a) + d2 * b * (1 - b) + d1 * c * (1 - c);
+    return said(square(x3 - 0.9), {{"dr", r, bare(dr)}});
+  };
+  CHECK(with(x2, x1, x0) == "nothing");
+  CHECK(with(x3, x2, x1).starts_with("x3 stands in the place of x2, in every step; "));
+}
+
 TEST_SUITE_END();
