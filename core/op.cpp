@@ -335,14 +335,31 @@ Tensor saved_again(const Node& node, std::span<const Tensor> inputs, std::size_t
   });
 }
 
+namespace {
+
+[[noreturn]] void throw_other_count(const Node& node, std::size_t count) {
+  throw GradError(
+      fmt::format("{}: infer() does not repeat: it said {} result{} when it was recorded, and says "
+                  "{} when it is applied again",
+                  node.op()->name(), node.output_count(), node.output_count() == 1 ? "" : "s",
+                  count),
+      node.where(), "let the operands and the parameters alone say how many results there are");
+}
+
+}  // namespace
+
 Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t k) {
   if (node.is_leaf() || k >= node.output_count())
     throw GradError(fmt::format("apply_again: {} has no result {}",
                                 node.is_leaf() ? "a leaf" : node.op()->name(), k),
                     node.where());
   const std::vector<const Tensor*> operands = operands_of(inputs);
-  if (node.output_count() > 1)
-    return apply_several(*node.op(), operands, node.parameters(), node.where())[k];
+  if (node.output_count() > 1) {
+    std::vector<Tensor> results =
+        apply_several(*node.op(), operands, node.parameters(), node.where());
+    if (results.size() != node.output_count()) throw_other_count(node, results.size());
+    return std::move(results[k]);
+  }
   return apply(*node.op(), operands, node.parameters(), node.where());
 }
 
@@ -352,6 +369,8 @@ void apply_again_into(std::span<Ref<Value>> results, const Node& node,
     const std::vector<const Tensor*> operands = operands_of(inputs);
     Inference inference(*node.op(), operands, node.parameters(), node.where());
     node.op()->infer(inference);
+    if (inference.output_count() != node.output_count())
+      throw_other_count(node, inference.output_count());
     Evaluation evaluation(inference, results, {});
     if (!evaluation.only_views()) node.op()->evaluate(evaluation);
     for (std::size_t k = 0; k < results.size(); ++k) results[k] = evaluation.out_ref(k);

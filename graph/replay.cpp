@@ -58,6 +58,21 @@ Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& wh
   return Tensor(Ref<Value>::share(value));
 }
 
+// Throws where a result that is computed again is another one than was recorded, of an application
+// of several the one that it shows.
+void check_inferred(const Node& node, const Tensor& again) {
+  const bool same_dtype =
+      is_floating(node.dtype()) ? is_floating(again.dtype()) : again.dtype() == node.dtype();
+  if (same_dtype && node.same_shape(*again.value_ref())) return;
+  const Op& op = *(node.is_output() ? node.inputs()[0] : &node)->op();
+  throw GradError(
+      fmt::format("{}: infer() does not repeat: it said {} of {} when it was recorded, and says {} "
+                  "of {} for the same operands",
+                  op.name(), to_string(node.shape()), name_of(node.dtype()),
+                  to_string(again.shape()), name_of(again.dtype())),
+      node.where(), "let the operands and the parameters alone say what the result is");
+}
+
 }  // namespace
 
 bool Replay::computed(std::uint32_t i) const noexcept {
@@ -71,7 +86,7 @@ bool Replay::computed(std::uint32_t i) const noexcept {
 Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
                const Where& where)
     : traversal_(traversal), values_(traversal.places()), constants_(traversal.size()) {
-  const NoGrad guard;
+  const detail::ModeScope scope({.recording = false, .provenance = false});
   for (std::size_t k = 0; k < outputs.size(); ++k)
     if (const std::uint32_t at = traversal.output(k); at != Traversal::none && !computed(at))
       values_[at] = detail::in_f64(outputs[k].detach());
@@ -105,18 +120,23 @@ Replay::Replay(const Traversal& traversal, std::span<const Tensor> outputs, cons
     }
   }
   find_conversions();
-  try {
-    values_ = from(values_);
-  } catch (const MemoryError&) {
-    throw;
-  } catch (const GradError&) {  // of what computes in another way
-    throw;
-  } catch (Error& error) {  // which was none when it was recorded
-    error.set_hint(
-        fmt::format("{} computes what was recorded again, in f64: an op has to take "
-                    "that, and to compute in evaluate(), where nothing is recorded",
-                    caller));
-    throw;
+  // The values of all nodes from those that were kept.
+  for (std::uint32_t i = 0; i < traversal.size(); ++i) {
+    if (!computed(i)) continue;
+    try {
+      compute(i, values_);
+    } catch (const MemoryError&) {
+      throw;
+    } catch (const GradError&) {  // of what computes in another way
+      throw;
+    } catch (Error& error) {  // which was none when it was recorded
+      error.set_hint(
+          fmt::format("{} computes what was recorded again, in f64: an op has to take "
+                      "that, and to compute in evaluate(), where nothing is recorded",
+                      caller));
+      throw;
+    }
+    if (traversal.node(i).output_count() == 1) check_inferred(traversal.node(i), values_[i]);
   }
   while (drop_false_conversions()) values_ = from(values_);
 }

@@ -16,9 +16,9 @@ namespace chainrule {
 /// that was not recorded stay as they were.
 class Replay {
  public:
-  /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError, which
-  /// begins with `caller`, when the graph was released, a value that it was computed from was
-  /// written to since, or an op cannot be computed again.
+  /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError, beginning
+  /// with `caller`, when the graph was released, a value behind it was written to since, or an op
+  /// cannot be computed again; and one that names an op whose infer() does not repeat.
   Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
          const Where& where);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <chainrule/core/op.hpp>
@@ -26,6 +27,13 @@ constexpr double repeats = 1e-9;
 struct Different {
   double first, second;
   Shape at;
+
+  // In as many digits as tell them apart.
+  std::string written(double number) const {
+    std::string few = fmt::format("{:.6g}", number);
+    const bool tells = fmt::format("{:.6g}", first) != fmt::format("{:.6g}", second);
+    return tells ? few : fmt::format("{}", number);
+  }
 };
 
 bool differ(const Tensor& first, const Tensor& second, Different& found) {
@@ -52,14 +60,30 @@ void check_repeats(const Expression& e, const Environment& recorded) {
     first = applied(e, operands);
   }
   Different found;
-  for (int k = 0; first && k < number_of_repetitions; ++k)
-    if (const auto again = applied(e, operands); again && differ(*first, *again, found))
-      throw ValueError(fmt::format("{}: it does not repeat: it gave {:.6g} at {}, and then {:.6g} "
-                                   "for the same operands",
-                                   e.op()->name(), found.first, to_string(found.at), found.second),
-                       e.application->where(),
-                       "give what is random as an operand, or draw it anew from a seed among the "
-                       "op's parameters");
+  const auto check_result = [&](const Tensor& again) {
+    if (again.shape() != e.shape || again.dtype() != first->dtype())
+      throw GradError(
+          fmt::format("{}: infer() does not repeat: it said {} of {}, and says {} of {} for the "
+                      "same operands",
+                      e.op()->name(), to_string(e.shape), name_of(first->dtype()),
+                      to_string(again.shape()), name_of(again.dtype())),
+          e.application->where(),
+          "let the operands and the parameters alone say what the result is");
+  };
+  if (first) check_result(*first);
+  for (int k = 0; first && k < number_of_repetitions; ++k) {
+    const std::optional<Tensor> again = applied(e, operands);
+    if (!again) continue;
+    check_result(*again);
+    if (differ(*first, *again, found))
+      throw ValueError(
+          fmt::format("{}: it does not repeat: it gave {} at {}, and then {} for the same operands",
+                      e.op()->name(), found.written(found.first), to_string(found.at),
+                      found.written(found.second)),
+          e.application->where(),
+          "give what is random as an operand, or draw it anew from a seed among the op's "
+          "parameters");
+  }
 }
 
 void check_known(const Node& application, Operands operands, std::span<const Ref<Value>> results) {
@@ -75,8 +99,9 @@ void check_known(const Node& application, Operands operands, std::span<const Ref
     if (differ(Tensor(results[k]), Tensor(evaluation.out_ref(k)), found))
       throw GradError(
           fmt::format("{}: a gradient rule applied it with saved values that it does not compute "
-                      "from these operands: it gave {:.6g} at {}, and computes {:.6g} itself",
-                      op.name(), found.first, to_string(found.at), found.second),
+                      "from these operands: it gave {} at {}, and computes {} itself",
+                      op.name(), found.written(found.first), to_string(found.at),
+                      found.written(found.second)),
           application.where(),
           "hand over what an application to the same operands has saved, or apply an op that has "
           "the saved value among its operands");

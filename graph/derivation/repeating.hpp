@@ -8,8 +8,8 @@
 namespace chainrule::derivation {
 
 /// Throws ValueError, which names the op and its line, where an operation gives other numbers when
-/// it is computed again from the same ones: no formula says what it computes, and differences say
-/// nothing. `recorded` serves where it does not take any numbers.
+/// it is computed again from the same ones, GradError where infer() says another result: no formula
+/// says what it computes, and differences say nothing. `recorded` serves where it takes no others.
 void check_repeats(const Expression& operation, const Environment& recorded);
 
 /// Throws GradError where a gradient rule applied an op with saved values that the op does not

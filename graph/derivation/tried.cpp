@@ -121,6 +121,7 @@ std::optional<bool> acts_elementwise(const Expression& e) {
   };
   const std::optional<Elements> first = result(operands, e.shape);
   if (!first) return std::nullopt;
+  if (first->size() != count) return false;
   // Every second place gets the numbers of the next one: it gives what that gave, and the others
   // stay as they are.
   for (const std::size_t odd : {0, 1}) {
@@ -134,6 +135,7 @@ std::optional<bool> acts_elementwise(const Expression& e) {
     const std::optional<Elements> made = result(others, e.shape);
     if (!made) continue;
     const Elements expected = moved(*first);
+    if (made->size() != count) return false;
     for (std::size_t i = 0; i < count; ++i)
       if (differ(expected[i], (*made)[i])) return false;
   }

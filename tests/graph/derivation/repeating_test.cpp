@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -163,6 +165,114 @@ TEST_CASE("derivations: saved values that a rule hands on are those of the opera
                          "not compute from these operands: it gave ") != std::string::npos);
     }
   }
+}
+
+namespace {
+
+// 2 x, whose infer() says something else from the second call on, or the third.
+struct Restless final : Op {
+  enum class Then { shape, rank, dtype, less, more } then;
+  int steady;
+  mutable int calls = 0;
+  Restless(Then what, int calls_first) : Op("restless"), then(what), steady(calls_first) {}
+  void infer(Inference& call) const override {
+    const Value& x = call.in(0);
+    const std::size_t results = then == Then::less ? 2 : 1;
+    if (calls++ < steady) {
+      for (std::size_t k = 0; k < results; ++k) call.output_like(f64, x);
+    } else if (then == Then::shape) {
+      call.output(f64, {3, 2});
+    } else if (then == Then::rank) {
+      call.output(f64, {6});
+    } else if (then == Then::dtype) {
+      call.output_like(i64, x);
+    } else {
+      for (std::size_t k = 0; k < 3 - results; ++k) call.output_like(f64, x);
+    }
+  }
+  void evaluate(Evaluation& call) const override {
+    const std::vector<double> numbers = call.tensor(0).to_vector<double>();
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      if (call.out().dtype() == f64)
+        call.out().data<double>()[i] = 2 * numbers[i];
+      else
+        call.out().data<std::int64_t>()[i] = 2;
+    if (then == Then::less && calls <= steady)
+      std::ranges::copy(numbers, call.out(1).data<double>());
+  }
+  void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g()); }
+  Tensor jvp(Jvp& r) const override { return 2.0 * r.tangent(0); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("derivations, emitted code and pictures: an infer() that says another result is named") {
+  using Then = Restless::Then;
+  const Tensor x = tensor({{1.0, -4.0, 2.0}, {0.5, 3.0, -1.0}}, f64).named("x").requires_grad_();
+  using Ask = void (*)(const Tensor&, const Tensor&);
+  const Ask askers[] = {
+      [](const Tensor& l, const Tensor&) { derive(l); },
+      [](const Tensor& l, const Tensor&) { derive_forward(l); },
+      [](const Tensor& l, const Tensor&) { graph_svg(l); },
+      [](const Tensor& l, const Tensor&) { emit_cpp(l); },
+      [](const Tensor& l, const Tensor& a) { check_derivation(l, {{"dx", a, a.detach()}}); }};
+  using Read = Tensor (*)(const Tensor&);
+  const Read readers[] = {
+      [](const Tensor& y) { return square(y); }, [](const Tensor& y) { return y * 2.0; },
+      [](const Tensor& y) { return matmul(y, y.T()); }, [](const Tensor& y) { return y; }};
+  const std::pair<Then, const char*> cases[] = {
+      {Then::shape, "it said (2, 3) of f64 when it was recorded, and says (3, 2) of f64"},
+      {Then::rank, "it said (2, 3) of f64 when it was recorded, and says (6,) of f64"},
+      {Then::dtype, "it said (2, 3) of f64 when it was recorded, and says (2, 3) of i64"},
+      {Then::less, "it said 2 results when it was recorded, and says 1"},
+      {Then::more, "says 2"}};
+  for (const auto& [then, said] : cases)
+    for (const Ask ask : askers)
+      for (const Read read : readers) {
+        CAPTURE(said);
+        const Restless op(then, 1);
+        const Tensor* operands[] = {&x};
+        const Tensor y = apply_several(op, operands, {}, Where::current())[0];
+        const std::string message = error_of<GradError>([&] { ask(sum(read(y)), x); });
+        CAPTURE(message);
+        CHECK(message.starts_with("restless: infer() does not repeat: it said "));
+        CHECK(message.find(said) != std::string::npos);
+        CHECK(message.find("repeating_test.cpp:") != std::string::npos);
+        CHECK(message.find("hint: let the ") != std::string::npos);
+      }
+  // Later, too.
+  for (const int steady : {2, 3}) {
+    const Restless op(Then::rank, steady);
+    const Tensor loss = sum(square(apply(op, {&x}, {}, Where::current())));
+    const std::string message = error_of<GradError>([&] { derive(loss); });
+    CAPTURE(message);
+    CHECK(message.starts_with("restless: infer() does not repeat: it said "));
+  }
+}
+
+TEST_CASE("derivations: what differs in the last digits alone is told in all of them") {
+  struct Drifting final : Op {
+    mutable double next = 2;
+    Drifting() : Op("drifting") {}
+    void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+    void evaluate(Evaluation& call) const override {
+      next *= 1 + 1e-8;
+      kernels::map<double, double>(call.out(), call.in(0), [&](double x) { return next * x; });
+    }
+    void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g()); }
+    std::vector<Sample> samples() const override { return {}; }
+  } const op;
+  const Tensor x = tensor({1.0, -4.0, 2.0}, f64).named("x").requires_grad_();
+  const Tensor loss = sum(square(apply(op, {&x}, {}, Where::current())));
+  const std::string message = error_of<ValueError>([&] { derive(loss); });
+  CAPTURE(message);
+  const std::string gave = "it gave ", then = "and then ";
+  const auto number_behind = [&](const std::string& words) {
+    const std::size_t at = message.find(words) + words.size();
+    return message.substr(at, message.find(' ', at) - at);
+  };
+  CHECK(number_behind(gave) != number_behind(then));
 }
 
 TEST_SUITE_END();
