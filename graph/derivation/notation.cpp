@@ -34,6 +34,11 @@ std::string checked(std::string notation, const Node& application, std::size_t o
     throw ValueError(
         fmt::format("{}: its notation is no UTF-8", detail::printable(application.op()->name())),
         application.where(), "write the op's name and notation in UTF-8, as formulas are");
+  if (notation.find_first_not_of(' ') == std::string::npos)
+    throw ValueError(fmt::format("{}: its notation is empty", application.op()->name()),
+                     application.where(),
+                     "say how formulas show the op, or nothing at all: they "
+                     "show its name then, and its operands");
   std::string_view rest = notation;
   while (true) {
     rest.remove_prefix(std::min(rest.find('{'), rest.size()));

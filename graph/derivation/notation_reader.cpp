@@ -16,15 +16,24 @@ using Open = Written::Open;
 
 struct Sign {
   std::string_view text;
-  Strength strength;
-  bool right_is_tighter;  // a − (b − c), a ⊘ (b ⊘ c)
+  Strength strength, left, right;  // of what it makes, and that its operands need
 };
-constexpr Sign signs[] = {
-    {" + ", sum, false},      {" − ", sum, true},       {" ⊗ ", product, false},
-    {" ⊘ ", product, true},   {" / ", product, true},   {"·", matrix_product, false},
-    {" > ", relation, false}, {" ≥ ", relation, false}, {" < ", relation, false},
-    {" ≤ ", relation, false}, {" = ", relation, false}, {" ≠ ", relation, false},
-    {" ∧ ", relation, false}, {" ∨ ", relation, false}};
+// a − (b − c), a ⊘ (b ⊘ c), (a > b) = c
+constexpr Sign signs[] = {{" + ", sum, sum, sum},
+                          {" − ", sum, sum, other_sign},
+                          {" ⊗ ", product, product, product},
+                          {" ⊘ ", product, product, matrix_product},
+                          {" / ", product, product, matrix_product},
+                          {" · ", matrix_product, matrix_product, matrix_product},
+                          {"·", matrix_product, matrix_product, matrix_product},
+                          {" > ", relation, sum, sum},
+                          {" ≥ ", relation, sum, sum},
+                          {" < ", relation, sum, sum},
+                          {" ≤ ", relation, sum, sum},
+                          {" = ", relation, sum, sum},
+                          {" ≠ ", relation, sum, sum},
+                          {" ∧ ", conjunction, conjunction, conjunction},
+                          {" ∨ ", disjunction, disjunction, disjunction}};
 struct Prefix {
   std::string_view text;
   Strength needs, strength;
@@ -35,10 +44,6 @@ constexpr Prefix prefixes[] = {{"−", product, sum, Open::no},
                                {"Σ", power, prefix, Open::linear},
                                {"log ", power, prefix, Open::yes},
                                {"¬", power, prefix, Open::no}};
-
-Strength tighter(Strength strength) {
-  return static_cast<Strength>(static_cast<int>(strength) + 1);
-}
 
 const Sign* sign_at(std::string_view rest) {
   for (const Sign& sign : signs)
@@ -52,35 +57,79 @@ std::size_t length_at(std::string_view text) {
   return length;
 }
 
-// How many bytes of a sign that is none of those above stand here: ∘, ★, mod, ∇². 0 for letters
-// that are not between spaces, digits, brackets, and what stands above or below others.
-std::size_t other_sign_at(std::string_view rest) {
-  const std::string_view first = rest.substr(0, length_at(rest));
-  constexpr std::string_view no_signs = "()[]{},._'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉";
-  if (rest.empty() || no_signs.find(first) != std::string_view::npos) return 0;
-  if (first[0] == ' ') {  // a word between two operands
-    const std::size_t end = rest.find(' ', 1);
-    const bool is_word = end != std::string_view::npos && end > 1 && detail::is_letter(rest[1]) &&
-                         rest.substr(end + 1).starts_with('{');
-    return is_word ? end + 1 : 0;
-  }
-  if ((first[0] & 0x80) == 0)
-    return detail::is_letter(first[0]) || detail::is_digit(first[0]) ? 0 : 1;
-  return first.size();
+bool is_prefix_at(std::string_view rest) {
+  return std::ranges::any_of(prefixes,
+                             [&](const Prefix& sign) { return rest.starts_with(sign.text); });
 }
 
-// The same behind spaces that are not a part of it.
-std::size_t other_sign_after_spaces(std::string_view rest) {
-  if (const std::size_t length = other_sign_at(rest)) return length;
-  std::size_t spaces = 0;
-  while (spaces < rest.size() && rest[spaces] == ' ') ++spaces;
-  const std::size_t length = spaces == 0 ? 0 : other_sign_at(rest.substr(spaces));
-  return length == 0 ? 0 : spaces + length;
+std::string_view without_spaces(std::string_view rest) {
+  return rest.substr(std::min(rest.find_first_not_of(' '), rest.size()));
+}
+
+// How many bytes of a sign that is none of those above stand here: ∘, ★, mod, ∇². 0 for letters
+// that are not between spaces, digits, brackets, and what stands above or below others.
+std::size_t length_of_other_sign(std::string_view rest) {
+  constexpr std::string_view no_signs = "()[]{},._^'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉";
+  const auto letters_of_one = [&](std::string_view at) -> std::size_t {
+    const std::string_view first = at.substr(0, length_at(at));
+    if (at.empty() || first == " " || no_signs.find(first) != std::string_view::npos) return 0;
+    const bool is_word = detail::is_letter(first[0]) || detail::is_digit(first[0]);
+    return is_word ? 0 : first.size();
+  };
+  if (rest.starts_with(' ')) {  // a word between two operands
+    const std::size_t end = rest.find(' ', 1);
+    const bool is_word = end != std::string_view::npos && end > 1 && detail::is_letter(rest[1]) &&
+                         !without_spaces(rest.substr(end)).empty() && !sign_at(rest.substr(end));
+    return is_word ? end : 0;
+  }
+  std::size_t length = letters_of_one(rest);
+  while (length > 0 && !is_prefix_at(rest.substr(length)) && !sign_at(rest.substr(length))) {
+    const std::size_t more = letters_of_one(rest.substr(length));
+    if (more == 0) break;
+    length += more;
+  }
+  return length;
+}
+
+// Such a sign, with the spaces in front of it, and where it stands to operands.
+struct OtherSign {
+  enum class Place : std::uint8_t { none, between, in_front, at_end };
+  std::size_t length = 0;
+  Place place = Place::none;
+};
+
+// What stands at `rest`, behind `before`, which `ends` as something that has a value or does not:
+// of a sign with a space on one side alone, as of x! · y, the other side has none of it.
+OtherSign other_sign_at(std::string_view rest, std::string_view before, bool ends) {
+  using Place = OtherSign::Place;
+  std::size_t length = length_of_other_sign(rest);
+  const std::size_t spaces = rest.size() - without_spaces(rest).size();
+  if (length == 0 && spaces > 0) {
+    length = length_of_other_sign(rest.substr(spaces));
+    if (length > 0) length += spaces;
+  }
+  if (length == 0) return {};
+  if (!ends) return {length, Place::in_front};
+  const std::string_view sign = rest.substr(spaces, length - spaces), behind = rest.substr(length);
+  const std::string_view next = without_spaces(behind);
+  constexpr std::string_view closing = ")],", raised = "⁺⁻⁰¹³⁴⁵⁶⁷⁸⁹ᴴ†";
+  const bool follows =
+      !next.empty() && !sign_at(behind) && closing.find(next[0]) == std::string_view::npos;
+  if (!follows || raised.find(sign.substr(0, length_at(sign))) != std::string_view::npos)
+    return {length, Place::at_end};
+  // 2/√π is a number, and no operation.
+  if (const std::size_t last = before.find_last_not_of(' ');
+      last != std::string_view::npos && next[0] != '{' &&
+      (detail::is_letter(before[last]) || detail::is_digit(before[last])))
+    return {};
+  const bool apart = spaces > 0 || before.ends_with(' '), apart_behind = behind.starts_with(' ');
+  if (apart == apart_behind) return {length, Place::between};
+  return {length, apart ? Place::in_front : Place::at_end};
 }
 
 // What an operand must be, and what comes of it, where it stands beside something without a sign.
 struct Beside {
-  Strength needs = relation, strength = atom;
+  Strength needs = list, strength = atom;
 };
 
 // Behind a number, 2 {0}, as a product; behind a word or another operand, D {0} and {0} {1}, as a
@@ -107,7 +156,7 @@ Beside beside_what_follows(std::string_view rest) {
   if (rest.empty()) return {};
   const bool is_word = detail::is_letter(rest[0]) || detail::is_digit(rest[0]);
   if (rest[0] == '{' || rest[0] == '(' || (apart && is_word)) return {power, matrix_product};
-  constexpr std::string_view marks = "_'′₀₁₂₃₄₅₆₇₈₉";
+  constexpr std::string_view marks = "_^'′₀₁₂₃₄₅₆₇₈₉";
   const bool is_mark = marks.find(rest.substr(0, length_at(rest))) != std::string_view::npos;
   return !apart && (is_word || is_mark) ? Beside{atom, power} : Beside{};
 }
@@ -126,10 +175,11 @@ class Reader {
           strength_ = std::min(strength_, sign->strength);
           below_ = sign->text == " / " || sign->text == " ⊘ ";
         }
-        need_ = sign->right_is_tighter ? tighter(sign->strength) : sign->strength;
+        need_ = sign->right;
         prefix_ = Open::no;
         literal_ += sign->text;
         open_ = Open::no;
+        ends_ = false;
         rest_.remove_prefix(sign->text.size());
         continue;
       }
@@ -140,16 +190,18 @@ class Reader {
       if (rest_.starts_with("^{") && !literal_.empty() && !literal_.ends_with(' ')) {  // e^{0}
         rest_.remove_prefix(1);
         out_ += style_.raised(style_.literal(std::exchange(literal_, {})), exponent(take()));
-        any_ = true;
+        any_ = ends_ = true;
         if (depth == 0) strength_ = std::min(strength_, power);
         continue;
       }
       if (rest_[0] == '(' || rest_[0] == '[') ++depth;
       if (rest_[0] == ')' || rest_[0] == ']') --depth;
-      if (rest_[0] == '(' || rest_[0] == '[' || rest_[0] == ',') {
-        need_ = relation;
+      const bool begins = rest_[0] == '(' || rest_[0] == '[' || rest_[0] == ',';
+      if (begins) {
+        need_ = disjunction;
         prefix_ = Open::no;
       }
+      if (rest_[0] == ',' && depth == 0) strength_ = list;
       bool is_prefix = false;
       for (const Prefix& sign : prefixes)
         if (rest_.starts_with(sign.text)) {
@@ -158,7 +210,11 @@ class Reader {
           prefix_ = sign.open;
           if (depth == 0) strength_ = std::min(strength_, sign.strength);
         }
-      const std::size_t length = std::max(length_at(rest_), is_prefix ? 0 : other_sign(depth));
+      std::size_t length = is_prefix ? 0 : other_sign(depth);
+      if (length == 0) {
+        length = length_at(rest_);
+        if (rest_[0] != ' ') ends_ = !is_prefix && !begins;
+      }
       literal_ += rest_.substr(0, length);
       rest_.remove_prefix(length);
       open_ = Open::no;
@@ -185,15 +241,18 @@ class Reader {
     return parentheses ? style_.parenthesized(operand.text) : operand.text;
   }
 
-  // A sign that is none of the known ones binds as · does between operands, else as √ does.
+  // The length of a sign that is none of the known ones: it binds as √ does in front of an operand
+  // and behind one; where it stands between two, nobody knows how it does.
   std::size_t other_sign(int depth) {
-    const std::size_t length = other_sign_after_spaces(rest_);
-    if (length == 0) return 0;
-    const bool follows = !out_.empty() || !literal_.empty();
-    const bool infix = follows && rest_.find('{') != std::string_view::npos;
-    need_ = infix ? tighter(matrix_product) : power;
+    using Place = OtherSign::Place;
+    const auto [length, place] = other_sign_at(rest_, literal_, ends_);
+    if (place == Place::none) return 0;
+    const bool between = place == Place::between, beside = place == Place::in_front && ends_;
+    need_ = between ? prefix : power;
     prefix_ = Open::no;
-    if (depth == 0) strength_ = std::min(strength_, infix ? matrix_product : prefix);
+    const Strength made = between ? Strength::other_sign : beside ? matrix_product : prefix;
+    if (depth == 0) strength_ = std::min(strength_, made);
+    ends_ = place == Place::at_end;
     return length;
   }
 
@@ -202,21 +261,21 @@ class Reader {
     Strength need = need_;
     const bool behind_operand = literal_.find_first_not_of(' ') == std::string::npos && any_;
     const Beside before = beside_what_precedes(literal_, behind_operand);
-    any_ = true;
+    any_ = ends_ = true;
     need = std::max(need, before.needs);
     const bool touches_number = literal_.ends_with(' ') && literal_.size() > 1 &&
                                 detail::is_digit(literal_[literal_.size() - 2]) &&
                                 begins_with_number(operand);
     if (depth == 0) strength_ = std::min(strength_, before.strength);
+    const OtherSign other = other_sign_at(rest_, "", true);
     if (const Sign* sign = sign_at(rest_)) {
-      need = std::max(need, sign->strength);
+      need = std::max(need, sign->left);
       // (Σ a) ⊗ b, (log a) / 2, but Σ a / 2.
       const bool reaches =
           operand.open == Open::yes || (operand.open == Open::linear && sign->text != " / ");
       if (reaches && sign->strength > sum) need = atom;
-    } else if (other_sign_after_spaces(rest_) != 0) {
-      const bool infix = rest_.find('{') != std::string_view::npos;
-      need = std::max(need, infix ? tighter(matrix_product) : power);
+    } else if (other.place != OtherSign::Place::none) {
+      need = std::max(need, other.place == OtherSign::Place::between ? prefix : power);
       if (operand.open != Open::no) need = atom;
     } else {
       const Beside after = beside_what_follows(rest_);
@@ -269,11 +328,12 @@ class Reader {
   const std::vector<Written>& operands_;
   const Style& style_;
   std::string out_, literal_;
-  bool any_ = false;  // operands so far
+  bool any_ = false;   // operands so far
+  bool ends_ = false;  // what is read so far ends as something that has a value
   Strength strength_ = atom;
-  Strength need_ = relation;  // of an operand that comes now
-  Open prefix_ = Open::no;    // of what stands in front of it
-  Open open_ = Open::no;      // of what is written so far
+  Strength need_ = disjunction;  // of an operand that comes now
+  Open prefix_ = Open::no;       // of what stands in front of it
+  Open open_ = Open::no;         // of what is written so far
   bool below_ = false;
 };
 

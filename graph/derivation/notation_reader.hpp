@@ -9,7 +9,19 @@
 namespace chainrule::derivation {
 
 /// How strongly something holds together: what stands in a tighter place needs parentheses.
-enum class Strength : std::uint8_t { relation, sum, product, matrix_product, prefix, power, atom };
+enum class Strength : std::uint8_t {
+  list,  ///< a, b
+  disjunction,
+  conjunction,
+  relation,
+  sum,
+  other_sign,  ///< a ∘ b, a mod 3: of signs whose place among products nobody knows
+  product,
+  matrix_product,
+  prefix,
+  power,
+  atom
+};
 
 /// A part of a formula as it is written.
 struct Written {

@@ -385,7 +385,7 @@ struct Sign final : BinaryOp<Sign<n>> {
 };
 }  // namespace
 
-TEST_CASE("print: signs that the library does not know bind as · does") {
+TEST_CASE("print: the operands of signs that the library does not know have parentheses") {
   const Sign<0> ring("print_ring", "{0} ∘ {1}");
   const Sign<1> star("print_star", "{0} ★ {1}");
   const Sign<2> word("print_word", "{0} by {1}");
