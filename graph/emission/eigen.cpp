@@ -101,11 +101,17 @@ std::vector<Code> with_all_elements(const Expression& e, std::vector<Code> opera
   return operands;
 }
 
+// What they broadcast to.
+Shape shape_of(const std::vector<Code>& operands) {
+  Shape shape;
+  for (const Code& x : operands) shape = broadcast(shape, x.shape);
+  return shape;
+}
+
 // An elementwise operation: of doubles, of matrices where Eigen has it, else of arrays, all of one
 // shape.
 Code elementwise(const Expression& e, const EigenForm& form, std::vector<Code> operands) {
-  Shape shape;
-  for (const Code& x : operands) shape = broadcast(shape, x.shape);
+  const Shape shape = shape_of(operands);
   const bool masks = form.kind == EigenForm::Kind::mask;
   if (masks)
     for (Code& x : operands) x = as_mask(x);
@@ -140,13 +146,19 @@ Code elementwise(const Expression& e, const EigenForm& form, std::vector<Code> o
 
 // A function of doubles, or of matrices of one shape.
 Code called(std::string_view function, const std::vector<Code>& operands) {
-  Shape shape;
-  for (const Code& x : operands) shape = broadcast(shape, x.shape);
+  const Shape shape = shape_of(operands);
   std::string arguments;
   for (const Code& x : operands)
     arguments += (arguments.empty() ? "" : ", ") +
                  (x.shape == shape ? x : x.materialized(shape)).as_matrix().text;
   return made(fmt::format("{}({})", function, arguments), shape, Strength::atom, Form::matrix);
+}
+
+// That of the op's own definition.
+Code called(const Expression& e, const std::vector<Code>& operands) {
+  const Argument of = shape_of(operands).numel() == 1 ? Argument::number : Argument::matrix;
+  check_defined(e, e.op()->name(), std::vector(operands.size(), of), of);
+  return called(function_name(*e.op(), e.op()->name()), operands);
 }
 
 // --- reductions ---
@@ -186,7 +198,7 @@ Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
     const std::string function = std::string(e.op()->name()) + (all         ? ""
                                                                 : over_rows ? "_columns"
                                                                             : "_rows");
-    check_defined(e, function);
+    check_defined(e, function, {Argument::matrix}, all ? Argument::number : Argument::matrix);
     Code result = made(fmt::format("{}({})", function_name(*e.op(), function), matrix), to,
                        Strength::atom, Form::matrix);
     return !all && over_rows && !form.keepdim ? as_column_of(std::move(result), to) : result;
@@ -207,7 +219,7 @@ Code reduced(const Expression& e, const EigenForm& form, const Code& x) {
 Code along(const Expression& e, const EigenForm& form, const Code& x) {
   const std::string name =
       fmt::format("{}_{}", e.op()->name(), form.axes == 1 ? "columns" : "rows");
-  check_defined(e, name);
+  check_defined(e, name, {Argument::matrix}, Argument::matrix);
   const std::string function = function_name(*e.op(), name);
   const Code whole = x.materialized(e.shape).as_matrix();
   if (whole.is_scalar())
@@ -348,8 +360,7 @@ Code EigenWriter::operation(const Expression& e, const std::vector<Code>& operan
   const Code& x = operands[0];
   switch (form.kind) {
     case EigenForm::Kind::function:
-      check_defined(e, name);
-      return called(function_name(op, name), with_all_elements(e, operands));
+      return called(e, with_all_elements(e, operands));
     case EigenForm::Kind::reduction:
       return reduced(e, form, x);
     case EigenForm::Kind::lines:

@@ -10,6 +10,7 @@
 
 #include <chainrule/graph/derivation/expression.hpp>
 #include <chainrule/graph/emission/code.hpp>
+#include <chainrule/graph/emission/definitions.hpp>
 
 namespace chainrule::emission {
 
@@ -58,8 +59,10 @@ void check_form(const Expression& operation, const EigenForm& form);
 /// The same where a part of the form that is needed, `code`, is empty; `member` is what it is
 /// called.
 void check_given(const Expression& operation, const std::string& code, const char* member);
-/// The same where the op's eigen_definition() does not have this function.
-void check_defined(const Expression& operation, const std::string& function);
+/// The same where the op's eigen_definition() does not have this function, for these arguments and
+/// with this result.
+void check_defined(const Expression& operation, const std::string& function,
+                   const std::vector<Argument>& arguments, Argument result);
 /// The same where the form says a mask and the result is none.
 void check_mask(const Expression& operation, const EigenForm& form);
 /// The operand that is named at the beginning of `text`: "{0}". Other braces are those of C++.

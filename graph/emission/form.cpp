@@ -177,14 +177,52 @@ void check_given(const Expression& e, const std::string& code, const char* membe
        "give array for Eigen arrays, and scalar for doubles, which tensors of one element are");
 }
 
-void check_defined(const Expression& e, const std::string& function) {
+namespace {
+
+const char* name_of(Argument argument) {
+  return argument == Argument::number ? "double" : "MatrixXd";
+}
+
+}  // namespace
+
+void check_defined(const Expression& e, const std::string& function,
+                   const std::vector<Argument>& arguments, Argument result) {
   if (!Identifiers::is_function(function))
     fail(e, fmt::format("needs a function {}, and none can be called so in C++", function),
          "call the op otherwise, or give code that names no function of its name");
-  if (words_in(e.op()->eigen_definition()).contains(function)) return;
-  fail(e,
-       fmt::format("needs a function {}, which its eigen_definition() does not define", function),
-       "define it, or say the operation in simpler ones by written_out()");
+  const auto fail_with = [&](const std::string& needs, const char* how, const char* hint) {
+    fail(e, fmt::format("needs a function {}, which its eigen_definition() {}", needs, how), hint);
+  };
+  const char* code = e.op()->eigen_definition();
+  const Defined defined = words_in(code).contains(function)
+                              ? defined_in(code, function, arguments, result)
+                              : Defined::no;
+  std::string taken;
+  for (const Argument argument : arguments)
+    taken += (taken.empty() ? "" : ", ") + std::string(name_of(argument));
+  switch (defined) {
+    case Defined::no:
+      fail_with(function, "does not define",
+                "define it, or say the operation in simpler ones by written_out()");
+      break;
+    case Defined::declared:
+      fail_with(function, "declares, but does not define",
+                "give its body there, or say the operation in simpler ones by written_out()");
+      break;
+    case Defined::for_others:
+      fail_with(fmt::format("{}({})", function, taken), "has for other arguments alone",
+                "what the code calls is of doubles where tensors have one element, else of "
+                "matrices, which are constant: define it for these, too, or say the operation in "
+                "simpler ones by written_out()");
+      break;
+    case Defined::giving_other:
+      fail_with(fmt::format("{}({}) that gives {}", function, taken, name_of(result)),
+                "has with another result alone",
+                "tensors of one element are doubles in the code, and others matrices");
+      break;
+    case Defined::yes:
+      break;
+  }
 }
 
 }  // namespace chainrule::emission

@@ -295,6 +295,49 @@ TEST_CASE("emit_cpp: an op whose function cannot have its name in C++ is told so
   CHECK(header_of(op).find("exp2(x)") != std::string::npos);
 }
 
+TEST_CASE("emit_cpp: a function that emitted code could not call is refused") {
+  const auto refusal = [](const std::string& definition, const Tensor& x) {
+    const Doubled op("doubled", {.kind = EigenForm::Kind::function}, definition);
+    return error_of<ValueError>([&] { emit_cpp(sum(sin(apply(op, {&x}, {}, Where::current())))); });
+  };
+  const std::string of_number = "inline double doubled(double x) { return 2 * x; }\n",
+                    of_matrix = "inline MatrixXd doubled(const MatrixXd& x) { return 2 * x; }\n",
+                    needs = "emit_cpp: the eigen() of doubled needs a function doubled";
+  const Tensor matrix = full({2, 3}, 0.5, f64).requires_grad_().named("X"),
+               vector = full({3}, 0.5, f64).requires_grad_().named("v"),
+               number = full({}, 0.5, f64).requires_grad_().named("s");
+  for (const Tensor& x : {matrix, vector}) {
+    CHECK(refusal(of_matrix, x) == "nothing was thrown");
+    const std::string message = refusal(of_number, x);
+    CAPTURE(message);
+    CHECK(message.starts_with(needs + "(MatrixXd), which its eigen_definition() has for other "
+                                      "arguments alone\n  at "));
+    CHECK(message.find("written_out()") != std::string::npos);
+    CHECK(refusal("inline double doubled(const MatrixXd& x) { return x.sum(); }", x)
+              .starts_with(needs + "(MatrixXd) that gives MatrixXd, which its eigen_definition() "
+                                   "has with another result alone\n"));
+  }
+  CHECK(refusal(of_number, number) == "nothing was thrown");
+  CHECK(refusal(of_matrix, number)
+            .starts_with(needs + "(double), which its eigen_definition() has for other "));
+  CHECK(refusal("// " + of_matrix, matrix)
+            .starts_with(needs + ", which its eigen_definition() does not define\n"));
+  CHECK(refusal("inline MatrixXd doubled(const MatrixXd& x);\n", matrix)
+            .starts_with(needs + ", which its eigen_definition() declares, but does not define\n"));
+  // Of lines and reductions, too.
+  const auto of_lines = [&](const std::string& definition) {
+    const Doubled op("doubled", {.kind = EigenForm::Kind::lines, .axes = 1}, definition);
+    return error_of<ValueError>([&] { header_of(op); });
+  };
+  CHECK(of_lines("inline MatrixXd doubled_columns(const MatrixXd& x) { return 2 * x; }\n") ==
+        "nothing was thrown");
+  CHECK(
+      of_lines("inline double doubled_columns(double x) { return 2 * x; }\n")
+          .starts_with(needs + "_columns(MatrixXd), which its eigen_definition() has for other "));
+  CHECK(refusal(of_matrix + "inline MatrixXd doubled_columns(const MatrixXd& x);\n", matrix) ==
+        "nothing was thrown");
+}
+
 TEST_CASE("emit_cpp: code of an op may end in a comment") {
   const Doubled op("doubled", {.kind = EigenForm::Kind::elementwise,
                                .array = "2.0 * {0}  // twice",
