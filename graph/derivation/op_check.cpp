@@ -14,6 +14,7 @@
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/gradient_rule.hpp>
 #include <chainrule/graph/derivation/repeating.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/derivation/trace.hpp>
@@ -207,6 +208,20 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
       },
       [&](const Expr& part) { return !is_operand(part); });
   within.pop_back();
+}
+
+void OpCheck::check_rule(const Expr& e) {
+  std::vector<bool> change;
+  std::string key = application_key(*e) + " rule ";
+  for (const Expr& operand : e->operands) {
+    change.push_back(operand && operand->kind == Kind::tensor &&
+                     trace_.node(operand->node).requires_grad() &&
+                     is_floating(trace_.node(operand->node).dtype()));
+    key += change.back() ? '1' : '0';
+  }
+  if (std::ranges::find(change, true) == change.end() || !done_.insert(key).second) return;
+  check_gradient_rule(*e, values_of_operands(*e, trace_.environment()), change,
+                      trace_.is_forward());
 }
 
 // Of one operand, where it has other numbers, of both signs and larger ones: several may be what

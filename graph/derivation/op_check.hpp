@@ -24,6 +24,10 @@ class OpCheck {
   /// where it does not repeat. Each application is asked at the operands that it has, and of those
   /// with the same parameters to the same shapes one at other numbers.
   void check(const Expr& formula);
+  /// Throws GradError, which names the op of an operation of the graph, where its gradient rule, or
+  /// its jvp rule in forward mode, takes numbers out of what it reads. Of applications with the
+  /// same parameters to the same shapes one is asked.
+  void check_rule(const Expr& operation);
 
  private:
   void check(const Expr& operation, std::vector<const Expression*>& within);

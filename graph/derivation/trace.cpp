@@ -174,6 +174,8 @@ void Trace::complete(const char* caller, const Where& where) {
   for (const std::vector<Expr>* formulas : {&forward_, &gradients_})
     for (const Expr& formula : *formulas)
       if (formula) ops.check(formula);
+  for (std::uint32_t i = 0; i < size(); ++i)
+    if (forward_[i] && gradients_[i]) ops.check_rule(forward_[i]);
   derivative_ = find_mark(caller, where);
   extents_ = extents_of(traversal_, caller, where);
   std::erase_if(extents_, [&](const Extent& axis) { return is_name(axis.name); });

@@ -166,7 +166,7 @@ TEST_CASE("derive_forward: a rule whose operations do not show the tangent is re
   const Tensor loss = sum(cube(x)).named("L");
   const std::string message = error_of<GradError>([&] { derive_forward(loss); });
   CAPTURE(message);
-  CHECK(has(message, "derive_forward: the jvp rule of own_cube"));
+  CHECK(has(message, "own_cube: its jvp rule computes with numbers that it takes out of what it "));
   CHECK(has(message, "trace_test.cpp"));
 }
 

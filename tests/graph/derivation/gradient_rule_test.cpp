@@ -1,0 +1,142 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <chainrule/core/create.hpp>
+#include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/graph/derivation/derive.hpp>
+#include <chainrule/graph/derivation/derive_forward.hpp>
+#include <chainrule/graph/emission/emit.hpp>
+#include <chainrule/graph/picture/picture.hpp>
+#include <chainrule/ops/define.hpp>
+#include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/tests/core/error_of.hpp>
+
+using namespace chainrule;
+
+TEST_SUITE_BEGIN("graph");
+
+namespace {
+
+// x² or, of two operands, x² · y; what a rule gives for x is what a test says: of g, x, y.
+struct Squared final : Op {
+  using Given = std::function<Tensor(const Tensor& g, const Tensor& x, const Tensor& y)>;
+  Given given;
+  explicit Squared(Given rule) : Op("squared"), given(std::move(rule)) {}
+  Tensor operator()(const Tensor& x) const { return apply(*this, {&x}, {}, Where::current()); }
+  Tensor operator()(const Tensor& x, const Tensor& y) const {
+    return apply(*this, {&x, &y}, {}, Where::current());
+  }
+  void infer(Inference& call) const override {
+    call.input_count() == 1 ? call.output_like(f64, call.in(0)) : infer_broadcast(call, f64);
+  }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    const Tensor x = square(call.tensor(0));
+    kernels::copy(call.out(), *(call.input_count() == 1 ? x : x * call.tensor(1)).value_ref());
+  }
+  Node::SavedMask reads(const Call& call) const override {
+    return Node::input(0) | (call.input_count() == 2 ? Node::input(1) : 0);
+  }
+  Tensor by_rule(const Application& r, const Tensor& g) const {
+    return given(g, r.in(0), r.input_count() == 2 ? r.in(1) : Tensor());
+  }
+  void vjp(Vjp& r) const override {
+    if (r.needs(0)) r.give(0, by_rule(r, r.g()));
+    if (r.needs(1)) r.give(1, r.g() * square(r.in(0)));
+  }
+  Tensor jvp(Jvp& r) const override {
+    const Tensor of_x = r.has(0) ? by_rule(r, r.tangent(0)) : zeros(r.in(0).shape(), f64);
+    return r.input_count() == 2 && r.has(1) ? of_x + r.tangent(1) * square(r.in(0)) : of_x;
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+// The numbers of a tensor that no operation made.
+Tensor copied(const Tensor& x) { return from_vector(x.to_vector<double>(), x.shape()); }
+
+Tensor parameter(const char* name) {
+  return tensor({1.5, -2.0, 0.5}, f64).named(name).requires_grad_();
+}
+
+}  // namespace
+
+TEST_CASE("derivations: a rule that makes numbers of what it reads is refused") {
+  const std::pair<const char*, Squared::Given> rules[] = {
+      {"a loop",
+       [](const Tensor& g, const Tensor& x, const Tensor&) { return g * copied(2.0 * x); }},
+      {"an element", [](const Tensor& g, const Tensor& x,
+                        const Tensor&) { return g * (2 * max(x).item<double>()) * x / max(x); }},
+      {"a part",
+       [](const Tensor& g, const Tensor& x, const Tensor&) { return g * x + g * copied(x); }},
+      {"a ratio", [](const Tensor& g, const Tensor& x,
+                     const Tensor&) { return 2.0 * g * copied(x / sum(abs(x))) * sum(abs(x)); }},
+      {"what it is given",
+       [](const Tensor& g, const Tensor& x, const Tensor&) { return 2.0 * copied(g) * x; }},
+      {"all", [](const Tensor& g, const Tensor& x, const Tensor&) { return copied(2.0 * g * x); }}};
+  using Ask = void (*)(const Tensor&);
+  const Ask askers[] = {[](const Tensor& l) { derive(l); }, [](const Tensor& l) { emit_cpp(l); },
+                        [](const Tensor& l) { graph_svg(l); },
+                        [](const Tensor& l) { derive_forward(l); }};
+  for (const auto& [what, rule] : rules)
+    for (const Ask& ask : askers) {
+      CAPTURE(std::string(what));
+      const Squared op(rule);
+      const Tensor x = parameter("x"), loss = sum(op(x) * tensor({1.0, 2.0, 4.0}, f64));
+      const std::string message = error_of<GradError>([&] { ask(loss); });
+      CAPTURE(message);
+      const std::string of = &ask == &askers[3] ? "jvp" : "vjp";
+      CHECK(message.starts_with("squared: its " + of +
+                                " rule computes with numbers that it takes "
+                                "out of what it reads, and formulas would "
+                                "keep: for other operands it gives "));
+      CHECK(message.find("gradient_rule_test.cpp:") != std::string::npos);
+      CHECK(message.find("hint: write the rule in tensor operations") != std::string::npos);
+    }
+}
+
+TEST_CASE("derivations: what a rule may make numbers of") {
+  const std::pair<const char*, Squared::Given> rules[] = {
+      {"operations", [](const Tensor& g, const Tensor& x, const Tensor&) { return 2.0 * g * x; }},
+      {"what is detached",
+       [](const Tensor& g, const Tensor& x, const Tensor&) { return 2.0 * g * x.detach(); }},
+      {"what is not recorded",
+       [](const Tensor& g, const Tensor& x, const Tensor&) {
+         const NoGrad guard;
+         return 2.0 * g * x;
+       }},
+      {"a mask", [](const Tensor& g, const Tensor& x,
+                    const Tensor&) { return where(x > 0.0, 2.0 * g * x, g * x + g * x); }},
+      {"a branch",
+       [](const Tensor& g, const Tensor& x, const Tensor&) {
+         return max(x).item<double>() > 1 ? 2.0 * g * x : g * x + g * x;
+       }},
+      {"a table", [](const Tensor& g, const Tensor& x, const Tensor&) {
+         return g * x * tensor({2.0, 2.0, 2.0}, f64);
+       }}};
+  for (const auto& [what, rule] : rules) {
+    CAPTURE(std::string(what));
+    const Squared op(rule);
+    const Tensor x = parameter("x"), loss = sum(op(x) * tensor({1.0, 2.0, 4.0}, f64));
+    CHECK_NOTHROW(derive(loss));
+    CHECK_NOTHROW(derive_forward(loss));
+    CHECK(check_derivation(loss, {{"dx", x, 2.0 * x * tensor({1.0, 2.0, 4.0}, f64)}}).ok());
+  }
+  // Data stays what it is; a parameter in its place does not.
+  const Squared op(
+      [](const Tensor& g, const Tensor& x, const Tensor& y) { return 2.0 * g * x * copied(y); });
+  const Tensor x = parameter("x"), y = tensor({0.3, 0.7, -1.1}, f64);
+  CHECK_NOTHROW(derive(sum(op(x, y))));
+  CHECK_NOTHROW(derive(sum(op(x, y.named("y")))));
+  const Tensor q = y.named("q").requires_grad_();
+  CHECK_THROWS_AS(derive(sum(op(x, q))), GradError);
+  CHECK_THROWS_AS(derive(sum(op(x, exp(q)))), GradError);
+}
+
+TEST_SUITE_END();
