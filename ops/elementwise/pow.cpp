@@ -94,14 +94,16 @@ class Pow final : public Op {
     return r.has(0) ? by_base(r, r.tangent(0)) + second : second;
   }
 
-  // Powers with whole exponents are products.
+  // Powers with whole exponents are products, and those with a bare 0 are 1, whatever is raised.
   Tensor written_out(const Node& node, std::span<const Tensor> in) const override {
     const Tensor &x = in[0], &y = in[1];
     constexpr int largest = 6;
     const Node* exponent_of = node.inputs()[1];  // which stays what it is if it is data
     if ((exponent_of && exponent_of->requires_grad()) || y.numel() != 1) return {};
+    if (broadcast_shape(name(), x, y, node.where()) != x.shape()) return {};
     const double exponent = std::abs(y.item());
-    if (exponent < 1 || exponent > largest || exponent != std::floor(exponent)) return {};
+    if (exponent > largest || exponent != std::floor(exponent)) return {};
+    if (exponent == 0) return exponent_of ? Tensor() : ones(x.shape(), x.dtype());
     Tensor product = x;
     for (int k = 1; k < exponent; ++k) product = product * x;
     return y.item() < 0 ? 1 / product : product;

@@ -385,4 +385,35 @@ TEST_CASE("own ops: what a notation raises is raised in each format") {
   CHECK(derive(sum(exp(odd))).latex().find("a{\\wedge}{\\sim}b") != std::string::npos);
 }
 
+namespace {
+
+// 2 x, by a rule that writes the 2 in a strange way.
+struct TwiceByPowers final : Op {
+  double exponent;
+  explicit TwiceByPowers(double of_one) : Op("twice_by_powers"), exponent(of_one) {}
+  void infer(Inference& call) const override { call.output_like(f64, call.in(0)); }
+  void evaluate(Evaluation& call) const override {
+    kernels::map<double, double>(call.out(), call.in(0), [](double x) { return 2 * x; });
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g() * pow(r.in(0), exponent)); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: what is raised to 0 by a rule is 1, and exponents may have more axes") {
+  const Tensor x = tensor({0.5, 0.0, -1.5}, f64).named("x").requires_grad_();
+  const Tensor p = tensor({1.2, 0.7, 0.0}, f64).named("p");
+  const auto dx = [&](double exponent) {
+    const TwiceByPowers op(exponent);
+    return derive(sum(apply(op, {&x}, {}, Where::current()) * p)).text({.limits = false});
+  };
+  CHECK(dx(0) == "dx = 2 p\n");
+  CHECK(dx(1) == "dx = 2 p ⊗ x\n");
+  for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1}, Shape{1, 1, 1}})
+    for (const double exponent : {0.0, 1.0, 2.0, -1.0, 0.5})
+      CHECK_NOTHROW(derive(sum(pow(x, full(shape, exponent, f64)) * p)));
+}
+
 TEST_SUITE_END();

@@ -89,8 +89,13 @@ TEST_CASE("definitions: right ones, also where only their headers would tell") {
            "UNARY(f) { return x; }",
            "MY_UNARY(f, x * x);",
            "EIGEN_STRONG_INLINE double f(double x) { return x; }",
-           "#ifdef FAST\ninline double f(double x) {\n#else\ninline double f(float x) {\n#endif\n"
-           "  return x; }\n",
+           R"(#ifdef FAST
+              inline double f(double x) {
+              #else
+              inline double f(float x) {
+              #endif
+                return x;
+              })",
            "inline real f(real x) { return x; }",
            "inline double f(std::size_t n) { return n; }",
            "inline double g(double x) { if (x > 0) { return x; } return '}' + 1'000 - \"}\"[0]; }\n"
