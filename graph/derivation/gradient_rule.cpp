@@ -28,6 +28,8 @@ namespace {
 // to be told from rounding.
 constexpr double step = 1e-4;
 constexpr double rounding = 1e-8;
+// What is drawn from few numbers may come out the same once.
+constexpr int number_of_repetitions = 4;
 
 // Knows an expression for every value that a rule meets, in terms of what it was given.
 class Watcher final : public Observer {
@@ -243,14 +245,23 @@ void check_gradient_rule(const Expression& e, const std::vector<Tensor>& operand
     return there ? difference_of(*there, *seen) : std::nullopt;
   };
   const std::optional<Difference> found = differs_at(step);
-  // What the formula does not say in the first place is another matter.
-  if (!found || !differs_at(2 * step) || differs_at(0)) return;
+  if (!found) return;
+  const char* name = forward ? "jvp" : "vjp";
+  for (int k = 0; k < number_of_repetitions; ++k)
+    if (const auto again = differs_at(0))
+      throw GradError(
+          fmt::format("{}: its {} rule does not repeat: it gave {} at {}, and then {} for the same "
+                      "operands",
+                      e.op()->name(), name, again->formula, to_string(again->at), again->rule),
+          e.application->where(),
+          "give what is random as an operand, or draw it anew from a seed among the op's "
+          "parameters");
+  if (!differs_at(2 * step)) return;
   throw GradError(
       fmt::format("{}: its {} rule computes with numbers that it takes out of what it reads, and "
                   "formulas would keep: for other operands it gives {} at {}, and the operations "
                   "that it was seen to apply give {}",
-                  e.op()->name(), forward ? "jvp" : "vjp", found->rule, to_string(found->at),
-                  found->formula),
+                  e.op()->name(), name, found->rule, to_string(found->at), found->formula),
       e.application->where(),
       "write the rule in tensor operations: what item(), to_vector() or a loop takes out of a "
       "tensor is a number to a formula");

@@ -8,8 +8,8 @@ namespace chainrule::derivation {
 
 /// Throws GradError, which names the op, its line and the remedy, where the gradient rule of an
 /// operation, or its jvp rule where `forward`, computes with numbers that it takes out of what it
-/// reads: a formula would keep them. It is asked at `operands`, in f64, and a little away from them
-/// in those that `change`.
+/// reads, which a formula would keep, or does not repeat. It is asked at `operands`, in f64, and a
+/// little away from them in those that `change`.
 void check_gradient_rule(const Expression& operation, const std::vector<Tensor>& operands,
                          const std::vector<bool>& change, bool forward);
 

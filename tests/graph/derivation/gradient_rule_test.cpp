@@ -101,6 +101,23 @@ TEST_CASE("derivations: a rule that makes numbers of what it reads is refused") 
     }
 }
 
+TEST_CASE("derivations: a rule that gives other numbers the second time is refused") {
+  for (const bool forward : {false, true})
+    for (const int period : {2, 3, 100}) {
+      CAPTURE(period);
+      int calls = 0;
+      const Squared op([&](const Tensor& g, const Tensor& x, const Tensor&) {
+        return g * x * (2 + 1e-3 * (calls++ % period));
+      });
+      const Tensor loss = sum(op(parameter("x")));
+      const std::string message =
+          error_of<GradError>([&] { forward ? derive_forward(loss) : derive(loss); });
+      CAPTURE(message);
+      const std::string of = forward ? "jvp" : "vjp";
+      CHECK(message.starts_with("squared: its " + of + " rule does not repeat: it gave "));
+    }
+}
+
 TEST_CASE("derivations: what a rule may make numbers of") {
   const std::pair<const char*, Squared::Given> rules[] = {
       {"operations", [](const Tensor& g, const Tensor& x, const Tensor&) { return 2.0 * g * x; }},
