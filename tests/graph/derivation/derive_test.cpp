@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/style.hpp>
@@ -480,6 +481,17 @@ TEST_CASE("derive: exponents that are more than a name stand in parentheses") {
   CHECK(shown(pow(y, -x)).find("y^(−x)") != std::string::npos);
   CHECK(shown(pow(y, x)).find("y^x ") != std::string::npos);
   CHECK(shown(pow(x, -1.5)).find("x^−1.5") != std::string::npos);
+}
+
+TEST_CASE("derive: what was moved from says nothing, and not that it is valid") {
+  const Tensor x = tensor({0.5, 1.5}, f64).named("x").requires_grad_();
+  Derivation derivation = derive(sum(exp(x)));
+  const Derivation other = std::move(derivation);
+  // NOLINTBEGIN(bugprone-use-after-move)
+  CHECK((derivation.text() + derivation.latex() + derivation.markdown()).empty());
+  CHECK((derivation.html() + derivation.html_table()).empty());
+  // NOLINTEND(bugprone-use-after-move)
+  CHECK(!other.text().empty());
 }
 
 TEST_SUITE_END();
