@@ -98,12 +98,12 @@ TEST_CASE("definitions: right ones, also where only their headers would tell") {
               })",
            "inline real f(real x) { return x; }",
            "inline double f(std::size_t n) { return n; }",
-           "inline double g(double x) { if (x > 0) { return x; } return '}' + 1'000 - \"}\"[0]; }\n"
-           "inline double f(double x) { return g(x); }",
+           R"(inline double g(double x) { if (x > 0) { return x; } return '}' + 1'000 - "}"[0]; }
+              inline double f(double x) { return g(x); })",
            "int count = 0; double table[] = {1, 2, 3};\ninline double f(double x) { return x; }",
            "enum class Kind { one, two };\ninline double f(double x) { return x; }",
-           "inline double f(const Eigen::MatrixXd& x) { return x.sum(); }\n"
-           "inline double f(double x) { return x; }",
+           R"(inline double f(const Eigen::MatrixXd& x) { return x.sum(); }
+              inline double f(double x) { return x; })",
        }) {
     CAPTURE(code);
     CHECK(of_number(code) == Defined::yes);
