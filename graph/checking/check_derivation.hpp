@@ -87,7 +87,7 @@ class DerivationReport {
 /// Compares formulas for gradients of `loss` with autograd and with central differences in f64. A
 /// formula that is wrong, also one of another shape, is a verdict, not an exception. Throws
 /// GradError when the loss is no scalar, has no graph or a released one, or does not depend on a
-/// tensor, and for an op whose role() or written_out() is not what it computes; ValueError for an
+/// tensor, and for an op or a gradient rule that derive() refuses, too; ValueError for an
 /// undefined tensor, no formulas, two for one tensor, a formula that is given twice, as a value and
 /// as a function, a negative tolerance, or an operation that does not repeat; what a formula's
 /// function throws at the recorded values; DTypeError for a formula of integers. Formulas count in

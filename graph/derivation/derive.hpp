@@ -111,10 +111,10 @@ class Derivation {
 
 /// Derives the gradients of the scalar `loss` for all parameters and named results that it was
 /// computed from. For the program that ran: other branches of it may have other derivatives.
-/// Throws GradError as backward() does, when something that the loss was computed from was written
-/// to since, for an op whose role() or written_out() is not what it computes, and for a rule that
-/// applies an op with saved values of other operands; ValueError for an operation that gives other
-/// numbers when it is computed again. Ask before backward() releases the graph.
+/// Throws GradError as backward() does, when something behind the loss was written to since, for an
+/// op that is not what its role() or written_out() says or whose infer() does not repeat, and for a
+/// rule that makes numbers of what it reads, or hands on saved values of others; ValueError for an
+/// operation that gives other numbers again. Ask before backward() releases the graph.
 Derivation derive(const Tensor& loss, Where where = Where::current());
 /// For these tensors alone, and what they need.
 Derivation derive(const Tensor& loss, std::span<const Tensor> inputs,

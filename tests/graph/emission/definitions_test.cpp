@@ -115,7 +115,7 @@ TEST_CASE("definitions: right ones, also where only their headers would tell") {
            "inline Eigen::ArrayXXd f(const Eigen::ArrayXXd& x) { return x.exp(); }",
            "inline MatrixXd f(const Eigen::Ref<const MatrixXd>& x) { return x; }",
            "inline MatrixXd f(Eigen::Ref<const MatrixXd> x) { return x; }",
-           "template <class D> auto f(const Eigen::MatrixBase<D>& x) { return x; }",
+           "template <class D> auto f(const Eigen::MatrixBase<D>& x) { return x.eval(); }",
            "template <class D> MatrixXd f(const Eigen::DenseBase<D>& x) { return x; }",
            R"(inline Eigen::Matrix<double, -1, -1> f(const Eigen::Matrix<double, -1, -1>& x) {
                 return x;
