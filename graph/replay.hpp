@@ -16,9 +16,9 @@ namespace chainrule {
 /// that was not recorded stay as they were.
 class Replay {
  public:
-  /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError, beginning
-  /// with `caller`, when the graph was released, a value behind it was written to since, or an op
-  /// cannot be computed again; and one that names an op whose infer() does not repeat.
+  /// `traversal` visited everything behind `outputs`, and outlives this. Throws GradError when the
+  /// graph was released, a value behind it was written to, or an op cannot be computed again, which
+  /// begins with `caller`; for an op whose infer() does not repeat, it begins with that.
   Replay(const Traversal& traversal, std::span<const Tensor> outputs, const char* caller,
          const Where& where);
 
