@@ -251,8 +251,7 @@ class DerivationChecker {
 
   bool is_wrong_far_away(std::size_t k, std::uint32_t i, const derivation::Computation& formula,
                          const Truth& truth) const {
-    if (!handwritten_.is_seen(k) || !handwritten_.unexplained(k).empty() || !takes_no_side_)
-      return false;
+    if (!handwritten_.unexplained(k).empty() || !takes_no_side_) return false;
     // With the right gradients where earlier formulas stand, as these were right there.
     const Expr& steps = handwritten_.in_steps(k);
     return judge_.is_wrong_far_away(
