@@ -19,7 +19,8 @@ inline Role role_said(const Node& application) {
   return said_by(application, [&] { return application.op()->role(application.parameters()); });
 }
 
-/// Whether every number of the result is one of an operand's, as of what only moves or selects.
+/// Whether nothing is rounded, and what is equal stays so: what only moves, selects, compares or
+/// turns signs.
 constexpr bool is_exact(const Role& role) noexcept {
   switch (role.kind) {
     case Role::Kind::negation:

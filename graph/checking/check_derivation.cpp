@@ -122,7 +122,6 @@ class DerivationChecker {
     const Formula& formula = formulas_[k];
     const Tensor by_hand = to(formula.by_hand.detach(), f64);
     const std::vector<double> autograd = numbers(autograd_[k]);
-    wrong_far_away_ = false;
     verdict.name = formula.name;
     verdict.expected = trace_.node(i).shape();
     verdict.given = by_hand.shape();
@@ -167,6 +166,7 @@ class DerivationChecker {
       why_here_alone = "formulas in recorded tensors, outside of no_grad, are asked at others, too";
     const bool same_shape = verdict.given == verdict.expected;
     bool backed_here = false, backed_nearby = false;  // by differences, against autograd
+    bool far_away = false;                            // where alone it is wrong
     std::size_t worst = 0;
     if (same_shape) {
       const derivation::Judge::Opinion opinion = judge_.compare(i, numbers(given), truth);
@@ -181,6 +181,7 @@ class DerivationChecker {
         Elsewhere elsewhere = this->elsewhere(k, i, handwritten_.whole(k), whole, truth);
         why_here_alone = std::move(elsewhere.why_not);
         backed_nearby = !backed_here && elsewhere.found == Nearby::backed;
+        far_away = elsewhere.far_away;
         if (elsewhere.found == Nearby::wrong) {
           verdict.ok = backed_here = false;
           verdict.note = "right for these values alone, and wrong for others of the parameters";
@@ -212,8 +213,10 @@ class DerivationChecker {
       verdict.autograd_ok = false;
       verdict.note = against_autograd(i, backed_nearby, verdict.note);
     }
+    if (verdict.ok && verdict.note.empty() && same_shape && !whole && options_.tolerance == 0)
+      verdict.note = judge_.what_rounding_hides(i, numbers(given), truth);
     if (!verdict.ok)
-      if (std::string why = explain(k, i, own, simplest, by_hand, truth, whole, verdict);
+      if (std::string why = explain(k, i, own, simplest, by_hand, truth, whole, far_away, verdict);
           !why.empty())
         why_here_alone = std::move(why);
     verdict.here_alone = !why_here_alone.empty();
@@ -226,6 +229,7 @@ class DerivationChecker {
   struct Elsewhere {
     Nearby found;
     std::string why_not{};
+    bool far_away = false;  ///< whether it is wrong there alone
   };
   // With the numbers that it has; where it is right there only with others in the place of some
   // that may have been read from tensors, nothing is known of it.
@@ -236,8 +240,7 @@ class DerivationChecker {
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
     if (found == Nearby::right && is_wrong_far_away(k, i, computation, truth)) {
-      wrong_far_away_ = true;
-      return {Nearby::wrong};
+      return {.found = Nearby::wrong, .far_away = true};
     }
     const std::vector<Expr>& numbers = handwritten_.unexplained(k);
     if (found != Nearby::wrong || !formula || numbers.empty()) return {found};
@@ -323,7 +326,8 @@ class DerivationChecker {
   // asked here alone, where its own step tells.
   std::string explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
                       const Tensor& by_hand, const Truth& truth,
-                      const derivation::Computation& whole, FormulaVerdict& verdict) {
+                      const derivation::Computation& whole, bool far_away,
+                      FormulaVerdict& verdict) {
     std::string why_here_alone;
     // With the right gradients in the place of the person's earlier ones.
     const Expr& steps = handwritten_.in_steps(k);
@@ -348,10 +352,11 @@ class DerivationChecker {
         Elsewhere elsewhere = this->elsewhere(k, i, steps, formula, truth);
         why_here_alone = std::move(elsewhere.why_not);
         verdict.inherited = elsewhere.found != Nearby::wrong;
+        far_away = far_away || elsewhere.far_away;
       }
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
-        for (const Environment& point : wrong_far_away_   ? judge_.other_sides().points()
+        for (const Environment& point : far_away          ? judge_.other_sides().points()
                                         : suspect.nearest ? judge_.nearest_points()
                                                           : judge_.points()) {
           const auto value = attempt([&] {
@@ -429,8 +434,7 @@ class DerivationChecker {
   bool single_;  // whether something was computed in f32
   bool takes_no_side_;
   bool any_wrong_ = false;
-  bool wrong_far_away_ = false;  // the formula that is judged: see Judge
-  bool any_unseen_ = false;      // a wrong one, which no later one shows that it goes on from
+  bool any_unseen_ = false;  // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;
   std::vector<Tensor> autograd_;
 };

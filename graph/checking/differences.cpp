@@ -27,15 +27,14 @@ double Differences::loss_with(std::uint32_t i, const Tensor& value) const {
       .value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
-std::optional<Environment> Differences::moved(double part, std::uint64_t seed,
-                                              bool data_too) const {
+std::optional<Environment> Differences::moved(double part, std::uint64_t seed) const {
   const NoGrad guard;
   Generator generator(seed);
   std::vector<Tensor> leaves(trace_.size());
   for (std::uint32_t i = 0; i < trace_.size(); ++i) {
     const Tensor& value = point_.tensors[i];
     if (trace_.replay().computed(i) || !value.defined() || value.dtype() != f64) continue;
-    if (!data_too && !trace_.node(i).requires_grad()) continue;
+    if (!trace_.node(i).requires_grad()) continue;
     leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
   }
   return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });

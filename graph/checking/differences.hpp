@@ -16,9 +16,9 @@ class Differences {
 
   /// steps_of() the value of node i.
   Tensor steps(std::uint32_t i) const { return steps_of(point_.tensors[i]); }
-  /// The point where each parameter, and data too if it says so, is moved by up to this part of its
-  /// steps, at random. None where an operation is not defined there.
-  std::optional<Environment> moved(double part, std::uint64_t seed, bool data_too) const;
+  /// The point where each parameter is moved by up to this part of its steps, at random. None where
+  /// an operation is not defined there.
+  std::optional<Environment> moved(double part, std::uint64_t seed) const;
   /// A point where node i itself is moved so, and what was computed from it with it.
   std::optional<Environment> moved(const Environment& point, std::uint32_t i, double part,
                                    std::uint64_t seed) const;

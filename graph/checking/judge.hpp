@@ -39,6 +39,9 @@ class Judge {
  public:
   /// `single`: whether something of the loss was computed in f32.
   Judge(const Trace& trace, bool single);
+  // Its parts refer to each other.
+  Judge(const Judge&) = delete;
+  Judge& operator=(const Judge&) = delete;
 
   /// How a formula was computed: in f32, in f64, or in f64 with numbers that are rounded to f32.
   enum class Precision { f32_throughout, f32_numbers, f64_throughout };
@@ -59,6 +62,11 @@ class Judge {
   };
   /// Of what a formula gave for node i.
   Opinion compare(std::uint32_t i, const std::vector<double>& given, const Truth& truth) const;
+
+  /// Of bare numbers that are right as far as rounding lets it be known, where they are visibly
+  /// others than the gradient's: what would tell. Else empty.
+  std::string what_rounding_hides(std::uint32_t i, const std::vector<double>& given,
+                                  const Truth& truth) const;
 
   /// How far what the rules give for node i from a person's own gradients may be from what a right
   /// formula gives from them, element by element.
@@ -82,10 +90,9 @@ class Judge {
   }
   /// The first operation from the loss to node i whose rule is wrong at one of the near points.
   std::string wrong_rule_nearby(std::uint32_t i) const;
-  /// Other values of the parameters: far from the recorded ones, near, and so near that masks stay
-  /// what they are.
+  /// Other values of the parameters: far from the recorded ones, and so near that masks stay what
+  /// they are.
   const std::vector<Environment>& points() const noexcept { return points_; }
-  const std::vector<Environment>& near_points() const { return nearby_.near(); }
   const std::vector<Environment>& nearest_points() const { return nearby_.nearest(); }
   /// Whether a formula that is right nearby is visibly wrong far away: where units are on other
   /// sides of their kinks, and nothing is small.
@@ -99,10 +106,6 @@ class Judge {
   // moves do not find them all: more are made until they are enough.
   SideValues sides_until(std::uint32_t i,
                          const std::function<bool(const SideValues&)>& enough) const;
-  // Of a formula that is right as far as rounding lets it be known, where it is visibly another
-  // number.
-  std::string what_rounding_hides(std::uint32_t i, const std::vector<double>& given,
-                                  const Truth& truth) const;
   std::vector<double> allowed_as_computed(std::uint32_t i, const Truth& truth) const;
   // How far rounding moves a formula of node i in these forms, element by element, and how far a
   // right one may be from it for that.

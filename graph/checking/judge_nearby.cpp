@@ -121,17 +121,19 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
              allowed + of_numbers + 1e-13 * std::abs(from[e]);
     };
     // Rounding there, and what masks that stay would give, found out where it matters.
-    std::vector<double> mine, on_recorded;
+    std::vector<double> mine;
+    std::optional<std::vector<double>> on_recorded;
     bool is_wrong = false;
     for (std::size_t e = 0; e < given.size(); ++e) {
       if (!differs(e, right, 4 * rounding_there * truth.allowed[e])) continue;
       if (mine.empty()) mine = rounded_there(i, point, formula, truth, masked);
       const double allowed = (masked ? 4 : 2) * safety_of_samples * mine[e];
       if (!differs(e, right, allowed)) continue;
-      if (masked && on_recorded.empty())
-        if (const Tensor there = other_sides().gradient_on_recorded(i, point); there.defined())
-          on_recorded = numbers(there);
-      if (!on_recorded.empty() && !differs(e, on_recorded, allowed)) continue;
+      if (masked && !on_recorded) {
+        const Tensor there = other_sides().gradient_on_recorded(i, point);
+        on_recorded = there.defined() ? numbers(there) : right;
+      }
+      if (masked && !differs(e, *on_recorded, allowed)) continue;
       ++sides[e];
       is_wrong = true;
     }

@@ -76,7 +76,7 @@ namespace {
 // A point beside the recorded one.
 std::optional<Environment> moved_from(const Trace& trace, const Differences& differences,
                                       std::uint32_t i, double part, std::uint64_t seed) {
-  std::optional<Environment> there = differences.moved(part, seed, false);
+  std::optional<Environment> there = differences.moved(part, seed);
   // A result may be where it has a kink, and no leaf moves it, as it vanished.
   if (there && trace.replay().computed(i))
     if (auto beside = differences.moved(*there, i, part, seed)) there = std::move(beside);

@@ -30,9 +30,18 @@ Tensor units_of(const Tensor& x, Units units) {
   return from_vector(sizes, x.shape());
 }
 
-// The slope in g ⊗ φ'(z).
-Expr slope_in(const Expr& part) {
-  return with_operands(part, {number_expression(1, part->operands[0]->shape), part->operands[1]});
+// What of a part goes by sides: the slope in g ⊗ φ'(z), or all of it.
+Expr side_of(const Expr& part) {
+  return part->is(Role::Kind::slope)
+             ? with_operands(part,
+                             {number_expression(1, part->operands[0]->shape), part->operands[1]})
+             : part;
+}
+
+bool may_be_side(const Expr& part) {
+  return part->is(Role::Kind::slope) || part->kind == Expression::Kind::slope ||
+         part->is(Role::Kind::comparison) || part->is(Role::Kind::conversion) ||
+         (part->kind == Expression::Kind::operation && part->is(Role::Kind::other));
 }
 
 std::vector<Environment> points_at_other_sides(const Trace& trace) {
@@ -64,49 +73,53 @@ OtherSides::OtherSides(const Trace& trace, const PointsNearby& nearby)
     : trace_(trace), nearby_(nearby), points_(points_at_other_sides(trace)) {}
 
 bool OtherSides::is_side(const Expr& part) const {
+  const auto [known, is_new] = sides_.try_emplace(part.get(), false);
+  if (!is_new) return known->second;
   constexpr std::size_t most_values = 8;
+  const Expr side = side_of(part);
   std::set<double> taken;
   const auto take = [&](const Environment& point) {
-    for (const double value : numbers(evaluate(part, point)))
+    for (const double value : numbers(evaluate(side, point)))
       if (taken.insert(value).second && taken.size() > most_values) return false;
     return true;
   };
   if (!take(trace_.environment()) || !std::ranges::all_of(points_, take)) return false;
-  return std::ranges::all_of(nearby_.nearest(), [&](const Environment& point) {
-    return std::ranges::all_of(numbers(evaluate(part, point)),
+  const bool stays = std::ranges::all_of(nearby_.nearest(), [&](const Environment& point) {
+    return std::ranges::all_of(numbers(evaluate(side, point)),
                                [&](double value) { return taken.contains(value); });
   });
+  return sides_[part.get()] = stays;
 }
 
 Expr OtherSides::on_recorded(const Expr& rule, const Environment& point) const {
-  const auto changes = [&](const Expr& part) {
-    return is_side(part) &&
-           numbers(evaluate(part, trace_.environment())) != numbers(evaluate(part, point));
-  };
-  const auto as_recorded = [&](const Expr& part) {
-    return constant_expression(evaluate(part, trace_.environment()));
-  };
+  const Environment& recorded = trace_.environment();
   return rewritten(rule, [&](const Expr& part, Expr now) {
-    if (part->is(Role::Kind::slope))
-      return changes(slope_in(part))
-                 ? with_operands(now, {now->operands[0], as_recorded(part->operands[1])})
-                 : now;
-    const bool may_be = part->kind == Expression::Kind::slope || part->is(Role::Kind::comparison) ||
-                        part->is(Role::Kind::conversion) ||
-                        (part->is(Role::Kind::other) && part->kind == Expression::Kind::operation);
-    return may_be && changes(part) ? as_recorded(part) : now;
+    if (!may_be_side(part) || !is_side(part)) return now;
+    const Expr side = side_of(part);
+    if (numbers(evaluate(side, recorded)) == numbers(evaluate(side, point))) return now;
+    if (!part->is(Role::Kind::slope)) return constant_expression(evaluate(part, recorded));
+    return with_operands(
+        now, {now->operands[0], constant_expression(evaluate(part->operands[1], recorded))});
   });
+}
+
+const Environment& OtherSides::on_recorded(const Environment& point) const {
+  const auto [found, is_new] = on_recorded_.try_emplace(&point, point);
+  Environment& there = found->second;
+  if (is_new)
+    for (const std::uint32_t j : trace_.order())
+      if (trace_.gradient(j) && trace_.is_named(j))
+        there.gradients[j] = attempt([&] {
+                               return evaluate(on_recorded(trace_.gradient(j), point), there);
+                             }).value_or(Tensor());
+  return there;
 }
 
 Tensor OtherSides::gradient_on_recorded(std::uint32_t i, const Environment& point) const {
   const NoGrad guard;
-  return attempt([&] {
-           Environment there = point;
-           for (const std::uint32_t j : trace_.order())
-             if (j >= i && trace_.gradient(j) && (j == i || trace_.is_named(j)))
-               there.gradients[j] = evaluate(on_recorded(trace_.gradient(j), point), there);
-           return there.gradients[i];
-         })
+  const Environment& there = on_recorded(point);
+  if (trace_.is_named(i)) return there.gradients[i];
+  return attempt([&] { return evaluate(on_recorded(trace_.gradient(i), point), there); })
       .value_or(Tensor());
 }
 

@@ -1,13 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include <chainrule/graph/checking/points_nearby.hpp>
-#include <chainrule/graph/checking/rounding.hpp>
 
 namespace chainrule::derivation {
 
@@ -24,14 +21,19 @@ class OtherSides {
   Tensor gradient_on_recorded(std::uint32_t i, const Environment& point) const;
 
  private:
+  // The gradients at a point, on the recorded sides; of results with names.
+  const Environment& on_recorded(const Environment& point) const;
   // A rule on the recorded sides, for a point.
   Expr on_recorded(const Expr& rule, const Environment& point) const;
-  // Whether a part takes a few values alone, as the slope of relu does.
+  // Whether a part of a rule, or the slope in it, takes a few values alone, as that of relu does.
   bool is_side(const Expr& part) const;
 
   const Trace& trace_;
   const PointsNearby& nearby_;
   std::vector<Environment> points_;
+  // Found once: the parts of rules, and points.
+  mutable std::unordered_map<const Expression*, bool> sides_;
+  mutable std::unordered_map<const Environment*, Environment> on_recorded_;
 };
 
 }  // namespace chainrule::derivation

@@ -24,7 +24,7 @@ const std::vector<Environment>& PointsNearby::at(
   points.emplace();
   for (const double side : {distance, -distance})
     for (const double part : nearer) {
-      std::optional<Environment> point = differences_.moved(side * part, seed, false);
+      std::optional<Environment> point = differences_.moved(side * part, seed);
       if (!point || !is_finite_at(trace_, *point)) continue;
       points->push_back(std::move(*point));
       break;
@@ -40,7 +40,7 @@ const std::vector<Environment>& PointsNearby::nearest() const {
 std::vector<bool> PointsNearby::grows_straight(std::uint32_t i) const {
   std::vector<bool> straight(static_cast<std::size_t>(trace_.node(i).shape().numel()));
   const std::vector<Environment>& points = nearest();
-  const std::optional<Environment> halfway = differences_.moved(nearest_distance / 2, seed, false);
+  const std::optional<Environment> halfway = differences_.moved(nearest_distance / 2, seed);
   if (points.size() != 2 || !halfway) return straight;
   const std::vector<double> there = numbers(points[0].gradients[i]),
                             opposite = numbers(points[1].gradients[i]),

@@ -110,8 +110,9 @@ Expr with_less_digits(const Expr& formula, const std::function<Expr(const Expr&)
     if (!is_product(part)) return now;
     std::vector<Expr> operands = now->operands;
     for (std::size_t k = 0; k < operands.size(); ++k)
-      if (part->operands[k] && !is_beside_itself(part, k))
-        if (Expr other = less(part->operands[k])) operands[k] = std::move(other);
+      if (Expr other = part->operands[k] ? less(part->operands[k]) : nullptr;
+          other && !is_beside_itself(part, k))
+        operands[k] = std::move(other);
     return with_operands(now, std::move(operands));
   });
 }
@@ -193,19 +194,24 @@ Rounding::Rounding(const Trace& trace, const Environment& point, double unit,
   }
 }
 
+bool Rounding::Lost::is_empty() const {
+  return constants.empty() &&
+         std::ranges::none_of(tensors, [](const Tensor& units) { return units.defined(); });
+}
+
 Expr Rounding::Lost::less_digits(const Expr& symbol, const Environment& at, double unit,
                                  std::size_t sample) const {
   // The same in all formulas of a sample.
   if (symbol->kind == Expression::Kind::tensor) {
     if (!tensors[symbol->node].defined()) return nullptr;
-    Generator generator(1000 * sample + symbol->node);
+    Generator generator(sample, 2 * std::uint64_t{symbol->node});
     return constant_expression(
         lose_digits(at.tensors[symbol->node], tensors[symbol->node], unit, generator));
   }
   if (symbol->kind != Expression::Kind::constant) return nullptr;
   const auto units = constants.find(symbol->elements);
   if (units == constants.end()) return nullptr;
-  Generator generator(1000 * sample + symbol->elements);
+  Generator generator(sample, 2 * symbol->elements + 1);
   return constant_expression(lose_digits(symbol->value, units->second, unit, generator));
 }
 
@@ -262,9 +268,10 @@ std::vector<double> Rounding::of_chain(const Trace& trace, std::span<const Expr>
   const auto value = [&](const Expr& formula, const Environment& at, const Replay::Adjust& move,
                          std::size_t sample) {
     if (!move) return evaluate(formula, at);
-    const Expr less = with_less_digits(formula, [&, sample](const Expr& symbol) {
-      return lost.less_digits(symbol, at, unit_, sample);
-    });
+    const Expr less =
+        lost.is_empty() ? formula : with_less_digits(formula, [&, sample](const Expr& symbol) {
+          return lost.less_digits(symbol, at, unit_, sample);
+        });
     return evaluate(by_complements(less, at, move), at, move);
   };
   std::vector<double> here, most;

@@ -50,6 +50,7 @@ class Rounding {
     std::vector<Tensor> tensors;                          // by node; undefined where nothing is
     std::unordered_map<std::uint64_t, Tensor> constants;  // by what their elements are
 
+    bool is_empty() const;
     // One of them with the digits that it then has; null where it has all.
     Expr less_digits(const Expr& symbol, const Environment& at, double unit,
                      std::size_t sample) const;
