@@ -152,34 +152,30 @@ Expr recorded_expression(const Trace* trace, const Tensor& formula,
   return known[traversal.output(0)];
 }
 
-// The nodes of the trace that a function gets, and what it gets at a point.
-std::vector<std::uint32_t> places_of(const Trace& trace, const Formula& formula) {
-  std::vector<std::uint32_t> places;
-  for (const Tensor& tensor : formula.from) places.push_back(trace.find(tensor));
-  return places;
-}
-std::vector<Tensor> arguments(const Formula& formula, std::span<const std::uint32_t> places,
+// What a function gets at a point: what is given of it over the graph, else what was recorded.
+std::vector<Tensor> arguments(const Formula& formula, std::span<const Expr> given,
                               const Environment& point) {
   std::vector<Tensor> at;
-  for (std::size_t k = 0; k < places.size(); ++k) {
-    const bool moves = places[k] != Traversal::none && point.tensors[places[k]].defined();
-    at.push_back(moves ? point.tensors[places[k]] : detail::in_f64(formula.from[k].detach()));
+  for (std::size_t k = 0; k < given.size(); ++k) {
+    const Expr& e = given[k];
+    const bool moves = e && (e->kind != Kind::tensor || point.tensors[e->node].defined());
+    at.push_back(moves ? evaluate(e, point) : detail::in_f64(formula.from[k].detach()));
   }
   return at;
 }
 
 // What a function does at a point, as it is recorded there over what it gets: what it captures
 // stays as it is. Null where it computes otherwise, as in loops over numbers.
-Expr recorded_function(const Formula& formula, std::span<const std::uint32_t> places,
+Expr recorded_function(const Formula& formula, std::span<const Expr> given,
                        const Environment& point) {
   const EnableGrad guard;
   const auto recorded = attempt([&] {
-    std::vector<Tensor> at = arguments(formula, places, point);
+    std::vector<Tensor> at = arguments(formula, given, point);
     std::unordered_map<const Node*, Expr> symbols;
     for (std::size_t k = 0; k < at.size(); ++k) {
-      if (places[k] == Traversal::none || !is_floating(at[k].dtype())) continue;
+      if (!given[k] || !is_floating(at[k].dtype())) continue;
       at[k] = at[k].detach().requires_grad_();
-      symbols[at[k].node()] = tensor_expression(places[k], at[k].shape());
+      symbols[at[k].node()] = given[k];
     }
     return recorded_expression(nullptr, formula.function(at), symbols);
   });
@@ -288,8 +284,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     const Formula& formula = formulas[k];
     if (formula.function) {
       computations_[k] = computation(formula);
-      seen_[k] =
-          recorded_function(formula, places_of(trace, formula), trace.environment()) != nullptr;
+      seen_[k] = recorded_function(formula, given_to(formula), trace.environment()) != nullptr;
       holds_[k] = ambiguous_ ? Holds::here : masked ? Holds::nearby : Holds::anywhere;
       continue;
     }
@@ -319,17 +314,27 @@ Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
   return whole;
 }
 
-Computation Handwritten::computation(const Formula& formula) const {
-  return [places = places_of(trace_, formula), formula](const Environment& point,
-                                                        const Replay::Adjust& results,
-                                                        const Replay::Adjust& constants) {
-    const NoGrad guard;
-    if (results)
-      if (const Expr recorded = recorded_function(formula, places, point))
-        return evaluate(recorded, point, results, constants);
-    const Tensor value = to(formula.function(arguments(formula, places, point)).detach(), f64);
-    return results ? results(value) : value;
-  };
+std::vector<Expr> Handwritten::given_to(const Formula& formula) {
+  std::vector<Expr> given;
+  for (const Tensor& tensor : formula.from) {
+    const std::uint32_t at = trace_.find(tensor);
+    given.push_back(at != Traversal::none ? tensor_expression(at, tensor.shape())
+                                          : expression(tensor, {}));
+  }
+  return given;
+}
+
+Computation Handwritten::computation(const Formula& formula) {
+  return
+      [given = given_to(formula), formula](const Environment& point, const Replay::Adjust& results,
+                                           const Replay::Adjust& constants) {
+        const NoGrad guard;
+        if (results)
+          if (const Expr recorded = recorded_function(formula, given, point))
+            return evaluate(recorded, point, results, constants);
+        const Tensor value = to(formula.function(arguments(formula, given, point)).detach(), f64);
+        return results ? results(value) : value;
+      };
 }
 
 Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& unexplained) const {

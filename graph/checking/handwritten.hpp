@@ -57,7 +57,10 @@ class Handwritten {
  private:
   using Known = std::unordered_map<const Node*, Expr>;
   Expr expression(const Tensor& formula, const Known& symbols);
-  Computation computation(const Formula& formula) const;
+  // What a function gets, over the graph, also where the loss was not computed from it; null where
+  // it does not depend on the parameters.
+  std::vector<Expr> given_to(const Formula& formula);
+  Computation computation(const Formula& formula);
   Holds holds(const Expr& formula, std::vector<Expr>& unexplained) const;
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <optional>
@@ -27,6 +28,14 @@ using Kind = Expression::Kind;
 bool is_same_tensor(const Expr& a, const Expr& b) {
   return a == b ||
          (a && b && a->kind == Kind::tensor && b->kind == Kind::tensor && a->node == b->node);
+}
+
+// A value as it is: of numbers that a program in f32 writes a constant has what is meant by them.
+Expr exactly(const Tensor& value) {
+  const std::vector<double> elements = numbers(value);
+  const bool is_one = !elements.empty() &&
+                      std::ranges::all_of(elements, [&](double x) { return x == elements[0]; });
+  return is_one ? number_expression(elements[0], value.shape()) : constant_expression(value);
 }
 
 }  // namespace
@@ -75,9 +84,8 @@ void check_slope(const Expression& e, const Expression& function, const Trace& t
       }
       const std::optional<Made> made = made_of(e, operands, {f64, f32});
       if (!made) throw GradError("not for these numbers");
-      const Tensor said =
-          operands[0] * evaluate(slope_expression(function.application, constant_expression(z)),
-                                 trace.environment());
+      const Tensor said = operands[0] * evaluate(slope_expression(function.application, exactly(z)),
+                                                 trace.environment());
       std::vector<double> mine = numbers(made->numbers), rule = numbers(said);
       const std::vector<double> values = numbers(expand(y, e.shape));
       for (std::size_t i = 0; i < values.size(); ++i)

@@ -186,6 +186,23 @@ TEST_CASE("check_derivation: what a function's own arithmetic rounds is no mista
           }
 }
 
+TEST_CASE("check_derivation: a function may be given what the loss was not computed from") {
+  const Tensor x = tensor({{1.0, 2.0}, {-1.0, 0.5}}, f64).named("X"),
+               y = tensor({1.0, 0.0}, f64).named("y"),
+               w = tensor({0.3, -0.2}, f64).named("w").requires_grad_();
+  const Tensor z = matmul(x, w).named("z"), p = sigmoid(z).named("P"),
+               loss = sum(softplus(z) - y * z);
+  const auto check = [&](const Tensor& given) {
+    return check_derivation(loss, {{"dz", z, {}, {z, given}, [&](At at) { return at[1] - y; }}});
+  };
+  const DerivationReport right = check(p);
+  CHECK_MESSAGE(right.ok(), right.text());
+  CHECK_FALSE(right.verdicts()[0].here_alone);
+  CHECK_FALSE(check(square(p)).ok());
+  // Detached, it stays what it was.
+  CHECK_FALSE(check(p.detach()).ok());
+}
+
 TEST_CASE("check_derivation: functions that cannot be asked") {
   const Model m;
   const Function f = [&](At at) { return by_loops(m.X, at[0] - m.y64); };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/check_derivation.hpp>
 #include <chainrule/graph/derivation/derive.hpp>
 #include <chainrule/graph/emission/emit.hpp>
@@ -429,6 +430,18 @@ TEST_CASE("ops: what an op throws where it is asked what it is names the op and 
     CAPTURE(text);
     CHECK(text.starts_with("something is wrong\n  in throws\n  at "));
     CHECK(text.find("op_check_test.cpp:") != std::string::npos);
+  }
+}
+
+TEST_CASE("derive: the slopes of the library's own functions are theirs at any number of f32") {
+  Generator generator(7);
+  for (int k = 0; k < 300; ++k) {
+    const Tensor x =
+        (zeros({1 + k % 2}) + 4.0 * randn({}, generator)).detach().named("x").requires_grad_();
+    for (const auto& function : {sigmoid, tanh}) {
+      const Tensor h = function(x, Where::current()).named("h");
+      CHECK_NOTHROW(derive(0.5 * sum(square(h - 2.0))));
+    }
   }
 }
 
