@@ -240,9 +240,12 @@ Judge::Opinion Judge::compare(std::uint32_t i, const std::vector<double>& given,
   if (apart.empty()) return opinion;
   const std::vector<double> as_computed = allowed_as_computed(i, truth);
   std::erase_if(apart, [&](std::size_t e) {
-    // What is 0 in that dtype either way says nothing of a formula that is known in f64.
-    const bool agrees = difference(given[e], truth.autograd[e]) <= as_computed[e] &&
-                        !(difference(given[e], truth.gradient[e]) < own_smallest());
+    // What is 0 in that dtype either way says nothing of a formula that is known in f64; nor does
+    // what is as far from autograd's number as from the rules'.
+    const double from_autograd = difference(given[e], truth.autograd[e]),
+                 from_rules = difference(given[e], truth.gradient[e]);
+    const bool agrees = from_autograd <= as_computed[e] && !(from_autograd > 0.5 * from_rules) &&
+                        !(from_rules < own_smallest());
     if (agrees) opinion.as_computed.push_back(e);
     return agrees;
   });
