@@ -139,6 +139,26 @@ const Expr& Trace::chosen_everywhere(const Expr& selection) const {
   return mine.empty() || !same ? none : selection->operands[mine[0] != 0 ? 1 : 2];
 }
 
+namespace {
+
+// A node, and all that it was computed from.
+std::unordered_set<std::uint32_t> computed_from(const std::vector<Expr>& forward, std::uint32_t i) {
+  std::unordered_set<std::uint32_t> above{i};
+  std::vector<std::uint32_t> to_do{i};
+  while (!to_do.empty()) {
+    const std::uint32_t at = to_do.back();
+    to_do.pop_back();
+    if (!forward[at]) continue;
+    for (const Expr& operand : forward[at]->operands)
+      if (operand && operand->kind == Expression::Kind::tensor &&
+          above.insert(operand->node).second)
+        to_do.push_back(operand->node);
+  }
+  return above;
+}
+
+}  // namespace
+
 Expr Trace::find_comparison(const Expr& mask) const {
   const NoGrad guard;
   const std::vector<double> mine = numbers(mask->value);
@@ -220,6 +240,13 @@ Expr Trace::find_comparison(const Expr& mask) const {
         if (!was_found) break;
       }
     }
+  // Beside a comparison with a bound, one with what was not computed from the same.
+  const auto is_another = [&](std::uint32_t j) {
+    if (simplest->operands[1]->kind == Expression::Kind::tensor) return false;
+    const auto from = computed_from(forward_, simplest->operands[0]->node);
+    return std::ranges::none_of(computed_from(forward_, j),
+                                [&](std::uint32_t at) { return from.contains(at); });
+  };
   const auto is_compared = [&](std::uint32_t i) {
     return !is_small || std::ranges::find(closest, i) != closest.end();
   };
@@ -227,7 +254,7 @@ Expr Trace::find_comparison(const Expr& mask) const {
     for (const std::uint32_t j : nearby.tensors)
       for (const Comparison compare : comparisons)
         if (i < j && is_compared(i) && is_compared(j) && found(compare, value(i), value(j)) &&
-            !take(compare, i, tensor_expression(j, mask->shape)))
+            (!take(compare, i, tensor_expression(j, mask->shape)) || is_another(j)))
           return nullptr;
   return simplest;
 }
@@ -254,19 +281,9 @@ std::unordered_set<std::uint32_t> Trace::relatives_of(std::uint32_t i) const {
                     set.contains(operand->node);
            });
   };
-  std::unordered_set<std::uint32_t> below{i}, above{i};
+  std::unordered_set<std::uint32_t> below{i}, above = computed_from(forward_, i);
   for (std::uint32_t at = i; at < size(); ++at)
     if (is_related(below, at)) below.insert(at);
-  std::vector<std::uint32_t> to_do{i};
-  while (!to_do.empty()) {
-    const std::uint32_t at = to_do.back();
-    to_do.pop_back();
-    if (!forward_[at]) continue;
-    for (const Expr& operand : forward_[at]->operands)
-      if (operand && operand->kind == Expression::Kind::tensor &&
-          above.insert(operand->node).second)
-        to_do.push_back(operand->node);
-  }
   above.merge(below);
   return above;
 }

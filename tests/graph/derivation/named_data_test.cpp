@@ -107,6 +107,18 @@ TEST_CASE("named data: the factor of a branch is no bound of the mask") {
   CHECK(has(huber(0.2), "c1 = mask (9,)"));
 }
 
+TEST_CASE("named data: a mask that goes by 0 and by another tensor is neither's") {
+  const Tensor x =
+      tensor({0.3, -0.5, 0.8, -0.1, 1.2, -0.7, 0.4, -2.0, 0.9}, f64).named("x").requires_grad_();
+  const auto with = [&](double first) {
+    const Tensor y =
+        tensor({first, 0.6, -0.2, 0.5, 0.1, -0.3, 0.2, -1.0, 0.7}, f64).named("y").requires_grad_();
+    return formulas(sum(where(x > y, x * 2.0, square(y))));
+  };
+  CHECK(has(with(0.2), "c1 = mask (9,)"));
+  CHECK(has(with(0.4), "[x > y]"));
+}
+
 TEST_CASE("named data: a bound is likelier as it is written than negated") {
   Named n;
   const Tensor d = tensor(0.5, f64).named("δ");
