@@ -52,10 +52,21 @@ class Reader {
     } while (!rest_.empty());
   }
 
+  // A directive, behind which a comment may go on in the next lines.
+  void skip_directive() {
+    const std::string_view line = rest_.substr(0, rest_.find('\n'));
+    const std::size_t comment = line.find("/*");
+    if (comment == line.npos || line.find("//") < comment) return skip_line();
+    rest_.remove_prefix(comment);
+  }
+
   void skip_text(char quote) {
     std::size_t end = 1;
-    while (end < rest_.size() && rest_[end] != quote) end += rest_[end] == '\\' ? 2 : 1;
-    rest_.remove_prefix(std::min(end + 1, rest_.size()));
+    // Not across lines: in what is left out, as by #if 0, an apostrophe may stand alone.
+    while (end < rest_.size() && rest_[end] != quote && rest_[end] != '\n')
+      end += rest_[end] == '\\' ? 2 : 1;
+    const bool is_closed = end < rest_.size() && rest_[end] == quote;
+    rest_.remove_prefix(std::min(is_closed ? end + 1 : end, rest_.size()));
     tokens.emplace_back("\"\"");
   }
 
@@ -73,7 +84,7 @@ class Reader {
     begins_line_ = rest_[0] == '\n' || (begins_line && (rest_[0] == ' ' || rest_[0] == '\t'));
     if (rest_[0] == '#' && begins_line) {
       has_macros = has_macros || rest_.substr(0, rest_.find('\n')).find("define") != rest_.npos;
-      return skip_line();
+      return skip_directive();
     }
     for (const std::string_view raw : {"R\"", "LR\"", "uR\"", "UR\"", "u8R\""})
       if (rest_.starts_with(raw)) return skip_raw_text();
@@ -83,13 +94,14 @@ class Reader {
       const bool number = is_digit(rest_[0]);
       const auto goes_on = [&](std::size_t i) {
         return is_word(rest_.substr(i)) || is_digit(rest_[i]) ||
-               (number && (rest_[i] == '.' ||
-                           (rest_[i] == '\'' && i + 1 < rest_.size() && is_digit(rest_[i + 1]))));
+               (number &&
+                (rest_[i] == '.' || (rest_[i] == '\'' && i + 1 < rest_.size() &&
+                                     (is_digit(rest_[i + 1]) || is_letter(rest_[i + 1])))));
       };
       while (length < rest_.size() && goes_on(length)) ++length;
-    } else if (rest_.starts_with("::") || rest_.starts_with("->") || rest_.starts_with("&&") ||
-               rest_.starts_with("==")) {
-      length = 2;
+    } else {
+      for (const std::string_view sign : {"::", "->", "&&", "==", "!=", "<=", ">=", "<<"})
+        if (rest_.starts_with(sign)) length = sign.size();
     }
     if (std::isspace(static_cast<unsigned char>(rest_[0])) == 0)
       tokens.push_back(rest_.substr(0, length));
@@ -122,15 +134,42 @@ bool has(Tokens tokens, std::initializer_list<std::string_view> words) {
       tokens, [&](Token token) { return std::ranges::find(words, token) != words.end(); });
 }
 
-// The same outside of all ( ) and < >.
-bool has_outside(Tokens tokens, std::initializer_list<std::string_view> words) {
-  int depth = 0;
+// The first of these words outside of all brackets and < >; the end where there is none.
+std::size_t first_outside(Tokens tokens, std::initializer_list<std::string_view> words) {
+  int depth = 0;  // of < >
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    depth += tokens[i] == "(" || tokens[i] == "<" ? 1 : 0;
-    depth -= tokens[i] == ")" || tokens[i] == ">" ? 1 : 0;
-    if (depth == 0 && has(tokens.subspan(i, 1), words)) return true;
+    if (depth == 0 && has(tokens.subspan(i, 1), words)) return i;
+    if (tokens[i] == "(" || tokens[i] == "[" || tokens[i] == "{") i = behind_bracket(tokens, i) - 1;
+    depth += tokens[i] == "<" ? 1 : tokens[i] == ">" ? -1 : 0;
   }
-  return false;
+  return tokens.size();
+}
+
+bool has_outside(Tokens tokens, std::initializer_list<std::string_view> words) {
+  return first_outside(tokens, words) < tokens.size();
+}
+
+// Whether braces behind these are those of a class or an initializer: what it declares has its name
+// in front of them, or behind. struct S f(double x) {…} and operator+=(…) {…} are functions.
+bool declares_with_braces(Tokens so_far) {
+  const std::size_t initializer = first_outside(so_far, {"="});
+  if (initializer < so_far.size()) return !has(so_far.first(initializer), {"operator"});
+  return has_outside(so_far, {"struct", "class", "union", "enum"}) && !has_outside(so_far, {"("});
+}
+
+// Whether braces behind these are those of requires(T x) {…}, and not of what a clause, as
+// requires (N > 1), stands in front of.
+bool requires_with_braces(Tokens so_far) {
+  if (so_far.empty()) return false;
+  if (so_far.back() == "requires") return true;
+  if (so_far.back() != ")") return false;
+  std::size_t open = so_far.size() - 1;
+  for (int depth = 1; depth > 0 && open > 0;) {
+    --open;
+    depth += so_far[open] == ")" ? 1 : so_far[open] == "(" ? -1 : 0;
+  }
+  return open > 1 && so_far[open - 1] == "requires" &&
+         has(so_far.subspan(open - 2, 1), {"requires", "&&", "|", "!"});
 }
 
 // A declaration that stands outside of functions and classes, up to its body or its ';'.
@@ -158,8 +197,7 @@ std::vector<Declaration> declarations_of(Tokens tokens) {
         continue;
       }
       i = behind_bracket(tokens, i);
-      // What a class or an initializer declares has its name in front of the braces, or behind.
-      if (has_outside(so_far, {"=", "struct", "class", "union", "enum"})) continue;
+      if (declares_with_braces(so_far) || requires_with_braces(so_far)) continue;
       found.push_back({so_far, true});
       begin = i;
     } else {
@@ -232,6 +270,7 @@ struct Function {
 std::optional<Function> function_in(Tokens tokens, std::size_t name) {
   if (name + 1 >= tokens.size() || tokens[name + 1] != "(") return std::nullopt;
   const std::size_t end = behind_bracket(tokens, name + 1);
+  if (end < name + 3 || tokens[end - 1] != ")") return std::nullopt;  // it is not closed
   Function function{parted(tokens.subspan(name + 2, end - name - 3)), {}, tokens.first(name)};
   if (!tokens.empty() && tokens[0] == "template") {
     std::size_t end_of_list = 1;
@@ -267,7 +306,7 @@ bool takes(const Function& function, const std::vector<Argument>& arguments) {
 }
 
 bool gives(const Function& function, Argument result) {
-  if (has(function.result, {"void"}) && !has(function.result, {"*"})) return false;
+  if (has_outside(function.result, {"void"}) && !has(function.result, {"*"})) return false;
   const std::optional<Argument> kind = type_of(function.result, function.of_template).kind;
   return !kind || *kind == result;
 }
@@ -288,6 +327,11 @@ bool is_in_macro(Tokens declaration, std::size_t i) {
          std::ranges::none_of(declaration[open - 1], [](char c) { return c >= 'a' && c <= 'z'; });
 }
 
+// double (f)(double x), double (*f)(double)
+bool is_in_own_brackets(Tokens declaration, std::size_t i) {
+  return i + 2 < declaration.size() && declaration[i + 1] == ")" && declaration[i + 2] == "(";
+}
+
 }  // namespace
 
 Defined defined_in(std::string_view code, std::string_view name,
@@ -304,6 +348,7 @@ Defined defined_in(std::string_view code, std::string_view name,
       if (declaration[i] == "{") i = behind_bracket(declaration, i) - 1;  // of a class
       if (declaration[i] != name) continue;
       if (depth > 0 && is_in_macro(declaration, i)) return Defined::yes;
+      if (depth == 1 && is_in_own_brackets(declaration, i)) return Defined::yes;
       if (depth > 0) continue;  // what another function calls its parameter
       const std::optional<Function> function = function_in(declaration, i);
       if (!function || has(declaration.first(i), {"=", "operator"})) return Defined::yes;

@@ -34,6 +34,8 @@ TEST_CASE("definitions: what is no definition of a function") {
            "double g(double f);",
            "struct G { static double f(double x) { return x; } };",
            "inline double ff(double x) { return x; }",
+           "inline double g(double (*f)(double)) { return f(1); }",
+           "inline double g(double x) noexcept(noexcept(f(x))) { return x; }",
        }) {
     CAPTURE(code);
     CHECK(of_number(code) == Defined::no);
@@ -51,6 +53,8 @@ TEST_CASE("definitions: what is declared alone") {
            "double f(double x) = delete;",
            "inline double f(double x);  // double f(double x) { return x; }",
            "double f(double); inline double g(double x) { return f(x); }",
+           "struct S g(double x) { return {}; } double f(double);",
+           "double f(double); enum Mode g(double x) { return {}; }",
        }) {
     CAPTURE(code);
     CHECK(of_number(code) == Defined::declared);
@@ -129,6 +133,45 @@ TEST_CASE("definitions: right ones, also where only their headers would tell") {
   }
 }
 
+TEST_CASE("definitions: right ones behind others and in less usual forms") {
+  for (
+      const std::string code : {
+          "struct S g(double x) { return {}; } inline double f(double x) { return x; }",
+          "enum Mode g(double x) { return {}; } inline double f(double x) { return x; }",
+          "inline struct S f(double x) { return {x}; }",
+          "auto g(double x) -> struct S { return {}; } double f(double x) { return x; }",
+          "struct alignas(16) S { double x; };\ninline double f(double x) { return x; }",
+          "inline constexpr struct alignas(8) { double operator()(double x) const; } f{};",
+          "class [[deprecated(\"old\")]] S : T<(1 > 0)> {};\ndouble f(double x) { return x; }",
+          "S& operator+=(S& a, S b) { return a; } inline double f(double x) { return x; }",
+          "bool operator<(S a, S b) { return a.x < b.x; } inline double f(double x) { return x; }",
+          "bool operator!=(S a, S b) { return true; } double operator()(S) {} auto f(double x) {}",
+          "inline double f(double x, bool turned = 2 > 1, double c = 3) { return c * x; }",
+          "inline double f(double x, int n = 1 << 3, std::map<int, int> m = {}) { return x; }",
+          "template <class T, std::enable_if_t<!std::is_same_v<T, void>, int> = 0> T f(T x) {}",
+          "template <class T> std::enable_if_t<!std::is_same_v<T, void>, T> f(T x) { return x; }",
+          "template <class Matrix> requires requires(Matrix x) { x + x; } Matrix f(Matrix x) {}",
+          "template <class Matrix> requires true && requires { 1; } Matrix f(Matrix x) {}",
+          "template <int N> requires (N < 3) double g() {} double f(double x) { return x; }",
+          "template <class T> double g(T x) requires (sizeof(T) > 4) {} double f(double x) {}",
+          "inline double f(double x) noexcept(noexcept(x + 1)) { return x; }",
+          "inline double f(double x) try { return x; } catch (...) { return 0; }",
+          "inline double f [[nodiscard]] (double x) { return x; }",
+          "__attribute__((const)) inline double f(double x) { return x; }",
+          "inline double(f)(double x) { return x; }",
+          "inline double (*const f)(double) = g;",
+          "inline int g() { return 0xFF'FF; } inline double f(double x) { return x; }",
+          "#include <g.hpp>  // and */*.hpp\ninline double f(double x) { return x; }",
+          "#if 0\nIt isn't read.\n#endif\ninline double f(double x) { return x; }",
+          "#endif /* What\n isn't read. */\ninline double f(double x) { return x; }",
+          "inline double \\\n f(double x) { return x; }",
+          R"x(const char* g() { return R"(struct { ( ")"; } inline double f(double x) { return x; })x",
+      }) {
+    CAPTURE(code);
+    CHECK(of_number(code) == Defined::yes);
+  }
+}
+
 TEST_CASE("definitions: of other arguments, or with another result") {
   for (const std::string code : {
            "inline double f(double x) { return x; }",
@@ -154,6 +197,8 @@ TEST_CASE("definitions: of other arguments, or with another result") {
     CAPTURE(code);
     CHECK(of_number(code) == Defined::for_others);
   }
+  CHECK(of_number("struct S g() { return {}; } inline double f(const MatrixXd& x) { return 1; }") ==
+        Defined::for_others);
   CHECK(of_matrix("inline double f(const MatrixXd& x) { return x.sum(); }") ==
         Defined::giving_other);
   CHECK(of_matrix("inline void f(const MatrixXd& x) {}") == Defined::giving_other);
@@ -172,6 +217,16 @@ TEST_CASE("definitions: of other arguments, or with another result") {
   CHECK(defined("inline MatrixXd f(const Eigen::Matrix<double, -1, -1>& x, const MatrixXd& y,\n"
                 "                  const std::vector<int>& rows = {1, 2}) { return x + y; }") ==
         Defined::yes);
+}
+
+TEST_CASE("definitions: of brackets that are not closed the compiler tells") {
+  for (const std::string code :
+       {") f(", "} f(x {", ") f(double x {}", "f", "f(", "(f)(", "requires {"}) {
+    CAPTURE(code);
+    CHECK_NOTHROW(of_number(code));
+  }
+  CHECK(of_number(") f(") == Defined::yes);
+  CHECK(of_number("double f(double x) { return x; }\n#endif") == Defined::yes);
 }
 
 TEST_SUITE_END();
