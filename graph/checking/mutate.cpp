@@ -41,7 +41,7 @@ class Mutations {
             const std::function<bool(const Mutant&)>& f)
       : trace_(trace),
         right_(target.right),
-        target_(target.node),
+        others_(trace, point, target.node),
         written_(target.written),
         point_(point),
         f_(f) {
@@ -120,7 +120,7 @@ class Mutations {
         if (Expr other = wrong.made(e, point_); other && try_part(e, other, wrong.said(called)))
           return true;
       for (std::uint32_t i = 0; i < trace_.size(); ++i)
-        if (is_other(i, e->operands[0]) &&
+        if (others_.contain(i, e->operands[0]) &&
             try_part(e, slope_expression(e->application, tensor_expression(i, e->shape)),
                      called + " is taken at another tensor"))
           return true;
@@ -338,7 +338,7 @@ class Mutations {
         try_part(factor, number_expression(1, factor->shape), "a factor is missing"))
       return true;
     for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-      if (!is_other(i, e)) continue;
+      if (!others_.contain(i, e)) continue;
       const Expr other = same_kind(e, i);
       // Of numbers alone it is enough that a sign was forgotten.
       if (!written_ && is_negative(e, other, point_)) continue;
@@ -425,13 +425,15 @@ class Mutations {
       if ((e->is_symbol() || (e->kind == Kind::slope && e->operands[0]->is_symbol())) &&
           seen.insert(e.get()).second)
         symbols.push_back(e);
+    std::vector<std::vector<std::uint32_t>> others(symbols.size());
+    for (std::size_t a = 0; a < symbols.size(); ++a)
+      for (std::uint32_t i = 0; i < trace_.size(); ++i)
+        if (others_.contain(i, symbols[a])) others[a].push_back(i);
     std::size_t tried = 0;
     for (std::size_t a = 0; a < symbols.size(); ++a)
       for (std::size_t b = a + 1; b < symbols.size(); ++b)
-        for (std::uint32_t i = 0; i < trace_.size(); ++i) {
-          if (!is_other(i, symbols[a])) continue;
-          for (std::uint32_t j = 0; j < trace_.size(); ++j) {
-            if (!is_other(j, symbols[b])) continue;
+        for (const std::uint32_t i : others[a])
+          for (const std::uint32_t j : others[b]) {
             if (++tried > most_pairs) return false;
             const Expr first = same_kind(symbols[a], i), second = same_kind(symbols[b], j);
             const bool alike = differ_in_layer(name_of(symbols[a]), name_of(first)) &&
@@ -440,13 +442,9 @@ class Mutations {
                           alike ? "of the wrong layers or steps" : "other tensors"))
               return true;
           }
-        }
     return false;
   }
 
-  bool is_other(std::uint32_t i, const Expr& symbol) const {
-    return may_stand_for(trace_, point_, target_, i, symbol);
-  }
   // A number in the place of a larger tensor.
   bool numbers_for(const Expr& e) {
     if (e->kind != Kind::tensor || e->shape.numel() < 2) return false;
@@ -470,7 +468,7 @@ class Mutations {
 
   const Trace& trace_;
   const Expr& right_;
-  std::uint32_t target_;
+  OtherSymbols others_;
   Expr written_;
   const Environment& point_;
   const std::function<bool(const Mutant&)>& f_;

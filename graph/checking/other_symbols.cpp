@@ -8,32 +8,29 @@ namespace chainrule::derivation {
 
 using Kind = Expression::Kind;
 
-namespace {
-
-// Whether a function of it, as this slope is one of, has a name.
-bool is_known_by_result(const Trace& trace, std::uint32_t i, const Expr& slope) {
-  for (std::uint32_t j = i + 1; j < trace.size(); ++j)
-    if (const Expr& e = trace.forward(j);
-        e && !trace.node(j).name().empty() && e->op() == slope->op() && e->operands.size() == 1 &&
-        e->operands[0] && e->operands[0]->kind == Kind::tensor && e->operands[0]->node == i)
-      return true;
-  return false;
+bool OtherSymbols::is_known_by_result(std::uint32_t i, const Op* function) {
+  if (!known_by_result_) {
+    known_by_result_.emplace();
+    for (std::uint32_t j = 0; j < trace_.size(); ++j)
+      if (const Expr& e = trace_.forward(j); e && !trace_.node(j).name().empty() &&
+                                             e->operands.size() == 1 && e->operands[0] &&
+                                             e->operands[0]->kind == Kind::tensor)
+        known_by_result_->emplace(e->op(), e->operands[0]->node);
+  }
+  return known_by_result_->contains({function, i});
 }
 
-}  // namespace
-
-bool may_stand_for(const Trace& trace, const Environment& point, std::uint32_t target,
-                   std::uint32_t i, const Expr& symbol) {
+bool OtherSymbols::contain(std::uint32_t i, const Expr& symbol) {
   const Expression& e = symbol->kind == Kind::slope ? *symbol->operands[0] : *symbol;
   if (!e.is_symbol() || i == e.node) return false;
-  if (trace.node(i).name().empty() && !trace.node(i).is_leaf() &&
-      !(symbol->kind == Kind::slope && trace.node(i).shape() == e.shape &&
-        is_known_by_result(trace, i, symbol)))
+  if (trace_.node(i).name().empty() && !trace_.node(i).is_leaf() &&
+      !(symbol->kind == Kind::slope && trace_.node(i).shape() == e.shape &&
+        is_known_by_result(i, symbol->op())))
     return false;
-  if (e.kind == Kind::gradient &&
-      (i == target || !point.gradients[i].defined() || trace.gradient(i)->kind == Kind::gradient))
+  if (e.kind == Kind::gradient && (i == target_ || !point_.gradients[i].defined() ||
+                                   trace_.gradient(i)->kind == Kind::gradient))
     return false;  // itself; and db = dz goes by the name of dz
-  const Tensor& value = e.kind == Kind::gradient ? point.gradients[i] : trace.replay().value(i);
+  const Tensor& value = e.kind == Kind::gradient ? point_.gradients[i] : trace_.replay().value(i);
   return value.defined() && value.shape() == e.shape;
 }
 
