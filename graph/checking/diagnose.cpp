@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -250,13 +251,17 @@ class Diagnosis {
                 [&](const Expr& part) { found = found || key_of(part) == key_of(symbol); });
     return found;
   }
+
   static std::string alternatives(const std::set<std::string>& names) {
     std::string all;
     for (const std::string& name : names) all += (all.empty() ? "" : " or ") + name;
     return all;
   }
 
-  std::vector<Expr> solved() const { return solved_forms(trace_, comparison_); }
+  const std::vector<Expr>& solved() {
+    if (!solved_) solved_ = solved_forms(trace_, comparison_);
+    return *solved_;
+  }
 
   // How many elements are wrong, how many of them where the gradient is 0, and which is the first.
   struct Places {
@@ -327,6 +332,7 @@ class Diagnosis {
   Comparison comparison_;
   const Suspect& suspect_;
   const Text& text_;
+  std::optional<std::vector<Expr>> solved_;  // where they are asked for
 };
 
 }  // namespace

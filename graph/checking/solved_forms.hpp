@@ -6,9 +6,10 @@
 
 namespace chainrule::derivation {
 
-/// The right formula in others of its tensors, as people write it who solve for them: t of
-/// p = s ⊗ t + a is (p − a) ⊘ s. In one form all results without a name are solved for, in each of
-/// the others one tensor that has a name.
+/// The forms of the right formula in others of its tensors, as people write them who solve for
+/// these: t of p = s ⊗ t + a is (p − a) ⊘ s. First those in which all results without a name are
+/// solved for, one for each form that has some; then those in each of which one tensor is that has
+/// a name.
 std::vector<Expr> solved_forms(const Trace& trace, const Comparison& comparison);
 
 }  // namespace chainrule::derivation
