@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <set>
 #include <utility>
 #include <vector>
@@ -225,7 +226,7 @@ bool descend_with_number(const Trace& trace, const Comparison& comparison, Expr&
   if (!divided && !mine->is(RoleKind::product)) return false;
   for (const std::size_t k : {0, 1}) {
     const Expr &operation = mine->operands[k], &by = mine->operands[1 - k];
-    if (!operation || !number_in(*by) || (divided && k == 1)) continue;
+    if (!operation || !by || !number_in(*by) || (divided && k == 1)) continue;
     if (!is_one_operation(operation, right) || !is_linear(operation->role())) continue;
     for (const Expr& operand : operation->operands) {
       const Expr scaled = built(comparison.point(0), [&](Builder& builder) {
@@ -297,8 +298,32 @@ std::string slope_in_words(const Comparison& comparison, const Expr& formula) {
   return found;
 }
 
-std::string slope_of_program(const Trace& trace, const Comparison& comparison,
-                             const Expr& formula) {
+namespace {
+
+// The functions of a program by the tensors that they are taken of, collected where they are asked
+// for.
+class FunctionsOfTensors {
+ public:
+  explicit FunctionsOfTensors(const Trace& trace) : trace_(trace) {}
+
+  const std::vector<Expr>& of(std::uint32_t i) {
+    if (functions_.empty()) {
+      functions_.resize(trace_.size());
+      for (std::uint32_t j = 0; j < trace_.size(); ++j)
+        if (const Expr& e = trace_.forward(j);
+            e && is_function(e) && e->operands[0]->kind == Kind::tensor)
+          functions_[e->operands[0]->node].push_back(e);
+    }
+    return functions_[i];
+  }
+
+ private:
+  const Trace& trace_;
+  std::vector<std::vector<Expr>> functions_;
+};
+
+std::string slope_of_program(const Trace& trace, const Comparison& comparison, const Expr& formula,
+                             FunctionsOfTensors& functions) {
   const std::string name = slope_in_words(comparison, formula);
   if (name.empty()) return "";
   std::set<std::uint32_t> tensors;
@@ -308,27 +333,35 @@ std::string slope_of_program(const Trace& trace, const Comparison& comparison,
     has_function = has_function || (is_function(part) && !part->is(RoleKind::square));
   });
   if (has_function) return name;
-  for (std::uint32_t i = 0; i < trace.size(); ++i) {
-    if (!trace.forward(i) || trace.node(i).shape() != formula->shape) continue;
+  const auto is_slope_of = [&](const Expr& function) {
+    return is_function(function) && function->shape == formula->shape &&
+           is_same(comparison, slope_expression(function->application, function->operands[0]),
+                   formula);
+  };
+  const auto is_slope_at = [&](std::uint32_t i) {
     // A layer may do it in one step with others.
-    const Expr function =
-        tensors.contains(i) ? written_out(trace.forward(i), comparison.point(0)) : trace.forward(i);
-    if (!is_function(function)) continue;
-    const Expr& operand = function->operands[0];
-    const bool is_near =
-        tensors.contains(i) || (operand->kind == Kind::tensor && tensors.contains(operand->node));
-    if (is_near && is_same(comparison, slope_expression(function->application, operand), formula))
-      return name;
-  }
-  return "";
+    return (trace.forward(i) && trace.node(i).shape() == formula->shape &&
+            is_slope_of(written_out(trace.forward(i), comparison.point(0)))) ||
+           std::ranges::any_of(functions.of(i), is_slope_of);
+  };
+  return std::ranges::any_of(tensors, is_slope_at) ? name : "";
+}
+
+}  // namespace
+
+std::string slope_of_program(const Trace& trace, const Comparison& comparison,
+                             const Expr& formula) {
+  FunctionsOfTensors functions(trace);
+  return slope_of_program(trace, comparison, formula, functions);
 }
 
 Contrast contrast(const Trace& trace, const Comparison& comparison, const Expr& mine,
                   const Expr& right) {
   Contrast result{opened(trace, mine), opened(trace, right), mine};
+  FunctionsOfTensors functions(trace);
   const auto are_slopes = [&] {
     const auto is_right = [&](const Expr& e) {
-      return e->kind == Kind::slope || !slope_of_program(trace, comparison, e).empty();
+      return e->kind == Kind::slope || !slope_of_program(trace, comparison, e, functions).empty();
     };
     const auto is_mine = [&](const Expr& e) {
       return e->kind == Kind::slope || !slope_in_words(comparison, e).empty();
