@@ -290,9 +290,10 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     }
     whole_[k] = expression(formula.by_hand, {});
     if (!whole_[k]) {
-      // A softmax that is uniform here, say.
+      // A softmax that is uniform here, say; but the 1 of 1 − p was not read from anywhere.
       const Expr constant = constant_expression(detail::in_f64(formula.by_hand.detach()));
-      if (constant->kind == Kind::number && varies(trace.gradient(places[k])))
+      if (constant->kind == Kind::number && std::abs(constant->number) != 1 &&
+          varies(trace.gradient(places[k])))
         read_.push_back(constant->number);
       continue;
     }

@@ -82,7 +82,7 @@ class Handwritten {
   bool ambiguous_;
   std::vector<std::uint32_t> order_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
-  std::vector<double> read_;     // that formulas which were not recorded have in all elements
+  std::vector<double> read_;     // but ±1, what formulas that were not recorded have everywhere
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
   std::vector<Power> powers_;    // of these, unless they are many
 };

@@ -105,4 +105,17 @@ TEST_CASE("check_derivation: what goes on from numbers that are all the same is 
   CHECK(!check_derivation(sum(S), {{"dS", S, ones({3, 3}, f64)}, {"dM", M, 2 * M + M * 0.5}}).ok());
 }
 
+TEST_CASE("check_derivation: the 1 of a formula was not read from a gradient that is 1 here") {
+  const Tensor s = ones({3}, f64).named("s").requires_grad_(), p = parameter({3}, "p", 1),
+               q = parameter({3}, "q", 2);
+  const Tensor loss = sum(s * q) + sum(s * p - 0.5 * square(p));
+  const auto report = [&](const Tensor& dp) {
+    return check_derivation(loss, {{"dq", q, ones({3}, f64)}, {"dp", p, dp}});
+  };
+  const DerivationReport one = report(1 - p);
+  INFO(one.text());
+  CHECK(!one.verdicts()[1].ok);
+  CHECK(report(s - p).ok());
+}
+
 TEST_SUITE_END();
