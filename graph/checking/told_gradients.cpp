@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <set>
 
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
@@ -22,7 +23,8 @@ bool is_given(std::span<const std::uint32_t> given, std::uint32_t i) {
 // What a gradient that was not given is, by one that was and goes on from it alone, element by
 // element: of r in t = r ⊘ σ, where dr = dt ⊘ σ, dt = dr ⊗ σ. Null where it cannot be told so.
 Expr told_by(const Trace& trace, const Expr& gradient, std::uint32_t given) {
-  constexpr double is_zero = 1e-4, same = 1e-9;
+  // The largest ratio of two factors; a smaller one than that is 0 but for rounding.
+  constexpr double most_apart = 1e4, same = 1e-9;
   const Expr& rule = trace.gradient(given);
   if (!rule || rule->shape != gradient->shape) return nullptr;
   Replacements ones, any;
@@ -41,7 +43,7 @@ Expr told_by(const Trace& trace, const Expr& gradient, std::uint32_t given) {
   const auto is_factor = attempt([&] {
     const Tensor factor = evaluate(by, here);
     const std::vector<double> sizes = numbers(factor);
-    return largest(numbers(1 / factor)) * largest(sizes) < 1 / is_zero &&
+    return largest(numbers(1 / factor)) * largest(sizes) < most_apart &&
            std::ranges::none_of(
                sizes, [](double x) { return x == 0; }) &&
            nearly_equal(evaluate(replaced(rule, any), here), evaluate(random, here) * factor, same);
@@ -58,9 +60,10 @@ std::vector<std::uint32_t> given_below(const Trace& trace, std::uint32_t i,
                                        std::span<const std::uint32_t> given) {
   constexpr std::size_t most = 16;
   std::vector<std::uint32_t> found, to_do{i};
+  std::set<std::uint32_t> seen;
   for (std::size_t k = 0; k < to_do.size() && k < most; ++k)
     for (const std::uint32_t edge : trace.traversal().edges(to_do[k])) {
-      if (edge == Traversal::none || !trace.gradient(edge)) continue;
+      if (edge == Traversal::none || !trace.gradient(edge) || !seen.insert(edge).second) continue;
       if (is_given(given, edge))
         found.push_back(edge);
       else if (!trace.is_named(edge))
@@ -86,9 +89,10 @@ std::vector<Told> told(const Trace& trace, std::uint32_t i, std::span<const std:
   visit_parts(trace.gradient(i), [&](const Expr& part) {
     if (part->kind != Kind::gradient || is_given(given, part->node)) return;
     if (is_known(trace.gradient(part->node))) return;
+    const bool tells_itself = told_by(trace, part, i) != nullptr;
     for (const std::uint32_t other : given_below(trace, part->node, given)) {
       const bool is_last = trace.node(i).is_leaf() && !trace.node(other).is_leaf();
-      if (other == i || (!is_last && told_by(trace, part, i))) continue;
+      if (other == i || (!is_last && tells_itself)) continue;
       if (Expr is = told_by(trace, part, other)) found.push_back({part, other, std::move(is)});
     }
   });
