@@ -1,6 +1,7 @@
 #include <chainrule/graph/checking/diagnose.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -46,7 +47,7 @@ class Diagnosis {
         [&] { return mean_for_sum(comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::certain); },
         [&] { return by_mutants({in_operations, in_products, in_conditions}); },
-        [&] { return wrong_terms(trace_, comparison_, text_, Terms::missing); },
+        [&] { return wrong_terms(trace_, comparison_, text_, Terms::two_missing); },
         [&] { return repair_inverse(trace_, comparison_, text_); },
         [&] { return wrong_factor(trace_, comparison_, text_); },
         [&] { return repair_axes(trace_, comparison_, text_); },
@@ -66,7 +67,7 @@ class Diagnosis {
         [&] { return repair_small_parts(trace_, comparison_, text_); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::several); },
         [&] { return shifted_index(trace_, comparison_, text_); },
-        [&] { return terms_missing(trace_, comparison_, text_, solved()); },
+        [&] { return terms_missing_in(trace_, comparison_, text_, solved()); },
         [&] { return wrong_terms(trace_, comparison_, text_, Terms::any_number); },
         [&] { return repair_numbers(trace_, comparison_, text_); },
         [&] { return is_bare() ? too_many_operands(trace_, comparison_, text_) : ""; },
@@ -209,7 +210,7 @@ class Diagnosis {
       if (mutant.written && is_bare() && meant) {
         if (written.insert(text_(mutant.written)).second)
           found = fmt::format("{} stands in the place of {}; the chain rule gives {}",
-                              alternatives(written), text_(meant), right());
+                              fmt::join(written, " or "), text_(meant), right());
         return false;
       }
       if (mutant.written && !is_bare() && !found.empty() && !is_written(mutant.written))
@@ -250,12 +251,6 @@ class Diagnosis {
     visit_parts(suspect_.formula,
                 [&](const Expr& part) { found = found || key_of(part) == key_of(symbol); });
     return found;
-  }
-
-  static std::string alternatives(const std::set<std::string>& names) {
-    std::string all;
-    for (const std::string& name : names) all += (all.empty() ? "" : " or ") + name;
-    return all;
   }
 
   const std::vector<Expr>& solved() {

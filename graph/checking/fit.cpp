@@ -36,7 +36,7 @@ class Fit {
       if (found.empty()) found = in_all_forms([&] { return by_least_squares(2); }, 2);
       return found.empty() ? in_named_sums() : found;
     }
-    if (which == Terms::missing) return in_all_forms([&] { return two_missing(); }, 3);
+    if (which == Terms::two_missing) return in_all_forms([&] { return two_missing(); }, 3);
     const std::size_t least = which == Terms::certain ? 3 : 2;
     // One term alone first, with the numbers that people make mistakes by: what is missing in any
     // form of the formula before another sign in one of them, as half of a term that is missing has
@@ -378,8 +378,8 @@ std::string wrong_terms(const Trace& trace, const Comparison& comparison, const 
   return comparison.same_shape() ? Fit(trace, comparison, text).find(which) : "";
 }
 
-std::string terms_missing(const Trace& trace, const Comparison& comparison, const Text& text,
-                          const std::vector<Expr>& forms) {
+std::string terms_missing_in(const Trace& trace, const Comparison& comparison, const Text& text,
+                             const std::vector<Expr>& forms) {
   return comparison.same_shape() ? Fit(trace, comparison, text).find_missing(forms) : "";
 }
 

@@ -390,11 +390,11 @@ class Operands : public TakenApart {
         if (plus(sign)) {
           // Of numbers alone: what the right formula does not have came to it.
           const bool is_missing = comparison_.suspect().formula || is_term(spare);
-          const bool is_negative = (sign < 0) == is_missing;
-          return with_right(
-              fmt::format("the term {} {}{}",
-                          is_negative ? negative_in_words(comparison_, text_, spare) : text_(spare),
-                          is_missing ? "is missing" : "does not belong there", at(e)));
+          const bool is_subtracted = (sign < 0) == is_missing;
+          return with_right(fmt::format(
+              "the term {} {}{}",
+              is_subtracted ? negative_in_words(comparison_, text_, spare) : text_(spare),
+              is_missing ? "is missing" : "does not belong there", at(e)));
         }
     }
     return "";

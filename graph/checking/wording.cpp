@@ -1,6 +1,7 @@
 #include <chainrule/graph/checking/wording.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <set>
 
@@ -25,13 +26,13 @@ bool stands_in(const std::string& text, const std::string& name) {
 }  // namespace
 
 std::string Wording::alternatives(std::span<const Expr> constants) {
-  std::string all;
+  std::vector<std::string> all;
   for (const Expr& one : constants) {
     const bool is_number = one->kind == Expression::Kind::number;
-    all += (all.empty() ? "" : " or ") + (is_number ? text(number_expression(one->number, {}))
-                                                    : "a constant " + to_string(one->shape));
+    all.push_back(is_number ? text(number_expression(one->number, {}))
+                            : "a constant " + to_string(one->shape));
   }
-  return all;
+  return fmt::format("{}", fmt::join(all, " or "));
 }
 
 std::string Wording::with_definitions(std::string sentence) {
