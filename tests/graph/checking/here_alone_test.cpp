@@ -106,9 +106,9 @@ TEST_CASE("check_derivation: what goes on from numbers that are all the same is 
 }
 
 TEST_CASE("check_derivation: the 1 of a formula was not read from a gradient that is 1 here") {
-  const Tensor s = ones({3}, f64).named("s").requires_grad_(), p = parameter({3}, "p", 1),
+  const Tensor s = tensor(1.0, f64).named("s").requires_grad_(), p = parameter({3}, "p", 1),
                q = parameter({3}, "q", 2);
-  const Tensor loss = sum(s * q) + sum(s * p - 0.5 * square(p));
+  const Tensor loss = sum(s * p - 0.5 * square(p)) + sum(s * q);
   const auto report = [&](const Tensor& dp) {
     return check_derivation(loss, {{"dq", q, ones({3}, f64)}, {"dp", p, dp}});
   };
