@@ -264,9 +264,7 @@ class DerivationChecker {
   // Who gives a mask, or a 1, for one of the gradients takes the recorded sides of kinks for all.
   bool takes_no_side() const {
     for (std::size_t k = 0; k < formulas_.size(); ++k)
-      if (handwritten_.holds(k) != Holds::anywhere ||
-          (!single_ &&
-           handwritten_.may_hold_mask(k)))  // what was brought to f64 is no longer itself
+      if (handwritten_.holds(k) != Holds::anywhere || handwritten_.may_hold_mask(k, single_))
         return false;
     return true;
   }

@@ -371,14 +371,17 @@ Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& un
   return holds;
 }
 
-bool Handwritten::may_hold_mask(std::size_t k) const {
+bool Handwritten::may_hold_mask(std::size_t k, bool single) const {
   bool found = false;
   if (whole_[k])
     visit_parts(whole_[k], [&](const Expr& part) {
-      if (part->kind != Kind::constant || !is_mask(part->value)) return;
-      found = found || std::ranges::none_of(data_, [&](const Tensor& data) {
-                return data.value_ref() == part->value.value_ref();
-              });
+      if (part->kind != Kind::constant) return;
+      const auto is_it = [&](const Tensor& data) {
+        return data.value_ref() == part->value.value_ref() ||
+               (single && data.shape() == part->value.shape() &&
+                numbers(data) == numbers(part->value));  // brought to f64, each for itself
+      };
+      found = found || std::ranges::none_of(data_, is_it);
     });
   return found;
 }

@@ -45,8 +45,9 @@ class Handwritten {
   /// tensors, and be others for other values of the parameters. Where the program has many numbers
   /// so is what is made of two: some two of them would make nearly any.
   const std::vector<Expr>& unexplained(std::size_t k) const { return unexplained_[k]; }
-  /// Whether a constant of formula k may be a mask that only looks like data of the loss.
-  bool may_hold_mask(std::size_t k) const;
+  /// Whether a constant of formula k may hold a mask, as one that was computed from data of the
+  /// loss and is not it: −y m is −y today. `single`: in f32 data is known by its elements alone.
+  bool may_hold_mask(std::size_t k, bool single) const;
   /// The nodes in the order in which the formulas are judged: that of the chain, but none before
   /// what it was written with.
   std::span<const std::uint32_t> order() const noexcept { return order_; }

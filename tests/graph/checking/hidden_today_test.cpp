@@ -203,6 +203,25 @@ TEST_CASE("check_derivation: a slope that is 1 today, as all units are active, i
     }
 }
 
+TEST_CASE("check_derivation: a mask that became a part of data is right as it was recorded") {
+  for (const DType dt : {f64, f32}) {
+    CAPTURE(name_of(dt));
+    const Tensor
+        x = to(tensor({{1.0, 2.0}, {-1.0, 0.5}, {0.3, -0.7}}), dt).named("X"),
+        y = to(tensor({1.0, -1.0, 1.0}), dt).named("y"),
+        w = to(tensor({{0.1, -0.2, 0.3}, {0.2, 0.1, -0.1}}), dt).named("W").requires_grad_(),
+        v = to(tensor({0.3, -0.2, 0.1}), dt).named("v").requires_grad_();
+    const Tensor a = matmul(x, w).named("a"), f = matmul(a, v).named("f"),
+                 q = (1.0 - y * f).named("q"), loss = mean(relu(q));
+    const Tensor active = to(q > 0.0, dt);
+    for (const Tensor& df : {-y * active / 3.0, where(q > 0.0, -y, 0.0 * y) / 3.0}) {
+      CHECK(is_right(loss, a, outer(df, v)));
+      CHECK(is_right(loss, v, matmul(a.T(), df)));
+      CHECK(is_right(loss, w, matmul(x.T(), outer(df, v))));
+    }
+  }
+}
+
 TEST_CASE("check_derivation: a term that many factors of 0 hide is missed far away") {
   for (const DType dt : {f64, f32})
     for (std::size_t factors = 2; factors < 7; ++factors) {
