@@ -61,14 +61,14 @@ int most_moves(const Trace& trace) {
   return static_cast<int>(std::min<double>(most, elements_moved / elements));
 }
 
+}  // namespace
+
 double largest_gradient(const Environment& point) {
   double most = 0;
   for (const Tensor& gradient : point.gradients)
     if (gradient.defined()) most = std::max(most, largest(numbers(gradient)));
   return most;
 }
-
-}  // namespace
 
 bool computes_in_f32(const Trace& trace) {
   bool found = false;

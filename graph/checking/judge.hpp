@@ -31,6 +31,8 @@ struct Truth {
 
 /// Whether anything of the loss, or by a rule, is computed in f32.
 bool computes_in_f32(const Trace& trace);
+/// The largest element of all gradients at a point.
+double largest_gradient(const Environment& point);
 
 /// Decides whether a formula is right, by two oracles that know nothing of each other: the rules
 /// of autograd, and differences of the loss. Where these disagree, what agrees with one of them is
