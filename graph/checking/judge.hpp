@@ -124,6 +124,14 @@ class Judge {
   std::vector<double> rounded_there(std::uint32_t i, const Environment& point,
                                     const Computation& formula, const Truth& truth,
                                     bool masked) const;
+  // What the gradient for node i is at a point, element by element, on the sides of kinks there, on
+  // the recorded ones, and on those that are next to them.
+  struct Range {
+    std::vector<double> least, most;
+    bool holds(std::size_t e, double number, double error) const;
+  };
+  Range range_on_sides(std::uint32_t i, const Environment& point,
+                       const std::vector<double>& there) const;
   static bool is_zero(const Truth& truth);
 
   double own_unit() const noexcept { return single_ ? half_unit_f32 : half_unit_f64; }

@@ -47,6 +47,29 @@ bool Judge::is_wrong_far_away(std::uint32_t i, const Computation& formula,
   return false;
 }
 
+bool Judge::Range::holds(std::size_t e, double number, double error) const {
+  // Several kinks together may give others, too.
+  const double width = most[e] - least[e] + error;
+  return number >= least[e] - width && number <= most[e] + width;
+}
+
+Judge::Range Judge::range_on_sides(std::uint32_t i, const Environment& point,
+                                   const std::vector<double>& there) const {
+  Range range{there, there};
+  const auto widen = [&](const Environment& sides) {
+    const Tensor gradient = other_sides().gradient_on(sides, i, point);
+    if (!gradient.defined()) return;
+    const std::vector<double> found = numbers(gradient);
+    for (std::size_t e = 0; e < there.size(); ++e) {
+      range.least[e] = std::min(range.least[e], found[e]);
+      range.most[e] = std::max(range.most[e], found[e]);
+    }
+  };
+  widen(trace_.environment());
+  for (const Environment& other : nearby_.around()) widen(other);
+  return range;
+}
+
 bool Judge::is_zero(const Truth& truth) {
   for (std::size_t e = 0; e < truth.gradient.size(); ++e)
     if (!(std::abs(truth.gradient[e]) <= truth.allowed[e])) return false;
@@ -118,26 +141,24 @@ Judge::Nearby Judge::nearby(std::uint32_t i, const Computation& formula, const T
       if (goes_on(e))
         of_numbers =
             std::max(of_numbers, (masked ? 1e-6 : 1e-9) * std::abs(truth.gradient[e] - right[e]));
-    const auto differs = [&](std::size_t e, const std::vector<double>& from, double allowed) {
-      if (!goes_on(e)) return false;
-      const double before = by_change ? given_here[e] - truth.gradient[e] : 0;
-      return std::abs(given[e] - from[e] - before) >
-             allowed + of_numbers + 1e-13 * std::abs(from[e]);
+    const auto before_of = [&](std::size_t e) {
+      return by_change ? given_here[e] - truth.gradient[e] : 0;
+    };
+    const auto differs = [&](std::size_t e, double allowed) {
+      return goes_on(e) && std::abs(given[e] - right[e] - before_of(e)) >
+                               allowed + of_numbers + 1e-13 * std::abs(right[e]);
     };
     // Rounding there, and what masks that stay would give, found out where it matters.
     std::vector<double> mine;
-    std::optional<std::vector<double>> on_recorded;
+    std::optional<Range> sides_there;
     bool is_wrong = false;
     for (std::size_t e = 0; e < given.size(); ++e) {
-      if (!differs(e, right, 4 * rounding_there * truth.allowed[e])) continue;
+      if (!differs(e, 4 * rounding_there * truth.allowed[e])) continue;
       if (mine.empty()) mine = rounded_there(i, point, formula, truth, masked);
       const double allowed = (masked ? 4 : 2) * safety_of_samples * mine[e];
-      if (!differs(e, right, allowed)) continue;
-      if (masked && !on_recorded) {
-        const Tensor there = other_sides().gradient_on_recorded(i, point);
-        on_recorded = there.defined() ? numbers(there) : right;
-      }
-      if (masked && !differs(e, *on_recorded, allowed)) continue;
+      if (!differs(e, allowed)) continue;
+      if (masked && !sides_there) sides_there = range_on_sides(i, point, right);
+      if (masked && sides_there->holds(e, given[e] - before_of(e), allowed + of_numbers)) continue;
       ++sides[e];
       is_wrong = true;
     }

@@ -91,35 +91,35 @@ bool OtherSides::is_side(const Expr& part) const {
   return sides_[part.get()] = stays;
 }
 
-Expr OtherSides::on_recorded(const Expr& rule, const Environment& point) const {
-  const Environment& recorded = trace_.environment();
+Expr OtherSides::on(const Environment& sides, const Expr& rule, const Environment& point) const {
   return rewritten(rule, [&](const Expr& part, Expr now) {
     if (!may_be_side(part) || !is_side(part)) return now;
     const Expr side = side_of(part);
-    if (numbers(evaluate(side, recorded)) == numbers(evaluate(side, point))) return now;
-    if (!part->is(Role::Kind::slope)) return constant_expression(evaluate(part, recorded));
+    if (numbers(evaluate(side, sides)) == numbers(evaluate(side, point))) return now;
+    if (!part->is(Role::Kind::slope)) return constant_expression(evaluate(part, sides));
     return with_operands(
-        now, {now->operands[0], constant_expression(evaluate(part->operands[1], recorded))});
+        now, {now->operands[0], constant_expression(evaluate(part->operands[1], sides))});
   });
 }
 
-const Environment& OtherSides::on_recorded(const Environment& point) const {
-  const auto [found, is_new] = on_recorded_.try_emplace(&point, point);
+const Environment& OtherSides::on(const Environment& sides, const Environment& point) const {
+  const auto [found, is_new] = on_.try_emplace({&sides, &point}, point);
   Environment& there = found->second;
   if (is_new)
     for (const std::uint32_t j : trace_.order())
       if (trace_.gradient(j) && trace_.is_named(j))
         there.gradients[j] = attempt([&] {
-                               return evaluate(on_recorded(trace_.gradient(j), point), there);
+                               return evaluate(on(sides, trace_.gradient(j), point), there);
                              }).value_or(Tensor());
   return there;
 }
 
-Tensor OtherSides::gradient_on_recorded(std::uint32_t i, const Environment& point) const {
+Tensor OtherSides::gradient_on(const Environment& sides, std::uint32_t i,
+                               const Environment& point) const {
   const NoGrad guard;
-  const Environment& there = on_recorded(point);
+  const Environment& there = on(sides, point);
   if (trace_.is_named(i)) return there.gradients[i];
-  return attempt([&] { return evaluate(on_recorded(trace_.gradient(i), point), there); })
+  return attempt([&] { return evaluate(on(sides, trace_.gradient(i), point), there); })
       .value_or(Tensor());
 }
 

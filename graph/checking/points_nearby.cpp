@@ -14,7 +14,7 @@ namespace {
 constexpr double near_distance = 1e-3, nearest_distance = 1e-8;
 // Parts of that for points where the loss is defined and finite, if it is not at the first.
 constexpr double nearer[] = {1, 0.1, 0.01};
-constexpr std::uint64_t seed = 71;
+constexpr std::uint64_t seed = 71, directions = 6;
 
 }  // namespace
 
@@ -35,6 +35,16 @@ const std::vector<Environment>& PointsNearby::at(
 const std::vector<Environment>& PointsNearby::near() const { return at(near_distance, near_); }
 const std::vector<Environment>& PointsNearby::nearest() const {
   return at(nearest_distance, nearest_);
+}
+
+const std::vector<Environment>& PointsNearby::around() const {
+  if (around_) return *around_;
+  around_.emplace();
+  for (std::uint64_t direction = 0; direction < directions; ++direction)
+    for (const double distance : {nearest_distance, -nearest_distance})
+      if (std::optional<Environment> point = differences_.moved(distance, seed + 1 + direction))
+        around_->push_back(std::move(*point));
+  return *around_;
 }
 
 std::vector<bool> PointsNearby::grows_straight(std::uint32_t i) const {

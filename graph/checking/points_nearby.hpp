@@ -19,6 +19,8 @@ class PointsNearby {
   const std::vector<Environment>& near() const;
   /// So near that masks stay what they are.
   const std::vector<Environment>& nearest() const;
+  /// As near, in several directions: on other sides of the kinks that the recorded point is at.
+  const std::vector<Environment>& around() const;
   /// Which elements of the gradient for node i that is 0 here grow in proportion to the distance:
   /// those that no mask changes.
   std::vector<bool> grows_straight(std::uint32_t i) const;
@@ -29,7 +31,8 @@ class PointsNearby {
 
   const Trace& trace_;
   const Differences& differences_;
-  mutable std::optional<std::vector<Environment>> near_, nearest_;  // made when they are asked for
+  mutable std::optional<std::vector<Environment>> near_, nearest_,
+      around_;  // made when they are asked for
 };
 
 }  // namespace chainrule::derivation
