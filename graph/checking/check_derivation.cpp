@@ -239,9 +239,8 @@ class DerivationChecker {
     const Nearby found = judge_.nearby(i, computation, truth, masked);
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
-    if (found == Nearby::right && is_wrong_far_away(k, i, computation, truth)) {
+    if (found == Nearby::right && is_wrong_far_away(k, i, computation, truth))
       return {.found = Nearby::wrong, .far_away = true};
-    }
     const std::vector<Expr>& numbers = handwritten_.unexplained(k);
     if (found != Nearby::wrong || !formula || numbers.empty()) return {found};
     const derivation::Computation other = derivation::refitted(formula, numbers, i);

@@ -117,15 +117,15 @@ std::vector<double> Judge::moved(std::uint32_t i, std::span<const Computation> f
       if (trace_.is_named(j))
         written_out_[j] = written_out(trace_.gradient(j), trace_.environment(), true);
   }
-  widen(rounds.of_chain(trace_, written_out_,
-                        written_out(trace_.gradient(i), trace_.environment(), true)),
-        of_guesses);
+  const Expr last = written_out_[i] ? written_out_[i]
+                                    : written_out(trace_.gradient(i), trace_.environment(), true);
+  widen(rounds.of_chain(trace_, written_out_, last), of_guesses);
   return most;
 }
 
 std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation> forms,
                                    Precision precision, bool bare) const {
-  const std::vector<double>& gradient = numbers(trace_.environment().gradients[i]);
+  const std::vector<double> gradient = numbers(trace_.environment().gradients[i]);
   std::vector<double> allowed = moved(i, forms, rounding(precision, false), bare);
   for (double& by : allowed) by *= safety_of_samples;
   const double visible = 1e-2 * largest(gradient);
