@@ -18,6 +18,7 @@
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::derivation {
@@ -28,6 +29,8 @@ namespace {
 // to be told from rounding.
 constexpr double step = 1e-4;
 constexpr double rounding = 1e-8;
+// Of the numbers that stand for zeros.
+constexpr double size_for_zeros = 0.1;
 // What is drawn from few numbers may come out the same once.
 constexpr int number_of_repetitions = 4;
 
@@ -197,17 +200,15 @@ class Rule {
   bool forward_;
 };
 
-// Whether there is something in the formulas that may be such a number.
+// Whether there is something in the formulas that may be such a number, also 0 and 1.
 bool has_numbers(const Run& seen) {
   bool found = false;
   const auto is_symbol = [&](const Expr& part) {
     return std::ranges::find(seen.symbols, part) != seen.symbols.end();
   };
   const auto look = [&](const Expr& part) {
-    if (is_symbol(part)) return;
-    const bool plain = part->number == 0 || std::abs(part->number) == 1;
-    found |= part->kind == Expression::Kind::constant ||
-             (part->kind == Expression::Kind::number && !plain);
+    found |= !is_symbol(part) &&
+             (part->kind == Expression::Kind::constant || part->kind == Expression::Kind::number);
   };
   for (const Expr& formula : seen.formulas) visit_parts(formula, look);
   return found;
@@ -218,37 +219,61 @@ struct Difference {
   Shape at;
 };
 
-std::optional<Difference> difference_of(const Run& rule, const Run& seen) {
+struct Compared {
+  bool any = false;  // elements that are finite
+  std::optional<Difference> difference{};
+};
+
+Compared compared(const Run& rule, const Run& seen) {
+  Compared result;
   for (std::size_t k = 0; k < rule.gives.size() && k < seen.formulas.size(); ++k) {
     const auto evaluated =
         attempt([&] { return evaluate(seen.formulas[k], {rule.environment, {}}); });
     if (!evaluated) continue;
     const std::vector<double> x = numbers(rule.gives[k]), y = numbers(*evaluated);
     const double allowed = rounding * largest(x);
-    for (std::size_t i = 0; i < x.size() && i < y.size(); ++i)
-      if (std::isfinite(x[i]) && std::isfinite(y[i]) && std::abs(x[i] - y[i]) > allowed)
-        return Difference{x[i], y[i],
-                          position_of(static_cast<std::int64_t>(i), rule.gives[k].shape())};
+    for (std::size_t i = 0; i < x.size() && i < y.size(); ++i) {
+      if (!std::isfinite(x[i]) || !std::isfinite(y[i])) continue;
+      result.any = true;
+      if (std::abs(x[i] - y[i]) <= allowed) continue;
+      result.difference = {x[i], y[i],
+                           position_of(static_cast<std::int64_t>(i), rule.gives[k].shape())};
+      return result;
+    }
   }
-  return std::nullopt;
+  return result;
 }
 
-}  // namespace
+bool is_zero(const Tensor& x) {
+  return x.defined() && std::ranges::all_of(numbers(x), [](double e) { return e == 0; });
+}
 
-void check_gradient_rule(const Expression& e, const std::vector<Tensor>& operands,
-                         const std::vector<bool>& change, bool forward) {
-  const Rule rule(e, change, forward);
+// Other numbers in the place of operands that are 0 and change: these cannot be moved a little
+// without passing a kink. They are small, as many functions take no others.
+std::vector<Tensor> without_zeros(std::vector<Tensor> operands, const std::vector<bool>& change,
+                                  double size) {
+  const NoGrad guard;
+  for (std::size_t k = 0; k < operands.size(); ++k)
+    if (change[k] && is_zero(operands[k]))
+      operands[k] = size * abs(signed_numbers(operands[k].shape(), k));
+  return operands;
+}
+
+// Throws as check_gradient_rule() does; whether there was something to be told at these operands.
+bool check_at(const std::vector<Tensor>& operands, const Rule& rule, const Expression& e,
+              bool forward) {
   const auto seen = rule.run(operands, 0, true);
-  if (!seen || !has_numbers(*seen)) return;
-  const auto differs_at = [&](double by) -> std::optional<Difference> {
+  if (!seen || seen->gives.empty()) return false;
+  if (!has_numbers(*seen)) return true;
+  const auto compared_at = [&](double by) {
     const auto there = rule.run(operands, by, false);
-    return there ? difference_of(*there, *seen) : std::nullopt;
+    return there ? compared(*there, *seen) : Compared{};
   };
-  const std::optional<Difference> found = differs_at(step);
-  if (!found) return;
+  const auto [any, found] = compared_at(step);
+  if (!found) return any;
   const char* name = forward ? "jvp" : "vjp";
   for (int k = 0; k < number_of_repetitions; ++k)
-    if (const auto again = differs_at(0))
+    if (const auto again = compared_at(0).difference)
       throw GradError(
           fmt::format("{}: its {} rule does not repeat: it gave {} at {}, and then {} for the same "
                       "operands",
@@ -256,7 +281,7 @@ void check_gradient_rule(const Expression& e, const std::vector<Tensor>& operand
           e.application->where(),
           "give what is random as an operand, or draw it anew from a seed among the op's "
           "parameters");
-  if (!differs_at(2 * step)) return;
+  if (!compared_at(2 * step).difference) return true;
   throw GradError(
       fmt::format("{}: its {} rule computes with numbers that it takes out of what it reads, and "
                   "formulas would keep: for other operands it gives {} at {}, and the operations "
@@ -265,6 +290,19 @@ void check_gradient_rule(const Expression& e, const std::vector<Tensor>& operand
       e.application->where(),
       "write the rule in tensor operations: what item(), to_vector() or a loop takes out of a "
       "tensor is a number to a formula");
+}
+
+}  // namespace
+
+bool check_gradient_rule(const Expression& e, const std::vector<Tensor>& operands,
+                         const std::vector<bool>& change, bool forward) {
+  const Rule rule(e, change, forward);
+  const bool told = check_at(operands, rule, e, forward);
+  bool zeros = false;
+  for (std::size_t k = 0; k < operands.size(); ++k) zeros |= change[k] && is_zero(operands[k]);
+  if (!zeros) return told;
+  return check_at(without_zeros(operands, change, size_for_zeros), rule, e, forward) ||
+         check_at(without_zeros(operands, change, -size_for_zeros), rule, e, forward);
 }
 
 }  // namespace chainrule::derivation

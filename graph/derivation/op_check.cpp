@@ -219,9 +219,11 @@ void OpCheck::check_rule(const Expr& e) {
                      is_floating(trace_.node(operand->node).dtype()));
     key += change.back() ? '1' : '0';
   }
-  if (std::ranges::find(change, true) == change.end() || !done_.insert(key).second) return;
-  check_gradient_rule(*e, values_of_operands(*e, trace_.environment()), change,
-                      trace_.is_forward());
+  if (std::ranges::find(change, true) == change.end() || done_.contains(key)) return;
+  // Where nothing could be told, the next one is asked as well.
+  if (check_gradient_rule(*e, values_of_operands(*e, trace_.environment()), change,
+                          trace_.is_forward()))
+    done_.insert(key);
 }
 
 // Of one operand, where it has other numbers, of both signs and larger ones: several may be what

@@ -26,7 +26,7 @@ class OpCheck {
   void check(const Expr& formula);
   /// Throws GradError, which names the op of an operation of the graph, where its gradient rule, or
   /// its jvp rule in forward mode, takes numbers out of what it reads. Of applications with the
-  /// same parameters to the same shapes one is asked.
+  /// same parameters to the same shapes one is asked at which that can be told.
   void check_rule(const Expr& operation);
 
  private:

@@ -101,6 +101,36 @@ TEST_CASE("derivations: a rule that makes numbers of what it reads is refused") 
     }
 }
 
+TEST_CASE("derivations: a rule that makes numbers of zeros and ones is refused") {
+  // The last operand.
+  const Squared op([](const Tensor& g, const Tensor& x, const Tensor& y) {
+    return y.defined() ? 2.0 * g * x * copied(y) : 2.0 * g * copied(x);
+  });
+  for (const bool forward : {false, true})
+    for (const double number : {0.0, 1.0, -1.0})
+      for (const Shape& shape : {Shape{3}, Shape{}}) {
+        CAPTURE(number);
+        const Tensor same = full(shape, number, f64).named("x").requires_grad_();
+        const Tensor other = full(shape, 1.5, f64).named("p").requires_grad_();
+        for (const Tensor& loss : {sum(op(same)), sum(op(other, same)), sum(op(same * other))}) {
+          const std::string message =
+              error_of<GradError>([&] { forward ? derive_forward(loss) : derive(loss); });
+          CAPTURE(message);
+          CHECK(message.find(" rule computes with numbers") != std::string::npos);
+        }
+      }
+}
+
+TEST_CASE("derivations: a rule is asked until something can be told") {
+  const Squared op([](const Tensor& g, const Tensor& x, const Tensor&) {
+    return 2.0 * g * (x.to_vector<double>()[0] > 100 ? x / 0.0 : copied(x));
+  });
+  const Tensor x = parameter("x"), far = tensor({1e3, 1.0, 1.0}, f64).named("y").requires_grad_();
+  CHECK_NOTHROW(derive(sum(op(far))));
+  CHECK_THROWS_AS(derive(sum(op(far) + op(x))), GradError);
+  CHECK_THROWS_AS(derive_forward(sum(op(far) + op(x))), GradError);
+}
+
 TEST_CASE("derivations: a rule that gives other numbers the second time is refused") {
   for (const bool forward : {false, true})
     for (const int period : {2, 3, 100}) {
@@ -134,6 +164,12 @@ TEST_CASE("derivations: what a rule may make numbers of") {
        [](const Tensor& g, const Tensor& x, const Tensor&) {
          return max(x).item<double>() > 1 ? 2.0 * g * x : g * x + g * x;
        }},
+      {"a branch at zero",
+       [](const Tensor& g, const Tensor& x, const Tensor&) {
+         return max(abs(x)).item<double>() == 0 ? zeros(x.shape(), f64) : 2.0 * g * x;
+       }},
+      {"signs", [](const Tensor& g, const Tensor& x,
+                   const Tensor&) { return 2.0 * g * abs(x) * copied(sign(x)); }},
       {"a table", [](const Tensor& g, const Tensor& x, const Tensor&) {
          return g * x * tensor({2.0, 2.0, 2.0}, f64);
        }}};
@@ -144,6 +180,12 @@ TEST_CASE("derivations: what a rule may make numbers of") {
     CHECK_NOTHROW(derive(loss));
     CHECK_NOTHROW(derive_forward(loss));
     CHECK(check_derivation(loss, {{"dx", x, 2.0 * x * tensor({1.0, 2.0, 4.0}, f64)}}).ok());
+    for (const double same : {0.0, 1.0, -1.0}) {
+      CAPTURE(same);
+      const Tensor all = full({3}, same, f64).named("x").requires_grad_();
+      CHECK_NOTHROW(derive(sum(op(all))));
+      CHECK_NOTHROW(derive_forward(sum(op(all))));
+    }
   }
   // Data stays what it is; a parameter in its place does not.
   const Squared op(
