@@ -6,9 +6,11 @@
 #include <bit>
 #include <cstring>
 #include <mutex>
+#include <string>
 
 #include <chainrule/core/fork.hpp>
 #include <chainrule/core/observer.hpp>
+#include <chainrule/core/other_result.hpp>
 #include <chainrule/core/user_line.hpp>
 
 namespace chainrule {
@@ -335,15 +337,22 @@ Tensor saved_again(const Node& node, std::span<const Tensor> inputs, std::size_t
   });
 }
 
+void detail::throw_other_result(std::string_view op, std::string_view said, std::string_view says,
+                                const Where& where) {
+  throw GradError(
+      fmt::format("{}: infer() does not repeat: it said {}, and says {} for the same operands", op,
+                  said, says),
+      where, "let the operands and the parameters alone say what the results are");
+}
+
 namespace {
 
 [[noreturn]] void throw_other_count(const Node& node, std::size_t count) {
-  throw GradError(
-      fmt::format("{}: infer() does not repeat: it said {} result{} when it was recorded, and says "
-                  "{} when it is applied again",
-                  node.op()->name(), node.output_count(), node.output_count() == 1 ? "" : "s",
-                  count),
-      node.where(), "let the operands and the parameters alone say how many results there are");
+  const std::size_t said = node.output_count();
+  detail::throw_other_result(
+      node.op()->name(),
+      fmt::format("{} result{} when it was recorded", said, said == 1 ? "" : "s"),
+      std::to_string(count), node.where());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/other_result.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/graph/said_by_op.hpp>
@@ -72,12 +73,10 @@ void check_inferred(const Node& node, const Tensor& again) {
       is_floating(node.dtype()) ? is_floating(again.dtype()) : again.dtype() == node.dtype();
   if (same_dtype && node.same_shape(*again.value_ref())) return;
   const Op& op = *(node.is_output() ? node.inputs()[0] : &node)->op();
-  throw GradError(
-      fmt::format("{}: infer() does not repeat: it said {} of {} when it was recorded, and says {} "
-                  "of {} for the same operands",
-                  op.name(), to_string(node.shape()), name_of(node.dtype()),
-                  to_string(again.shape()), name_of(again.dtype())),
-      node.where(), "let the operands and the parameters alone say what the result is");
+  detail::throw_other_result(
+      op.name(),
+      fmt::format("{} of {} when it was recorded", to_string(node.shape()), name_of(node.dtype())),
+      fmt::format("{} of {}", to_string(again.shape()), name_of(again.dtype())), node.where());
 }
 
 }  // namespace

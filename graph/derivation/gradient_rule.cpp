@@ -15,6 +15,7 @@
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/repeating.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
@@ -214,14 +215,9 @@ bool has_numbers(const Run& seen) {
   return found;
 }
 
-struct Difference {
-  double rule, formula;
-  Shape at;
-};
-
 struct Compared {
-  bool any = false;  // elements that are finite
-  std::optional<Difference> difference{};
+  bool any = false;                       // elements that are finite
+  std::optional<Different> difference{};  // first by the formula, then by the rule
 };
 
 Compared compared(const Run& rule, const Run& seen) {
@@ -236,7 +232,7 @@ Compared compared(const Run& rule, const Run& seen) {
       if (!std::isfinite(x[i]) || !std::isfinite(y[i])) continue;
       result.any = true;
       if (std::abs(x[i] - y[i]) <= allowed) continue;
-      result.difference = {x[i], y[i],
+      result.difference = {y[i], x[i],
                            position_of(static_cast<std::int64_t>(i), rule.gives[k].shape())};
       return result;
     }
@@ -274,19 +270,16 @@ bool check_at(const std::vector<Tensor>& operands, const Rule& rule, const Expre
   const char* name = forward ? "jvp" : "vjp";
   for (int k = 0; k < number_of_repetitions; ++k)
     if (const auto again = compared_at(0).difference)
-      throw GradError(
-          fmt::format("{}: its {} rule does not repeat: it gave {} at {}, and then {} for the same "
-                      "operands",
-                      e.op()->name(), name, again->formula, to_string(again->at), again->rule),
-          e.application->where(),
-          "give what is random as an operand, or draw it anew from a seed among the op's "
-          "parameters");
+      throw GradError(fmt::format("{}: {}", e.op()->name(),
+                                  again->not_repeating(fmt::format("its {} rule", name))),
+                      e.application->where(), how_to_repeat);
   if (!compared_at(2 * step).difference) return true;
   throw GradError(
       fmt::format("{}: its {} rule computes with numbers that it takes out of what it reads, and "
                   "formulas would keep: for other operands it gives {} at {}, and the operations "
                   "that it was seen to apply give {}",
-                  e.op()->name(), name, found->rule, to_string(found->at), found->formula),
+                  e.op()->name(), name, found->written(found->second), to_string(found->at),
+                  found->written(found->first)),
       e.application->where(),
       "write the rule in tensor operations: what item(), to_vector() or a loop takes out of a "
       "tensor is a number to a formula");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <chainrule/core/op.hpp>
+#include <chainrule/core/other_result.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -24,18 +25,6 @@ constexpr int number_of_repetitions = 4;
 // What two results may differ by, in units of the largest element.
 constexpr double repeats = 1e-9;
 
-struct Different {
-  double first, second;
-  Shape at;
-
-  // In as many digits as tell them apart.
-  std::string written(double number) const {
-    std::string few = fmt::format("{:.6g}", number);
-    const bool tells = fmt::format("{:.6g}", first) != fmt::format("{:.6g}", second);
-    return tells ? few : fmt::format("{}", number);
-  }
-};
-
 bool differ(const Tensor& first, const Tensor& second, Different& found) {
   if (!first.defined() || !second.defined()) return false;
   const std::vector<double> a = numbers(first), b = numbers(second);
@@ -50,6 +39,17 @@ bool differ(const Tensor& first, const Tensor& second, Different& found) {
 
 }  // namespace
 
+std::string Different::written(double number) const {
+  const std::string few = fmt::format("{:.6g}", number);
+  const bool tells = fmt::format("{:.6g}", first) != fmt::format("{:.6g}", second);
+  return tells ? few : fmt::format("{}", number);
+}
+
+std::string Different::not_repeating(std::string_view what) const {
+  return fmt::format("{} does not repeat: it gave {} at {}, and then {} for the same operands",
+                     what, written(first), to_string(at), written(second));
+}
+
 void check_repeats(const Expression& e, const Environment& recorded) {
   std::vector<Tensor> operands;
   for (std::size_t k = 0; k < e.operands.size(); ++k)
@@ -62,13 +62,10 @@ void check_repeats(const Expression& e, const Environment& recorded) {
   Different found;
   const auto check_result = [&](const Tensor& again) {
     if (again.shape() != e.shape || again.dtype() != first->dtype())
-      throw GradError(
-          fmt::format("{}: infer() does not repeat: it said {} of {}, and says {} of {} for the "
-                      "same operands",
-                      e.op()->name(), to_string(e.shape), name_of(first->dtype()),
-                      to_string(again.shape()), name_of(again.dtype())),
-          e.application->where(),
-          "let the operands and the parameters alone say what the result is");
+      detail::throw_other_result(
+          e.op()->name(), fmt::format("{} of {}", to_string(e.shape), name_of(first->dtype())),
+          fmt::format("{} of {}", to_string(again.shape()), name_of(again.dtype())),
+          e.application->where());
   };
   if (first) check_result(*first);
   for (int k = 0; first && k < number_of_repetitions; ++k) {
@@ -76,13 +73,8 @@ void check_repeats(const Expression& e, const Environment& recorded) {
     if (!again) continue;
     check_result(*again);
     if (differ(*first, *again, found))
-      throw ValueError(
-          fmt::format("{}: it does not repeat: it gave {} at {}, and then {} for the same operands",
-                      e.op()->name(), found.written(found.first), to_string(found.at),
-                      found.written(found.second)),
-          e.application->where(),
-          "give what is random as an operand, or draw it anew from a seed among the op's "
-          "parameters");
+      throw ValueError(fmt::format("{}: {}", e.op()->name(), found.not_repeating("it")),
+                       e.application->where(), how_to_repeat);
   }
 }
 

@@ -1,11 +1,28 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <string_view>
 
 #include <chainrule/core/call.hpp>
 #include <chainrule/graph/derivation/expression.hpp>
 
 namespace chainrule::derivation {
+
+/// Two numbers that should be the same, and the element that they are.
+struct Different {
+  double first, second;
+  Shape at;
+
+  /// One of them, in as many digits as tell them apart.
+  std::string written(double number) const;
+  /// "{what} does not repeat: it gave …", of an operation or of its rule.
+  std::string not_repeating(std::string_view what) const;
+};
+
+/// The remedy.
+inline constexpr const char* how_to_repeat =
+    "give what is random as an operand, or draw it anew from a seed among the op's parameters";
 
 /// Throws ValueError, which names the op and its line, where an operation gives other numbers when
 /// it is computed again from the same ones, GradError where infer() says another result: no formula

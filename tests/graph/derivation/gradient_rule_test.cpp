@@ -148,6 +148,23 @@ TEST_CASE("derivations: a rule that gives other numbers the second time is refus
     }
 }
 
+TEST_CASE("derivations: what a rule gives is told in as many digits as differ") {
+  double factor = 2;
+  const Squared op([&](const Tensor& g, const Tensor& x, const Tensor&) {
+    factor *= 1 + 1e-7;
+    return factor * g * x;
+  });
+  const Tensor loss = sum(op(parameter("x")));
+  const std::string message = error_of<GradError>([&] { derive(loss); });
+  CAPTURE(message);
+  const auto number_behind = [&](const std::string& words) {
+    const std::size_t at = message.find(words) + words.size();
+    return message.substr(at, message.find(' ', at) - at);
+  };
+  CHECK(message.starts_with("squared: its vjp rule does not repeat: it gave "));
+  CHECK(number_behind("it gave ") != number_behind("and then "));
+}
+
 TEST_CASE("derivations: what a rule may make numbers of") {
   const std::pair<const char*, Squared::Given> rules[] = {
       {"operations", [](const Tensor& g, const Tensor& x, const Tensor&) { return 2.0 * g * x; }},
