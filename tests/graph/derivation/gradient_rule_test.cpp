@@ -13,6 +13,7 @@
 #include <chainrule/graph/picture/picture.hpp>
 #include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -163,6 +164,45 @@ TEST_CASE("derivations: what a rule gives is told in as many digits as differ") 
   };
   CHECK(message.starts_with("squared: its vjp rule does not repeat: it gave "));
   CHECK(number_behind("it gave ") != number_behind("and then "));
+}
+
+namespace {
+
+// x² whose jvp rule makes numbers of the tangent: in f32, or in f64 at one x alone.
+struct SquaredThere final : Op {
+  std::vector<double> there;  // empty: in f32
+  explicit SquaredThere(std::vector<double> x) : Op("squared_there"), there(std::move(x)) {}
+  void infer(Inference& call) const override {
+    call.output_like(there.empty() ? f32 : f64, call.in(0));
+  }
+  void evaluate(Evaluation& call) const override {
+    const NoGrad guard;
+    kernels::copy(call.out(), *to(square(call.tensor(0)), call.out().dtype()).value_ref());
+  }
+  Node::SavedMask reads(const Call&) const override { return Node::input(0); }
+  void vjp(Vjp& r) const override { r.give(0, 2.0 * r.g() * r.in(0)); }
+  Tensor jvp(Jvp& r) const override {
+    if (!there.empty() && r.in(0).to_vector<double>() != there)
+      throw ValueError("not there", r.where());
+    return 2.0 * r.in(0) * to(copied(to(r.tangent(0), f64)), r.in(0).dtype());
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("derive_forward: a rule that cannot be asked elsewhere is asked for other tangents") {
+  const Tensor in_f64 = parameter("x");
+  const Tensor in_f32 = to(in_f64.detach(), f32).named("x").requires_grad_();
+  for (const Tensor& x : {in_f64, in_f32}) {
+    const SquaredThere op(x.dtype() == f64 ? x.to_vector<double>() : std::vector<double>());
+    const Tensor loss = sum(apply(op, {&x}, {}, Where::current()));
+    const std::string message = error_of<GradError>([&] { derive_forward(loss); });
+    CAPTURE(message);
+    CHECK(message.starts_with("derive_forward: the jvp rule of squared_there gives "));
+    CHECK(message.find(" for other tangents, and the operations") != std::string::npos);
+    CHECK(message.find("gradient_rule_test.cpp:") != std::string::npos);
+  }
 }
 
 TEST_CASE("derivations: what a rule may make numbers of") {
