@@ -6,15 +6,14 @@
 #include <cmath>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include <chainrule/core/create.hpp>
-#include <chainrule/core/observer.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
+#include <chainrule/graph/derivation/known_values.hpp>
 #include <chainrule/graph/derivation/repeating.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/traversal.hpp>
@@ -34,46 +33,6 @@ constexpr double rounding = 1e-8;
 constexpr double size_for_zeros = 0.1;
 // What is drawn from few numbers may come out the same once.
 constexpr int number_of_repetitions = 4;
-
-// Knows an expression for every value that a rule meets, in terms of what it was given.
-class Watcher final : public Observer {
- public:
-  void know(const Tensor& x, Expr expression) { know(x.value_ref(), std::move(expression)); }
-
-  void applied(Ref<Node> application, Operands inputs,
-               std::span<const Ref<Value>> outputs) override {
-    if (known_.contains(outputs[0].get())) return;  // a view of all of it
-    std::vector<Expr> operands;
-    for (const Tensor* input : inputs)
-      operands.push_back(input->defined() ? of(input->value_ref()) : nullptr);
-    for (std::size_t k = 0; k < outputs.size(); ++k)
-      know(outputs[k], operation_expression(application, operands, outputs[k]->shape(), k));
-  }
-
-  // What a node keeps for its rules of what evaluate() computed on the way.
-  void know_intermediates(const Ref<Node>& application, const std::vector<Expr>& operands) {
-    for (std::size_t k = 0; k < Node::most_intermediates; ++k)
-      if (Value* value = application->saved_intermediate(k))
-        know(Ref<Value>::share(value), operation_expression(application, operands, value->shape(),
-                                                            application->output_count() + k));
-  }
-
-  Expr of(const Ref<Value>& value) {
-    if (const auto found = known_.find(value.get()); found != known_.end()) return found->second;
-    Expr constant = constant_expression(Tensor(value));
-    know(value, constant);
-    return constant;
-  }
-
- private:
-  void know(Ref<Value> value, Expr expression) {
-    if (known_.emplace(value.get(), std::move(expression)).second)
-      held_.push_back(std::move(value));
-  }
-
-  std::unordered_map<const Value*, Expr> known_;
-  std::vector<Ref<Value>> held_;  // so that no other gets the place of one that is known
-};
 
 // One run of the rule: what it gave for each operand that changes, or of forward mode once, and the
 // same as formulas, of the operands and, behind them, the gradients or tangents that it was given.
@@ -115,7 +74,7 @@ class Rule {
  private:
   Run run_once(const std::vector<Tensor>& values, double by, bool watched) const {
     const EnableGrad guard;
-    Watcher watcher;
+    KnownValues watcher;  // of the rule
     Run run;
     std::vector<Tensor> operands;
     std::vector<Expr> symbols;
@@ -128,7 +87,7 @@ class Rule {
                         : changes
                             ? tensor_expression(static_cast<std::uint32_t>(k), values[k].shape())
                             : constant_expression(values[k]));
-      if (symbols[k]) watcher.know(operands[k], symbols[k]);
+      if (symbols[k]) watcher.know(operands[k].value_ref(), symbols[k]);
     }
     run.environment = values;
     const Tensor result = apply_again(*e_.application, operands, e_.output);
@@ -136,11 +95,9 @@ class Rule {
     const bool several = result.node()->is_output();
     const Ref<Node> application =
         Ref<Node>::share(several ? result.node()->inputs()[0] : result.node());
-    watcher.know(result, operation_expression(application, symbols, result.shape(), e_.output));
-    for (std::size_t k = 0; k < application->output_count(); ++k)
-      if (Value* value = application->saved_output(k))
-        watcher.know(Tensor(Ref<Value>::share(value)),
-                     operation_expression(application, symbols, value->shape(), k));
+    watcher.know(result.value_ref(),
+                 operation_expression(application, symbols, result.shape(), e_.output));
+    watcher.know_outputs(application, symbols);
     watcher.know_intermediates(application, symbols);
     const auto give = [&](const Tensor& x) {
       run.gives.push_back(x.detach());
@@ -149,7 +106,7 @@ class Rule {
     const auto seeded = [&](const Shape& shape) {
       const auto place = static_cast<std::uint32_t>(run.environment.size());
       const Tensor seed = moved({signed_numbers(shape, place + 1)}, {true}, by)[0];
-      watcher.know(seed, tensor_expression(place, shape));
+      watcher.know(seed.value_ref(), tensor_expression(place, shape));
       run.environment.push_back(seed);
       return seed;
     };
@@ -161,7 +118,7 @@ class Rule {
 
   template <class Seeded, class Give>
   void pull(const Tensor& result, const std::vector<Tensor>& operands, const Seeded& seeded,
-            Watcher* watcher, const Give& give) const {
+            KnownValues* watcher, const Give& give) const {
     const Tensor seed = seeded(result.shape());
     const Tensor loss = sum(result * seed);
     const Traversal traversal(std::span(&loss, 1), Traversal::Visit::differentiable);
@@ -179,7 +136,7 @@ class Rule {
 
   template <class Seeded, class Give>
   void push(const Tensor& result, const std::vector<Tensor>& operands, const Seeded& seeded,
-            Watcher* watcher, const Give& give) const {
+            KnownValues* watcher, const Give& give) const {
     std::vector<Tensor> changing;
     for (std::size_t k = 0; k < operands.size(); ++k)
       if (change_[k]) changing.push_back(operands[k]);
