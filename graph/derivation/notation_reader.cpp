@@ -20,7 +20,7 @@ struct Sign {
 };
 // a − (b − c), a ⊘ (b ⊘ c), (a > b) = c
 constexpr Sign signs[] = {{" + ", sum, sum, sum},
-                          {" − ", sum, sum, other_sign},
+                          {" − ", sum, sum, unknown_sign},
                           {" ⊗ ", product, product, product},
                           {" ⊘ ", product, product, matrix_product},
                           {" / ", product, product, matrix_product},
@@ -62,13 +62,13 @@ bool is_prefix_at(std::string_view rest) {
                              [&](const Prefix& sign) { return rest.starts_with(sign.text); });
 }
 
-std::string_view without_spaces(std::string_view rest) {
+std::string_view without_leading_spaces(std::string_view rest) {
   return rest.substr(std::min(rest.find_first_not_of(' '), rest.size()));
 }
 
-// How many bytes of a sign that is none of those above stand here: ∘, ★, mod, ∇². 0 for letters
-// that are not between spaces, digits, brackets, and what stands above or below others.
-std::size_t length_of_other_sign(std::string_view rest) {
+// How many bytes an unknown sign, which is none of those above, has here: ∘, ★, mod, ∇². 0 for
+// letters that are not between spaces, digits, brackets, and what stands above or below others.
+std::size_t sign_length(std::string_view rest) {
   constexpr std::string_view no_signs = "()[]{},._^'⟨⟩‖|⌊⌋⌈⌉ᵀ²′₀₁₂₃₄₅₆₇₈₉";
   const auto letters_of_one = [&](std::string_view at) -> std::size_t {
     const std::string_view first = at.substr(0, length_at(at));
@@ -79,7 +79,8 @@ std::size_t length_of_other_sign(std::string_view rest) {
   if (rest.starts_with(' ')) {  // a word between two operands
     const std::size_t end = rest.find(' ', 1);
     const bool is_word = end != std::string_view::npos && end > 1 && detail::is_letter(rest[1]) &&
-                         !without_spaces(rest.substr(end)).empty() && !sign_at(rest.substr(end));
+                         !without_leading_spaces(rest.substr(end)).empty() &&
+                         !sign_at(rest.substr(end));
     return is_word ? end : 0;
   }
   std::size_t length = letters_of_one(rest);
@@ -91,27 +92,28 @@ std::size_t length_of_other_sign(std::string_view rest) {
   return length;
 }
 
-// Such a sign, with the spaces in front of it, and where it stands to operands.
-struct OtherSign {
+// An unknown sign, with the spaces in front of it, and where it stands to operands.
+struct UnknownSign {
   enum class Place : std::uint8_t { none, between, in_front, at_end };
   std::size_t length = 0;
   Place place = Place::none;
 };
 
-// What stands at `rest`, behind `before`, which `ends` as something that has a value or does not:
-// of a sign with a space on one side alone, as of x! · y, the other side has none of it.
-OtherSign other_sign_at(std::string_view rest, std::string_view before, bool ends) {
-  using Place = OtherSign::Place;
-  std::size_t length = length_of_other_sign(rest);
-  const std::size_t spaces = rest.size() - without_spaces(rest).size();
+// The unknown sign at the beginning of `rest`. `before` is the text in front of it, and `ends` says
+// whether an operand, a number or a word ends there. A sign with a space on one side alone belongs
+// to the other side, as in x! · y.
+UnknownSign unknown_sign_at(std::string_view rest, std::string_view before, bool ends) {
+  using Place = UnknownSign::Place;
+  std::size_t length = sign_length(rest);
+  const std::size_t spaces = rest.size() - without_leading_spaces(rest).size();
   if (length == 0 && spaces > 0) {
-    length = length_of_other_sign(rest.substr(spaces));
+    length = sign_length(rest.substr(spaces));
     if (length > 0) length += spaces;
   }
   if (length == 0) return {};
   if (!ends) return {length, Place::in_front};
   const std::string_view sign = rest.substr(spaces, length - spaces), behind = rest.substr(length);
-  const std::string_view next = without_spaces(behind);
+  const std::string_view next = without_leading_spaces(behind);
   constexpr std::string_view closing = ")],", raised = "⁺⁻⁰¹³⁴⁵⁶⁷⁸⁹ᴴ†";
   const bool follows =
       !next.empty() && !sign_at(behind) && closing.find(next[0]) == std::string_view::npos;
@@ -210,7 +212,7 @@ class Reader {
           prefix_ = sign.open;
           if (depth == 0) strength_ = std::min(strength_, sign.strength);
         }
-      std::size_t length = is_prefix ? 0 : other_sign(depth);
+      std::size_t length = is_prefix ? 0 : read_unknown_sign(depth);
       if (length == 0) {
         length = length_at(rest_);
         if (rest_[0] != ' ') ends_ = !is_prefix && !begins;
@@ -241,16 +243,16 @@ class Reader {
     return parentheses ? style_.parenthesized(operand.text) : operand.text;
   }
 
-  // The length of a sign that is none of the known ones: it binds as √ does in front of an operand
+  // The length of an unknown sign, or 0: it binds as √ does in front of an operand
   // and behind one; where it stands between two, nobody knows how it does.
-  std::size_t other_sign(int depth) {
-    using Place = OtherSign::Place;
-    const auto [length, place] = other_sign_at(rest_, literal_, ends_);
+  std::size_t read_unknown_sign(int depth) {
+    using Place = UnknownSign::Place;
+    const auto [length, place] = unknown_sign_at(rest_, literal_, ends_);
     if (place == Place::none) return 0;
     const bool between = place == Place::between, beside = place == Place::in_front && ends_;
     need_ = between ? prefix : power;
     prefix_ = Open::no;
-    const Strength made = between ? Strength::other_sign : beside ? matrix_product : prefix;
+    const Strength made = between ? Strength::unknown_sign : beside ? matrix_product : prefix;
     if (depth == 0) strength_ = std::min(strength_, made);
     ends_ = place == Place::at_end;
     return length;
@@ -267,15 +269,15 @@ class Reader {
                                 detail::is_digit(literal_[literal_.size() - 2]) &&
                                 begins_with_number(operand);
     if (depth == 0) strength_ = std::min(strength_, before.strength);
-    const OtherSign other = other_sign_at(rest_, "", true);
+    const UnknownSign unknown = unknown_sign_at(rest_, "", true);
     if (const Sign* sign = sign_at(rest_)) {
       need = std::max(need, sign->left);
       // (Σ a) ⊗ b, (log a) / 2, but Σ a / 2.
       const bool reaches =
           operand.open == Open::yes || (operand.open == Open::linear && sign->text != " / ");
       if (reaches && sign->strength > sum) need = atom;
-    } else if (other.place != OtherSign::Place::none) {
-      need = std::max(need, other.place == OtherSign::Place::between ? prefix : power);
+    } else if (unknown.place != UnknownSign::Place::none) {
+      need = std::max(need, unknown.place == UnknownSign::Place::between ? prefix : power);
       if (operand.open != Open::no) need = atom;
     } else {
       const Beside after = beside_what_follows(rest_);
@@ -329,7 +331,7 @@ class Reader {
   const Style& style_;
   std::string out_, literal_;
   bool any_ = false;   // operands so far
-  bool ends_ = false;  // what is read so far ends as something that has a value
+  bool ends_ = false;  // whether an operand, a number or a word ends here
   Strength strength_ = atom;
   Strength need_ = disjunction;  // of an operand that comes now
   Open prefix_ = Open::no;       // of what stands in front of it

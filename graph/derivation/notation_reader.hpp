@@ -15,7 +15,7 @@ enum class Strength : std::uint8_t {
   conjunction,
   relation,
   sum,
-  other_sign,  ///< a ∘ b, a mod 3: of signs whose place among products nobody knows
+  unknown_sign,  ///< a ∘ b, a mod 3: of signs whose place among products nobody knows
   product,
   matrix_product,
   prefix,
