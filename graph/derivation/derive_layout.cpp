@@ -169,11 +169,18 @@ void each_line(const Derivation& derivation, const DerivationView& view, const T
 constexpr const char* limits =
     "Valid for the program that ran: other branches of it may have other derivatives.";
 
+// What `write` makes of a derivation, unless that was moved from.
+template <class Write>
+std::string written(const char* caller, const Derivation& derivation, const DerivationView& view,
+                    Write&& write) {
+  return detail::naming_all_memory(
+      caller, view.where, [&] { return derivation.steps().empty() ? std::string() : write(); });
+}
+
 }  // namespace
 
 std::string Derivation::text(const DerivationView& view) const {
-  return detail::naming_all_memory("Derivation::text", view.where, [&] {
-    if (steps_.empty()) return std::string();  // it was moved from
+  return written("Derivation::text", *this, view, [&] {
     const std::vector<Row> rows = rows_of(steps_, view);
     std::size_t left = 0, right = 0, remark = 0;
     for (const Row& row : rows) {
@@ -214,8 +221,7 @@ std::string Derivation::text(const DerivationView& view) const {
 }
 
 std::string Derivation::latex(const DerivationView& view) const {
-  return detail::naming_all_memory("Derivation::latex", view.where, [&] {
-    if (steps_.empty()) return std::string();  // it was moved from
+  return written("Derivation::latex", *this, view, [&] {
     std::string text = view.limits ? fmt::format("% {}\n", limits) : "";
     text += "\\begin{align*}\n";
     std::string end;
@@ -232,8 +238,7 @@ std::string Derivation::latex(const DerivationView& view) const {
 }
 
 std::string Derivation::markdown(const DerivationView& view) const {
-  return detail::naming_all_memory("Derivation::markdown", view.where, [&] {
-    if (steps_.empty()) return std::string();  // it was moved from
+  return written("Derivation::markdown", *this, view, [&] {
     const std::vector<Row> rows = rows_of(steps_, view);
     std::vector<std::string> titles{"gradient", "formula"};
     if (std::ranges::any_of(rows, [](const Row& row) { return !row.remark.empty(); }))
@@ -275,8 +280,7 @@ std::string Derivation::markdown(const DerivationView& view) const {
 }
 
 std::string Derivation::html(const DerivationView& view) const {
-  return detail::naming_all_memory("Derivation::html", view.where, [&] {
-    if (steps_.empty()) return std::string();  // it was moved from
+  return written("Derivation::html", *this, view, [&] {
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
            "<title>Derivation</title>\n<style>\n"
            "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
@@ -286,8 +290,7 @@ std::string Derivation::html(const DerivationView& view) const {
 }
 
 std::string Derivation::html_table(const DerivationView& view) const {
-  return detail::naming_all_memory("Derivation::html_table", view.where, [&] {
-    if (steps_.empty()) return std::string();  // it was moved from
+  return written("Derivation::html_table", *this, view, [&] {
     std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
     const auto math = [](const std::string& inside) {
       return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
