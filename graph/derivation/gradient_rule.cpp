@@ -26,9 +26,9 @@ namespace chainrule::derivation {
 namespace {
 
 // How far the operands are moved, relative to them: little enough that no mask changes, and enough
-// to be told from rounding.
+// to be told from rounding, also of data in f32, whose numbers formulas show in few digits.
 constexpr double step = 1e-4;
-constexpr double rounding = 1e-8;
+constexpr double rounding = 5e-7;
 // Of the numbers that stand for zeros.
 constexpr double size_for_zeros = 0.1;
 // What is drawn from few numbers may come out the same once.
