@@ -94,37 +94,13 @@ CHAINRULE_EARLY const OneOfTwo<Smaller> the_minimum;
 
 // --- where ---
 
-// Both operands are read whichever is taken, and booleans as bytes: that vectorises. A step is 0 or
-// 1.
+// Both operands are read whichever is taken, and booleans as bytes: that vectorises.
 using Byte = unsigned char;
-
-template <int P, int Q, class T>
-void choose_run(T* __restrict to, const Byte* __restrict take, const T* __restrict x,
-                const T* __restrict y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T p = x[P * i], q = y[Q * i];
-    to[i] = take[i] != 0 ? p : q;
-  }
-}
 
 template <class T>
 void choose(Value& out, const Value& condition, const Value& a, const Value& b) {
-  const kernels::Space<3> space(out, {&condition, &a, &b});
-  const std::int64_t r = space.inner_stride(0), p = space.inner_stride(1),
-                     q = space.inner_stride(2);
-  space.for_each_row([&](std::int64_t n, std::int64_t position, const auto& offset) {
-    const Byte* take = condition.data<Byte>() + offset[0];
-    const T *x = a.data<T>() + offset[1], *y = b.data<T>() + offset[2];
-    T* to = out.data<T>() + position;
-    if (r == 1 && p == 1 && q == 1)
-      choose_run<1, 1>(to, take, x, y, n);
-    else if (r == 1 && p == 1 && q == 0)
-      choose_run<1, 0>(to, take, x, y, n);
-    else if (r == 1 && p == 0 && q == 1)
-      choose_run<0, 1>(to, take, x, y, n);
-    else
-      for (std::int64_t i = 0; i < n; ++i) to[i] = take[i * r] ? x[i * p] : y[i * q];
-  });
+  kernels::map<T, Byte, T, T>(out, condition, a, b,
+                              [](Byte take, T x, T y) { return take != 0 ? x : y; });
 }
 
 class Choose final : public Op {

@@ -190,50 +190,70 @@ void map_in_place(Value& a, const Value& b, const Value& c, F f) {
   });
 }
 
-// out[i] = f(a[i], b[i], c[i]).
-template <class R, class A, class B, class C, class F>
+// out[i] = f(a[i · p], b[i · q], c[i · r]) for steps of 0 and 1.
+template <int p, int q, int r, class R, class A, class B, class C, class F>
 [[gnu::noinline]] void map_run(R* __restrict out, const A* a, const B* b, const C* c,
                                std::int64_t n, F f) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i], c[i]);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i], c[r * i]);
 }
 
+// The same for any steps.
 template <class R, class A, class B, class C, class F>
 [[gnu::noinline]] void map_apart(R* __restrict out, const A* a, std::int64_t p, const B* b,
                                  std::int64_t q, const C* c, std::int64_t r, std::int64_t n, F f) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = f(a[p * i], b[q * i], c[r * i]);
 }
 
+// The same for steps that are known only now.
+template <class R, class A, class B, class C, class F>
+void map_steps(R* out, const A* a, std::int64_t p, const B* b, std::int64_t q, const C* c,
+               std::int64_t r, std::int64_t n, F f) {
+  if (p == 1 && q == 1 && r == 1)
+    map_run<1, 1, 1>(out, a, b, c, n, f);
+  else if (p == 1 && q == 1 && r == 0)
+    map_run<1, 1, 0>(out, a, b, c, n, f);
+  else if (p == 1 && q == 0 && r == 1)
+    map_run<1, 0, 1>(out, a, b, c, n, f);
+  else if (p == 1 && q == 0 && r == 0)
+    map_run<1, 0, 0>(out, a, b, c, n, f);
+  else if (p == 0 && q == 1 && r == 1)
+    map_run<0, 1, 1>(out, a, b, c, n, f);
+  else
+    map_apart(out, a, p, b, q, c, r, n, f);
+}
+
+template <class R, class A, class B, class C, class F>
+[[gnu::noinline]] void map_strided(Value& out, const Value& a, const Value& b, const Value& c,
+                                   F f) {
+  if (out.numel() == 0) return;
+  constexpr std::int64_t few = 32;  // the buffers cost more than they save
+  const Space<3> space(out, {&a, &b, &c});
+  if (space.better_copied() && out.numel() >= few)
+    return in_blocks(
+        space,
+        [&](std::int64_t position, std::int64_t count, const A* x, const B* y, const C* z) {
+          map_run<1, 1, 1>(out.data<R>() + position, x, y, z, count, f);
+        },
+        a.data<A>(), b.data<B>(), c.data<C>());
+  space.in_parallel([&](std::int64_t count, std::int64_t position, const auto& offset) {
+    map_steps(out.data<R>() + position, a.data<A>() + offset[0], space.inner_stride(0),
+              b.data<B>() + offset[1], space.inner_stride(1), c.data<C>() + offset[2],
+              space.inner_stride(2), count, f);
+  });
+}
+
 /// out[i] = f(a[i], b[i], c[i]) under the same conditions.
 template <class R, class A, class B, class C, class F>
 void map(Value& out, const Value& a, const Value& b, const Value& c, F f) {
-  R* const to = out.data<R>();
-  const A* first = a.data<A>();
-  const B* second = b.data<B>();
-  const C* third = c.data<C>();
-  if (out.numel() == 0) return;
-  const Space<3> space(out, {&a, &b, &c});
-  const bool runs =
-      space.inner_stride(0) == 1 && space.inner_stride(1) == 1 && space.inner_stride(2) == 1;
-  if (runs && space.rank == 1)
-    return parallel_runs<R>(out, [=](R* z, std::int64_t i, std::int64_t count) {
-      map_run(z, first + i, second + i, third + i, count, f);
-    });
-  if (space.better_copied())
-    return in_blocks(
-        space,
-        [&](std::int64_t position, std::int64_t count, const A* x, const B* y, const C* w) {
-          map_run(to + position, x, y, w, count, f);
-        },
-        first, second, third);
-  space.in_parallel([&](std::int64_t count, std::int64_t position, const auto& offset) {
-    const A* x = first + offset[0];
-    const B* y = second + offset[1];
-    const C* w = third + offset[2];
-    if (runs)
-      map_run(to + position, x, y, w, count, f);
-    else
-      map_apart(to + position, x, space.inner_stride(0), y, space.inner_stride(1), w,
-                space.inner_stride(2), count, f);
+  const std::int64_t n = out.numel();
+  const auto fits = [n](const Value& x) {
+    return x.contiguous() && (x.numel() == n || x.numel() == 1);
+  };
+  if (n == 0 || !fits(a) || !fits(b) || !fits(c)) return map_strided<R, A, B, C>(out, a, b, c, f);
+  const std::int64_t p = a.numel() == n, q = b.numel() == n, r = c.numel() == n;
+  parallel_runs<R>(out, [=, x = a.data<A>(), y = b.data<B>(), z = c.data<C>()](
+                            R* to, std::int64_t i, std::int64_t count) {
+    map_steps(to, x + p * i, p, y + q * i, q, z + r * i, r, count, f);
   });
 }
 

@@ -11,6 +11,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/graph/functional.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/indexing.hpp>
@@ -142,6 +143,46 @@ TEST_CASE("select: where chooses, broadcasts, and keeps NaN out that is not take
   // The gradient of the side that is not taken is 0, whatever its value.
   Tensor w = tensor({4.0, -1.0}, f64).requires_grad_();
   CHECK(numbers(grad(sum(where(w > 0, w * w, 0)), w)) == Numbers{8, 0});
+}
+
+TEST_CASE("select: where broadcasts along few and many columns") {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    for (const std::int64_t rows : {0, 1, 5, 300})
+      for (const std::int64_t n : {1, 2, 3, 7, 8, 9, 33, 70}) {
+        CAPTURE(rows);
+        CAPTURE(n);
+        const Shape shape{rows, n};
+        const auto numbers = [&](std::int64_t from) {
+          return to(reshape(arange(from, from + rows * n), shape), dtype_of<T>);
+        };
+        // Of each the whole, a row, a column, one number, and what stands column by column.
+        const auto forms = [&](const Tensor& x) {
+          std::vector<Tensor> all = {x, contiguous(x.T()).T()};
+          if (rows > 0) {
+            all.push_back(x(slice(0, 1)));
+            all.push_back(x(chainrule::all, slice(0, 1)));
+            all.push_back(x[0][0]);
+          }
+          return all;
+        };
+        for (const Tensor& c : forms(sin(to(numbers(7), f64)) > 0))
+          for (const Tensor& a : forms(numbers(1)))
+            for (const Tensor& b : forms(-numbers(2))) {
+              const Tensor got = where(c, a, b);
+              const auto spread = [&](const Tensor& x) { return expand(x, got.shape()); };
+              const std::vector<bool> take = truths(spread(c));
+              const std::vector<T> first = spread(a).template to_vector<T>(),
+                                   second = spread(b).template to_vector<T>();
+              std::vector<T> want;
+              for (std::size_t i = 0; i < take.size(); ++i)
+                want.push_back(take[i] ? first[i] : second[i]);
+              CHECK(got.template to_vector<T>() == want);
+            }
+      }
+  };
+  check(float{});
+  check(double{});
 }
 
 TEST_CASE("select: clamp, whose slope is 1 inside and at the bounds") {
