@@ -17,7 +17,7 @@ struct Sum {
   }
   template <class V>
   static void add(V& to, const V& x) {
-    to = to + x;
+    to = static_cast<V>(to + x);
   }
 };
 

@@ -348,21 +348,23 @@ void reduce_any(Value& out, const Value& x, std::uint32_t mask) {
   }
 }
 
-}  // namespace
+// How many are true in each of these runs, one after the other, which are so short that a byte
+// holds the number.
+void count_runs(std::int64_t* to, const unsigned char* x, std::int64_t n, std::int64_t runs) {
+  constexpr std::int64_t block = 512;
+  unsigned char some[block];
+  for (std::int64_t i = 0; i < runs; i += block) {
+    const std::int64_t count = std::min(block, runs - i);
+    fold_runs<Sum>(some, 1, x + i * n, n, count);
+    std::copy_n(some, count, to + i);
+  }
+}
 
-void count(Value& out, const Value& x, std::uint32_t mask) {
-  auto* counts = out.data<std::int64_t>();
-  std::fill_n(counts, out.numel(), std::int64_t{0});
-  // The results in the axes of x, so that one place is seen from all elements that it counts.
-  Shape kept = x.shape();
-  for (int axis = 0; axis < kept.rank(); ++axis)
-    if (mask >> axis & 1) kept[axis] = std::min<std::int64_t>(kept[axis], 1);
-  const Ref<Value> results =
-      Value::view(Ref<Value>::share(&out), kept, contiguous_strides(kept), 0);
-  const Space<2> space(x, {&x, results.get()});
+// The same of any elements and results, which are zeros.
+void count_rows(std::int64_t* counts, const unsigned char* x, const Space<2>& space) {
   const std::int64_t step = space.inner_stride(0), result_step = space.inner_stride(1);
   space.for_each_row([&](std::int64_t n, std::int64_t, const auto& offset) {
-    const auto* from = static_cast<const unsigned char*>(x.bytes()) + offset[0];
+    const unsigned char* from = x + offset[0];
     std::int64_t* to = counts + offset[1];
     if (result_step == 0 && step == 1) {
       constexpr std::int64_t most = 1 << 20;  // whose count fits the narrow sum
@@ -375,6 +377,26 @@ void count(Value& out, const Value& x, std::uint32_t mask) {
       for (std::int64_t i = 0; i < n; ++i) to[i * result_step] += from[i * step];
     }
   });
+}
+
+}  // namespace
+
+void count(Value& out, const Value& x, std::uint32_t mask) {
+  auto* counts = out.data<std::int64_t>();
+  const auto* from = static_cast<const unsigned char*>(x.bytes());
+  // The results in the axes of x, so that one place is seen from all elements that it counts.
+  Shape kept = x.shape();
+  for (int axis = 0; axis < kept.rank(); ++axis)
+    if (mask >> axis & 1) kept[axis] = std::min<std::int64_t>(kept[axis], 1);
+  const Ref<Value> results =
+      Value::view(Ref<Value>::share(&out), kept, contiguous_strides(kept), 0);
+  const Space<2> space(x, {&x, results.get()});
+  const bool runs = space.rank == 2 && space.strides[0][0] == space.inner() &&
+                    space.inner_stride(0) == 1 && space.strides[1][0] == 1 &&
+                    space.inner_stride(1) == 0;
+  if (runs && space.inner() < 32) return count_runs(counts, from, space.inner(), space.dims[0]);
+  std::fill_n(counts, out.numel(), std::int64_t{0});
+  count_rows(counts, from, space);
 }
 
 void reduce(Fold fold, Value& out, const Value& x, std::uint32_t mask) {
