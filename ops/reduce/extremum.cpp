@@ -12,6 +12,7 @@
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
+#include <chainrule/ops/kernels/reduce/by_lines.hpp>
 #include <chainrule/ops/kernels/reduce/lines.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
 #include <chainrule/ops/kernels/reduce/shares.hpp>
@@ -132,10 +133,13 @@ struct Smallest {
   }
 };
 
+// Up to here rows are faster by comparing one element after the other, or as columns: measured.
+constexpr std::int64_t short_row = 15;
+
 // The first element that equals the extremum, or the first NaN.
 template <class C, class T>
 std::int64_t find_run(const T* x, std::int64_t n) {
-  if (n < 16) {
+  if (n <= short_row) {
     std::int64_t at = 0;
     for (std::int64_t i = 1; i < n; ++i)
       if (C::better(x[i], x[at]) || (is_nan(x[i]) && !is_nan(x[at]))) at = i;
@@ -224,17 +228,15 @@ class ArgExtremum final : public ReductionOp<ArgExtremum<C, f>> {
 
   template <class T>
   static void find(std::int64_t* to, const T* x, const kernels::Lines& lines) {
-    for (std::int64_t i = 0; i < lines.outer; ++i) {
-      if (lines.inner == 1) {
-        *to = find_run<C>(x, lines.length);
-      } else {
-        for (std::int64_t j = 0; j < lines.inner; j += columns)
-          find_rows<C>(x + j, lines.length, lines.inner, std::min(columns, lines.inner - j),
-                       to + j);
-      }
-      x += lines.length * lines.inner;
-      to += lines.inner;
-    }
+    kernels::by_lines(
+        lines, kernels::Along<T>{x, nullptr, nullptr}, short_row,
+        [=](const auto& at, std::int64_t line, std::int64_t rows, std::int64_t n) {
+          for (std::int64_t r = 0; r < rows; ++r) to[line + r] = find_run<C>(at.x + r * n, n);
+        },
+        [=](const auto& at, std::int64_t line, std::int64_t n, std::int64_t inner) {
+          for (std::int64_t j = 0; j < inner; j += columns)
+            find_rows<C>(at.x + j, n, inner, std::min(columns, inner - j), to + line + j);
+        });
   }
 };
 CHAINRULE_EARLY const ArgExtremum<Largest, argmax> the_argmax("argmax");

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <chainrule/ops/kernels/elementwise/vector_math.hpp>
+#include <chainrule/ops/kernels/reduce/by_lines.hpp>
 #include <chainrule/ops/kernels/reduce/reduce.hpp>
 
 namespace chainrule::kernels {
@@ -14,6 +15,8 @@ namespace {
 // Elements of short rows, and columns, that are worked on at a time.
 constexpr std::int64_t block = 1024;
 constexpr std::int64_t column_block = 256;
+// Up to here rows are faster as columns, and so are their slopes: measured.
+constexpr std::int64_t short_row = 15, short_slope = 7;
 
 template <class T>
 T term(T q, T x, T m, T log_s) {
@@ -37,9 +40,8 @@ void row_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s, std
 }
 
 template <class T>
-void column_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s,
-                   const Lines& lines) {
-  const std::int64_t n = lines.length, inner = lines.inner;
+void column_losses(T* loss, const T* x, const T* q, const T* m, const T* log_s, std::int64_t n,
+                   std::int64_t inner) {
   double sum[column_block];
   for (std::int64_t first = 0; first < inner; first += column_block) {
     const std::int64_t count = std::min(column_block, inner - first);
@@ -114,8 +116,7 @@ void row_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s
 
 template <class T>
 void column_slopes(T* out, const T* x, Target<T> target, const T* m, const T* log_s, const T* g,
-                   std::int64_t g_step, T scale, const Lines& lines) {
-  const std::int64_t n = lines.length, inner = lines.inner;
+                   std::int64_t g_step, T scale, std::int64_t n, std::int64_t inner) {
   T shift[column_block], rest[column_block], factor[column_block], sum[column_block];
   for (std::int64_t first = 0; first < inner; first += column_block) {
     const std::int64_t count = std::min(column_block, inner - first);
@@ -141,15 +142,17 @@ void column_slopes(T* out, const T* x, Target<T> target, const T* m, const T* lo
           to[j] = (kernels::exp((row[j] - shift[j]) - rest[j]) * sum[j] - q[j]) * factor[j];
       }
     }
-    for (std::int64_t j = 0; j < count; ++j) {
-      const std::int64_t column = first + j;
-      if (target.labels) {
-        const std::int64_t at = target.labels[column] * inner + column;
-        out[at] = kernels::expm1((x[at] - shift[j]) - rest[j]) * factor[j];
-      } else if (near_one(rest[j])) {
-        correct_column(out + column, x + column, target.probabilities + column, shift[j], rest[j],
-                       sum[j], factor[j], n, inner);
-      }
+    if (target.labels) {
+      const auto at = [&](std::int64_t j) { return target.labels[first + j] * inner + first + j; };
+      T slope[column_block];
+      for (std::int64_t j = 0; j < count; ++j) slope[j] = (x[at(j)] - shift[j]) - rest[j];
+      for (std::int64_t j = 0; j < count; ++j) slope[j] = kernels::expm1(slope[j]) * factor[j];
+      for (std::int64_t j = 0; j < count; ++j) out[at(j)] = slope[j];
+    } else {
+      for (std::int64_t j = 0; j < count; ++j)
+        if (const std::int64_t column = first + j; near_one(rest[j]))
+          correct_column(out + column, x + column, target.probabilities + column, shift[j], rest[j],
+                         sum[j], factor[j], n, inner);
     }
   }
 }
@@ -159,38 +162,41 @@ void column_slopes(T* out, const T* x, Target<T> target, const T* m, const T* lo
 template <class T>
 void cross_entropy(T* loss, const T* x, Target<T> target, const T* m, const T* log_s,
                    const Lines& lines) {
-  const auto [outer, n, inner] = lines;
   if (target.labels) {
+    const auto [outer, n, inner] = lines;
     for (std::int64_t i = 0; i < outer; ++i)
       for (std::int64_t j = 0; j < inner; ++j) {
         const std::int64_t line = i * inner + j;
         loss[line] = log_s[line] - (x[(i * n + target.labels[line]) * inner + j] - m[line]);
       }
-  } else if (inner == 1) {
-    row_losses(loss, x, target.probabilities, m, log_s, outer, n);
-  } else {
-    for (std::int64_t i = 0; i < outer; ++i)
-      column_losses(loss + i * inner, x + i * n * inner, target.probabilities + i * n * inner,
-                    m + i * inner, log_s + i * inner, lines);
+    return;
   }
+  by_lines(
+      lines, Along<T>{x, target.probabilities, nullptr}, short_row,
+      [=](const Along<T>& at, std::int64_t line, std::int64_t rows, std::int64_t n) {
+        row_losses(loss + line, at.x, at.y, m + line, log_s + line, rows, n);
+      },
+      [=](const Along<T>& at, std::int64_t line, std::int64_t n, std::int64_t inner) {
+        column_losses(loss + line, at.x, at.y, m + line, log_s + line, n, inner);
+      });
 }
 
 template <class T>
 void cross_entropy_slope(T* out, const T* x, Target<T> target, const T* m, const T* log_s,
                          const T* g, std::int64_t g_step, T scale, const Lines& lines) {
-  in_parts(lines, [=](const Lines& part, std::int64_t at, std::int64_t line) {
-    const std::int64_t n = part.length, inner = part.inner;
-    const auto from = [&](std::int64_t element, std::int64_t first) {
-      return Target<T>{target.labels ? target.labels + first : nullptr,
-                       target.labels ? nullptr : target.probabilities + element};
-    };
-    if (inner == 1)
-      return row_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
-                        g_step, scale, part.outer, n);
-    for (std::int64_t i = 0; i < part.outer; ++i, at += n * inner, line += inner)
-      column_slopes(out + at, x + at, from(at, line), m + line, log_s + line, g + line * g_step,
-                    g_step, scale, part);
-  });
+  const auto of = [=](const Along<T>& at, std::int64_t line) {
+    return Target<T>{target.labels ? target.labels + line : nullptr, at.y};
+  };
+  by_lines(
+      lines, Along<T>{x, target.probabilities, out}, short_slope,
+      [=](const Along<T>& at, std::int64_t line, std::int64_t rows, std::int64_t n) {
+        row_slopes(at.out, at.x, of(at, line), m + line, log_s + line, g + line * g_step, g_step,
+                   scale, rows, n);
+      },
+      [=](const Along<T>& at, std::int64_t line, std::int64_t n, std::int64_t inner) {
+        column_slopes(at.out, at.x, of(at, line), m + line, log_s + line, g + line * g_step, g_step,
+                      scale, n, inner);
+      });
 }
 
 #define CHAINRULE_FLOATING_TYPE(T)                                                            \
