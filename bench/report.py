@@ -28,6 +28,7 @@ BENCHMARKS = [
     "derivation",
     "elementwise",
     "growth",
+    "short_rows",
     "matmul_engines",
     "three_lines",
 ]
