@@ -36,6 +36,12 @@ Ref<Value> own(Tensor&& tensor) {
   return value->exclusive() ? value : kernels::copied(*value);
 }
 
+std::int64_t numel_of(std::span<const NamedTensor> tensors) {
+  std::int64_t count = 0;
+  for (const NamedTensor& each : tensors) count += each.tensor.numel();
+  return count;
+}
+
 }  // namespace
 
 // --- calls ---
@@ -88,7 +94,7 @@ void Module::locate(Error& error) const noexcept {
 
 void Module::throw_moved(const Where& where) const {
   throw ValueError(fmt::format("{}: this module was moved from", class_name()), where,
-                   "call the one that it was moved to; std::move(module) leaves nothing to compute "
+                   "use the one that it was moved to; std::move(module) leaves nothing to compute "
                    "with");
 }
 
@@ -126,7 +132,7 @@ std::vector<const Node*> leaves_beside(std::span<const Tensor> results,
 void Module::find_unknown(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
                           const Where& where) const {
   std::unordered_set<const Node*> known;
-  for (const Tensor& parameter : parameters(where)) known.insert(parameter.node());
+  for (const NamedTensor& parameter : all_parameters()) known.insert(parameter.tensor.node());
   for (const Tensor* input : inputs) known.insert(input->node());
   const std::vector<const Node*> leaves = leaves_beside(results, known);
   if (leaves.empty()) return;
@@ -281,6 +287,7 @@ void Module::register_child(std::string_view name, Module* module, const Where& 
   if (!module)
     throw ValueError(fmt::format("{}: child \"{}\": there is no module", class_name(), name), where,
                      "the pointer is null: was it moved from?");
+  module->check_not_moved(where);
   std::string key(name);
   // A tensor that is named by its path in the child is now named by its path in this module. One
   // with another name has it from another module, with which it is shared.
@@ -299,7 +306,7 @@ void Module::register_child(std::string_view name, Module* module, const Where& 
   module->previous_ = last_child_;
   (last_child_ ? last_child_->next_ : first_child_) = module;
   last_child_ = module;
-  if (module->training_ != training_) module->train(training_);
+  if (module->training_ != training_) module->train(training_, where);
   moved_from_ = false;  // it is filled again
   changed();
 }
@@ -313,6 +320,7 @@ void Module::walk(const std::string& prefix, Visit&& visit) const {
 }
 
 std::vector<NamedModule> Module::children(Where where) const {
+  check_not_moved(where);
   return chainrule::detail::naming_memory("children", where, [&] {
     std::vector<NamedModule> all;
     for_children([&](Module& child) { all.push_back({child.name_, &child}); });
@@ -320,28 +328,34 @@ std::vector<NamedModule> Module::children(Where where) const {
   });
 }
 
-std::vector<NamedTensor> Module::named_parameters(Where where) const {
-  return chainrule::detail::naming_memory("named_parameters", where, [&] {
-    std::vector<NamedTensor> all;
-    std::unordered_set<const Node*> seen;
-    walk("", [&](const std::string& path, const Module& module) {
-      for (const NamedTensor& entry : module.parameters_)
-        if (seen.insert(entry.tensor.node()).second)
-          all.push_back({join(path, entry.name), entry.tensor});
-    });
-    return all;
+std::vector<NamedTensor> Module::all_parameters() const {
+  std::vector<NamedTensor> all;
+  std::unordered_set<const Node*> seen;
+  walk("", [&](const std::string& path, const Module& module) {
+    for (const NamedTensor& entry : module.parameters_)
+      if (seen.insert(entry.tensor.node()).second)
+        all.push_back({join(path, entry.name), entry.tensor});
   });
+  return all;
+}
+
+std::vector<NamedTensor> Module::named_parameters(Where where) const {
+  check_not_moved(where);
+  return chainrule::detail::naming_memory("named_parameters", where,
+                                          [&] { return all_parameters(); });
 }
 
 std::vector<Tensor> Module::parameters(Where where) const {
+  check_not_moved(where);
   return chainrule::detail::naming_memory("parameters", where, [&] {
     std::vector<Tensor> all;
-    for (NamedTensor& entry : named_parameters(where)) all.push_back(std::move(entry.tensor));
+    for (NamedTensor& entry : all_parameters()) all.push_back(std::move(entry.tensor));
     return all;
   });
 }
 
 std::vector<NamedTensor> Module::named_buffers(Where where) const {
+  check_not_moved(where);
   return chainrule::detail::naming_memory("named_buffers", where, [&] {
     std::vector<NamedTensor> all;
     walk("", [&](const std::string& path, const Module& module) {
@@ -353,6 +367,7 @@ std::vector<NamedTensor> Module::named_buffers(Where where) const {
 }
 
 std::vector<NamedModule> Module::named_modules(Where where) {
+  check_not_moved(where);
   return chainrule::detail::naming_memory("named_modules", where, [&] {
     std::vector<NamedModule> all;
     walk("", [&](const std::string& path, const Module& module) {
@@ -363,12 +378,13 @@ std::vector<NamedModule> Module::named_modules(Where where) {
 }
 
 std::int64_t Module::parameter_count(Where where) const {
-  std::int64_t count = 0;
-  for (const Tensor& parameter : parameters(where)) count += parameter.numel();
-  return count;
+  check_not_moved(where);
+  return chainrule::detail::naming_memory("parameter_count", where,
+                                          [&] { return numel_of(all_parameters()); });
 }
 
 std::string Module::path(Where where) const {
+  check_not_moved(where);
   return chainrule::detail::naming_memory("path", where, [&] { return path_from_outermost(); });
 }
 
@@ -381,14 +397,16 @@ std::string Module::description_with_path() const {
   return at.empty() ? description() : fmt::format("{} {}", description(), at);
 }
 
-void Module::train(bool on) {
+void Module::train(bool on, Where where) {
+  check_not_moved(where);
   training_ = on;
-  for_children([on](Module& child) { child.train(on); });
+  for_children([&](Module& child) { child.train(on, where); });
 }
 
-void Module::zero_grad() noexcept {
+void Module::zero_grad(Where where) {
+  check_not_moved(where);
   for (NamedTensor& entry : parameters_) entry.tensor.zero_grad();
-  for_children([](Module& child) { child.zero_grad(); });
+  for_children([&](Module& child) { child.zero_grad(where); });
 }
 
 // --- printing ---
@@ -427,10 +445,10 @@ std::string Module::description() const {
 }
 
 std::string Module::to_string(Where where) const {
-  return chainrule::detail::naming_memory("to_string", where, [&] { return written(where); });
+  return chainrule::detail::naming_memory("to_string", where, [&] { return written(); });
 }
 
-std::string Module::written(const Where& where) const {
+std::string Module::written() const {
   struct Line {
     std::string text;
     std::int64_t count;
@@ -442,7 +460,7 @@ std::string Module::written(const Where& where) const {
     const auto name = [](std::string_view text) { return text.substr(text.rfind('.') + 1); };
     std::string text(2 * depth, ' ');
     if (!path.empty()) text += fmt::format("{}: ", name(path));
-    lines.push_back({text + module.description(), module.parameter_count(where)});
+    lines.push_back({text + module.description(), numel_of(module.all_parameters())});
     if (!module.lists_parameters()) return;
     const std::string indent(2 * depth + 2, ' ');
     for (const NamedTensor& entry : module.parameters_)

@@ -63,9 +63,9 @@ struct NamedModule {
 /// with the innermost module and its path from the outermost one.
 ///
 /// Modules can be moved, also into functions, std::vector and std::unique_ptr, and neither copied
-/// nor assigned; calling one that was moved from throws ValueError until it is given a child again,
-/// as Sequential::append() does. Names are not empty, have no '.', and are used once in a module
-/// (ValueError).
+/// nor assigned. One that was moved from can be printed and given a child again, as
+/// Sequential::append() does; until then everything else that it is asked for throws ValueError.
+/// Names are not empty, have no '.', and are used once in a module (ValueError).
 class Module {
  public:
   Module(Module&& other) noexcept;
@@ -97,12 +97,12 @@ class Module {
   // --- training ---
 
   /// Says to this module and all below it whether they are being trained. They begin with true.
-  void train(bool on = true);
+  void train(bool on = true, Where where = Where::current());
   /// The same as train(false).
-  void eval() { train(false); }
+  void eval(Where where = Where::current()) { train(false, where); }
   bool is_training() const noexcept { return training_; }
   /// Removes the gradients of all parameters.
-  void zero_grad() noexcept;
+  void zero_grad(Where where = Where::current());
 
   // --- printing ---
 
@@ -207,12 +207,13 @@ class Module {
   void check_name(std::string_view name, const Where& where) const;
   void changed() noexcept;
   [[noreturn]] void throw_moved(const Where& where) const;
+  std::vector<NamedTensor> all_parameters() const;
   bool must_look(const Call& call) const noexcept;
   void look(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
             const Where& where);
   void find_unknown(std::span<const Tensor> results, std::span<const Tensor* const> inputs,
                     const Where& where) const;
-  std::string written(const Where& where) const;
+  std::string written() const;
   template <class Visit>
   void walk(const std::string& prefix, Visit&& visit) const;
 

@@ -164,7 +164,8 @@ void Optimizer::step(Where where) {
 
 void Optimizer::update_rows(std::size_t, Value&, const RowGradient&) {}
 
-void Optimizer::zero_grad() noexcept {
+void Optimizer::zero_grad(Where where) {
+  check_not_moved(where);
   for (Tensor& parameter : parameters_) parameter.zero_grad();
 }
 

@@ -41,8 +41,8 @@ class Optimizer {
   /// MemoryError when there is none for the optimizer's state or the rows of a gradient. Whatever
   /// it throws, no parameter has changed, and step() can be called again.
   void step(Where where = Where::current());
-  /// Removes the gradients of all parameters; one that was moved from has none.
-  void zero_grad() noexcept;
+  /// Removes the gradients of all parameters. Throws ValueError when the optimizer was moved from.
+  void zero_grad(Where where = Where::current());
   /// How often step() was done.
   std::int64_t step_count() const noexcept { return step_count_; }
 

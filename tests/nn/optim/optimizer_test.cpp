@@ -323,7 +323,8 @@ TEST_CASE("optimizer: one that was moved from says so") {
   nn::SGD first({w}, 0.5);
   nn::SGD second = std::move(first);
   sum(w).backward();
-  first.zero_grad();  // of no parameter
+  CHECK(error_of<ValueError>([&] { first.zero_grad(); }) ==
+        "SGD: this optimizer was moved from\n  at HERE\n  hint: use the one that it was moved to");
   CHECK(error_of<ValueError>([&] { first.step(); }) ==
         "SGD: this optimizer was moved from\n  at HERE\n  hint: use the one that it was moved to");
   CHECK(error_of<ValueError>([&] { first.set_learning_rate(0.1); }) ==
