@@ -28,8 +28,7 @@ struct DerivationView {
   int fold_modules = 0;
   /// Each formula for one element, with a letter for each axis: dWᵢⱼ = Σₙ dzᵢₙ xⱼₙ.
   bool indices = false;
-  bool limits = true;              ///< a last line that says what it is valid for
-  Where where = Where::current();  ///< the user's line, for errors
+  bool limits = true;  ///< a last line that says what it is valid for
 };
 
 /// The chain rule as it was applied to one recorded program: a formula for the gradient of every
@@ -92,15 +91,17 @@ class Derivation {
   const std::vector<Definition>& definitions() const& noexcept { return definitions_; }
   std::vector<Definition> definitions() && noexcept { return std::move(definitions_); }
   /// All steps, a line each.
-  std::string text(const DerivationView& view = {}) const;
+  std::string text(const DerivationView& view = {}, Where where = Where::current()) const;
   /// An align* environment of amsmath, which goes over pages after \allowdisplaybreaks.
-  std::string latex(const DerivationView& view = {}) const;
+  std::string latex(const DerivationView& view = {}, Where where = Where::current()) const;
   /// A table with formulas in LaTeX between dollar signs.
-  std::string markdown(const DerivationView& view = {}) const;
+  std::string markdown(const DerivationView& view = {}, Where where = Where::current()) const;
   /// A whole page with formulas in MathML, which needs nothing else.
-  std::string html(const DerivationView& view = {.steps = true}) const;
+  std::string html(const DerivationView& view = {.steps = true},
+                   Where where = Where::current()) const;
   /// The table of that page alone, to be put into another.
-  std::string html_table(const DerivationView& view = {.steps = true}) const;
+  std::string html_table(const DerivationView& view = {.steps = true},
+                         Where where = Where::current()) const;
 
  private:
   friend class DerivationBuilder;
@@ -129,7 +130,7 @@ struct fmt::formatter<chainrule::Derivation> {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
   auto format(const chainrule::Derivation& derivation, fmt::format_context& context) const {
     auto out = context.out();
-    for (const char c : derivation.text()) *out++ = c;
+    for (const char c : derivation.text({}, {})) *out++ = c;
     return out;
   }
 };

@@ -85,16 +85,17 @@ std::string shapes_and_norms(const Row& row, const DerivationView& view) {
   return text;
 }
 
-std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view) {
+std::vector<Row> rows_of(const std::vector<Step>& steps, const DerivationView& view,
+                         const Where& where) {
   if (view.fold_modules < 0)
     throw ValueError(fmt::format("derive: fold_modules = {}: a number of names cannot be negative",
                                  view.fold_modules),
-                     view.where, "0 folds none, 1 the outermost");
+                     where, "0 folds none, 1 the outermost");
   for (const Step& step : steps)
     if ((view.norms || view.values) && !step.value.defined())
       throw ValueError(
-          fmt::format("derive_forward: the value of {} is not known", step.gradient.text),
-          view.where, "hand in the tangents of the inputs: derive_forward(z, {W}, {dW})");
+          fmt::format("derive_forward: the value of {} is not known", step.gradient.text), where,
+          "hand in the tangents of the inputs: derive_forward(z, {W}, {dW})");
   std::vector<Row> rows;
   std::map<std::string_view, std::vector<const Step*>> in_module;
   if (view.fold_modules > 0)
@@ -152,10 +153,10 @@ struct TableFormat {
 
 // Calls line(left side, right side, remark) for all that stands in the table.
 template <class Line>
-void each_line(const Derivation& derivation, const DerivationView& view, const TableFormat& format,
-               Line&& line) {
+void each_line(const Derivation& derivation, const DerivationView& view, const Where& where,
+               const TableFormat& format, Line&& line) {
   const auto& [formula, value_in_format, remark_of_definition] = format;
-  for (const Row& row : rows_of(derivation.steps(), view)) {
+  for (const Row& row : rows_of(derivation.steps(), view, where)) {
     line(row.left.*formula, row.right.*formula, both(row.remark, row.numbers, ", "));
     if (!view.values) continue;
     for (const Step* step : row.of)
@@ -171,17 +172,17 @@ constexpr const char* limits =
 
 // What `write` makes of a derivation, unless that was moved from.
 template <class Write>
-std::string written(const char* caller, const Derivation& derivation, const DerivationView& view,
+std::string written(const char* caller, const Derivation& derivation, const Where& where,
                     Write&& write) {
   return detail::naming_all_memory(
-      caller, view.where, [&] { return derivation.steps().empty() ? std::string() : write(); });
+      caller, where, [&] { return derivation.steps().empty() ? std::string() : write(); });
 }
 
 }  // namespace
 
-std::string Derivation::text(const DerivationView& view) const {
-  return written("Derivation::text", *this, view, [&] {
-    const std::vector<Row> rows = rows_of(steps_, view);
+std::string Derivation::text(const DerivationView& view, Where where) const {
+  return written("Derivation::text", *this, where, [&] {
+    const std::vector<Row> rows = rows_of(steps_, view, where);
     std::size_t left = 0, right = 0, remark = 0;
     for (const Row& row : rows) {
       left = std::max(left, width_of(row.left.text));
@@ -212,16 +213,16 @@ std::string Derivation::text(const DerivationView& view) const {
         }
       }
     }
-    const char* where = "where";
+    const char* before = "where";
     for (const auto& [left, right, layers] : definitions_of(*this, view))
-      text += fmt::format("{} {} = {}{}\n", std::exchange(where, "     "), left.text, right.text,
+      text += fmt::format("{} {} = {}{}\n", std::exchange(before, "     "), left.text, right.text,
                           layers.empty() ? "" : "    " + layers);
     return view.limits ? text + limits + '\n' : text;
   });
 }
 
-std::string Derivation::latex(const DerivationView& view) const {
-  return written("Derivation::latex", *this, view, [&] {
+std::string Derivation::latex(const DerivationView& view, Where where) const {
+  return written("Derivation::latex", *this, where, [&] {
     std::string text = view.limits ? fmt::format("% {}\n", limits) : "";
     text += "\\begin{align*}\n";
     std::string end;
@@ -232,14 +233,14 @@ std::string Derivation::latex(const DerivationView& view) const {
         text += fmt::format(" && \\text{{{}}}", derivation::in_latex_text(remark));
       end = " \\\\\n";
     };
-    each_line(*this, view, {&Written::latex, derivation::value_in_latex, ""}, line);
+    each_line(*this, view, where, {&Written::latex, derivation::value_in_latex, ""}, line);
     return text + "\n\\end{align*}\n";
   });
 }
 
-std::string Derivation::markdown(const DerivationView& view) const {
-  return written("Derivation::markdown", *this, view, [&] {
-    const std::vector<Row> rows = rows_of(steps_, view);
+std::string Derivation::markdown(const DerivationView& view, Where where) const {
+  return written("Derivation::markdown", *this, where, [&] {
+    const std::vector<Row> rows = rows_of(steps_, view, where);
     std::vector<std::string> titles{"gradient", "formula"};
     if (std::ranges::any_of(rows, [](const Row& row) { return !row.remark.empty(); }))
       titles.emplace_back("");
@@ -279,18 +280,18 @@ std::string Derivation::markdown(const DerivationView& view) const {
   });
 }
 
-std::string Derivation::html(const DerivationView& view) const {
-  return written("Derivation::html", *this, view, [&] {
+std::string Derivation::html(const DerivationView& view, Where where) const {
+  return written("Derivation::html", *this, where, [&] {
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
            "<title>Derivation</title>\n<style>\n"
            "  body { font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; }\n"
            "</style>\n<h1>Derivation</h1>\n" +
-           html_table(view) + "</html>\n";
+           html_table(view, where) + "</html>\n";
   });
 }
 
-std::string Derivation::html_table(const DerivationView& view) const {
-  return written("Derivation::html_table", *this, view, [&] {
+std::string Derivation::html_table(const DerivationView& view, Where where) const {
+  return written("Derivation::html_table", *this, where, [&] {
     std::string text = "<table style=\"border-spacing: 0.8em 0.3em\">\n";
     const auto math = [](const std::string& inside) {
       return inside.empty() ? inside : "<math><mrow>" + inside + "</mrow></math>";
@@ -301,7 +302,8 @@ std::string Derivation::html_table(const DerivationView& view) const {
           "<tr><td>{}</td><td>=</td><td>{}</td><td style=\"color: #666\">{}</td></tr>\n",
           math(left), math(right), derivation::in_markup(remark));
     };
-    each_line(*this, view, {&Written::mathml, derivation::value_in_mathml, "abbreviation"}, line);
+    each_line(*this, view, where, {&Written::mathml, derivation::value_in_mathml, "abbreviation"},
+              line);
     text += "</table>\n";
     return view.limits ? text + "<p>" + limits + "</p>\n" : text;
   });
