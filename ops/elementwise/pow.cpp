@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <type_traits>
 
 #include <chainrule/core/create.hpp>
 #include <chainrule/ops/define.hpp>
@@ -25,21 +28,35 @@ bool less_one_is_exact(T y) {
   return (y - 1) + 1 == y;
 }
 
-// y xʸ⁻¹, with 0 where y is 0. What y − 1 loses to rounding, which counts where |ln x| is large,
-// comes back as a factor: x^r = 1 + r ln x for so small an r.
+// Where xʸ⁻¹ overflows, next to 0, although y xʸ⁻¹ does not for so small a y: y xʸ / x.
 template <class T>
+void mend_overflow(T* to, const T* x, const T* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i)
+    if (std::isinf(to[i]) && x[i] != 0 && std::isfinite(x[i]))
+      to[i] = y[i] * std::pow(x[i], y[i]) / x[i];
+}
+
+// y xʸ⁻¹, with 0 where y is 0. What y − 1 loses to rounding, which counts where |ln x| is large,
+// comes back as a factor: x^r = 1 + r ln x for so small an r. `exact` where it is known to lose
+// none.
+template <bool exact, class T>
 void slope_for_base(T* to, const T* x, const T* y, std::int64_t n) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   constexpr std::int64_t piece = 256;
   for (; n > 0; n -= piece, to += piece, x += piece, y += piece) {
     const std::int64_t count = std::min(n, piece);
     T exponent[piece];
     for (std::int64_t i = 0; i < count; ++i) exponent[i] = y[i] - 1;
     kernels::pow(to, x, exponent, count);
+    Bits largest = 0;  // as an integer, of which compilers make vectors
     for (std::int64_t i = 0; i < count; ++i) {
-      const T less = (y[i] - (exponent[i] + 1)) * kernels::rough_log(x[i]);
+      const T less = exact ? T{0} : (y[i] - (exponent[i] + 1)) * kernels::rough_log(x[i]);
       const T slope = y[i] * (to[i] * (std::abs(less) < 1 ? 1 + less : T{1}));
       to[i] = y[i] == 0 ? T{0} : slope;
+      largest = std::max(largest, std::bit_cast<Bits>(std::abs(to[i])));
     }
+    if (largest >= std::bit_cast<Bits>(std::numeric_limits<T>::infinity())) [[unlikely]]
+      mend_overflow(to, x, y, count);
   }
 }
 
@@ -150,21 +167,23 @@ class Pow final : public Op {
   // g ⊗ y ⊗ xʸ⁻¹, with 0 where y is 0.
   static Tensor by_base(const Application& r, const Tensor& g) {
     const Tensor x = r.in(0), y = r.in(1);
+    bool exact = false;
     if (y.numel() == 1 && !y.node()) {  // one with a name stands in formulas
       const auto number = y.item();
       if (number == 0) return zeros_like(g);
       if (number == 1) return g;
-      const bool exact = y.dtype() == f32 ? less_one_is_exact(static_cast<float>(number))
-                                          : less_one_is_exact(number);
-      if (exact || is_recorded()) return g * (number * pow(x, number - 1));
+      exact = y.dtype() == f32 ? less_one_is_exact(static_cast<float>(number))
+                               : less_one_is_exact(number);
+      // Of smaller exponents y − 1 may be a number, but xʸ⁻¹ none.
+      const bool moderate = std::abs(number) >= 0.25;
+      if ((exact && moderate) || is_recorded()) return g * (number * pow(x, number - 1));
     }
     if (!is_recorded()) {
       Ref<Value> slope = make_broadcast(r.node().op()->name(), x.dtype(), x, y, r.where());
       visit_floating(x.dtype(), [&](auto zero) {
         using T = decltype(zero);
-        kernels::map_runs<T>(
-            *slope, *x.value_ref(), *y.value_ref(),
-            [](T* to, const T* p, const T* q, std::int64_t n) { slope_for_base(to, p, q, n); });
+        kernels::map_runs<T>(*slope, *x.value_ref(), *y.value_ref(),
+                             exact ? slope_for_base<true, T> : slope_for_base<false, T>);
       });
       return detail::times_in_place(Tensor(std::move(slope)), g);
     }
