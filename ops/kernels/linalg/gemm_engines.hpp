@@ -44,7 +44,9 @@ inline constexpr std::int64_t gemm_grain = 1 << 23;
 /// True when the library was built with oneDNN.
 bool has_onednn() noexcept;
 /// Lets oneDNN make its kernels, once in a process: it does that within the first product, and does
-/// not survive a want of memory there. Throws MemoryError when there is none for them.
+/// not survive a want of memory there. Throws MemoryError when there is none for them. What is
+/// there then and is taken by others before oneDNN asks for it, or refused to it in small pieces,
+/// still ends the process.
 void prepare_onednn();
 /// oneDNN's product, after prepare_onednn(); false when it refused, with c undefined unless it is
 /// added to.

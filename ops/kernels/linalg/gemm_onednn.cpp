@@ -79,8 +79,9 @@ void prepare_onednn() {
     return;
   const std::lock_guard lock(prepare_mutex);
   if (prepared.load(std::memory_order_relaxed)) return;
-  // Some 6 MiB are mapped for the kernels of all products.
-  if (!memory::has_room(std::size_t{16} << 20))
+  // A process grows by some 18 MiB for the kernels of all products, as a limit of its address space
+  // shows. oneDNN does not look whether it gets them, and reads through null where it does not.
+  if (!memory::has_room(std::size_t{24} << 20))
     throw MemoryError("memory: the system does not give what oneDNN needs for its kernels");
   const OneThread alone;
   multiply_each_way();
