@@ -63,8 +63,8 @@ std::string of_points(int points) {
 
 class Session {
  public:
-  Session(const Exercise& exercise, std::istream& in, std::ostream& out)
-      : exercise_(exercise), in_(in), out_(out) {}
+  Session(const Exercise& exercise, std::istream& in, std::ostream& out, const Where& where)
+      : exercise_(exercise), in_(in), out_(out), where_(where) {}
 
   ExerciseScore run() {
     score_.of = exercise_.points();
@@ -125,6 +125,9 @@ class Session {
           say(fmt::format("  Type {}, hint, skip or quit.\n", what));
       }
     }
+    if (in_.bad())
+      throw IoError("practise: an answer could not be read", where_,
+                    "the stream of answers is bad(): its device failed, or there was no memory");
     return false;
   }
 
@@ -179,11 +182,16 @@ class Session {
                });
   }
 
-  void say(const std::string& text) { out_ << text << std::flush; }
+  void say(const std::string& text) {
+    if (!(out_ << text << std::flush))
+      throw IoError("practise: what is asked could not be written", where_,
+                    "the stream that is written to has failed: is it open, and its disk not full?");
+  }
 
   const Exercise& exercise_;
   std::istream& in_;
   std::ostream& out_;
+  const Where& where_;
   ExerciseScore score_;
   int number_ = 0;
 };
@@ -192,7 +200,7 @@ class Session {
 
 ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out, Where where) {
   return detail::naming_all_memory("practise", where,
-                                   [&] { return Session(exercise, in, out).run(); });
+                                   [&] { return Session(exercise, in, out, where).run(); });
 }
 
 }  // namespace chainrule

@@ -19,7 +19,8 @@ struct ExerciseScore {
 /// Goes through an exercise line by line: asks on `out`, and reads an answer from each line of
 /// `in`. That is the letter of a formula or a number; or `hint`, `skip` (the answer, for no
 /// points), `quit`. A wrong answer is explained, and costs a point as a hint does; anything else is
-/// asked again. Ends with what was reached, also when `in` ends.
+/// asked again. Ends with what was reached, also when `in` ends. Throws IoError when `out` cannot
+/// be written or `in` fails otherwise than by its end.
 ExerciseScore practise(const Exercise& exercise, std::istream& in, std::ostream& out,
                        Where where = Where::current());
 

@@ -5,6 +5,7 @@
 
 #include <sstream>
 
+#include <chainrule/tests/core/error_of.hpp>
 #include <chainrule/tests/graph/derivation/textbook_network.hpp>
 
 using namespace chainrule;
@@ -107,6 +108,19 @@ TEST_CASE("practise: ends with what was reached when the answers end") {
     CHECK(result.score.points == (*answers ? 3 : 0));
     CHECK(contains(result.said, "Not finished. "));
   }
+}
+
+TEST_CASE("practise: a stream that fails is an error, and no end of the answers") {
+  std::istringstream in("b\n6\n"), broken;
+  broken.setstate(std::ios::badbit);
+  std::ostringstream out, closed;
+  closed.setstate(std::ios::badbit);
+  CHECK(error_of<IoError>([&] {
+          practise(small(), in, closed);
+        }).starts_with("practise: what is asked could not be written\n  at HERE\n  hint: "));
+  CHECK(error_of<IoError>([&] {
+          practise(small(), broken, out);
+        }).starts_with("practise: an answer could not be read\n  at HERE\n  hint: "));
 }
 
 TEST_CASE("practise: goes through an exercise of a program") {
