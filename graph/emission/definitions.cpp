@@ -228,12 +228,16 @@ std::vector<Tokens> parted(Tokens tokens) {
 struct Type {
   std::optional<Argument> kind;
   bool writes = false;  // a reference to what must not be constant
+  bool whole = false;   // a number that has no fractions
 };
 
 // `parameters`: those of a template, which may be any type.
 Type type_of(Tokens tokens, Tokens parameters) {
   using Words = std::set<std::string_view>;
-  static const Words numbers{"double", "float", "int", "long", "short", "bool", "unsigned"};
+  static const Words floating{"double", "float"};
+  static const Words whole{"int",     "long",     "short",    "bool",    "char",    "unsigned",
+                           "size_t",  "int8_t",   "int16_t",  "int32_t", "int64_t", "ptrdiff_t",
+                           "uint8_t", "uint16_t", "uint32_t", "uint64_t"};
   static const Words around{"const",  "static", "inline", "constexpr", "volatile",
                             "extern", "std",    "Eigen",  "consteval", "signed"};
   static const Words of_eigen{
@@ -247,13 +251,17 @@ Type type_of(Tokens tokens, Tokens parameters) {
     inside += token == "<" ? 1 : token == ">" ? -1 : 0;
     if (inside > 0) continue;
     if (token == "*" || has(parameters, {token})) return {};
-    if (!is_word(token) || around.contains(token) || type.kind) continue;
-    if (of_eigen.contains(token))
+    if (!is_word(token) || around.contains(token)) continue;
+    if (floating.contains(token)) type.whole = false;  // long double
+    if (type.kind) continue;
+    if (of_eigen.contains(token)) {
       type.kind = Argument::matrix;
-    else if (numbers.contains(token))
+    } else if (floating.contains(token) || whole.contains(token)) {
       type.kind = Argument::number;
-    else
+      type.whole = whole.contains(token);
+    } else {
       return {};  // auto, somebody else's, or a macro
+    }
   }
   const bool refers = has(tokens, {"&", "Ref"});
   type.writes = type.kind && refers && !has(tokens, {"const"});
@@ -300,7 +308,7 @@ bool takes(const Function& function, const std::vector<Argument>& arguments) {
   if (arguments.size() > most || arguments.size() + optional < most) return false;
   for (std::size_t k = 0; k < arguments.size(); ++k) {
     const Type type = type_of(function.parameters[k], function.of_template);
-    if (type.kind && (*type.kind != arguments[k] || type.writes)) return false;
+    if (type.kind && (*type.kind != arguments[k] || type.writes || type.whole)) return false;
   }
   return true;
 }

@@ -101,7 +101,9 @@ TEST_CASE("definitions: right ones, also where only their headers would tell") {
                 return x;
               })",
            "inline real f(real x) { return x; }",
-           "inline double f(std::size_t n) { return n; }",
+           "inline double f(Size n) { return n; }",
+           "inline double f(long double x) { return static_cast<double>(x); }",
+           "inline int f(double x) { return x > 0 ? 1 : -1; }",
            R"(inline double g(double x) { if (x > 0) { return x; } return '}' + 1'000 - "}"[0]; }
               inline double f(double x) { return g(x); })",
            "int count = 0; double table[] = {1, 2, 3};\ninline double f(double x) { return x; }",
@@ -193,6 +195,11 @@ TEST_CASE("definitions: of other arguments, or with another result") {
            "template <class D> double f(const Eigen::MatrixBase<D>& x) { return x.sum(); }",
            "inline double f(double x, double y) { return x + y; }",
            "inline double f(double& x) { return x; }",
+           "inline int f(int x) { return x; }",  // which would drop what is behind the point
+           "inline double f(const long long& x) { return 2.0 * x; }",
+           "inline double f(unsigned x) { return x; }",
+           "inline double f(bool x) { return x; }",
+           "inline double f(std::size_t n) { return n; }",
        }) {
     CAPTURE(code);
     CHECK(of_number(code) == Defined::for_others);
