@@ -72,8 +72,8 @@ std::int64_t Tensor::size(int axis, Where where) const {
   const Value& mine = value(where, "size");
   const int at = axis < 0 ? axis + mine.rank() : axis;
   if (at < 0 || at >= mine.rank())
-    throw IndexError(fmt::format("size: axis {} of {}, which has {} {}", axis, describe(*this),
-                                 mine.rank(), mine.rank() == 1 ? "axis" : "axes"),
+    throw IndexError(fmt::format("size: axis {} of {}, which has {}", axis, describe(*this),
+                                 detail::counted(mine.rank(), "axis", "axes")),
                      where, detail::range_hint("axes", mine.rank()));
   return mine.dims()[at];
 }
@@ -92,8 +92,9 @@ template <class T>
 T Tensor::at(const Shape& index, Where where) const {
   const Value& mine = value(where, "at");
   if (index.rank() != mine.rank())
-    throw IndexError(fmt::format("at: {} indices for {}, which has {} axes", index.rank(),
-                                 describe(*this), mine.rank()),
+    throw IndexError(fmt::format("at: {} for {}, which has {}",
+                                 detail::counted(index.rank(), "index", "indices"), describe(*this),
+                                 detail::counted(mine.rank(), "axis", "axes")),
                      where, "give one for each axis");
   std::int64_t offset = 0;
   for (int i = 0; i < index.rank(); ++i) {

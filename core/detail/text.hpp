@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,11 @@ inline std::size_t width_of(std::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     return (byte & 0xC0) != 0x80 && byte != 0xCC;
   }));
+}
+
+/// "1 axis", "2 axes".
+inline std::string counted(std::int64_t n, std::string_view one, std::string_view several) {
+  return std::to_string(n).append(1, ' ').append(n == 1 ? one : several);
 }
 
 inline std::string joined(const std::vector<std::string>& parts, std::string_view between) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 
 namespace chainrule::derivation {
@@ -178,9 +179,12 @@ void throw_wrong_logarithm(const Expression& e) {
 
 void check_role(const Expression& e, const Role& role) {
   if (e.operands.size() < role.operands())
-    throw GradError(fmt::format("{}: its role() takes {} operands, but it has {}", e.op()->name(),
-                                role.operands(), e.operands.size()),
-                    e.application->where(), "say another role, or none");
+    throw GradError(
+        fmt::format("{}: its role() takes {}, but it has {}", e.op()->name(),
+                    chainrule::detail::counted(static_cast<std::int64_t>(role.operands()),
+                                               "operand", "operands"),
+                    e.operands.size()),
+        e.application->where(), "say another role, or none");
   for (std::size_t k = 0; k < role.operands(); ++k)
     if (!e.operands[k])
       throw_wrong_role(e, role, fmt::format("it was applied without operand {}", k));

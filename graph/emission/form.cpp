@@ -6,6 +6,7 @@
 #include <string>
 
 #include <chainrule/core/create.hpp>
+#include <chainrule/core/detail/text.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
 #include <chainrule/graph/emission/eigen.hpp>
@@ -98,8 +99,10 @@ void check_operands(const Expression& e, std::string_view code) {
         k && !(*k < e.operands.size() && e.operands[*k]))
       fail(e,
            fmt::format("names {{{}}}, and the op {}", *k,
-                       *k < e.operands.size() ? "was applied without it"
-                                              : fmt::format("has {} operands", e.operands.size())),
+                       *k < e.operands.size()
+                           ? "was applied without it"
+                           : "has " + chainrule::detail::counted(std::ssize(e.operands), "operand",
+                                                                 "operands")),
            "name operands that are there, from {0} on");
 }
 

@@ -332,8 +332,8 @@ Plan plan_indices(const Tensor& x, std::span<const Index> indices, const Where& 
   }
   if (used > rank)
     throw IndexError(
-        fmt::format("index: {} {} for {}, which has {} axes", used, used == 1 ? "index" : "indices",
-                    describe(x), rank),
+        fmt::format("index: {} {} for {}, which has {} {}", used, used == 1 ? "index" : "indices",
+                    describe(x), rank, rank == 1 ? "axis" : "axes"),
         where,
         rank == 0 ? "item() reads the number of a scalar" : "give one for each axis at most");
   if (ellipses > 1)

@@ -100,7 +100,7 @@ TEST_CASE("tensor: item and at convert, and check") {
         "at: index -3 is out of range for axis 0 of x (2, 2)\n  at HERE\n  hint: positions go "
         "from -2 to 1");
   CHECK(error_of<IndexError>([&] { x.at({1}); }) ==
-        "at: 1 indices for x (2, 2), which has 2 axes\n  at HERE\n  hint: give one for each axis");
+        "at: 1 index for x (2, 2), which has 2 axes\n  at HERE\n  hint: give one for each axis");
   CHECK_THROWS_AS(zeros({0}).at({0}), IndexError);
 }
 

@@ -71,12 +71,10 @@ TEST_CASE("emit_cpp: code that cannot be is an error that names the op, the line
       refusal({.kind = elementwise, .array = "{0}.square()", .scalar = "{0} * {0}"})
           .starts_with("emit_cpp: the eigen() of squares says elementwise, but the result (3,) is "
                        "not what (2, 3) broadcast to\n"));
-  CHECK(
-      refusal({.kind = elementwise, .array = "{0} * {1}", .scalar = "{0}"})
-          .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
-  CHECK(
-      refusal({.kind = comparison, .array = "<", .scalar = ">"})
-          .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operands\n"));
+  CHECK(refusal({.kind = elementwise, .array = "{0} * {1}", .scalar = "{0}"})
+            .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operand\n"));
+  CHECK(refusal({.kind = comparison, .array = "<", .scalar = ">"})
+            .starts_with("emit_cpp: the eigen() of squares names {1}, and the op has 1 operand\n"));
 }
 
 namespace {
