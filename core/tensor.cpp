@@ -56,6 +56,13 @@ Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
   visit_floating(copy->dtype(), [&](auto zero) {
     using T = decltype(zero);
     std::ranges::copy(tensor.to_vector<T>(where), copy->template data<T>());
+namespace {
+
+constexpr const char* why_undefined =
+    "it was default-constructed, moved from, or is the grad() of a tensor that has none";
+
+}  // namespace
+
   });
   return copy;
 }
@@ -63,9 +70,20 @@ Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
 }  // namespace
 
 void Tensor::throw_undefined(const Where& where, const char* op, const char* operand) {
-  throw ValueError(
-      fmt::format("{}{}the {} is undefined", op, *op ? ": " : "", operand), where,
-      "it was default-constructed, moved from, or is the grad() of a tensor that has none");
+  throw ValueError(fmt::format("{}{}the {} is undefined", op, *op ? ": " : "", operand), where,
+                   why_undefined);
+}
+
+std::string detail::one_of(const char* what, std::size_t i, std::size_t count) {
+  return count == 1 ? fmt::format("the {}", what) : fmt::format("{} {}", what, i);
+}
+
+void detail::check_defined(const char* op, const char* what, std::span<const Tensor> tensors,
+                           const Where& where) {
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (!tensors[i].defined())
+      throw ValueError(fmt::format("{}: {} is undefined", op, one_of(what, i, tensors.size())),
+                       where, why_undefined);
 }
 
 std::int64_t Tensor::size(int axis, Where where) const {

@@ -188,6 +188,13 @@ std::string describe(const Tensor& tensor);
 
 namespace detail {
 
+/// "the input", or "input 1" where there are several; for messages.
+std::string one_of(const char* what, std::size_t i, std::size_t count);
+/// Throws the ValueError of an operand where one of `tensors` is no tensor at all, and says which:
+/// "grad: input 1 is undefined".
+void check_defined(const char* op, const char* what, std::span<const Tensor> tensors,
+                   const Where& where);
+
 /// Tensor::mutable_data() for another function that errors are to name. T is float, double,
 /// std::int64_t or bool.
 template <class T>

@@ -12,6 +12,7 @@
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/graph/accumulate.hpp>
+#include <chainrule/graph/outputs.hpp>
 #include <chainrule/graph/recorded_rows.hpp>
 #include <chainrule/graph/targets.hpp>
 #include <chainrule/graph/traversal.hpp>
@@ -224,36 +225,6 @@ void run(const Sweep& sweep, AtNode&& at_node) {
   detail::mode.rule_of = nullptr;
 }
 
-void check_output(const Tensor& output, const char* caller, const Where& where) {
-  output.value(where, caller, "output");
-  if (output.requires_grad()) return;
-  throw GradError(
-      fmt::format("{}: {} has no graph: nothing that it was computed from requires gradients, or "
-                  "recording was off",
-                  caller, describe(output)),
-      where, "call requires_grad_() on the parameters before computing, outside of no_grad");
-}
-
-void check_scalar(const Tensor& output, const char* caller, const char* seed, const Where& where) {
-  if (output.numel() == 1) return;
-  throw GradError(fmt::format("{}: {} is not a scalar", caller, describe(output)), where,
-                  fmt::format("reduce it with sum(x) or mean(x){}", seed));
-}
-
-void check_seed(const Tensor& output, const Tensor& seed, const char* caller, const Where& where) {
-  const Value &of = *output.value_ref(), &given = seed.value(where, caller, "seed");
-  if (given.dtype() != of.dtype())
-    throw DTypeError(fmt::format("{}: the seed is {}, but {} is {}", caller, name_of(given.dtype()),
-                                 describe(output), name_of(of.dtype())),
-                     where, fmt::format("convert it: to(seed, {})", name_of(of.dtype())));
-  if (!given.same_shape(of))
-    throw ShapeError(fmt::format("{}: the seed {} has not the shape of {}", caller,
-                                 to_string(given.shape()), describe(output)),
-                     where,
-                     "a seed has one element for each of the output: ones_like(y) adds up "
-                     "its gradients");
-}
-
 // A parameter's grad() is its own: nobody else sees its elements, and they are row-major. What has
 // a graph cannot be written to anyway.
 Tensor owned(Tensor&& gradient) {
@@ -360,8 +331,8 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
                    const char* caller,
                    const std::function<void(std::size_t, const Tensor&)>& at_node,
                    const Where& where) {
-  check_output(output, caller, where);
-  check_scalar(output, caller, "", where);
+  detail::check_outputs({&output, 1}, caller, where);
+  detail::check_scalars({&output, 1}, caller, "", where);
   check_not_released(traversal, caller, where);
   const ModeScope scope(mode_with(true, true));
   Gradients gradients(traversal.places());
@@ -371,16 +342,16 @@ void detail::sweep(const Traversal& traversal, const Tensor& output, std::span<c
 
 void backward(const Tensor& output, BackwardOptions options, Where where) {
   detail::naming_memory("backward", where, [&] {
-    check_output(output, "backward", where);
-    check_scalar(output, "backward", ", or pass a seed of its shape", where);
+    detail::check_outputs({&output, 1}, "backward", where);
+    detail::check_scalars({&output, 1}, "backward", ", or pass a seed of its shape", where);
     backward_from(output, ones(output.shape(), output.dtype()), options, where);
   });
 }
 
 void backward(const Tensor& output, const Tensor& seed, BackwardOptions options, Where where) {
   detail::naming_memory("backward", where, [&] {
-    check_output(output, "backward", where);
-    check_seed(output, seed, "backward", where);
+    detail::check_outputs({&output, 1}, "backward", where);
+    detail::check_seeds({&output, 1}, {&seed, 1}, "backward", where);
     backward_from(output, seed, options, where);
   });
 }
@@ -403,12 +374,10 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   if (seeds.size() != outputs.size())
     throw ValueError(fmt::format("grad: {} seeds for {} outputs", seeds.size(), outputs.size()),
                      where, "give one for each output, of its shape");
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    check_output(outputs[i], "grad", where);
-    check_seed(outputs[i], seeds[i], "grad", where);
-  }
+  detail::check_outputs(outputs, "grad", where);
+  detail::check_seeds(outputs, seeds, "grad", where);
+  detail::check_defined("grad", "input", inputs, where);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    inputs[i].value(where, "grad", "input");
     if (!inputs[i].requires_grad() && !options.allow_unused)
       throw GradError(
           fmt::format("grad: input {}, {}, does not require gradients", i, describe(inputs[i])),
@@ -466,12 +435,10 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          GradOptions options, Where where) {
   return detail::naming_memory("grad", where, [&] {
+    detail::check_outputs(outputs, "grad", where);
+    detail::check_scalars(outputs, "grad", ", or pass a seed of its shape", where);
     std::vector<Tensor> seeds;
-    for (const Tensor& output : outputs) {
-      check_output(output, "grad", where);
-      check_scalar(output, "grad", ", or pass a seed of its shape", where);
-      seeds.push_back(ones(output.shape(), output.dtype()));
-    }
+    for (const Tensor& output : outputs) seeds.push_back(ones(output.shape(), output.dtype()));
     return grad(outputs, seeds, Seeds::ours, inputs, options, where);
   });
 }

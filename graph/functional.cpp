@@ -12,6 +12,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/out_of_memory.hpp>
+#include <chainrule/graph/outputs.hpp>
 #include <chainrule/graph/traversal.hpp>
 #include <chainrule/ops/kernels/elementwise/loops.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
@@ -23,9 +24,9 @@ namespace {
 // Places of their own in the graph for the arguments of a function: leaves, or behind the caller's
 // tensors when those require gradients, so that derivatives of derivatives see through.
 std::vector<Tensor> fresh(std::span<const Tensor> inputs, const char* caller, const Where& where) {
+  detail::check_defined(caller, "argument", inputs, where);
   std::vector<Tensor> places;
   for (const Tensor& input : inputs) {
-    input.value(where, caller, "argument");
     if (!is_floating(input.dtype())) {
       places.push_back(input);
     } else {
@@ -52,24 +53,6 @@ Tensor call(const Function& f, std::span<const Tensor> places, const char* calle
                     caller, describe(output), name_of(output.dtype())),
         where, "compute it in floating numbers: to(x, f32)");
   return output;
-}
-
-// A seed of a derivative has the shape and the floating dtype of what it belongs to.
-void check_like(const Tensor& given, const Tensor& of, const char* caller, const char* what,
-                const char* owner, const Where& where) {
-  const DType dtype = of.value(where, caller, owner).dtype();
-  if (given.value(where, caller, what).dtype() == dtype && !is_floating(dtype))
-    throw DTypeError(fmt::format("{}: the {} {} holds {}, and only f32 and f64 have derivatives",
-                                 caller, owner, describe(of), name_of(dtype)),
-                     where, "convert it: to(x, f32)");
-  if (given.dtype() != dtype)
-    throw DTypeError(fmt::format("{}: the {} is {}, but the {} {} is {}", caller, what,
-                                 name_of(given.dtype()), owner, describe(of), name_of(of.dtype())),
-                     where, "both must be f32, or both f64");
-  if (!given.value_ref()->same_shape(*of.value_ref()))
-    throw ShapeError(fmt::format("{}: the {} {} has not the shape of the {} {}", caller, what,
-                                 describe(given), owner, describe(of)),
-                     where, fmt::format("a {} has one element for each of the {}", what, owner));
 }
 
 // One run of a function that is differentiated: the places of its arguments, and those of functions
@@ -204,7 +187,7 @@ ValueAndGrad pull_back(const Function& f, std::span<const Tensor> inputs, const 
         fmt::format("{}: the function's result {} is not a scalar", caller, describe(output)),
         where, "reduce it with sum(x) or mean(x), or use vjp() with a cotangent");
   const Tensor seed = cotangent ? *cotangent : ones(output.shape(), output.dtype());
-  check_like(seed, output, caller, "cotangent", "result", where);
+  detail::check_like({&seed, 1}, {&output, 1}, caller, "cotangent", "result", where);
   const bool keep =
       recorded && (seed.requires_grad() || run.depends_on_others(std::span(&output, 1))[0]);
   std::vector<Tensor> results = gradients_at(output, seed, places, keep, where);
@@ -367,8 +350,7 @@ std::pair<Tensor, Tensor> pushed(const Function& f, std::span<const Tensor> inpu
   if (inputs.size() != tangents.size())
     throw ValueError(fmt::format("jvp: {} tangents for {} inputs", tangents.size(), inputs.size()),
                      where, "give one for each input, of its shape: zeros_like(x) for what stays");
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    check_like(tangents[i], inputs[i], "jvp", "tangent", "input", where);
+  detail::check_like(tangents, inputs, "jvp", "tangent", "input", where);
   const bool recorded = is_recording();
   const EnableGrad recording;
   Run run(inputs, "jvp", where);

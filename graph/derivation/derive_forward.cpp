@@ -6,6 +6,7 @@
 
 #include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/graph/derivation/derivation_of.hpp>
+#include <chainrule/graph/outputs.hpp>
 
 namespace chainrule {
 
@@ -27,19 +28,7 @@ void check_tangents(std::span<const Tensor> inputs, std::span<const Tensor> tang
     throw ValueError(
         fmt::format("{}: {} tangents for {} inputs", name, tangents.size(), inputs.size()), where,
         "give one for each input, of its shape");
-  for (std::size_t k = 0; k < inputs.size(); ++k) {
-    const Value &input = inputs[k].value(where, name, "input"),
-                &tangent = tangents[k].value(where, name, "tangent");
-    if (tangent.dtype() != input.dtype())
-      throw DTypeError(
-          fmt::format("{}: the tangent is {}, but the input {} is {}", name,
-                      name_of(tangent.dtype()), describe(inputs[k]), name_of(input.dtype())),
-          where, "both must be f32, or both f64");
-    if (!tangent.same_shape(input))
-      throw ShapeError(fmt::format("{}: the tangent {} has not the shape of the input {}", name,
-                                   describe(tangents[k]), describe(inputs[k])),
-                       where, "a tangent has one element for each of the input");
-  }
+  detail::check_like(tangents, inputs, name, "tangent", "input", where);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ std::string statement(const Node& node, std::size_t i) {
 
 std::string to_dot(std::span<const Tensor> outputs, Where where) {
   return detail::naming_all_memory("to_dot", where, [&] {
-    for (const Tensor& output : outputs) output.value(where, "to_dot", "output");
+    detail::check_defined("to_dot", "output", outputs, where);
     const Traversal traversal(outputs, Traversal::Visit::everything);
     std::string text = "digraph chainrule {\n  rankdir=BT;\n  node [fontname=\"Helvetica\"];\n";
     for (std::size_t i = 0; i < traversal.size(); ++i) {

@@ -396,6 +396,35 @@ TEST_CASE("bad arguments") {
   CHECK_THROWS_AS(jvp([](std::span<const Tensor> in) { return in[0]; }, one, none), ValueError);
 }
 
+TEST_CASE("errors number the one of several tensors that does not fit") {
+  const Tensor x = tensor({1.0, 2.0}, f64), other = tensor({1.0}, f64), none;
+  const Function f = [](std::span<const Tensor> in) { return sum(in[0] * in[1]); };
+  const std::string why =
+      "\n  at HERE\n  hint: it was default-constructed, moved from, or is the grad() of a tensor "
+      "that has none";
+  CHECK(error_of<ValueError>([&] { value_and_grad(f, {x, none}); }) ==
+        "value_and_grad: argument 1 is undefined" + why);
+  CHECK(error_of<ValueError>([&] { vjp(f, {x, none}, x); }) ==
+        "vjp: argument 1 is undefined" + why);
+  CHECK(error_of<ValueError>([&] { jvp(f, {x, none}, {x, x}); }) ==
+        "jvp: input 1 is undefined" + why);
+  CHECK(error_of<ValueError>([&] { jvp(f, {x, x}, {x, none}); }) ==
+        "jvp: tangent 1 is undefined" + why);
+  CHECK(error_of<ShapeError>([&] {
+          jvp(f, {x, x}, {x, other});
+        }).starts_with("jvp: tangent 1, (1,), has not the shape of the input (2,)\n  at HERE"));
+  CHECK(error_of<DTypeError>([&] {
+          jvp(f, {x, x.named("b")}, {x, to(x, f32)});
+        }).starts_with("jvp: tangent 1 is f32, but input 1, b (2,), is f64\n  at HERE"));
+  // One alone needs no number.
+  const UnaryFunction of_one = [](const Tensor& t) { return sum(t); };
+  CHECK(error_of<ValueError>([&] { value_and_grad(of_one, none); }) ==
+        "value_and_grad: the argument is undefined" + why);
+  CHECK(error_of<ShapeError>([&] {
+          jvp(of_one, x, other);
+        }).starts_with("jvp: the tangent (1,) has not the shape of the input (2,)\n  at HERE"));
+}
+
 TEST_CASE("no function, and a function that returns no tensor") {
   const Tensor x = tensor({1.0, 2.0}, f64);
   const UnaryFunction none, undefined = [](const Tensor&) { return Tensor(); };

@@ -111,6 +111,34 @@ TEST_CASE("grad() of an input that the output does not depend on") {
   CHECK_THROWS_AS(grad({}, {x}), ValueError);
 }
 
+TEST_CASE("grad() numbers the one of several outputs, seeds and inputs that does not fit") {
+  const Tensor x = tensor({1.0, 2.0}).requires_grad_(), loss = sum(x * x), none;
+  const std::string why =
+      "\n  at HERE\n  hint: it was default-constructed, moved from, or is the grad() of a tensor "
+      "that has none";
+  CHECK(error_of<ValueError>([&] { grad(loss, {x, none}); }) == "grad: input 1 is undefined" + why);
+  CHECK(error_of<ValueError>([&] { grad({loss, none}, {x}); }) ==
+        "grad: output 1 is undefined" + why);
+  CHECK(error_of<ValueError>([&] { grad(loss, none); }) == "grad: the input is undefined" + why);
+  CHECK(error_of<GradError>([&] {
+          grad({loss, tensor(1.0)}, {x});
+        }).starts_with("grad: output 1, (), has no graph: "));
+  CHECK(error_of<GradError>([&] {
+          grad({loss, x * x}, {x});
+        }).starts_with("grad: output 1, (2,), is not a scalar\n  at HERE"));
+  const std::vector<Tensor> outputs = {loss, x * x}, inputs = {x};
+  const auto seeded = [&](const Tensor& second) {
+    grad(outputs, std::vector<Tensor>{tensor(1.0), second}, inputs);
+  };
+  CHECK(error_of<ValueError>([&] { seeded(none); }).starts_with("grad: seed 1 is undefined\n"));
+  CHECK(error_of<ShapeError>([&] {
+          seeded(tensor(1.0));
+        }).starts_with("grad: seed 1 () has not the shape of (2,)\n"));
+  CHECK(error_of<DTypeError>([&] {
+          seeded(ones({2}, f64));
+        }).starts_with("grad: seed 1 is f64, but output 1, (2,), is f32\n"));
+}
+
 TEST_CASE("grad() of outputs that are all older than the inputs") {
   const Tensor a = tensor(5.0, f64).named("a").requires_grad_();
   const Tensor y = a * a;

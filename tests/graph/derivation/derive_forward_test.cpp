@@ -282,6 +282,12 @@ TEST_CASE("derive_forward: errors") {
         }).starts_with("derive_forward: the tangent is f32, but the input W1 (3, 4) is f64"));
   CHECK(error_of<ValueError>([&] { derive_forward(net.p, {W}, {Tensor()}); }).find("tangent") !=
         std::string::npos);
+  CHECK(error_of<ValueError>([&] {
+          derive_forward(net.p, {W, Tensor()}, {w, w});
+        }).starts_with("derive_forward: input 1 is undefined\n  at HERE"));
+  CHECK(error_of<ValueError>([&] {
+          derive_forward(net.p, {W, W}, {w, Tensor()});
+        }).starts_with("derive_forward: tangent 1 is undefined\n  at HERE"));
   CHECK(error_of<GradError>([&] { derive_forward(net.p.detach()); }).find("has no graph") !=
         std::string::npos);
   CHECK(error_of<ValueError>([&] { derive_forward(Tensor()); }).find("derive_forward") !=
