@@ -44,7 +44,10 @@ class [[nodiscard]] Tensor {
   ~Tensor() = default;
   Tensor& operator=(const Tensor&) & noexcept = default;
   Tensor& operator=(Tensor&&) & noexcept = default;
-  /// A temporary, as x[0], is a handle of its own, and what is assigned to it would be lost.
+  /// A temporary, as x[0], is a handle of its own, and what is assigned to it would be lost. That
+  /// is so of an element of a vector that a function has just returned, too, but split(x, 2)[0] = y
+  /// compiles, and does nothing: elements of a std::vector can be assigned to, and a const one
+  /// could not be moved into what keeps it.
   // clang-format off
   void operator=(const Tensor& mutable_data_writes_elements_and_where_or_concat_make_a_new_tensor) && = delete;
   // clang-format on
