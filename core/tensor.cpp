@@ -14,12 +14,6 @@ namespace chainrule {
 namespace {
 
 template <class T>
-T read(const Value& value, std::int64_t offset) {
-  return visit(value.dtype(),
-               [&](auto zero) { return static_cast<T>(value.data<decltype(zero)>()[offset]); });
-}
-
-template <class T>
 void check_type(const Tensor& tensor, const char* member, const Where& where) {
   if (tensor.value(where, member).dtype() != dtype_of<T>)
     throw DTypeError(fmt::format("{}<{}>: {} holds {}", member, name_of(dtype_of<T>),
@@ -56,16 +50,16 @@ Ref<Value> copy_of(const Tensor& tensor, const Where& where) {
   visit_floating(copy->dtype(), [&](auto zero) {
     using T = decltype(zero);
     std::ranges::copy(tensor.to_vector<T>(where), copy->template data<T>());
+  });
+  return copy;
+}
+
+}  // namespace
+
 namespace {
 
 constexpr const char* why_undefined =
     "it was default-constructed, moved from, or is the grad() of a tensor that has none";
-
-}  // namespace
-
-  });
-  return copy;
-}
 
 }  // namespace
 
@@ -96,18 +90,15 @@ std::int64_t Tensor::size(int axis, Where where) const {
   return mine.dims()[at];
 }
 
-template <class T>
-T Tensor::item(Where where) const {
+void Tensor::check_one_element(const Where& where) const {
   const Value& mine = value(where, "item");
   if (mine.numel() != 1)
     throw ShapeError(
         fmt::format("item: {} has {} elements, not one", describe(*this), mine.numel()), where,
         "at({i, j}) reads one of several, sum(x) or mean(x) reduces them");
-  return read<T>(mine, 0);
 }
 
-template <class T>
-T Tensor::at(const Shape& index, Where where) const {
+std::int64_t Tensor::offset_of(const Shape& index, const Where& where) const {
   const Value& mine = value(where, "at");
   if (index.rank() != mine.rank())
     throw IndexError(fmt::format("at: {} for {}, which has {}",
@@ -124,10 +115,10 @@ T Tensor::at(const Shape& index, Where where) const {
                        where, detail::range_hint("positions", extent));
     offset += at * mine.strides()[i];
   }
-  return read<T>(mine, offset);
+  return offset;
 }
 
-template <class T>
+template <class T, DType>
 std::vector<T> Tensor::to_vector(Where where) const {
   check_type<T>(*this, "to_vector", where);
   const Value& mine = *value_;
@@ -139,12 +130,12 @@ std::vector<T> Tensor::to_vector(Where where) const {
   return elements;
 }
 
-template <class T>
+template <class T, DType>
 std::span<const T> Tensor::data(Where where) const {
   return adjacent_elements<T>(*this, "data", where);
 }
 
-template <class T>
+template <class T, DType>
 WritableSpan<T> detail::mutable_data(const Tensor& tensor, const char* function,
                                      const Where& where) {
   const std::span<const T> elements = adjacent_elements<T>(tensor, function, where, true);
@@ -164,7 +155,7 @@ WritableSpan<T> detail::mutable_data(const Tensor& tensor, const char* function,
   return {std::span(const_cast<T*>(elements.data()), elements.size()), tensor.value_ref()};
 }
 
-template <class T>
+template <class T, DType>
 WritableSpan<T> Tensor::mutable_data(Where where) {
   return detail::mutable_data<T>(*this, "mutable_data", where);
 }
@@ -268,8 +259,6 @@ std::string describe(const Tensor& tensor) {
 }
 
 #define CHAINRULE_ELEMENT_TYPE(T)                            \
-  template T Tensor::item<T>(Where) const;                   \
-  template T Tensor::at<T>(const Shape&, Where) const;       \
   template std::vector<T> Tensor::to_vector<T>(Where) const; \
   template std::span<const T> Tensor::data<T>(Where) const;  \
   template WritableSpan<T> Tensor::mutable_data<T>(Where);   \
@@ -279,7 +268,5 @@ CHAINRULE_ELEMENT_TYPE(double)
 CHAINRULE_ELEMENT_TYPE(std::int64_t)
 CHAINRULE_ELEMENT_TYPE(bool)
 #undef CHAINRULE_ELEMENT_TYPE
-template int Tensor::item<int>(Where) const;
-template int Tensor::at<int>(const Shape&, Where) const;
 
 }  // namespace chainrule

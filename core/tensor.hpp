@@ -75,27 +75,34 @@ class [[nodiscard]] Tensor {
     return value(where, "version").version();
   }
 
-  /// The only element, converted to T. Throws ShapeError unless there is exactly one.
+  /// The only element, converted to T, any type of numbers. Throws ShapeError unless there is
+  /// exactly one.
   template <class T = double>
-  T item(Where where = Where::current()) const;
+  T item(Where where = Where::current()) const {
+    check_one_element(where);
+    return read<T>(0);
+  }
   /// The element at a full index, converted to T; negative indices count from the end. Throws
   /// IndexError.
   template <class T = double>
-  T at(const Shape& index, Where where = Where::current()) const;
+  T at(const Shape& index, Where where = Where::current()) const {
+    return read<T>(offset_of(index, where));
+  }
+  // The second parameter of those below refuses, when it is compiled, a T that no tensor holds.
   /// All elements in row-major order, whatever the strides. Throws DTypeError unless T is the
   /// element type.
-  template <class T>
+  template <class T, DType = dtype_of<T>>
   std::vector<T> to_vector(Where where = Where::current()) const;
   /// The elements of a row-major tensor, without a copy. Throws DTypeError unless T is the element
   /// type, ShapeError for other strides. Valid as long as a handle lives.
-  template <class T>
+  template <class T, DType = dtype_of<T>>
   std::span<const T> data(Where where = Where::current()) const;
   /// The same for writing: moves the version, so that a backward through a graph that saved the old
   /// elements reports it. Throws GradError for the result of a recorded operation, ValueError for
   /// memory that was borrowed as const. What it gives is a std::span that keeps the memory; as long
   /// as it lives, writes between an operation and its backward are reported, too. Through a copy
   /// that is a plain std::span, or a pointer, they are not.
-  template <class T>
+  template <class T, DType = dtype_of<T>>
   WritableSpan<T> mutable_data(Where where = Where::current());
 
   // --- its place in the graph ---
@@ -177,6 +184,14 @@ class [[nodiscard]] Tensor {
 
  private:
   friend class Application;
+  void check_one_element(const Where& where) const;
+  std::int64_t offset_of(const Shape& index, const Where& where) const;
+  // The element at an offset in elements, which is there.
+  template <class T>
+  T read(std::int64_t offset) const {
+    return visit(value_->dtype(),
+                 [&](auto zero) { return static_cast<T>(value_->data<decltype(zero)>()[offset]); });
+  }
   // Gives up both references without dropping them, when they were not this handle's own.
   void forget() noexcept {
     value_.release();
@@ -198,9 +213,8 @@ std::string one_of(const char* what, std::size_t i, std::size_t count);
 void check_defined(const char* op, const char* what, std::span<const Tensor> tensors,
                    const Where& where);
 
-/// Tensor::mutable_data() for another function that errors are to name. T is float, double,
-/// std::int64_t or bool.
-template <class T>
+/// Tensor::mutable_data() for another function that errors are to name.
+template <class T, DType = dtype_of<T>>
 WritableSpan<T> mutable_data(const Tensor& tensor, const char* function, const Where& where);
 
 }  // namespace detail

@@ -86,6 +86,8 @@ TEST_CASE("tensor: item and at convert, and check") {
   CHECK(tensor(2.5).item() == 2.5);
   CHECK(tensor({{7}}).item<int>() == 7);
   CHECK(tensor(true).item<bool>());
+  CHECK(tensor({7}).item<std::size_t>() == 7U);
+  CHECK(tensor({65}).item<char>() == 'A');
   const Tensor x = tensor({{1.5, 2.5}, {3.5, 4.5}}).named("x");
   CHECK(x.at({1, 0}) == 3.5);
   CHECK(x.at({-1, -1}) == 4.5);
