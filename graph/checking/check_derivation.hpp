@@ -104,7 +104,7 @@ struct fmt::formatter<chainrule::DerivationReport> {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
   auto format(const chainrule::DerivationReport& report, fmt::format_context& context) const {
     auto out = context.out();
-    for (const char c : report.text()) *out++ = c;
+    for (const char c : report.text(false, {})) *out++ = c;
     return out;
   }
 };

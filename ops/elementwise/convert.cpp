@@ -22,7 +22,7 @@ bool fits_i64(T x) {
 
 template <class T>
 [[noreturn]] void throw_unfit(const Tensor& x, const Where& where) {
-  const std::vector<T> elements = x.to_vector<T>();
+  const std::vector<T> elements = x.to_vector<T>(where);
   std::size_t first = 0;
   while (fits_i64(elements[first])) ++first;
   const Shape at = position_of(static_cast<std::int64_t>(first), x.shape());

@@ -57,7 +57,7 @@ void check_positions(const char* op, const Tensor& index, std::int64_t extent, F
       bad |= static_cast<std::uint64_t>(row[i * step]) >= limit;
   });
   if (!bad) return;
-  const std::vector<std::int64_t> all = index.to_vector<std::int64_t>();
+  const std::vector<std::int64_t> all = index.to_vector<std::int64_t>(where);
   std::size_t first = 0;
   while (static_cast<std::uint64_t>(all[first]) < limit) ++first;
   const Shape at = position_of(static_cast<std::int64_t>(first), index.shape());

@@ -40,8 +40,10 @@
 #include <chainrule/nn/losses/losses.hpp>
 #include <chainrule/nn/optim/adam.hpp>
 #include <chainrule/nn/optim/sgd.hpp>
+#include <chainrule/nn/print.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
@@ -244,20 +246,26 @@ void check_names(const std::string& what, Prepare prepare, F f) {
   for (std::int64_t request = 1; request < 20'000; request += request < 300 ? 1 : 97) {
     auto prepared = prepare();
     std::string text = "nothing failed";
+    std::exception_ptr thrown;
     bool reached = false;
     {
       const FailMalloc fail(request);
       try {
         f(prepared);
-      } catch (const Error& error) {  // a file that cannot be written is an IoError, also for this
-        text = error.what();
-        ++failures;
-      } catch (const std::bad_alloc&) {
-        text = "std::bad_alloc";
+      } catch (...) {
+        thrown = std::current_exception();
       }
       reached = fail.failed();
     }
     if (!reached) break;
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const Error& error) {  // a file that cannot be written is an IoError, also for this
+      text = error.what();
+      ++failures;
+    } catch (const std::bad_alloc&) {
+      text = "std::bad_alloc";
+    }
     CAPTURE(request);
     CAPTURE(text);
     // What was refused may have been a hint that is only nice to have.
@@ -304,6 +312,9 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names("children()", model, [](auto& m) { m->layers.children(); });
   const auto table = [] { return ones({500, 8}).requires_grad_(); };
   check_names("to_vector", table, [](Tensor& t) { t.to_vector<float>(); });
+  const auto beyond = [&] { return std::pair(table(), tensor({3, 1'000'000})); };
+  check_names("take, of what is not there", beyond, [](auto& p) { take(p.first, p.second); });
+  check_names("to, of what is no i64", table, [](Tensor& t) { to(t.detach() / 0.0, i64); });
   check_names("split", table, [](Tensor& t) { split(t, 100); });
   const auto loss = [] {
     const Tensor w = ones({2, 3}, f64).named("w").requires_grad_(), x = ones({3}, f64).named("x");
@@ -340,6 +351,25 @@ TEST_CASE("out of memory: whatever is called, the error names it and the line") 
   check_names(
       "write", [&] { return emit_cpp(loss()); }, [&](EmittedCode& code) { code.write(folder); });
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("out of memory: what fmt prints names no line of the library") {
+  if (!CountMalloc::available) return;
+  Model model;
+  int failures = 0;
+  for (std::int64_t request = 1; request < 1000; ++request) {
+    const FailMalloc fail(request);
+    try {
+      static_cast<void>(fmt::format("{}", model.layers));
+    } catch (const Error& error) {
+      ++failures;
+      CHECK(std::string(error.what()) == "to_string: no memory");
+    } catch (const std::bad_alloc&) {
+      // fmt's own
+    }
+    if (!fail.failed()) break;
+  }
+  CHECK(failures > 0);
 }
 
 TEST_CASE("out of memory: borrowed memory names itself and the line") {
