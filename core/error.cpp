@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include <chainrule/core/naming_all_memory.hpp>
 #include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/user_line.hpp>
 
@@ -43,6 +44,18 @@ try : std::runtime_error(fmt::format("{}{}{}", shown(message), place(where), lin
 
 void detail::throw_no_memory(const char* function, const Where& where) {
   throw MemoryError(fmt::format("{}: no memory", function), user_line(where));
+}
+
+void detail::throw_no_memory_in(const char* function, const MemoryError& error,
+                                const Where& where) {
+  MemoryError ours(fmt::format("{}: no memory", function), user_line(where));
+  try {
+    const std::string_view said = error.what();
+    if (error.has_place()) ours.set_context(fmt::format("in {}", said.substr(0, said.find(':'))));
+  } catch (const std::bad_alloc&) {
+    // None for saying more.
+  }
+  throw ours;
 }
 
 void detail::name_operation(Error& error, const char* part, const char* op,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 #include <chainrule/ops/shape/manipulation.hpp>
+#include <chainrule/tests/core/error_of.hpp>
 
 using namespace chainrule;
 
@@ -414,6 +416,31 @@ TEST_CASE("own ops: what is raised to 0 by a rule is 1, and exponents may have m
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1}, Shape{1, 1, 1}})
     for (const double exponent : {0.0, 1.0, 2.0, -1.0, 0.5})
       CHECK_NOTHROW(derive(sum(pow(x, full(shape, exponent, f64)) * p)));
+}
+
+namespace {
+
+struct Hungry final : UnaryOp<Hungry> {
+  Hungry() : UnaryOp("hungry") {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = 0;
+  template <class T>
+  static T value(T x) {
+    return 2 * x;
+  }
+  static Tensor slope(const Application&, Tensor g) { return g * 2.0; }
+  std::string written(const Node&) const override { throw std::bad_alloc(); }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("own ops: one that has no memory for what it says is named") {
+  const Hungry op;
+  const Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
+  const Tensor loss = sum(square(op(w, Where::current())));
+  CHECK(error_of<MemoryError>([&] { derive(loss); }) ==
+        "derive: no memory\n  in hungry\n  at HERE");
 }
 
 TEST_SUITE_END();
