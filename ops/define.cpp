@@ -36,10 +36,10 @@ void detail::throw_dtype(const char* op, const Tensor& x, bool integers, const W
 
 namespace {
 
-// "weight fc1.weight (2, 3)", and what it is once where that is its name.
+// "weight = fc1.weight (2, 3)", and what it is once where that is its name or there is none.
 std::string said_as(const char* what, const Tensor& x) {
   if (x.name() == what) return describe(x);
-  return fmt::format("{}{}{}", what, *what ? " " : "", describe(x));
+  return fmt::format("{}{}{}", what, !*what ? "" : x.name().empty() ? " " : " = ", describe(x));
 }
 
 }  // namespace

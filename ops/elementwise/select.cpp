@@ -171,7 +171,7 @@ class Choose final : public Op {
   // Two at a time; errors name two. What stands for a and b has a shape and no elements of its own.
   static Shape common_shape(const Call& call) {
     const auto common = [&](std::size_t i, std::size_t k) {
-      static constexpr const char* names[] = {"the condition", "a", "b"};
+      static constexpr const char* names[] = {"condition", "a", "b"};
       return broadcast_shape(call.name(), call.tensor(i), call.tensor(k), call.where(), names[i],
                              names[k]);
     };

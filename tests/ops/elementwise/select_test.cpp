@@ -225,17 +225,18 @@ TEST_CASE("select: errors name the op, the operands and the line of the expressi
         "where: the condition x (2, 3) holds f32, but boolean is needed\n  at HERE\n  hint: "
         "compare first, as in x != 0");
   CHECK(error_of<ShapeError>([&] { where(x > 0, y, 0); }) ==
-        "where: shapes do not broadcast: the condition (2, 3) and a y (2,) differ in axis -1\n  at "
+        "where: shapes do not broadcast: condition (2, 3) and a = y (2,) differ in axis -1\n  at "
         "HERE\n  hint: shapes are aligned at the last axis; extents must be equal or 1");
   CHECK(error_of<ShapeError>([&] { where(x > 0, 0, y); })
-            .starts_with("where: shapes do not broadcast: the condition (2, 3) and b y (2,) differ "
+            .starts_with("where: shapes do not broadcast: condition (2, 3) and b = y (2,) differ "
                          "in axis -1\n"));
-  CHECK(error_of<ShapeError>([&] { where(tensor(true), x, y); })
-            .starts_with("where: shapes do not broadcast: a x (2, 3) and b y (2,) differ in axis "
-                         "-1\n"));
+  CHECK(
+      error_of<ShapeError>([&] { where(tensor(true), x, y); })
+          .starts_with("where: shapes do not broadcast: a = x (2, 3) and b = y (2,) differ in axis "
+                       "-1\n"));
   CHECK(error_of<DTypeError>([&] {
           where(x > 0, x, zeros({3}, i64));
-        }).starts_with("where: dtypes differ: a x (2, 3) is f32, b (3,) is i64\n"));
+        }).starts_with("where: dtypes differ: a = x (2, 3) is f32, b (3,) is i64\n"));
   CHECK(error_of<ValueError>([&] {
           where(x > 0, x, Tensor());
         }).starts_with("where: the tensor b is undefined\n"));

@@ -232,9 +232,10 @@ TEST_CASE("layer_norm: what is wrong with the arguments") {
   CHECK(error_of<ShapeError>([&] { layer_norm(x, {3}, {}, ones({1, 3})); }) ==
         "layer_norm: the bias (1, 3) has not the normalized shape (3,)\n  at HERE\n  hint: it has "
         "one element for each that is normalized together");
-  CHECK(error_of<DTypeError>([&] { layer_norm(x, {3}, ones({3}, f64)); })
-            .starts_with(
-                "layer_norm: dtypes differ: input x (2, 3) is f32, weight (3,) is f64\n  at HERE"));
+  CHECK(
+      error_of<DTypeError>([&] { layer_norm(x, {3}, ones({3}, f64)); })
+          .starts_with(
+              "layer_norm: dtypes differ: input = x (2, 3) is f32, weight (3,) is f64\n  at HERE"));
   CHECK_THROWS_AS(layer_norm(zeros({2, 3}, i64), {3}), DTypeError);
   CHECK_THROWS_AS(layer_norm(Tensor(), {3}), ValueError);
   const double bad[] = {-1e-5, std::numeric_limits<double>::infinity(),
