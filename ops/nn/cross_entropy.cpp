@@ -78,13 +78,15 @@ int checked_axis(const char* op, const Tensor& logits, int axis, const Where& wh
 void check_target(const char* op, const Tensor& logits, const Tensor& target, int axis,
                   const Where& where) {
   const DType dtype = target.value(where, op, "target").dtype();
-  if (dtype != i64 && dtype != logits.dtype())
+  if (dtype != i64 && dtype != logits.dtype()) {
+    const bool of_labels = target.shape() == without(logits.shape(), axis);
     throw DTypeError(
         fmt::format("{}: target {} is {}, logits {} are {}", op, describe(target), name_of(dtype),
                     describe(logits), name_of(logits.dtype())),
         where,
         fmt::format("class labels are i64, probabilities of the logits' dtype: to(target, {})",
-                    name_of(logits.dtype())));
+                    name_of(of_labels ? i64 : logits.dtype())));
+  }
   const bool labels = dtype == i64;
   const Shape expected = labels ? without(logits.shape(), axis) : logits.shape();
   if (target.shape() != expected)

@@ -30,15 +30,15 @@ struct Whole {
   std::string text() const { return tensor ? describe(*tensor) : to_string(shape); }
 };
 
-void check_index_dtype(const char* op, const Tensor& index, const Where& where) {
+constexpr const char* no_mask =
+    "a mask is no index: where(mask, x, 0) keeps the shape, and positions are i64, 0 … n − 1";
+
+void check_index_dtype(const char* op, const Tensor& index, const Where& where,
+                       const char* for_mask = no_mask) {
   if (index.value(where, op, "index").dtype() != i64)
     throw DTypeError(fmt::format("{}: the index {} holds {}, but i64 is needed", op,
                                  describe(index), name_of(index.dtype())),
-                     where,
-                     index.dtype() == boolean
-                         ? "a mask is no index: where(mask, x, 0) keeps the shape, and positions "
-                           "are i64, 0 … n − 1"
-                         : "convert it: to(index, i64)");
+                     where, index.dtype() == boolean ? for_mask : "convert it: to(index, i64)");
 }
 
 // Throws for the first element of the index that is not in 0 … extent − 1; bound() says of what.
@@ -360,7 +360,8 @@ struct OneHot final : Op {
   void infer(Inference& call) const override {
     const Value& index = call.in(0);
     const auto& p = call.parameters<OneHotParameters>();
-    check_index_dtype(name(), call.tensor(0), call.where());
+    check_index_dtype(name(), call.tensor(0), call.where(),
+                      "classes 0 and 1 are what to(mask, i64) makes of it");
     if (p.classes < 0)
       throw ValueError(fmt::format("one_hot: {} classes", p.classes), call.where(),
                        "the largest label and 1, or leave it out");

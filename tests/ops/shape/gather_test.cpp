@@ -206,6 +206,10 @@ TEST_CASE("gather: a mask is no index, and not to be made one") {
   CHECK(error_of<DTypeError>([&] { take(x, tensor({true, false, true})); }) ==
         "take: the index (3,) holds boolean, but i64 is needed\n  at HERE\n  hint: a mask is no "
         "index: where(mask, x, 0) keeps the shape, and positions are i64, 0 … n − 1");
+  CHECK(
+      error_of<DTypeError>([&] { one_hot(tensor({true, false}), 2); }) ==
+      "one_hot: the index (2,) holds boolean, but i64 is needed\n  at HERE\n  hint: classes 0 and "
+      "1 are what to(mask, i64) makes of it");
   CHECK(error_of<DTypeError>([&] { take(x, x); }) ==
         "take: the index (3,) holds f32, but i64 is needed\n  at HERE\n  hint: convert it: "
         "to(index, i64)");
