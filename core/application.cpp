@@ -62,7 +62,7 @@ void Application::throw_not_there(const char* what, std::size_t i, std::size_t c
   throw GradError(fmt::format("{}: the gradient rule reads {}({}), and there {} {}, counted from 0",
                               node_.op()->name(), what, i, count == 1 ? "is" : "are",
                               count == 0 ? "none" : std::to_string(count)),
-                  node_.where());
+                  node_.where(), "in(i) is an operand that the op was applied to, out(k) a result");
 }
 
 void Application::throw_beyond(const char* what, std::size_t i, std::size_t most) const {
@@ -80,7 +80,7 @@ void Application::throw_no_node(std::size_t i) const {
                     node_.where(), fmt::format("save it in reads(), and ask in({}).shape()", i));
   throw GradError(fmt::format("{}: its rule asks for the shape of input {}, and there are {}", op,
                               i, input_count()),
-                  node_.where());
+                  node_.where(), "inputs are the operands of the op, counted from 0");
 }
 
 // Throws where a rule cannot read a saved value, and says why; `named` is the node of its tensor.

@@ -6,7 +6,7 @@
 #include <string>
 
 #include <chainrule/core/op.hpp>
-#include <chainrule/core/user_line.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 
 namespace chainrule {
 
@@ -64,9 +64,7 @@ void detail::rethrow_result(const char* op, DType dtype, const Shape& shape, con
   try {
     throw;
   } catch (const MemoryError&) {
-    throw MemoryError(
-        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
-        user_line(where));
+    throw_no_memory_for(op, shape, dtype, where);
   } catch (const ShapeError&) {
     const bool negative =
         std::ranges::any_of(shape, [](std::int64_t extent) { return extent < 0; });

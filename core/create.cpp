@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include <chainrule/core/user_line.hpp>
+#include <chainrule/core/out_of_memory.hpp>
 
 namespace chainrule {
 
@@ -126,9 +126,7 @@ Ref<Value> make_value(const char* op, const Shape& shape, DType dtype, const Whe
   try {
     return Value::make(dtype, shape);
   } catch (const MemoryError&) {
-    throw MemoryError(
-        fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
-        user_line(where));
+    throw_no_memory_for(op, shape, dtype, where);
   }
 }
 

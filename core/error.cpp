@@ -58,6 +58,15 @@ void detail::throw_no_memory_in(const char* function, const MemoryError& error,
   throw ours;
 }
 
+void detail::throw_no_memory_for(const char* function, const Shape& shape, DType dtype,
+                                 const Where& where) {
+  throw MemoryError(
+      fmt::format("{}: no memory for {} of {}", function, to_string(shape), name_of(dtype)),
+      user_line(where),
+      fmt::format("that takes {} bytes; memory_stats() says how many are in use",
+                  static_cast<std::size_t>(shape.numel()) * size_of(dtype)));
+}
+
 void detail::name_operation(Error& error, const char* part, const char* op,
                             const Where& where) noexcept {
   try {

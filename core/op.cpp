@@ -140,7 +140,7 @@ void mark_left_out(Node& node, const Call& call) {
     if (i >= Node::most_optional)
       throw ValueError(fmt::format("{}: operand {} was left out, but only the first {} can be",
                                    call.name(), i, Node::most_optional),
-                       call.where());
+                       call.where(), "operands that can be left out stand before the others");
     node.leave_out(i);
   }
 }
@@ -361,7 +361,7 @@ Tensor apply_again(const Node& node, std::span<const Tensor> inputs, std::size_t
   if (node.is_leaf() || k >= node.output_count())
     throw GradError(fmt::format("apply_again: {} has no result {}",
                                 node.is_leaf() ? "a leaf" : node.op()->name(), k),
-                    node.where());
+                    node.where(), "results of an operation are counted from 0; a leaf is none");
   const std::vector<const Tensor*> operands = operands_of(inputs);
   if (node.output_count() > 1) {
     std::vector<Tensor> results =

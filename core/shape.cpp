@@ -8,7 +8,7 @@ namespace chainrule {
 
 void Shape::throw_too_many(std::size_t axes, const Where& where) {
   throw ShapeError(fmt::format("shape: {} axes, but a tensor has at most {}", axes, max_rank),
-                   where);
+                   where, "a shape has one number for each axis: is it made of elements instead?");
 }
 
 void Shape::push_back(std::int64_t dim) & { insert(rank_, dim); }

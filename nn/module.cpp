@@ -58,7 +58,7 @@ Where Module::where(Where here) const noexcept {
 }
 
 Tensor Module::forward(const Tensor&) {
-  ValueError error("forward(x): there is none", where(Where()),
+  ValueError error(fmt::format("{}: there is no forward(x)", description()), where(Where()),
                    "override Tensor forward(const Tensor& x), or call it as it is declared");
   locate(error);
   throw error;

@@ -19,7 +19,10 @@ void State::set(const Tensor& values, Where where) {
                             mine.dims()[0] == from.dims()[1] && mine.dims()[1] == from.dims()[0];
     throw ShapeError(
         fmt::format("set: the shapes differ: {} from values {}", describe(*this), describe(values)),
-        where, transposed ? "the values fit transposed: set(values.T())" : "");
+        where,
+        transposed                     ? "the values fit transposed: set(values.T())"
+        : from.numel() == mine.numel() ? "reshape() gives the values that shape"
+                                       : "a layer keeps the sizes that it was made with");
   }
   if (from.owner() == mine.owner()) {
     // A view of these very elements, which the copy would change under its hands.

@@ -61,7 +61,10 @@ void detail::throw_shape(const char* op, const char* which, const Tensor& x, con
                          const Where& where) {
   throw ShapeError(fmt::format("{}: the {} {} has not the shape {}", op, which, describe(x),
                                to_string(expected)),
-                   where);
+                   where,
+                   x.numel() == expected.numel()
+                       ? "reshape() gives it that shape"
+                       : "expand() repeats along axes of extent 1, a slice is a part");
 }
 
 void check_rank(const char* op, int rank, const Tensor& x, const Where& where) {

@@ -142,7 +142,7 @@ Trace::Trace(const Tensor& output, const Tangents& of, const char* caller, const
   }
   if (!gradients_[loss()])
     throw GradError(fmt::format("{}: {} does not depend on the inputs", caller, describe(output)),
-                    where);
+                    where, "name tensors that it was computed from, or none for all parameters");
   name_shared();
   complete(caller, where);
   check_tangents(traversal, inputs, left_out, caller);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include <chainrule/core/out_of_memory.hpp>
 #include <chainrule/core/recording.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 
@@ -24,7 +25,8 @@ Fans checked_fans(const char* op, const Shape& weight, const Where& where) {
 
 void check_gain(const char* op, double gain, const Where& where) {
   if (gain >= 0 && std::isfinite(gain)) return;
-  throw ValueError(fmt::format("{}: the gain {} is negative or not finite", op, gain), where);
+  throw ValueError(fmt::format("{}: the gain {} is negative or not finite", op, gain), where,
+                   "it is that of the activation behind the layer: 1, or √2 for relu");
 }
 
 // Numbers uniform in [−a, a) or normal, of this standard deviation.
@@ -51,8 +53,7 @@ Tensor draw(const char* op, bool normal, double deviation, const Shape& shape, D
   throw ShapeError(fmt::format("{}: {} cannot be the shape of a weight", op, to_string(shape)),
                    where, "no extent is negative, and the elements can be counted");
 } catch (const MemoryError&) {
-  throw MemoryError(fmt::format("{}: no memory for {} of {}", op, to_string(shape), name_of(dtype)),
-                    where);
+  chainrule::detail::throw_no_memory_for(op, shape, dtype, where);
 }
 
 Tensor xavier(const char* op, bool normal, const Shape& weight, const XavierOptions& options,

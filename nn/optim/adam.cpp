@@ -84,11 +84,14 @@ Adam::Adam(const char* name, std::vector<Tensor> parameters, double learning_rat
       options_(options),
       decoupled_(decoupled) {
   const auto [beta1, beta2] = options.betas;
-  check_option("first beta", beta1, beta1 >= 0 && beta1 < 1, "not from 0 to below 1", where);
-  check_option("second beta", beta2, beta2 >= 0 && beta2 < 1, "not from 0 to below 1", where);
+  check_option("first beta", beta1, beta1 >= 0 && beta1 < 1, "not from 0 to below 1",
+               "0.9 is usual", where);
+  check_option("second beta", beta2, beta2 >= 0 && beta2 < 1, "not from 0 to below 1",
+               "0.999 is usual", where);
   const char* range = "negative or not finite";
-  check_option("eps", options.eps, options.eps >= 0, range, where);
-  check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range, where);
+  check_option("eps", options.eps, options.eps >= 0, range, "1e-8 is usual", where);
+  check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range,
+               "0.01 is usual, 0 is none", where);
   chainrule::detail::naming_memory(name, where,
                                    [&] { moments_.resize(this->parameters().size()); });
 }

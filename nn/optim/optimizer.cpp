@@ -107,9 +107,10 @@ void Optimizer::check_gradients(const Where& where) const {
 }
 
 void Optimizer::check_option(const char* option, double value, bool fits, const char* otherwise,
-                             const Where& where) const {
+                             const char* hint, const Where& where) const {
   if (fits && std::isfinite(value)) return;
-  throw ValueError(fmt::format("{}: the {} {} is {}", name_, option, value, otherwise), where);
+  throw ValueError(fmt::format("{}: the {} {} is {}", name_, option, value, otherwise), where,
+                   hint);
 }
 
 // What update i needs beside the parameter and its gradient.
@@ -133,7 +134,8 @@ void Optimizer::prepare_step(std::size_t i, std::vector<Ref<Value>>& copies,
     prepare(i, *parameters_[i].value_ref());
   } catch (const MemoryError&) {
     throw MemoryError(
-        fmt::format("{}: no memory for the state of {}", name_, describe_parameter(i)), where);
+        fmt::format("{}: no memory for the state of {}", name_, describe_parameter(i)), where,
+        "it is as large as the parameter, or several times that; SGD without momentum has none");
   }
 }
 

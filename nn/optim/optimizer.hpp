@@ -76,9 +76,9 @@ class Optimizer {
   std::int64_t update_count(std::size_t i) const noexcept { return update_counts_[i]; }
 
   /// Throws ValueError unless the value is finite and `fits`: "SGD: the momentum -1 is negative or
-  /// not finite", where `otherwise` says what it is.
+  /// not finite", where `otherwise` says what it is; `hint` names a usual one.
   void check_option(const char* option, double value, bool fits, const char* otherwise,
-                    const Where& where) const;
+                    const char* hint, const Where& where) const;
 
   const char* name() const noexcept { return name_; }
   /// "parameter 2, fc1.weight (32, 64),", for messages.

@@ -72,9 +72,11 @@ SGD::SGD(std::vector<Tensor> parameters, double learning_rate, SGDOptions option
     : Optimizer("SGD", std::move(parameters), learning_rate, options.allow_missing, where),
       options_(options) {
   const char* range = "negative or not finite";
-  check_option("momentum", options.momentum, options.momentum >= 0, range, where);
-  check_option("dampening", options.dampening, true, "not finite", where);
-  check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range, where);
+  check_option("momentum", options.momentum, options.momentum >= 0, range,
+               "0.9 is usual, 0 is none", where);
+  check_option("dampening", options.dampening, true, "not finite", "0 is usual", where);
+  check_option("weight decay", options.weight_decay, options.weight_decay >= 0, range,
+               "1e-4 is usual, 0 is none", where);
   if (options.nesterov && !(options.momentum > 0 && options.dampening == 0))
     throw ValueError("SGD: nesterov needs a momentum, and no dampening", where,
                      "give {.momentum = 0.9, .nesterov = true}");

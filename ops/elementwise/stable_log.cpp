@@ -43,7 +43,8 @@ void StableLog::infer(Inference& call) const {
     throw ShapeError(
         fmt::format("{}: {} cannot come from {}, of which it would be {}", name(),
                     describe(call.tensor(x)), describe(call.tensor(z)), to_string(shape)),
-        call.where());
+        call.where(),
+        "a graph is evaluated again with operands of the shapes that belong together");
 }
 
 // Computed again, x may have been changed apart from z: then it is x that counts.

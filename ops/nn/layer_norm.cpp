@@ -88,7 +88,7 @@ void check_x(const Call& call, std::size_t i) {
   if (x.rank() != p.rank)
     throw ShapeError(fmt::format("{}: the axes are those of a tensor with {} axes, but {} has {}",
                                  call.name(), p.rank, describe(call.tensor(i)), x.rank()),
-                     call.where());
+                     call.where(), "a graph is evaluated again with tensors of as many axes");
 }
 
 // The same for a slope, which has the gradient g in front of x.

@@ -30,7 +30,7 @@ std::uint32_t Axes::resolve_list(const char* op, const Tensor& x, const Where& w
   }
   if (count_ > max_rank)
     throw ValueError(fmt::format("{}: {} axes of {}, which has {}", op, count_, describe(x), rank),
-                     where);
+                     where, "name each axis once, or none for all");
   return mask;
 }
 
@@ -94,7 +94,7 @@ Shape infer_reduced(const Call& call, const ReduceParameters& p, std::size_t i) 
   if (x.rank() != static_cast<int>(p.rank) || p.mask >> p.rank != 0)
     throw ShapeError(fmt::format("{}: the axes are those of a tensor with {} axes, but {} has {}",
                                  call.name(), p.rank, describe(call.tensor(i)), x.rank()),
-                     call.where());
+                     call.where(), "a graph is evaluated again with tensors of as many axes");
   std::int64_t dims[max_rank];
   const int rank = reduced_dims(x.dims(), x.rank(), p.mask, p.keepdim, dims);
   return Shape(std::span(dims, static_cast<std::size_t>(rank)));

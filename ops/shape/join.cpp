@@ -209,7 +209,7 @@ struct Stack final : Joining<Stack> {
     if (rank > max_rank)
       throw ShapeError(fmt::format("stack: {} has {} axes, and there can be no more",
                                    describe(call.tensor(0)), max_rank),
-                       call.where());
+                       call.where(), "concat() joins along an axis that the tensors have");
     Shape shape = first.shape();
     shape.insert(axis, static_cast<std::int64_t>(call.input_count()));
     call.output(first.dtype(), shape);

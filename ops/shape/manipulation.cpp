@@ -303,7 +303,7 @@ struct Expand final : Unchanged<Expand> {
     if (overflow || count > (std::int64_t{1} << 59))
       throw ShapeError(fmt::format("expand: {} to {} gives more elements than can be counted",
                                    describe(x), to_string(shape)),
-                       where);
+                       where, "a tensor has at most 2^59");
   }
 };
 CHAINRULE_EARLY const Expand expand_op;

@@ -409,7 +409,8 @@ TEST_CASE("allocator: what the system does not give is an error") {
   if (!memory::pooled) return;  // AddressSanitizer ends the program instead
   const std::int64_t before = memory_stats().live_bytes;
   CHECK(error_of<MemoryError>([] { zeros({std::int64_t{1} << 50}); }) ==
-        "zeros: no memory for (1125899906842624,) of f32\n  at HERE");
+        "zeros: no memory for (1125899906842624,) of f32\n  at HERE\n  hint: that takes "
+        "4503599627370496 bytes; memory_stats() says how many are in use");
   CHECK(memory_stats().live_bytes == before);
 }
 

@@ -61,8 +61,10 @@ TEST_CASE("apply: what an op does not have is named, and how much there is") {
     return error_of<GradError>([&] { grad(sum(apply(op, {&x}, kind, here)), x); });
   };
   const std::string place = fmt::format("\n  at {}:{}", here.file_name(), here.line());
-  CHECK(message(in_9).starts_with(
-      "short: the gradient rule reads in(9), and there is 1, counted from 0" + place));
+  CHECK(message(in_9) == "short: the gradient rule reads in(9), and there is 1, counted from 0" +
+                             place +
+                             "\n  hint: in(i) is an operand that the op was applied to, out(k) a "
+                             "result");
   CHECK(message(out_3).starts_with(
       "short: the gradient rule reads out(3), and there is 1, counted from 0" + place));
   CHECK(message(saved_4).starts_with(

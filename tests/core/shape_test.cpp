@@ -100,13 +100,15 @@ TEST_CASE("shape: no more axes than max_rank") {
   Shape shape{std::span<const std::int64_t>(most)};
   CHECK(shape.rank() == max_rank);
   const std::string text = "shape: 17 axes, but a tensor has at most 16";
-  CHECK(error_of<ShapeError>([&] { shape.push_back(1); }) == text);
-  CHECK(error_of<ShapeError>([&] { shape.insert(0, 1); }) == text);
+  const std::string hint =
+      "\n  hint: a shape has one number for each axis: is it made of elements instead?";
+  CHECK(error_of<ShapeError>([&] { shape.push_back(1); }) == text + hint);
+  CHECK(error_of<ShapeError>([&] { shape.insert(0, 1); }) == text + hint);
   CHECK(shape.rank() == max_rank);
   CHECK(error_of<ShapeError>([&] { Shape{std::span<const std::int64_t>(more)}; }) ==
-        text + "\n  at HERE");
+        text + "\n  at HERE" + hint);
   CHECK(error_of<ShapeError>([&] { zeros({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}); }) ==
-        text + "\n  at HERE");
+        text + "\n  at HERE" + hint);
 }
 
 TEST_CASE("shape: row-major strides") {

@@ -165,7 +165,7 @@ TEST_CASE("error in a module: several inputs and results") {
   CHECK(context(error_of<ShapeError>([&] { holder(ones({1, 2})); })) == "in Pair pair");
   nn::Module& base = pair;
   CHECK(error_of<ValueError>([&] { base(x); }) ==
-        "forward(x): there is none\n"
+        "Pair: there is no forward(x)\n"
         "  in Pair\n"
         "  at HERE\n"
         "  hint: override Tensor forward(const Tensor& x), or call it as it is declared");

@@ -225,6 +225,12 @@ TEST_CASE("module: values are set in place, with checks") {
         "set: the shapes differ: weight (2, 3) from values (3, 2)\n"
         "  at HERE\n"
         "  hint: the values fit transposed: set(values.T())");
+  CHECK(error_of<ShapeError>([&] {
+          layer.weight.set(zeros({6}));
+        }).ends_with("  hint: reshape() gives the values that shape"));
+  CHECK(error_of<ShapeError>([&] {
+          layer.weight.set(zeros({4, 3}));
+        }).ends_with("  hint: a layer keeps the sizes that it was made with"));
   CHECK(error_of<DTypeError>([&] { layer.weight.set(zeros({2, 3}, f64)); }) ==
         "set: weight (2, 3) is f32, but the values are f64\n"
         "  at HERE\n"

@@ -157,7 +157,7 @@ TEST_CASE("unregistered: modules of several inputs and results") {
   CHECK(error_of<GradError>([&] { bad(a, b); }).starts_with("Attention: forward uses a tensor"));
   nn::Module& base = good;
   CHECK(error_of<ValueError>([&] { base(a); }) ==
-        "forward(x): there is none\n  in Attention\n  at HERE\n"
+        "Attention: there is no forward(x)\n  in Attention\n  at HERE\n"
         "  hint: override Tensor forward(const Tensor& x), or call it as it is declared");
 }
 

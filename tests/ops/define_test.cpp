@@ -89,6 +89,13 @@ TEST_CASE("checks: an operand that is no tensor is an error that names the op an
         undefined("weight"));
   CHECK(message([&](Where where) { check_shape("mine", "weight", none, *x.value_ref(), where); }) ==
         undefined("weight"));
+  const auto not_shaped = [&](const Shape& shape) {
+    return error_of<ShapeError>([&] { check_shape("mine", "weight", ones({2, 3}), shape, {}); });
+  };
+  CHECK(not_shaped({6}) ==
+        "mine: the weight (2, 3) has not the shape (6,)\n  hint: reshape() gives it that shape");
+  CHECK(not_shaped({4, 3}).ends_with(
+      "\n  hint: expand() repeats along axes of extent 1, a slice is a part"));
   CHECK(message([&](Where where) { broadcast_shape("mine", none, x, where); }) == first);
   CHECK(message([&](Where where) { broadcast_shape("mine", x, none, where); }) == second);
 }

@@ -115,10 +115,14 @@ TEST_CASE("init: errors") {
         "  at HERE\n"
         "  hint: weights are (out, in), or (out, in, …); a bias usually begins with 0");
   CHECK_THROWS_AS(nn::kaiming_normal({}), ShapeError);
-  CHECK(error_of<ValueError>([] { nn::xavier_normal({3, 3}, {.gain = -1}); }) ==
-        "xavier_normal: the gain -1 is negative or not finite\n  at HERE");
+  CHECK(
+      error_of<ValueError>([] { nn::xavier_normal({3, 3}, {.gain = -1}); }) ==
+      "xavier_normal: the gain -1 is negative or not finite\n  at HERE\n  hint: it is that of the "
+      "activation behind the layer: 1, or √2 for relu");
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(nn::kaiming_uniform({3, 3}, {.gain = nan}), ValueError);
+  CHECK(error_of<ValueError>([&] { nn::kaiming_uniform({3, 3}, {.gain = nan}); }) ==
+        "kaiming_uniform: the gain nan is negative or not finite\n  at HERE\n  hint: it is that of "
+        "the activation behind the layer: 1, or √2 for relu");
   CHECK(error_of<ShapeError>([] { nn::xavier_normal({3, -3}); }) ==
         "xavier_normal: (3, -3) cannot be the shape of a weight\n  at HERE\n  hint: no extent is "
         "negative, and the elements can be counted");
@@ -130,9 +134,11 @@ TEST_CASE("init: errors") {
 TEST_CASE("init: a weight for which there is no memory" * doctest::skip(!memory::pooled)) {
   const std::int64_t huge = std::int64_t{1} << 25;
   CHECK(error_of<MemoryError>([=] { nn::xavier_uniform({huge, huge}); }) ==
-        "xavier_uniform: no memory for (33554432, 33554432) of f32\n  at HERE");
+        "xavier_uniform: no memory for (33554432, 33554432) of f32\n  at HERE\n  hint: that takes "
+        "4503599627370496 bytes; memory_stats() says how many are in use");
   CHECK(error_of<MemoryError>([=] { nn::kaiming_normal({huge, huge}); }) ==
-        "kaiming_normal: no memory for (33554432, 33554432) of f32\n  at HERE");
+        "kaiming_normal: no memory for (33554432, 33554432) of f32\n  at HERE\n  hint: that takes "
+        "4503599627370496 bytes; memory_stats() says how many are in use");
 }
 
 TEST_CASE("init: numbers beyond the dtype are no initial values") {

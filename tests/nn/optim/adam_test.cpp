@@ -220,13 +220,14 @@ TEST_CASE("adam: options out of their range") {
         "Adam: the learning rate -1 is not positive and finite\n  at HERE\n  hint: usual are 0.1 … "
         "1e-4; set_learning_rate(0) stands still");
   CHECK(error_of<ValueError>([&] { nn::Adam({w}, 0.1, {.betas = {0.9, 1}}); }) ==
-        "Adam: the second beta 1 is not from 0 to below 1\n  at HERE");
+        "Adam: the second beta 1 is not from 0 to below 1\n  at HERE\n  hint: 0.999 is usual");
   CHECK(error_of<ValueError>([&] { nn::AdamW({w}, 0.1, {.betas = {-0.5, 0.9}}); }) ==
-        "AdamW: the first beta -0.5 is not from 0 to below 1\n  at HERE");
+        "AdamW: the first beta -0.5 is not from 0 to below 1\n  at HERE\n  hint: 0.9 is usual");
   CHECK(error_of<ValueError>([&] { nn::Adam({w}, 0.1, {.eps = -1}); }) ==
-        "Adam: the eps -1 is negative or not finite\n  at HERE");
+        "Adam: the eps -1 is negative or not finite\n  at HERE\n  hint: 1e-8 is usual");
   CHECK(error_of<ValueError>([&] { nn::AdamW({w}, 0.1, {.weight_decay = infinity}); }) ==
-        "AdamW: the weight decay inf is negative or not finite\n  at HERE");
+        "AdamW: the weight decay inf is negative or not finite\n  at HERE\n  hint: 0.01 is usual, "
+        "0 is none");
   for (const double bad : {-0.1, not_a_number, infinity}) {
     CHECK_THROWS_AS(nn::Adam({w}, bad), ValueError);
     CHECK_THROWS_AS(nn::Adam({w}, 0.1, {.betas = {bad, 0.9}}), ValueError);

@@ -293,10 +293,11 @@ TEST_CASE("sgd: options out of their range") {
     CHECK_THROWS_AS(nn::SGD({w}, 0.1, {.momentum = bad}), ValueError);
     CHECK_THROWS_AS(nn::SGD({w}, 0.1, {.weight_decay = bad}), ValueError);
   }
-  CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.momentum = -1}); }) ==
-        "SGD: the momentum -1 is negative or not finite\n  at HERE");
+  CHECK(
+      error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.momentum = -1}); }) ==
+      "SGD: the momentum -1 is negative or not finite\n  at HERE\n  hint: 0.9 is usual, 0 is none");
   CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.momentum = 0.5, .dampening = nan}); }) ==
-        "SGD: the dampening nan is not finite\n  at HERE");
+        "SGD: the dampening nan is not finite\n  at HERE\n  hint: 0 is usual");
   CHECK(error_of<ValueError>([&] { nn::SGD({w}, 0.1, {.nesterov = true}); }) ==
         "SGD: nesterov needs a momentum, and no dampening\n  at HERE\n  hint: give {.momentum = "
         "0.9, .nesterov = true}");

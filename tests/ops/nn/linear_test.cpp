@@ -344,8 +344,7 @@ TEST_CASE("linear: what does not fit is named") {
   CHECK_THROWS_AS(linear(x, zeros({4, 3}, f64)), DTypeError);
   CHECK(error_of<DTypeError>([&] { linear(x, w, zeros({4}, f64)); }) ==
         "linear: dtypes differ: weight = W (4, 3) is f32, bias (4,) is f64\n  at HERE\n  hint: "
-        "convert "
-        "one of them: to(bias, f32)");
+        "convert one of them: to(bias, f32)");
   CHECK_THROWS_AS(linear(zeros({5, 3}, i64), zeros({4, 3}, i64)), DTypeError);
   CHECK_THROWS_AS(linear(Tensor(), w), ValueError);
   CHECK(error_of<ValueError>([&] { linear(x, Tensor()); }) ==

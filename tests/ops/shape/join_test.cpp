@@ -169,7 +169,9 @@ TEST_CASE("join: what does not fit is named with the operand") {
   for (int i = 0; i < max_rank; ++i) deep = unsqueeze(deep, 0);
   const std::string ones = "(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)";
   CHECK(error_of<ShapeError>([&] { stack({deep, deep}); }) ==
-        "stack: " + ones + " has 16 axes, and there can be no more\n  at HERE");
+        "stack: " + ones +
+            " has 16 axes, and there can be no more\n  at HERE\n  hint: concat() joins "
+            "along an axis that the tensors have");
   CHECK(error_of<ShapeError>([&] { unsqueeze(deep, 0); }) ==
         "unsqueeze: 17 axes from " + ones +
             ", but a tensor has at most 16\n  at HERE\n  hint: join some of its axes first: "

@@ -187,7 +187,9 @@ TEST_CASE("expand: more elements than can be counted") {
 TEST_CASE("a result for which there is no memory" * doctest::skip(!memory::pooled)) {
   const Tensor large = expand(ones({1}), {std::int64_t{1} << 50});
   CHECK(error_of<MemoryError>([&] { exp(large); }) ==
-        "exp: no memory for (1125899906842624,) of f32\n  at HERE");
+        "exp: no memory for (1125899906842624,) of f32\n  at HERE\n  hint: that takes "
+        "4503599627370496 bytes; memory_stats() says how many are in use");
   CHECK(error_of<MemoryError>([&] { large + 1; }) ==
-        "add: no memory for (1125899906842624,) of f32\n  at HERE");
+        "add: no memory for (1125899906842624,) of f32\n  at HERE\n  hint: that takes "
+        "4503599627370496 bytes; memory_stats() says how many are in use");
 }
