@@ -12,7 +12,8 @@
 #include <chainrule/nn/module.hpp>
 #include <chainrule/tests/core/error_of.hpp>
 
-// Modules that were moved from.
+// Modules that were moved from: they are used here all the same.
+// NOLINTBEGIN(bugprone-use-after-move)
 
 using namespace chainrule;
 
@@ -143,4 +144,5 @@ TEST_CASE("module: what is asked of one that was moved from names the layer and 
   CHECK(layers.get<nn::Tanh>(0).path() == "0");
 }
 
+// NOLINTEND(bugprone-use-after-move)
 TEST_SUITE_END();
