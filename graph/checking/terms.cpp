@@ -85,10 +85,14 @@ Expr written_out(const Expr& formula, const Environment& point, bool slopes) {
   Expr result = formula;
   for (int level = 0; level < most_levels; ++level) {
     Replacements simpler;
+    Values values;  // of all operands, so that none is computed again for each part above it
+    for (const Expr& operand : result->operands)
+      if (operand) add_values_of_parts(values, operand, point);
     visit_parts(result, [&](const Expr& part) {
       if (part->kind != Expression::Kind::operation || (!slopes && part->is(Role::Kind::slope)))
         return;
-      if (Expr other = in_simpler_operations(part, point); other && other->shape == part->shape)
+      if (Expr other = in_simpler_operations(part, point, &values);
+          other && other->shape == part->shape)
         simpler.emplace(part.get(), std::move(other));
     });
     if (simpler.empty()) break;
