@@ -244,6 +244,18 @@ std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const Adjust& adjus
   return values;
 }
 
+std::vector<Tensor> Replay::from(std::vector<Tensor> leaves, const AdjustAt& adjust) const {
+  const detail::ModeScope scope({.recording = false, .provenance = false});
+  std::vector<Tensor> values(traversal_.places());
+  for (std::uint32_t i = 0; i < traversal_.size(); ++i) {
+    if (computed(i))
+      compute(i, values, [&](Tensor x) { return adjust(i, std::move(x)); });
+    else
+      values[i] = i < leaves.size() && leaves[i].defined() ? leaves[i] : values_[i];
+  }
+  return values;
+}
+
 std::vector<Tensor> Replay::changed(std::uint32_t at, const Tensor& value,
                                     std::vector<Tensor> values) const {
   const detail::ModeScope scope({.recording = false, .provenance = false});

@@ -46,6 +46,9 @@ class Replay {
   /// that no node computes, as the numbers that a program has, through `adjust_constants`.
   std::vector<Tensor> from(std::vector<Tensor> leaves, const Adjust& adjust = {},
                            const Adjust& adjust_constants = {}) const;
+  /// The same where a result is adjusted as that of its node.
+  using AdjustAt = std::function<Tensor(std::uint32_t i, Tensor)>;
+  std::vector<Tensor> from(std::vector<Tensor> leaves, const AdjustAt& adjust) const;
   /// The same in memory that is handed in: `values` holds those of an earlier call, or nothing, and
   /// is written over. Results that nobody else holds are computed where they are, so that a second
   /// call of the same shapes allocates none of them.

@@ -8,6 +8,7 @@
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
+#include <chainrule/ops/elementwise/convert.hpp>
 
 namespace chainrule::derivation {
 
@@ -27,9 +28,7 @@ double Differences::loss_with(std::uint32_t i, const Tensor& value) const {
       .value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
-std::optional<Environment> Differences::moved(double part, std::uint64_t seed) const {
-  const NoGrad guard;
-  Generator generator(seed);
+std::vector<Tensor> Differences::moved_leaves(double part, Generator& generator) const {
   std::vector<Tensor> leaves(trace_.size());
   for (std::uint32_t i = 0; i < trace_.size(); ++i) {
     const Tensor& value = point_.tensors[i];
@@ -37,7 +36,28 @@ std::optional<Environment> Differences::moved(double part, std::uint64_t seed) c
     if (!trace_.node(i).requires_grad()) continue;
     leaves[i] = value + uniform(-1, 1, value.shape(), generator, f64) * (steps(i) * part);
   }
-  return attempt([&] { return trace_.at(trace_.replay().from(std::move(leaves))); });
+  return leaves;
+}
+
+std::optional<Environment> Differences::moved(double part, std::uint64_t seed) const {
+  const NoGrad guard;
+  Generator generator(seed);
+  return attempt([&] { return trace_.at(trace_.replay().from(moved_leaves(part, generator))); });
+}
+
+std::optional<Environment> Differences::moved_apart(double part, std::uint64_t seed) const {
+  const NoGrad guard;
+  Generator generator(seed);
+  const Replay::AdjustAt move = [&](std::uint32_t i, Tensor x) {
+    // What a rule reads of its own result fits the operands, as the largest is one of them.
+    const Node& node = trace_.node(i);
+    const bool moves = i != trace_.loss() && !node.is_output() && !node.saved_output();
+    return moves && is_floating(x.dtype())
+               ? to(x, f64) + uniform(-1, 1, x.shape(), generator, f64) * (steps(i) * part)
+               : std::move(x);
+  };
+  return attempt(
+      [&] { return trace_.at(trace_.replay().from(moved_leaves(part, generator), move)); });
 }
 
 std::optional<Environment> Differences::moved(const Environment& point, std::uint32_t i,

@@ -19,6 +19,10 @@ class Differences {
   /// The point where each parameter is moved by up to this part of its steps, at random. None where
   /// an operation is not defined there.
   std::optional<Environment> moved(double part, std::uint64_t seed) const;
+  /// The same where results are moved for themselves, too, but for those that a rule reads again:
+  /// at ties the operands of each operation are on sides of their own, not on those alone that
+  /// parameters lead to.
+  std::optional<Environment> moved_apart(double part, std::uint64_t seed) const;
   /// A point where node i itself is moved so, and what was computed from it with it.
   std::optional<Environment> moved(const Environment& point, std::uint32_t i, double part,
                                    std::uint64_t seed) const;
@@ -29,6 +33,7 @@ class Differences {
 
  private:
   double loss_with(std::uint32_t i, const Tensor& value) const;
+  std::vector<Tensor> moved_leaves(double part, Generator& generator) const;
 
   const Trace& trace_;
   const Environment& point_;

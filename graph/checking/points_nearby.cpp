@@ -42,7 +42,8 @@ const std::vector<Environment>& PointsNearby::around() const {
   around_.emplace();
   for (std::uint64_t direction = 0; direction < directions; ++direction)
     for (const double distance : {nearest_distance, -nearest_distance})
-      if (std::optional<Environment> point = differences_.moved(distance, seed + 1 + direction))
+      if (std::optional<Environment> point =
+              differences_.moved_apart(distance, seed + 1 + direction))
         around_->push_back(std::move(*point));
   return *around_;
 }

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -64,6 +66,36 @@ TEST_CASE("check_derivation: right subgradients where ties of maxima meet are no
     const DerivationReport report = check_derivation(loss, formulas);
     CAPTURE(k);
     CHECK_MESSAGE(report.ok(), report.text());
+  }
+}
+
+TEST_CASE("check_derivation: at ties that meet each is on a side of its own") {
+  // Whole numbers, so that columns of W are often opposite: what moves the parameters moves two
+  // units to sides that make up for each other, as of relu(a) − relu(−a).
+  for (int seed = 0; seed < 60; ++seed) {
+    CAPTURE(seed);
+    Generator generator(static_cast<std::uint64_t>(seed));
+    const auto drawn = [&](const char* name, const Shape& shape) {
+      return to(randint(-1, 2, shape, generator), f64).named(name);
+    };
+    const Tensor x = drawn("X", {3, 2}), w = drawn("W", {2, 4}).requires_grad_(),
+                 v = drawn("v", {4}).requires_grad_(), y = drawn("y", {3});
+    const Tensor a = matmul(x, w).named("a"), one = ones_like(a), fifth = full_like(a, 0.2);
+    const auto check = [&](const Tensor& h, std::initializer_list<Tensor> slopes) {
+      const Tensor r = matmul(h, v) - y, loss = mean(square(r));
+      const Tensor dh = 2.0 / 3.0 * outer(r, v);
+      for (const Tensor& slope : slopes) {
+        const Tensor dw = matmul(x.T(), dh * slope);
+        for (const Tensor& by_hand : {dw, dw.detach()}) {
+          const DerivationReport report = check_derivation(loss, {{"dW", w, by_hand}});
+          CHECK_MESSAGE(report.ok(), report.text());
+        }
+      }
+    };
+    check(relu(a).named("h"), {to(a > 0.0, f64), to(a >= 0.0, f64)});
+    check(abs(a).named("h"), {sign(a), where(a >= 0.0, one, -one)});
+    check(maximum(a, 0.2 * a).named("h"),
+          {where(a > 0.0, one, fifth), where(a >= 0.0, one, fifth)});
   }
 }
 
