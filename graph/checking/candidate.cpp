@@ -9,7 +9,7 @@
 
 #include <chainrule/core/detail/text.hpp>
 #include <chainrule/graph/checking/free_point.hpp>
-#include <chainrule/graph/checking/handwritten.hpp>
+#include <chainrule/graph/checking/gradient_through.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/build.hpp>
 #include <chainrule/graph/derivation/compare.hpp>

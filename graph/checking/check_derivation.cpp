@@ -14,6 +14,7 @@
 #include <chainrule/graph/backward.hpp>
 #include <chainrule/graph/checking/diagnose.hpp>
 #include <chainrule/graph/checking/given_formulas.hpp>
+#include <chainrule/graph/checking/gradient_through.hpp>
 #include <chainrule/graph/checking/handwritten.hpp>
 #include <chainrule/graph/checking/judge.hpp>
 #include <chainrule/graph/checking/refit.hpp>

@@ -431,30 +431,4 @@ bool Handwritten::is_made_of_two(double number) const {
   return false;
 }
 
-Expr gradient_through(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given) {
-  // Whether `from` was computed from i without the node between them.
-  const auto has_other_way = [&](std::uint32_t from, std::uint32_t between) {
-    std::vector<bool> behind(from + std::size_t{1});
-    behind[from] = true;
-    for (std::uint32_t j = from; j > i; --j)
-      if (behind[j] && j != between)
-        for (const std::uint32_t edge : trace.traversal().edges(j))
-          if (edge != Traversal::none) behind[edge] = true;
-    return static_cast<bool>(behind[i]);
-  };
-  Replacements parts;
-  visit_parts(trace.gradient(i), [&](const Expr& part) {
-    if (part->kind != Kind::gradient) return;
-    for (const std::uint32_t between : given)
-      if (const Expr& passed = trace.gradient(between);
-          between != i && passed->kind == Kind::gradient && passed->node == part->node &&
-          part->node > between && between > i && !has_other_way(part->node, between))
-        parts[part.get()] = gradient_expression(between, part->shape);
-  });
-  if (std::ranges::find(given, i) != given.end())
-    for (Told& one : told(trace, i, given))
-      parts.try_emplace(one.gradient.get(), std::move(one.is));
-  return parts.empty() ? trace.gradient(i) : replaced(trace.gradient(i), parts);
-}
-
 }  // namespace chainrule::derivation

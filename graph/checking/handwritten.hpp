@@ -81,6 +81,7 @@ class Handwritten {
   std::vector<std::vector<Expr>> unexplained_;
   std::vector<bool> symbols_, seen_;
   bool ambiguous_;
+  bool has_sides_of_scalars_;  // whether a rule goes by a side of a result of one element
   std::vector<std::uint32_t> order_;
   std::vector<Tensor> data_;     // what the loss was computed from: constants and leaves, in f64
   std::vector<double> read_;     // but ±1, what formulas that were not recorded have everywhere
