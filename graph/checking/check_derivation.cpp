@@ -17,6 +17,7 @@
 #include <chainrule/graph/checking/gradient_through.hpp>
 #include <chainrule/graph/checking/handwritten.hpp>
 #include <chainrule/graph/checking/judge.hpp>
+#include <chainrule/graph/checking/measure.hpp>
 #include <chainrule/graph/checking/refit.hpp>
 #include <chainrule/graph/checking/terms.hpp>
 #include <chainrule/graph/checking/wording.hpp>
@@ -39,17 +40,6 @@ using derivation::Trace;
 using derivation::Truth;
 using Holds = derivation::Handwritten::Holds;
 using Nearby = derivation::Judge::Nearby;
-
-namespace {
-
-// The distance from |x| to the next number of the dtype.
-double ulp(double x, DType dtype) {
-  if (dtype == f64) return std::nextafter(std::abs(x), HUGE_VAL) - std::abs(x);
-  const float y = std::abs(static_cast<float>(x));
-  return std::nextafter(y, HUGE_VALF) - y;
-}
-
-}  // namespace
 
 class DerivationChecker {
  public:
@@ -172,7 +162,7 @@ class DerivationChecker {
     if (same_shape) {
       const derivation::Judge::Opinion opinion = judge_.compare(i, numbers(given), truth);
       verdict.note = opinion.note;
-      worst = measure(numbers(by_hand), autograd, opinion, f32_formula, verdict);
+      worst = derivation::measure(numbers(by_hand), autograd, opinion.wrong, f32_formula, verdict);
       backed_here = !opinion.right && judge_.is_backed(i, given, truth);
       verdict.ok = opinion.right || backed_here;
       // What the program's dtype made of these says nothing of them elsewhere.
@@ -293,31 +283,50 @@ class DerivationChecker {
     return largest_difference(a, b) <= 1e-6 * largest(b) ? value : Tensor();
   }
 
-  // The differences that the report shows; returns where they are largest.
-  static std::size_t measure(const std::vector<double>& given, const std::vector<double>& expected,
-                             const derivation::Judge::Opinion& opinion, bool single,
-                             FormulaVerdict& verdict) {
-    std::size_t worst = 0;
-    std::pair<bool, double> most{false, -1};
-    for (std::size_t e = 0; e < given.size(); ++e) {
-      const double difference = derivation::difference(given[e], expected[e]);
-      if (difference > 0 && std::isfinite(difference))
-        verdict.ulps = std::max(verdict.ulps, difference / ulp(expected[e], single ? f32 : f64));
-      if (!std::isfinite(difference)) verdict.ulps = difference;
-      // What is wrong comes before what was rounded.
-      const std::pair<bool, double> mine{opinion.wrong[e], difference};
-      if (mine > most || std::isnan(difference)) {
-        most = mine;
-        worst = e;
-      }
-      if (difference > verdict.absolute_error || std::isnan(difference))
-        verdict.absolute_error = difference;
-      if (std::isnan(difference)) break;
+  // Other values of the parameters at which formula k can be compared.
+  const std::vector<Environment>& points_of(std::size_t k, bool far_away) const {
+    return far_away                                 ? judge_.other_sides().points()
+           : handwritten_.holds(k) == Holds::nearby ? judge_.nearest_points()
+                                                    : judge_.points();
+  }
+
+  // Whether what a formula is off by at such points is what the rules give from the person's
+  // earlier formulas there.
+  bool follows_elsewhere(std::size_t k, std::uint32_t i, const derivation::Computation& formula,
+                         const std::vector<Environment>& points) const {
+    constexpr double explained = 0.01, visible = 1e-13;
+    bool is_wrong = false;
+    for (const Environment& point : points) {
+      const auto both = attempt([&] {
+        return std::pair(numbers(formula(point, {}, {})),
+                         numbers(following(with_own(point, k), i)));
+      });
+      if (!both) return false;
+      const std::vector<double> right = numbers(point.gradients[i]);
+      const auto& [given, mine] = *both;
+      if (given.size() != right.size()) return false;
+      const double off = largest_difference(given, right);
+      if (off <= visible * largest(right)) continue;
+      is_wrong = true;
+      if (!(largest_difference(given, mine) <= explained * off)) return false;
     }
-    const double scale = largest(expected);
-    verdict.relative_error = scale > 0 ? verdict.absolute_error / scale : verdict.absolute_error;
-    if (!given.empty()) verdict.by_hand = given[worst];
-    return worst;
+    return is_wrong;
+  }
+
+  // A point with what the person's formulas before k give there.
+  Environment with_own(const Environment& point, std::size_t k) const {
+    Environment own = point;
+    for (const std::uint32_t i : handwritten_.order()) {
+      const auto found = std::ranges::find(places_, i);
+      const auto j = static_cast<std::size_t>(found - places_.begin());
+      if (j == k) break;
+      const bool is_given = found != places_.end();
+      if (is_given && handwritten_.computation(j))
+        own.gradients[i] = handwritten_.computation(j)(point, {}, {});
+      else if (is_given || trace_.is_named(i))
+        own.gradients[i] = evaluate(derivation::gradient_through(trace_, i, places_), own);
+    }
+    return own;
   }
 
   // Whether a wrong formula only follows earlier ones, or what is wrong with it. Returns why it is
