@@ -53,7 +53,6 @@ class DerivationChecker {
         places_(places(where)),
         handwritten_(trace_, formulas_, places_),
         single_(derivation::computes_in_f32(trace_)),
-        takes_no_side_(takes_no_side()),
         judge_(trace_, single_) {
     autograd_ = grad(loss, tensors_, {.retain_graph = true}, where);
   }
@@ -227,7 +226,10 @@ class DerivationChecker {
   Elsewhere elsewhere(std::size_t k, std::uint32_t i, const Expr& formula,
                       const derivation::Computation& computation, const Truth& truth) {
     const bool masked = handwritten_.holds(k) == Holds::nearby;
-    const Nearby found = judge_.nearby(i, computation, truth, masked);
+    Nearby found = judge_.nearby(i, computation, truth, masked);
+    // A mask that became a part of data stays what it is for the smallest changes alone.
+    if (found == Nearby::wrong && !masked && handwritten_.may_hold_mask(k, single_))
+      found = judge_.nearby(i, computation, truth, true);
     if (found == Nearby::unknown)
       return {found, "there are no others close to them where it can be compared"};
     if (found == Nearby::right && is_wrong_far_away(k, i, computation, truth))
@@ -244,19 +246,14 @@ class DerivationChecker {
 
   bool is_wrong_far_away(std::size_t k, std::uint32_t i, const derivation::Computation& formula,
                          const Truth& truth) const {
-    if (!handwritten_.unexplained(k).empty() || !takes_no_side_) return false;
+    // A mask takes the recorded sides of kinks.
+    if (!handwritten_.unexplained(k).empty() || handwritten_.holds(k) != Holds::anywhere ||
+        handwritten_.may_hold_mask(k, single_))
+      return false;
     // With the right gradients where earlier formulas stand, as these were right there.
     const Expr& steps = handwritten_.in_steps(k);
     return judge_.is_wrong_far_away(
         i, steps && !any_wrong_ ? derivation::computation_of(steps) : formula, truth);
-  }
-
-  // Who gives a mask, or a 1, for one of the gradients takes the recorded sides of kinks for all.
-  bool takes_no_side() const {
-    for (std::size_t k = 0; k < formulas_.size(); ++k)
-      if (handwritten_.holds(k) != Holds::anywhere || handwritten_.may_hold_mask(k, single_))
-        return false;
-    return true;
   }
 
   // Of a formula that agrees with differences alone.
@@ -439,7 +436,6 @@ class DerivationChecker {
   std::vector<std::uint32_t> places_;
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
-  bool takes_no_side_;
   bool any_wrong_ = false;
   bool any_unseen_ = false;  // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;

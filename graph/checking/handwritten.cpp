@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/checking/other_sides.hpp>
 #include <chainrule/graph/checking/told_gradients.hpp>
 #include <chainrule/graph/derivation/attempt.hpp>
 #include <chainrule/graph/derivation/compare.hpp>
@@ -238,6 +239,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       symbols_(formulas.size()),
       seen_(formulas.size()),
       ambiguous_(has_results_as_constants(trace)),
+      has_sides_of_scalars_(has_sides_of_scalars(trace)),
       order_(order_of(trace, formulas, places)) {
   const NoGrad guard;
   bool masked = false;  // whether the loss goes by masks, which stay as they were recorded
@@ -338,17 +340,20 @@ Computation Handwritten::computation(const Formula& formula) {
       };
 }
 
+// A mask may be all zeros or all ones, and is then a number; that of a scalar where there is one.
+bool Handwritten::may_be_mask(const Expr& factor) const {
+  return factor && factor->kind == Kind::number &&
+         (factor->number == 0 || std::abs(factor->number) == 1) &&
+         (factor->shape.numel() > 1 || has_sides_of_scalars_);
+}
+
 Handwritten::Holds Handwritten::holds(const Expr& formula, std::vector<Expr>& unexplained) const {
   Holds holds = Holds::anywhere;
   visit_parts(formula, [&](const Expr& part) {
-    // A mask may be all zeros or all ones, and is then a number.
-    const auto may_be_mask = [](const Expr& operand) {
-      return operand && operand->kind == Kind::number &&
-             (operand->number == 0 || std::abs(operand->number) == 1);
-    };
     bool is_fixed = true, may_change = false;
     Expr unknown = part;
-    if (part->is(Role::Kind::product) && std::ranges::any_of(part->operands, may_be_mask))
+    if (part->is(Role::Kind::product) &&
+        std::ranges::any_of(part->operands, [&](const Expr& e) { return may_be_mask(e); }))
       may_change = true;
     else if (part->kind == Kind::number) {
       const bool is_read = may_be_read(part->number);
@@ -375,6 +380,10 @@ bool Handwritten::may_hold_mask(std::size_t k, bool single) const {
   bool found = false;
   if (whole_[k])
     visit_parts(whole_[k], [&](const Expr& part) {
+      // 2 m of the mask of a scalar is a number.
+      if (has_sides_of_scalars_ && part->is(Role::Kind::product))
+        for (const Expr& factor : part->operands)
+          found = found || (factor && factor->kind == Kind::number && factor->shape.numel() == 1);
       if (part->kind != Kind::constant) return;
       const auto is_it = [&](const Tensor& data) {
         return data.value_ref() == part->value.value_ref() ||

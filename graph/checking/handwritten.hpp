@@ -63,6 +63,7 @@ class Handwritten {
   std::vector<Expr> given_to(const Formula& formula);
   Computation computation(const Formula& formula);
   Holds holds(const Expr& formula, std::vector<Expr>& unexplained) const;
+  bool may_be_mask(const Expr& factor) const;
   bool is_of_the_loss(const Tensor& constant) const;
   bool is_explained(double number) const;
   bool is_made_of_two(double number) const;

@@ -69,6 +69,36 @@ std::vector<Environment> points_at_other_sides(const Trace& trace) {
 
 }  // namespace
 
+bool has_sides_of_scalars(const Trace& trace) {
+  const NoGrad guard;
+  const Environment& here = trace.environment();
+  const auto moved = [](const Tensor& x, double by) {
+    return is_floating(x.dtype()) ? x + by * steps_of(x) : x;
+  };
+  // What stays the very same where its operand moves a little, to one side at least.
+  const auto is_flat = [&](const Expr& part) {
+    const Expr side = side_of(part);
+    const auto with_moved = [&](double by) {
+      std::vector<Expr> operands = side->operands;
+      for (Expr& operand : operands)
+        if (operand && operand->kind != Expression::Kind::number)
+          operand = constant_expression(moved(evaluate(operand, here), by));
+      return numbers(evaluate(with_operands(side, std::move(operands)), here));
+    };
+    return attempt([&] {
+             return with_moved(0) == with_moved(1e-3) || with_moved(0) == with_moved(-1e-3);
+           })
+        .value_or(true);
+  };
+  bool found = false;
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (trace.gradient(i))
+      visit_parts(trace.gradient(i), [&](const Expr& part) {
+        found = found || (part->shape.numel() == 1 && may_be_side(part) && is_flat(part));
+      });
+  return found;
+}
+
 OtherSides::OtherSides(const Trace& trace, const PointsNearby& nearby)
     : trace_(trace), nearby_(nearby), points_(points_at_other_sides(trace)) {}
 

@@ -10,6 +10,9 @@
 
 namespace chainrule::derivation {
 
+/// Whether a rule goes by a side of a kink of one element, as that of a hinge for one example.
+bool has_sides_of_scalars(const Trace& trace);
+
 /// What gradients would be at a point if all stayed on the sides of kinks on which it is at
 /// another, as z of relu(z).
 class OtherSides {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <numbers>
 #include <span>
 #include <string>
@@ -201,6 +202,31 @@ TEST_CASE("check_derivation: a slope that is 1 today, as all units are active, i
         CHECK_FALSE(of_parameters(false, seen));
       }
     }
+}
+
+TEST_CASE("check_derivation: a mask in one formula makes no other one right") {
+  const Tensor x = tensor({1.5, 2.0}, f64).named("x"),
+               w = tensor({{0.4, 0.3}, {0.2, 0.6}, {0.5, 0.1}}, f64).named("W").requires_grad_(),
+               v = tensor({1.0, 2.0, -0.7}, f64).named("v").requires_grad_();
+  const Tensor z = matmul(w, x).named("z"), a = relu(z).named("a");
+  const Tensor r = dot(v, a) - 0.3, loss = 0.5 * square(r);
+  const Tensor da = r * v, dz = da * to(z > 0.0, f64);
+  const auto wrong = [&](std::initializer_list<Formula> formulas) -> std::string {
+    const DerivationReport report = check_derivation(loss, formulas);
+    INFO(report.text());
+    for (const FormulaVerdict& verdict : report.verdicts())
+      CHECK(verdict.inherited == (!verdict.ok && &verdict != report.first_wrong()));
+    return report.first_wrong() ? report.first_wrong()->name : "none";
+  };
+  CHECK(wrong({{"dv", v, r * a}, {"da", a, da}, {"dz", z, dz}, {"dW", w, outer(dz, x)}}) == "none");
+  // relu is forgotten, or its slope, while all units are active.
+  CHECK(wrong({{"dv", v, r * z}, {"da", a, da}, {"dz", z, dz}}) == "dv");
+  const Tensor passed = da * 1.0;
+  CHECK(wrong({{"da", a, da}, {"dz", z, passed}, {"dW", w, outer(passed, x)}}) == "dz");
+  // The mask of a scalar is a number.
+  const Tensor margin = (1.0 - 0.1 * dot(v, z)).named("q"), of_margin = to(margin > 0.0, f64);
+  CHECK(is_right(relu(margin), v, -0.1 * z * of_margin));
+  CHECK(is_right(relu(margin), z, of_margin * (-0.1 * v)));
 }
 
 TEST_CASE("check_derivation: a mask that became a part of data is right as it was recorded") {
