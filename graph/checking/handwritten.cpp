@@ -107,10 +107,20 @@ bool has_results_as_constants(const Trace& trace) {
   return std::ranges::any_of(constants, [&](const Value* v) { return results.contains(v); });
 }
 
+// Whether the loss was computed from it, or on the way to it.
+bool is_value_of(const Trace& trace, const Value* value) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i) {
+    const Node& node = trace.node(i);
+    if (node.saved_output() == value) return true;
+    for (std::size_t k = 0; k < node.inputs().size(); ++k)
+      if (node.saved_input(k) == value) return true;
+  }
+  return false;
+}
+
 // The graph of a formula over these symbols and, if a trace is given, its tensors; null where it
-// was not recorded over any.
-Expr recorded_expression(const Trace* trace, const Tensor& formula,
-                         const std::unordered_map<const Node*, Expr>& symbols) {
+// was not recorded over any. A symbol may stand for values that have no node.
+Expr recorded_expression(const Trace* trace, const Tensor& formula, const Symbols& symbols) {
   const Node* root = formula.node();
   if (!root) return nullptr;
   const Traversal traversal(std::span(&formula, 1), Traversal::Visit::everything);
@@ -122,7 +132,7 @@ Expr recorded_expression(const Trace* trace, const Tensor& formula,
       known[i] = tensor_expression(at, node.shape());
       continue;
     }
-    if (const auto symbol = symbols.find(&node); symbol != symbols.end()) {
+    if (const auto symbol = symbols.of_nodes.find(&node); symbol != symbols.of_nodes.end()) {
       known[i] = symbol->second;
       continue;
     }
@@ -134,12 +144,16 @@ Expr recorded_expression(const Trace* trace, const Tensor& formula,
     bool complete = !application.released();
     for (std::size_t k = 0; k < edges.size() && complete; ++k) {
       // What was written to since is not what the formula was computed from.
-      if (application.saved_input(k) && !application.saved_as(Node::input(k)).unchanged()) {
+      const Value* saved = application.saved_input(k);
+      if (saved && !application.saved_as(Node::input(k)).unchanged()) {
         complete = false;
         break;
       }
+      const auto symbol = symbols.of_values.find(saved);
       if (edges[k] != Traversal::none && known[edges[k]]) {
         operands[k] = known[edges[k]];
+      } else if (saved && symbol != symbols.of_values.end()) {
+        operands[k] = symbol->second;
       } else if (application.given(k)) {
         const Tensor value = kept(application, k);
         complete = value.defined();
@@ -172,11 +186,11 @@ Expr recorded_function(const Formula& formula, std::span<const Expr> given,
   const EnableGrad guard;
   const auto recorded = attempt([&] {
     std::vector<Tensor> at = arguments(formula, given, point);
-    std::unordered_map<const Node*, Expr> symbols;
+    Symbols symbols;
     for (std::size_t k = 0; k < at.size(); ++k) {
       if (!given[k] || !is_floating(at[k].dtype())) continue;
       at[k] = at[k].detach().requires_grad_();
-      symbols[at[k].node()] = given[k];
+      symbols.of_nodes[at[k].node()] = given[k];
     }
     return recorded_expression(nullptr, formula.function(at), symbols);
   });
@@ -281,7 +295,7 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
   for (const std::uint32_t i : order_)
     for (std::size_t k = 0; k < places.size(); ++k)
       if (places[k] == i) order.push_back(k);
-  Known earlier;
+  Symbols earlier;
   for (const std::size_t k : order) {
     const Formula& formula = formulas[k];
     if (formula.function) {
@@ -297,6 +311,10 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
       if (constant->kind == Kind::number && std::abs(constant->number) != 1 &&
           varies(trace.gradient(places[k])))
         read_.push_back(constant->number);
+      if (formula.by_hand.shape() == trace.node(places[k]).shape() &&
+          !is_value_of(trace, formula.by_hand.value_ref().get()))
+        earlier.of_values.try_emplace(formula.by_hand.value_ref().get(),
+                                      gradient_expression(places[k], formula.by_hand.shape()));
       continue;
     }
     seen_[k] = true;
@@ -306,12 +324,13 @@ Handwritten::Handwritten(const Trace& trace, std::span<const Formula> formulas,
     if (holds_[k] == Holds::anywhere && masked) holds_[k] = Holds::nearby;
     const Shape& shape = trace.node(places[k]).shape();
     if (formula.by_hand.shape() == shape && trace.find(formula.by_hand) == Traversal::none)
-      symbols_[k] =
-          earlier.try_emplace(formula.by_hand.node(), gradient_expression(places[k], shape)).second;
+      symbols_[k] = earlier.of_nodes
+                        .try_emplace(formula.by_hand.node(), gradient_expression(places[k], shape))
+                        .second;
   }
 }
 
-Expr Handwritten::expression(const Tensor& formula, const Known& symbols) {
+Expr Handwritten::expression(const Tensor& formula, const Symbols& symbols) {
   Expr whole = recorded_expression(&trace_, formula, symbols);
   if (whole) ops_.check(whole);
   return whole;

@@ -12,6 +12,13 @@
 
 namespace chainrule::derivation {
 
+/// What stands in formulas for tensors that they were computed from: by node, and by value for
+/// those without one.
+struct Symbols {
+  std::unordered_map<const Node*, Expr> of_nodes{};
+  std::unordered_map<const Value*, Expr> of_values{};
+};
+
 /// The formulas of a person in terms of the graph that they are about, as far as they were
 /// recorded: a formula written in tensors that require gradients is itself a graph over them.
 class Handwritten {
@@ -24,9 +31,9 @@ class Handwritten {
   const Expr& whole(std::size_t k) const { return whole_[k]; }
   /// The same where what other formulas gave stands as the gradient that they are for.
   const Expr& in_steps(std::size_t k) const { return in_steps_[k]; }
-  /// Whether formula k stands as that gradient in later ones. One that was not recorded does not,
-  /// nor one that is a tensor of the program, or an earlier formula: nobody can tell which is
-  /// meant.
+  /// Whether formula k stands as that gradient in later ones. One that was not recorded does where
+  /// it is an operand itself, but not in what was computed from it before; one that is a tensor of
+  /// the program, or an earlier formula, does not: nobody can tell which is meant.
   bool is_symbol(std::size_t k) const { return symbols_[k]; }
   /// Formula k as it is computed at a point: that of whole(), or the function that it was given as;
   /// null where it is known here alone.
@@ -56,8 +63,7 @@ class Handwritten {
   bool is_ambiguous() const noexcept { return ambiguous_; }
 
  private:
-  using Known = std::unordered_map<const Node*, Expr>;
-  Expr expression(const Tensor& formula, const Known& symbols);
+  Expr expression(const Tensor& formula, const Symbols& symbols);
   // What a function gets, over the graph, also where the loss was not computed from it; null where
   // it does not depend on the parameters.
   std::vector<Expr> given_to(const Formula& formula);
@@ -89,10 +95,5 @@ class Handwritten {
   std::vector<double> numbers_;  // the same of one element, those of its rules, and natural ones
   std::vector<Power> powers_;    // of these, unless they are many
 };
-
-/// The gradient of node i by the rules, where a gradient that comes to it through one of `given`
-/// alone stands as that: the rules call the gradient of r in s = r − L by the name of ds. One that
-/// nobody gave is what one of `given` tells of it: of u = f(r ⊘ σ) that for σ goes on from dr.
-Expr gradient_through(const Trace& trace, std::uint32_t i, std::span<const std::uint32_t> given);
 
 }  // namespace chainrule::derivation

@@ -41,6 +41,15 @@ TEST_CASE("check_derivation: what goes on from a wrong formula that is a tensor 
   for (const Tensor& dr : {s, s.detach() * 1.0})
     CHECK(wrong(0.5 * sum(k * square(s)), {{"dr", r, dr}, {"dP", P, unsqueeze(dr / r, 1) * P}}) ==
           "dr");
+  // Nothing is recorded of the one that is wrong, and what goes on from it is 0 today.
+  const Tensor x = full({3}, 0.7, f64).named("x").requires_grad_();
+  const Tensor D = tensor({{1.0, -1.0, 0.0}, {0.0, 1.0, -1.0}}, f64).named("D");
+  const Tensor G = matmul(D, x).named("G"), q = sqrt(square(G) + 0.04).named("q");
+  for (const Tensor& dq : {ones_like(q), tensor({0.3, 0.4}, f64)}) {
+    const Tensor dG = dq * G / q;
+    CHECK(wrong(0.3 * sum(q) + 0.5 * sum(square(x)),
+                {{"dq", q, dq}, {"dG", G, dG}, {"dx", x, matmul(D.T(), dG) + x}}) == "dq");
+  }
   // The gradient of a leaf comes before that of r in the chain, and was written with it.
   const Tensor sigma = tensor(1.3, f64).named("σ").requires_grad_();
   const Tensor e =
@@ -117,6 +126,30 @@ TEST_CASE("check_derivation: bare numbers build on the gradient that tells what 
                                                   {"dη", eta, deta},
                                                   {"dβ", beta, matmul(Q.T(), deta)}}) ==
           (right ? "none" : "dS"));
+  }
+  // In another shape, and with axes in another order.
+  const Tensor K = parameter({5, 3}, "K", 14), q = parameter({3}, "q", 15),
+               V = normal({5, 2}, "V", 16);
+  const Tensor d = (matmul(K, q) + 4.0).named("d");
+  const Tensor weighted = (V / unsqueeze(d, 1)).named("O"),
+               aside = (V / reshape(d, {5, 1})).named("O");
+  for (const Tensor& O : {weighted, aside})
+    for (const bool right : {true, false}) {
+      const Tensor dd = (right ? -1.0 : 2.0) * sum(O * O, 1) / d;
+      CHECK(wrong(0.5 * sum(square(O)), {{"dO", O, O},
+                                         {"dd", d, dd},
+                                         {"dq", q, matmul(K.T(), dd)},
+                                         {"dK", K, outer(dd, q)}}) == (right ? "none" : "dd"));
+    }
+  const Tensor B = parameter({2, 3}, "B", 17), C = parameter({3, 4}, "C", 18);
+  const Tensor M = matmul(B, C).named("M");
+  const Tensor turned = tanh(M.T() * normal({4, 2}, "T", 19)).named("R");
+  for (const bool right : {true, false}) {
+    const Tensor slope = (normal({4, 2}, "T", 19) * (1 - turned * turned)).T();
+    const Tensor dM = right ? turned.T() * slope : slope;
+    CHECK(wrong(0.5 * sum(square(turned)),
+                {{"dM", M, dM}, {"dB", B, matmul(dM, C.T())}, {"dC", C, matmul(B.T(), dM)}}) ==
+          (right ? "none" : "dM"));
   }
   // What says no more than a sum tells nothing.
   const Tensor b = parameter({3}, "b", 10), z = tanh(matmul(A, parameter({3, 3}, "W", 11)) + b);
