@@ -25,6 +25,9 @@ namespace {
 constexpr double of_itself = 16;
 // Of forms that nobody wrote for certain, a part of that.
 constexpr double of_guesses = 1.0 / 6;
+// What is rounded once, as the numbers of a program in f32 are, moves as far as that may be at
+// most: so many times what a few samples of it move.
+constexpr double safety_of_numbers = 4;
 // So many times further all is moved where that may be a jump.
 constexpr double wider = 16;
 // Elements that differ and are looked at by differences, at most.
@@ -125,6 +128,7 @@ std::vector<double> Judge::moved(std::uint32_t i, std::span<const Computation> f
 
 std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation> forms,
                                    Precision precision, bool bare) const {
+  if (precision == Precision::f32_numbers) return rounded_numbers(i, forms, bare);
   const std::vector<double> gradient = numbers(trace_.environment().gradients[i]);
   std::vector<double> allowed = moved(i, forms, rounding(precision, false), bare);
   for (double& by : allowed) by *= safety_of_samples;
@@ -141,6 +145,19 @@ std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation>
   for (std::size_t e = 0; e < allowed.size(); ++e)
     if (is_much(e) && safety_of_samples * wide[e] < 0.5 * wider * allowed[e])
       allowed[e] = std::min(allowed[e], 2 * wide[e]);
+  return allowed;
+}
+
+std::vector<double> Judge::rounded_numbers(std::uint32_t i, std::span<const Computation> forms,
+                                           bool bare) const {
+  std::vector<double> allowed = rounded(i, forms, Precision::f64_throughout, bare);
+  const Rounding& rounds = rounding(Precision::f32_numbers, false);
+  for (const Computation& form : forms) {
+    const auto moved =
+        attempt([&] { return rounds.of(apart_from(computation_of(trace_.gradient(i)), form)); });
+    for (std::size_t e = 0; moved && e < allowed.size() && e < moved->size(); ++e)
+      allowed[e] = std::max(allowed[e], safety_of_numbers * (*moved)[e]);
+  }
   return allowed;
 }
 

@@ -115,6 +115,9 @@ class Judge {
                             const Rounding& rounds, bool bare) const;
   std::vector<double> rounded(std::uint32_t i, std::span<const Computation> forms,
                               Precision precision, bool bare) const;
+  // The same of formulas in f64 with numbers in f32, which the rules have, too.
+  std::vector<double> rounded_numbers(std::uint32_t i, std::span<const Computation> forms,
+                                      bool bare) const;
   const Rounding& rounding(Precision precision, bool wide) const;
   bool is_backed(const Environment& point, const Differences& differences, std::uint32_t i,
                  const Tensor& given, const std::vector<double>& allowed) const;

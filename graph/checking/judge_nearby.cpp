@@ -96,12 +96,8 @@ std::vector<double> Judge::rounded_there(std::uint32_t i, const Environment& poi
   if (masked || single_)
     widen(moved(i, forms, rounding(Precision::f64_throughout, false), truth.bare));
   if (!single_ || masked) return most;
-  // What is rounded in the formula as in the rule says nothing.
-  const Computation apart = [&](const Environment& at, const Replay::Adjust& results,
-                                const Replay::Adjust& constants) {
-    return formula(at, results, constants) - rule(at, results, constants);
-  };
-  widen(rounding_at(point, true).of_change(rounding(Precision::f32_numbers, false), apart));
+  widen(rounding_at(point, true)
+            .of_change(rounding(Precision::f32_numbers, false), apart_from(rule, formula)));
   return most;
 }
 

@@ -339,6 +339,14 @@ Computation computation_of(const Expr& expression) {
   };
 }
 
+Computation apart_from(Computation rule, Computation formula) {
+  return [rule = std::move(rule), formula = std::move(formula)](const Environment& point,
+                                                                const Replay::Adjust& results,
+                                                                const Replay::Adjust& constants) {
+    return formula(point, results, constants) - rule(point, results, constants);
+  };
+}
+
 std::vector<std::vector<double>> Rounding::samples(const Computation& formula) const {
   const NoGrad guard;
   std::vector<std::vector<double>> samples;

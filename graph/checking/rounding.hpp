@@ -17,6 +17,8 @@ namespace chainrule::derivation {
 using Computation = std::function<Tensor(const Environment& point, const Replay::Adjust& results,
                                          const Replay::Adjust& constants)>;
 Computation computation_of(const Expr& expression);
+/// What a formula gives but for what a rule does: what is rounded in both alike is not in it.
+Computation apart_from(Computation rule, Computation formula);
 
 /// How far rounding moves the numbers of a derivation, element by element: everything is computed
 /// again with each result moved by about a unit in the last place, at random, and what comes out is

@@ -83,6 +83,22 @@ TEST_CASE("check_derivation: numbers that f32 rounds are the same elsewhere") {
   }
 }
 
+TEST_CASE("check_derivation: a small term is missed in f32 where the formula is known in f64") {
+  for (const DType dt : {f64, f32})
+    for (const double size : {1e-2, 2e-3}) {
+      CAPTURE(name_of(dt));
+      CAPTURE(size);
+      const Tensor a = to(size * tensor({{0.4, -1.1}, {0.7, 0.3}}, f64), dt).named("A"),
+                   y = to(size * tensor({0.3, -0.6}, f64), dt).named("y"),
+                   x = to(tensor({0.9, -0.5}, f64), dt).named("x").requires_grad_();
+      const Tensor r = (matmul(a, x) - y).named("r"),
+                   loss = 0.5 * sum(square(r)) + 0.3 * sum(square(x));
+      CHECK(is_right(loss, x, matmul(a.T(), r) + 0.6 * x));
+      CHECK_FALSE(is_right(loss, x, 0.6 * x));
+      CHECK_FALSE(is_right(loss, x, matmul(a, r) + 0.6 * x));
+    }
+}
+
 TEST_CASE("check_derivation: at ties nothing but subgradients is right") {
   const Tensor
       h0 = tensor({{1.0, 0.0, 1.0}, {0.0, 1.0, -1.0}, {1.0, 1.0, 0.0}, {0.0, 0.0, -1.0}})
