@@ -360,9 +360,7 @@ class DerivationChecker {
       }
       suspect.nearest = handwritten_.holds(k) == Holds::nearby;
       if (handwritten_.holds(k) != Holds::here)
-        for (const Environment& point : far_away          ? judge_.other_sides().points()
-                                        : suspect.nearest ? judge_.nearest_points()
-                                                          : judge_.points()) {
+        for (const Environment& point : points_of(k, far_away)) {
           const auto value = attempt([&] {
             (void)evaluate(simplest, point);
             return formula(point, {}, {});
@@ -389,10 +387,13 @@ class DerivationChecker {
       verdict.inherited = follows = true;
       for (std::size_t e = 0; e < given.size(); ++e) {
         const double apart = derivation::difference(given[e], mine[e]);
-        if (!(apart <= std::max(allowed, truth.allowed[e]))) verdict.inherited = false;
+        if (!(apart <= std::max({allowed, truth.allowed[e], rounding[e]})))
+          verdict.inherited = false;
         if (!(apart <= rounding[e] + digits * std::abs(mine[e]))) follows = false;
       }
     }
+    if (!verdict.inherited && whole && any_wrong_ && (!steps || any_unseen_))
+      verdict.inherited = follows_elsewhere(k, i, whole, points_of(k, far_away));
     if (!any_wrong_) verdict.inherited = verdict.inherited && follows;
     if (verdict.inherited && !any_wrong_) {
       // Earlier formulas are right, though with other numbers than autograd's, as at a kink; or
