@@ -131,6 +131,13 @@ bool NamedFunction::is_plain_at(const Tensor& operand) const {
   return are(0) || (are(1) && !made_of({}));
 }
 
+bool is_piecewise_constant(const Expr& slope, const Tensor& operand) {
+  const auto at = [&](const Tensor& x) {
+    return numbers(evaluate(slope_expression(slope->application, constant_expression(x)), {}));
+  };
+  return at(operand) == at(operand * 1.001);
+}
+
 std::span<const NamedFunction> named_functions() { return functions; }
 std::span<const NamedFunction> named_slopes() { return known_slopes; }
 std::span<const SlopeOfResult> slopes_of_results() { return of_results; }

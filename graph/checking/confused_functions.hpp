@@ -42,6 +42,8 @@ struct SlopeOfResult {
   Tensor (*of)(const Tensor& y);
 };
 std::span<const SlopeOfResult> slopes_of_results();
+/// Whether a slope stays the same where its operand moves a little, as that of relu does.
+bool is_piecewise_constant(const Expr& slope, const Tensor& operand);
 /// How a formula shows the function of an elementwise operation of one operand: "σ", "tanh".
 std::string function_name(const Node& application);
 

@@ -348,6 +348,18 @@ std::string number_in_front(const Trace& trace, const Expr& right, double factor
                      number_in_words(trace, front));
 }
 
+// Whether a number of this size stands in the program at several elements: it is more than what a
+// sum is divided by.
+bool is_used_by_element(const Trace& trace, double size) {
+  for (std::uint32_t i = 0; i < trace.size(); ++i)
+    if (const Expr& e = trace.forward(i); e && e->shape.numel() > 1)
+      for (const Expr& operand : e->operands)
+        if (operand && operand->kind == Expression::Kind::number && operand->shape.numel() == 1 &&
+            is_near(std::abs(operand->number), size))
+          return true;
+  return false;
+}
+
 // Where a factor is an extent, sums and means over it are what people confuse; but for other
 // numbers of this size.
 std::string meaning(const Trace& trace, double factor, bool of_sums, bool learned) {
@@ -364,7 +376,8 @@ std::string meaning(const Trace& trace, double factor, bool of_sums, bool learne
   for (const std::string& origin : origins_of(trace, factor, learned))
     // A program that divides by 7 or multiplies by 1/7 means its extent.
     if (extent.empty() ||
-        !(origin.starts_with("the extent") || origin == "a number of the program" ||
+        !(origin.starts_with("the extent") ||
+          (origin == "a number of the program" && !is_used_by_element(trace, factor)) ||
           origin.starts_with("the inverse of 1/")))
       others += (others.empty() ? "" : "; or ") + origin;
   if (extent.empty()) return others.empty() ? "" : " (" + others + ")";

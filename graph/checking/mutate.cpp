@@ -304,6 +304,10 @@ class Mutations {
     if (!is_floating(operand.dtype())) return false;
     return std::ranges::any_of(likely_functions(), [&](const NamedFunction& function) {
       if (function.is_plain_at(operand)) return false;
+      // An inverse is taken for no slope that goes by sides: it would make up for another factor.
+      if (e->kind == Kind::slope && function.name == std::string_view("the inverse") &&
+          is_piecewise_constant(e, operand))
+        return false;
       // Nobody takes a sine who has none.
       if (e->kind != Kind::slope && function.periodic && !function.made_of(known())) return false;
       return try_built(

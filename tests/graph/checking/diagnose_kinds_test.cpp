@@ -314,4 +314,23 @@ TEST_CASE("diagnose: where a function is missing, it is no function of 1") {
             .starts_with("a factor is missing: this is 0.015625; "));
 }
 
+TEST_CASE("diagnose: an inverse that makes up for a factor is no slope of relu") {
+  const Tensor q = parameter({4, 3}, "q", 1), loss = 0.5 * sum(square(relu(q)));
+  const Tensor mask = to(q > 0.0, f64);
+  CHECK(said(loss, {{"dq", q, mask}}).starts_with("a factor is missing: this is relu'(q); "));
+  CHECK(!has(said(0.5 * sum(square(relu(q).named("h"))), {{"dq", q, mask}}), "inverse"));
+}
+
+TEST_CASE("diagnose: a factor that is an extent may be a number of the program as well") {
+  const Tensor y = normal({6}, "y", 1), w = parameter({6}, "w", 2), u = (w - y).named("u");
+  const Tensor du =
+      2.0 * u / (1.0 + square(u) / 6.0) / 6.0;  // of degrees of freedom, or of the mean
+  const std::string both = said(mean(log1p(square(u) / 6.0)), {{"du", u, du}});
+  CHECK(has(both, "a number of the program; or the extent of axis 0 of"));
+  // What only a sum is divided by means the extent.
+  const std::string one = said(sum(square(u)) / 6.0, {{"du", u, 2.0 * u}});
+  CHECK(has(one, "which is the extent of axis 0 of"));
+  CHECK(!has(one, "a number of the program"));
+}
+
 TEST_SUITE_END();
