@@ -326,6 +326,23 @@ class DerivationChecker {
     return own;
   }
 
+  // Whether the gradient of a leaf is off by what that of an earlier leaf is, with which it may
+  // have been written, as dr = dh of h + r.
+  bool is_off_as_another(std::uint32_t i, const std::vector<double>& given, const Truth& truth) {
+    if (!trace_.node(i).is_leaf()) return false;
+    std::vector<double> off(given.size());
+    for (std::size_t e = 0; e < off.size(); ++e) off[e] = given[e] - truth.gradient[e];
+    const bool known = std::ranges::any_of(wrong_leaves_, [&](const auto& other) {
+      const auto& [node, its] = other;
+      bool same = trace_.node(node).shape() == trace_.node(i).shape();
+      for (std::size_t e = 0; same && e < off.size(); ++e)
+        same = std::abs(off[e] - its[e]) <= 2 * truth.allowed[e] + 1e-9 * largest(its);
+      return same;
+    });
+    if (!known) wrong_leaves_.emplace_back(i, std::move(off));
+    return known;
+  }
+
   // Whether a wrong formula only follows earlier ones, or what is wrong with it. Returns why it is
   // asked here alone, where its own step tells.
   std::string explain(std::size_t k, std::uint32_t i, const Environment& own, const Expr& simplest,
@@ -394,6 +411,8 @@ class DerivationChecker {
     }
     if (!verdict.inherited && whole && any_wrong_ && (!steps || any_unseen_))
       verdict.inherited = follows_elsewhere(k, i, whole, points_of(k, far_away));
+    if (!verdict.inherited && verdict.given == verdict.expected && (!steps || any_unseen_))
+      verdict.inherited = is_off_as_another(i, numbers(by_hand), truth);
     if (!any_wrong_) verdict.inherited = verdict.inherited && follows;
     if (verdict.inherited && !any_wrong_) {
       // Earlier formulas are right, though with other numbers than autograd's, as at a kink; or
@@ -438,6 +457,7 @@ class DerivationChecker {
   derivation::Handwritten handwritten_;
   bool single_;  // whether something was computed in f32
   bool any_wrong_ = false;
+  std::vector<std::pair<std::uint32_t, std::vector<double>>> wrong_leaves_;  // what each is off by
   bool any_unseen_ = false;  // a wrong one, which no later one shows that it goes on from
   derivation::Judge judge_;
   std::vector<Tensor> autograd_;

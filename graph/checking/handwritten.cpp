@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -204,6 +205,14 @@ bool varies(const Expr& formula) {
   return found;
 }
 
+std::set<std::uint32_t> gradients_in(const Expr& rule) {
+  std::set<std::uint32_t> gradients;
+  visit_parts(rule, [&](const Expr& part) {
+    if (part->kind == Kind::gradient) gradients.insert(part->node);
+  });
+  return gradients;
+}
+
 // The order of the chain, where the gradient of a leaf, from which no rule goes on, comes behind
 // those that its formula was written with, or may have been.
 std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula> formulas,
@@ -228,6 +237,14 @@ std::vector<std::uint32_t> order_of(const Trace& trace, std::span<const Formula>
     const auto first = std::ranges::find(order, other), last = std::ranges::find(order, i);
     if (first < last) std::rotate(first, last, last + 1);
   };
+  // Of leaves whose gradients go on from the same others, as of h and r in h + r, each may have
+  // been written with the one before.
+  for (std::size_t k = 0; k < places.size(); ++k)
+    for (std::size_t j = 0; j < k; ++j)
+      if (trace.node(places[j]).is_leaf() && trace.node(places[k]).is_leaf() &&
+          trace.node(places[j]).shape() == trace.node(places[k]).shape() &&
+          gradients_in(trace.gradient(places[j])) == gradients_in(trace.gradient(places[k])))
+        move_before(places[j], places[k]);
   for (const std::uint32_t place : places)
     for (const Told& one : told(trace, place, places)) move_before(one.by, place);
   for (bool changes = true; std::exchange(changes, false);)

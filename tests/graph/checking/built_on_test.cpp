@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -151,11 +152,42 @@ TEST_CASE("check_derivation: bare numbers build on the gradient that tells what 
                 {{"dM", M, dM}, {"dB", B, matmul(dM, C.T())}, {"dC", C, matmul(B.T(), dM)}}) ==
           (right ? "none" : "dM"));
   }
+  // One leaf beside another, whose gradient the person went on from.
+  const Tensor head = parameter({4}, "h", 20), way = parameter({4}, "r", 21),
+               tail = normal({4}, "t", 22);
+  const Tensor off = (head + way - tail).named("e"), far = tanh(head * 0.5 + 0.5 * way).named("f");
+  for (const double sign : {1.0, -1.0, 0.0}) {
+    const Tensor de = off, df = far;
+    const Tensor dhead = de + 0.5 * sign * df * (1 - far * far);
+    CHECK(wrong(0.5 * sum(square(off)) + 0.5 * sum(square(far)) + 0.15 * sum(square(way)),
+                {{"de", off, de},
+                 {"df", far, df},
+                 {"dh", head, dhead},
+                 {"dr", way, dhead + 0.3 * way}}) == (sign == 1 ? "none" : "dh"));
+  }
   // What says no more than a sum tells nothing.
   const Tensor b = parameter({3}, "b", 10), z = tanh(matmul(A, parameter({3, 3}, "W", 11)) + b);
   const Tensor dz = 2 * z * (1 - z * z);
   CHECK(wrong(sum(square(z)), {{"dA", A, matmul(dz, parameter({3, 3}, "W", 11).T())},
                                {"db", b, sum(2 * z, 0)}}) == "db");
+}
+
+TEST_CASE(
+    "check_derivation: what a step in f32 rounds behind a wrong one that is large is no mistake") {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    CAPTURE(seed);
+    const Tensor z =
+        (normal({2, 3}, "", seed) * 3.0 + tensor({{1.0, -20.0, -2.0}, {0.4, 0.3, 0.2}}, f64));
+    const Tensor Z = to(z, f32).detach().named("Z").requires_grad_();
+    const Tensor Y = to(tensor({{0.0, 1.0, 0.0}, {0.0, 1.0, 0.0}}, f64), f32).named("Y");
+    const Tensor P = softmax(Z, 1).named("P"), p = sum(P * Y, 1).named("p");
+    // The labels are forgotten, and what is the same in a row cancels in the softmax's rule.
+    const Tensor dP = expand(unsqueeze(-0.5 / p, 1), {2, 3}).detach() * 1.0F;
+    const Tensor dZ = (P * (dP - sum(P * dP, 1, true))).detach() * 1.0F;
+    const DerivationReport report =
+        check_derivation(-sum(log(p)) / 2.0, {{"dP", P, dP}, {"dZ", Z, dZ}});
+    CHECK_MESSAGE(report.verdicts()[1].inherited, report.text());
+  }
 }
 
 TEST_CASE("diagnose: a mistake of a formula that goes on from what tells a gradient") {
