@@ -194,9 +194,15 @@ Truth Judge::truth(std::uint32_t i, std::span<const Computation> forms, Precisio
 std::vector<double> Judge::allowed_in_step(std::uint32_t i, const Environment& own,
                                            const Truth& truth) const {
   std::vector<double> allowed = truth.allowed;
-  const auto moved = attempt([&] { return rounding_of_step(trace_.gradient(i), own, truth.unit); });
-  for (std::size_t e = 0; moved && e < allowed.size(); ++e)
-    allowed[e] = std::max(allowed[e], safety_of_samples * (*moved)[e]);
+  // As the rule is, and as it is written: p ⊗ (dp − Σ(p ⊗ dp)) rounds more than the one operation.
+  for (const bool written : {false, true}) {
+    const auto moved = attempt([&] {
+      const Expr& rule = trace_.gradient(i);
+      return rounding_of_step(written ? written_out(rule, own, true) : rule, own, truth.unit);
+    });
+    for (std::size_t e = 0; moved && e < allowed.size(); ++e)
+      allowed[e] = std::max(allowed[e], safety_of_samples * (*moved)[e]);
+  }
   return allowed;
 }
 
