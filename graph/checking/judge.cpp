@@ -150,14 +150,13 @@ std::vector<double> Judge::rounded(std::uint32_t i, std::span<const Computation>
 
 std::vector<double> Judge::rounded_numbers(std::uint32_t i, std::span<const Computation> forms,
                                            bool bare) const {
-  std::vector<double> allowed = rounded(i, forms, Precision::f64_throughout, bare);
-  const Rounding& rounds = rounding(Precision::f32_numbers, false);
-  for (const Computation& form : forms) {
-    const auto moved =
-        attempt([&] { return rounds.of(apart_from(computation_of(trace_.gradient(i)), form)); });
-    for (std::size_t e = 0; moved && e < allowed.size() && e < moved->size(); ++e)
-      allowed[e] = std::max(allowed[e], safety_of_numbers * (*moved)[e]);
-  }
+  // Of the person's own form, which is the last, and of the rule.
+  const Computation both[] = {computation_of(trace_.gradient(i)), forms.back()};
+  std::vector<double> allowed = rounded(i, both, Precision::f64_throughout, bare);
+  const Computation apart = apart_from(both[0], both[1]);
+  const auto moved = attempt([&] { return rounding(Precision::f32_numbers, false).of(apart); });
+  for (std::size_t e = 0; moved && e < allowed.size() && e < moved->size(); ++e)
+    allowed[e] = std::max(allowed[e], safety_of_numbers * (*moved)[e]);
   return allowed;
 }
 
