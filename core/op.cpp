@@ -225,6 +225,18 @@ void observe(const Call& call, Results outputs) {
   mode.observer->applied(std::move(node), call.inputs(), outputs);
 }
 
+void mark_mask(const Call& call, Value& out) noexcept {
+  if (out.dtype() != boolean || out.owner() != &out) return;
+  int masks = 0, compared = 0;
+  for (const Tensor* input : call.inputs()) {
+    if (!input->defined() || input->value_ref()->dtype() != boolean) continue;
+    ++masks;
+    compared += input->value_ref()->compared() ? 1 : 0;
+  }
+  // Two of them together are no comparison any more.
+  if (masks == 0 ? call.input_count() > 0 : masks == 1 && compared == 1) out.set_compared();
+}
+
 // Besides what the rules read, a node keeps the values that no node computes: with them the graph
 // can be computed again. Most of them are kept by others anyway: parameters, and the user's data.
 Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::SavedMask reads) {

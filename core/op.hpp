@@ -149,6 +149,8 @@ Ref<Node> make_node(const Call& call, Results outputs, Results saved, Node::Save
 Tensor record_node(const Call& call, Ref<Value> out, Results saved, Node::SavedMask reads);
 Tensor remember(const Call& call, const Tensor& what, Ref<Value> out);
 void observe(const Call& call, Results outputs);
+/// Where the result is a mask: whether it compares numbers.
+void mark_mask(const Call& call, Value& out) noexcept;
 [[noreturn]] void throw_several(const Inference& call);
 
 /// Calls f() for the op: where memory runs out, and where an error does not name the user's line,
@@ -203,6 +205,7 @@ Tensor finish(const O& op, const Call& call, Ref<Value> out, detail::Results sav
       if (const Tensor what = op.remembered(call); what.defined() && !what.value_ref()->borrowed())
         return detail::remember(call, what, std::move(out));
   }
+  if (!is_floating(out->dtype())) detail::mark_mask(call, *out);
   return Tensor(std::move(out));
 }
 

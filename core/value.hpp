@@ -108,6 +108,11 @@ class Value {
   /// True when somebody else keeps the elements; see borrow().
   bool borrowed() const noexcept { return owner()->borrowed_; }
 
+  /// True of a mask that says how numbers compare, or is the opposite of one, or some of it, and
+  /// not one that somebody gave.
+  bool compared() const noexcept { return owner()->compared_; }
+  void set_compared() noexcept { compared_ = true; }
+
   /// The owner of the elements: the base of a view, or this.
   const Value* owner() const noexcept { return base_ ? base_ : this; }
 
@@ -132,6 +137,7 @@ class Value {
   bool contiguous_;
   bool borrowed_;
   bool read_only_ = false;
+  bool compared_ = false;
   std::atomic<std::uint8_t> writers_{0};  // that may write; 255 stands for more, and stays
   std::uint16_t small_block_ = 0;         // bytes of an owner's block, if it is a small one
   void* elements_;

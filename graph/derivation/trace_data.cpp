@@ -160,6 +160,7 @@ std::unordered_set<std::uint32_t> computed_from(const std::vector<Expr>& forward
 }  // namespace
 
 Expr Trace::find_comparison(const Expr& mask) const {
+  if (!mask->value.value_ref()->compared()) return nullptr;
   const NoGrad guard;
   const std::vector<double> mine = numbers(mask->value);
   // Very few elements tell as little as what holds everywhere, or nowhere.
@@ -321,6 +322,7 @@ Expr Trace::with_sums_counted(const Expr& expression) const {
   visit_parts(expression, [&](const Expr& part) {
     const bool total = part->is(Role::Kind::total);
     if (!total && !part->is(Role::Kind::mean)) return;
+    if (!is_floating(part->application->dtype())) return;
     const Expr inner = summed_alike(*part);
     if (!inner || number_in(*part)) return;
     Builder builder(environment_);

@@ -34,9 +34,10 @@ struct EmittedCode {
 /// Names of tensors become names of C++; what has none gets a short one.
 ///
 /// Valid for the program that ran: numbers that it took from the data's shape (such as the N in
-/// loss / N) stay as they were. Throws errors as derive() does; ValueError, with the line, for
-/// tensors of more than two axes and for an op that Eigen has nothing for, unless
-/// Op::written_out() says it in simpler ones. Ask before backward() releases the graph.
+/// loss / N) stay as they were, and so do masks, but for those that formulas show as comparisons.
+/// Throws errors as derive() does; ValueError, with the line, for tensors of more than two axes and
+/// for an op that Eigen has nothing for, unless Op::written_out() says it in simpler ones. Ask
+/// before backward() releases the graph.
 EmittedCode emit_cpp(const Tensor& loss, const EmitOptions& options = {},
                      Where where = Where::current());
 

@@ -13,6 +13,9 @@
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/nn/cross_entropy.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
+#include <chainrule/ops/shape/indexing.hpp>
+#include <chainrule/ops/shape/join.hpp>
+#include <chainrule/ops/shape/manipulation.hpp>
 
 // What a program makes of data, masks and numbers with names is shown as what it is made from.
 
@@ -155,6 +158,21 @@ TEST_CASE("named data: what steps compute on the way has their numbers") {
   for (const char* name : {"h₁", "h₂", "h₃", "h₄"}) h = tanh(matmul(W, h)).named(name);
   CHECK(
       has(derive(sum(h)).text({.layers_once = true}), "dhₖ = Wᵀ·daₖ₊₁           for k = 3 … 1\n"));
+}
+
+TEST_CASE("named data: a mask that was given is none of the comparisons that fit it") {
+  const Tensor x = tensor({0.5, -1.0, 2.0, 0.3}, f64).named("x").requires_grad_();
+  const Tensor keep = tensor({true, false, true, true});
+  const auto shown = [&](const Tensor& mask) {
+    return formulas(sum(where(mask, square(x), 7.0 * x)));
+  };
+  CHECK(shown(keep) == "dx = 2 where(c1, x, 3.5)\nwhere c1 = mask (4,)\n");
+  // Nor is what came of it.
+  CHECK(has(shown(logical_not(logical_not(keep))), "c1 = mask (4,)"));
+  CHECK(has(shown(concat({slice(keep, 0, 0, 2), slice(keep, 0, 2, 4)}, 0)), "c1 = mask (4,)"));
+  CHECK(has(shown(x > 0.0), "x > 0"));
+  CHECK(has(shown(logical_not(x <= 0.0)), "x > 0"));
+  CHECK(has(shown(reshape(reshape(x > 0.0, {2, 2}), {4})), "x > 0"));
 }
 
 TEST_SUITE_END();
