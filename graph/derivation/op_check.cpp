@@ -58,8 +58,9 @@ std::string application_key(const Expression& e) {
   fail(e, "computes something else");
 }
 
-void check_elementwise(const Expression& e) {
+void check_elementwise(const Expression& e, const Environment& environment) {
   if (!e.op()->elementwise() || acts_elementwise(e).value_or(true)) return;
+  check_repeats(e, environment);  // else it is that
   throw GradError(
       fmt::format("{}: its elementwise() says that element i of the result depends on element i of "
                   "the operands alone, and in the same way for each i, but it does not",
@@ -106,6 +107,17 @@ bool differ(const Expr& e, const std::vector<Tensor>& operands, const Expr& simp
   for (const Tensor& operand : operands)
     if (operand.defined()) size = std::max(size, largest(numbers(operand)));
   return most > near + 2 * noise + 1e-2 * rounding * size;
+}
+
+// Whether the simpler form has no number at all, and the operation has.
+bool has_none(const Expr& e, const std::vector<Tensor>& operands, const Expr& simpler,
+              const Environment& environment) {
+  const std::optional<Tensor> mine = applied(*e, operands),
+                              other = attempt([&] { return evaluate(simpler, environment); });
+  if (!mine || !other) return false;
+  const auto is_number = [](double x) { return std::isfinite(x); };
+  return std::ranges::any_of(numbers(*mine), is_number) &&
+         std::ranges::none_of(numbers(*other), is_number);
 }
 
 // Whether there are numbers in a simpler form, or data, or an operand that changes is missing.
@@ -170,7 +182,7 @@ void OpCheck::check(const Expr& e, std::vector<const Expression*>& within) {
   check_slope(e);
   const bool is_first = done_.insert(key).second;
   bool asked = is_first && check_numbers(*e);
-  if (is_first) check_elementwise(*e);
+  if (is_first) check_elementwise(*e, trace_.environment());
   std::vector<Tensor> operands;
   const Tensor* result = known(e);
   if (result) {
@@ -230,15 +242,18 @@ void OpCheck::check_rule(const Expr& e) {
 // they are to each other, as y = φ(z) beside z.
 bool OpCheck::differs_elsewhere(const Expr& e) const {
   if (e->operands.size() != 1 || !e->operands[0]) return false;
-  const auto differs_at = [&](double size) {
+  std::size_t without = 0;
+  for (const double size : {1.0, 10.0}) {
     const Tensor numbers = size * signed_numbers(e->operands[0]->shape, 0);
     const Expr there =
         operation_expression(e->application, {constant_expression(numbers)}, e->shape, e->output);
     const Expr simpler = this->simpler(there);
-    return simpler && simpler->shape == e->shape &&
-           differ(there, {numbers}, simpler, trace_.environment());
-  };
-  return differs_at(1) || differs_at(10);
+    if (!simpler || simpler->shape != e->shape) continue;
+    if (differ(there, {numbers}, simpler, trace_.environment())) return true;
+    without += has_none(there, {numbers}, simpler, trace_.environment()) ? 1 : 0;
+  }
+  // Where one form overflows, and the other does not, it has others elsewhere.
+  return without == 2;
 }
 
 // The recorded point where parameters have other numbers; the recorded one itself where the program

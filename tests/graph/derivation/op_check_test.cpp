@@ -19,6 +19,7 @@
 #include <chainrule/ops/elementwise/convert.hpp>
 #include <chainrule/ops/elementwise/functions.hpp>
 #include <chainrule/ops/elementwise/log.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/elementwise/stable_log.hpp>
 #include <chainrule/ops/linalg/matmul.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
@@ -443,6 +444,33 @@ TEST_CASE("derive: the slopes of the library's own functions are theirs at any n
       CHECK_NOTHROW(derive(0.5 * sum(square(h - 2.0))));
     }
   }
+}
+
+TEST_CASE("ops: a simpler form that has no number where the op has one is an error") {
+  const Tensor x = matrix();
+  Says grows("grows", [](Given in) { return softplus(in[0]); });
+  grows.result = {2, 3};
+  for (const Rule& none : {Rule([](Given in) { return log(-1.0 - exp(in[0])); }),
+                           Rule([](Given in) { return exp(in[0] + 1e4); })}) {
+    grows.simpler = none;
+    check_refused(sum(sin(grows({x}))), "grows: its written_out() computes something else",
+                  "say the same in simpler operations, or leave it out");
+  }
+  // One that overflows where the op does not is the same elsewhere.
+  grows.simpler = [](Given in) { return log(1.0 + exp(in[0])); };
+  const Tensor large = (x.detach() + 800.0).named("x").requires_grad_();
+  CHECK_NOTHROW(static_cast<void>(derive(sum(sin(grows({large}))))));
+}
+
+TEST_CASE("ops: a role that has no number where the op has one is an error") {
+  const Tensor x = matrix(), zeros_too = tensor({{0.0, 4.0, 1.0}, {2.0, 0.0, -1.0}}, f64);
+  Says divides("divides", [](Given in) { return where(eq(in[1], 0.0), 0.0, in[0] / in[1]); });
+  divides.result = {2, 3};
+  divides.claims = Role::Kind::quotient;
+  const auto derived = [&](const Tensor& by) {
+    return error_of<GradError>([&] { static_cast<void>(derive(sum(sin(divides({x, by}))))); });
+  };
+  CHECK(derived(zeros_too).starts_with("divides: its role() says quotient"));
 }
 
 TEST_SUITE_END();
