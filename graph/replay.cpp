@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <chainrule/core/op.hpp>
 #include <chainrule/core/other_result.hpp>
 #include <chainrule/core/recording.hpp>
+#include <chainrule/graph/exact.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -25,26 +25,6 @@ bool same_elements(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape()) return false;
   if (!is_floating(a.dtype())) return all(a == b).item<bool>();
   return all(logical_or(a == b, logical_and(isnan(a), isnan(b)))).item<bool>();
-}
-
-// Whether elements of the operand were selected, as the largest are: nothing was rounded then, and
-// what is equal stays so.
-bool is_selected(const Tensor& operand, const Tensor& result) {
-  if (!operand.defined() || !is_floating(operand.dtype()) || !is_floating(result.dtype()) ||
-      result.numel() >= operand.numel() || result.numel() == 0)
-    return false;
-  const std::vector<double> all = to(operand, f64).to_vector<double>(),
-                            some = to(result, f64).to_vector<double>();
-  if (std::ranges::find(all, some[0]) == all.end()) return false;
-  const std::unordered_set<double> known(all.begin(), all.end());
-  return std::ranges::all_of(some, [&](double x) { return known.contains(x); });
-}
-
-// Whether node i was computed from its operands without rounding.
-bool is_exact(const Node& node, const std::vector<Tensor>& operands, const Tensor& result) {
-  const Role role = detail::role_said(node);
-  if (detail::is_exact(role)) return true;
-  return role.is(Role::Kind::other) && !operands.empty() && is_selected(operands[0], result);
 }
 
 // The value of operand k as the node keeps it; undefined when there is none.
@@ -213,8 +193,10 @@ void Replay::compute(std::uint32_t i, std::vector<Tensor>& values, const Adjust&
   // An op may make f32 of f64, which what follows was not recorded with.
   for (std::size_t k = 0; k < places.size(); ++k) {
     const Tensor made(std::move(results[k]));  // one of several is adjusted where it is shown
-    const bool is_adjusted = adjust && places.size() == 1 && !is_exact(node, inputs, made);
-    places[k] = detail::in_f64(is_adjusted ? adjusted(made) : made);
+    const bool is_adjusted = adjust && places.size() == 1;
+    places[k] = detail::in_f64(is_adjusted ? detail::adjusted_where_rounded(detail::role_said(node),
+                                                                            inputs, made, adjusted)
+                                           : made);
   }
 }
 

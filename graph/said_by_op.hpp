@@ -19,25 +19,6 @@ inline Role role_said(const Node& application) {
   return said_by(application, [&] { return application.op()->role(application.parameters()); });
 }
 
-/// Whether nothing is rounded, and what is equal stays so: what only moves, selects, compares or
-/// turns signs.
-constexpr bool is_exact(const Role& role) noexcept {
-  switch (role.kind) {
-    case Role::Kind::negation:
-    case Role::Kind::comparison:
-    case Role::Kind::selection:
-    case Role::Kind::copy:
-    case Role::Kind::permutation:
-    case Role::Kind::reshape:
-    case Role::Kind::slice:
-    case Role::Kind::scatter:
-    case Role::Kind::join:
-      return true;
-    default:
-      return false;
-  }
-}
-
 inline EigenForm eigen_said(const Node& application) {
   return said_by(application, [&] { return application.op()->eigen(application.parameters()); });
 }

@@ -18,9 +18,11 @@
 #include <chainrule/graph/derivation/notation.hpp>
 #include <chainrule/graph/derivation/number_text.hpp>
 #include <chainrule/graph/derivation/role_check.hpp>
+#include <chainrule/graph/exact.hpp>
 #include <chainrule/graph/in_f64.hpp>
 #include <chainrule/graph/said_by_op.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
+#include <chainrule/ops/elementwise/select.hpp>
 #include <chainrule/ops/reduce/reduction.hpp>
 
 namespace chainrule::derivation {
@@ -123,12 +125,28 @@ Expression::~Expression() {
   }
 }
 
+namespace {
+
+// Whether a conversion makes whole numbers, or a mask, of numbers that it cuts: another one only
+// says how they are kept.
+bool cuts(const Expression& e, const Role& role) {
+  if (!role.is(Role::Kind::conversion) || is_floating(e.application->dtype())) return false;
+  const Expression& x = *e.operands[0];
+  const bool is_result = x.kind == Kind::operation && !x.is_saved();
+  const DType from = is_result                  ? x.application->dtype()
+                     : x.kind == Kind::constant ? x.value.dtype()
+                                                : DType::f64;
+  return e.application->dtype() == boolean ? from != boolean : is_floating(from);
+}
+
+}  // namespace
+
 Role Expression::role() const {
   const bool is_one_result = kind == Kind::operation && application->output_count() == 1;
   if (!is_one_result || is_saved()) return {};
   const Role role = detail::role_said(*application);
   check_role(*this, role);
-  return role;
+  return cuts(*this, role) ? Role() : role;
 }
 
 bool Expression::is_elementwise() const {
@@ -145,6 +163,8 @@ std::string Expression::written() const {
       if (operands[i]) text += fmt::format("{}{{{}}}", text.back() == '(' ? "" : ", ", i);
     return text + ")";
   }
+  if (application->output_count() == 1 && cuts(*this, detail::role_said(*application)))
+    return application->dtype() == boolean ? "{0} ≠ 0" : "trunc({0})";
   return notation_of(*application, output, operands.size());
 }
 
@@ -329,8 +349,20 @@ std::int64_t add_values_of_parts(Values& values, const Expr& expression,
                                  const Replay::Adjust& adjust_constants) {
   const NoGrad guard;
   std::int64_t elements = 0;
+  // What is equal though it was computed, as x and min(x, 1), stays so.
+  Values exact;
+  const auto with_ties = [&](const Expr& comparison, const Tensor& moved) {
+    add_values_of_parts(exact, comparison, environment);
+    const Tensor tied =
+        exact.at(comparison->operands[0].get()) == exact.at(comparison->operands[1].get());
+    return logical_or(logical_and(tied, exact.at(comparison.get())),
+                      logical_and(logical_not(tied), moved));
+  };
   const auto add = [&](const Expr& part) {
     Tensor value;
+    std::vector<Tensor> operands;
+    for (const Expr& operand : part->operands)
+      operands.push_back(operand ? values.at(operand.get()) : Tensor());
     switch (part->kind) {
       case Expression::Kind::tensor:
         value = environment.tensors[part->node];
@@ -346,24 +378,26 @@ std::int64_t add_values_of_parts(Values& values, const Expr& expression,
         value = full(part->shape, part->number, f64);
         break;
       case Expression::Kind::slope:
-        value = slope_at(*part->application, values.at(part->operands[0].get()));
+        value = slope_at(*part->application, operands[0]);
         break;
-      case Expression::Kind::operation: {
-        std::vector<Tensor> operands;
-        for (const Expr& operand : part->operands)
-          operands.push_back(operand ? values.at(operand.get()) : Tensor());
+      case Expression::Kind::operation:
         if (part->is_saved())
           value = saved_again(*part->application, operands,
                               part->output - part->application->output_count());
         else if (!part->is(Role::Kind::conversion))
           value = apply_again(*part->application, operands, part->output);
         else  // everything that is floating is f64
-          value = is_floating(part->application->dtype()) ? to(operands[0], f64) : operands[0];
-      }
+          value = to(operands[0],
+                     is_floating(part->application->dtype()) ? f64 : part->application->dtype());
     }
     const bool is_result = part->kind == Kind::operation || part->kind == Kind::slope;
     const bool is_constant = part->kind == Kind::constant || part->kind == Kind::number;
-    if (adjust && is_result && !detail::is_exact(part->role())) value = adjust(std::move(value));
+    if (adjust && is_result) {
+      if (part->is(Role::Kind::comparison))
+        value = with_ties(part, value);
+      else
+        value = detail::adjusted_where_rounded(part->role(), operands, std::move(value), adjust);
+    }
     if (is_result) value = detail::in_f64(value);
     if (adjust_constants && is_constant) value = adjust_constants(std::move(value));
     if (value.defined()) elements += value.numel();

@@ -186,8 +186,10 @@ Written operation_text(const Expression& e, const std::vector<Written>& operands
   if (const auto known = number_in(e)) return number_text(*known, style);
   // [a > b] is 1 where that is so, else 0; between f32 and f64 a formula has nothing to say.
   if (e.is(Role::Kind::conversion)) {
-    const Op* inside = e.operands[0]->op();
-    if (inside && !inside->differentiable()) return read("[{0}]", operands, style);
+    const Expression& inside = *e.operands[0];
+    if (inside.kind == Expression::Kind::operation &&
+        (!inside.op()->differentiable() || inside.application->dtype() == boolean))
+      return read("[{0}]", operands, style);
     return operands[0];
   }
   // Over no axis, or to the shape that it has.

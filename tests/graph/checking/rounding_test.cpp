@@ -10,6 +10,7 @@
 #include <chainrule/core/create.hpp>
 #include <chainrule/core/random.hpp>
 #include <chainrule/graph/checking/check_derivation.hpp>
+#include <chainrule/ops/define.hpp>
 #include <chainrule/ops/elementwise/activations.hpp>
 #include <chainrule/ops/elementwise/arithmetic.hpp>
 #include <chainrule/ops/elementwise/convert.hpp>
@@ -296,6 +297,53 @@ TEST_CASE("check_derivation: numbers of f32 in a function beside ties of a maxim
     const DerivationReport report = check_derivation(loss, {{"dk", k, {}, {k}, dk}});
     CHECK_MESSAGE(report.ok(), report.text());
   }
+}
+
+namespace {
+
+// A function whose rule finds by `passes` where the gradient goes through.
+struct Masked final : UnaryOp<Masked> {
+  using Rule = Tensor (*)(const Tensor& x, const Tensor& out);
+  Rule passes;
+  Masked(const char* name, Rule rule) : UnaryOp(name), passes(rule) {}
+  static constexpr bool integers = false;
+  static constexpr Node::SavedMask saved = Node::input(0) | Node::output;
+  template <class T>
+  static T value(T x) {
+    return std::clamp(x, T(-1), T(1));
+  }
+  static Tensor slope(const Application& r, Tensor g) {
+    const auto& op = static_cast<const Masked&>(*r.node().op());
+    return where(op.passes(r.in(0), r.out()), g, 0.0);
+  }
+  std::vector<Sample> samples() const override { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("check_derivation: what is equal though it was computed stays so under rounding") {
+  using In = const Tensor&;
+  const Masked::Rule rules[] = {
+      [](In x, In out) { return eq(out, x); },
+      [](In x, In) { return eq(clamp(x, -1, 1), x); },
+      [](In x, In) { return logical_not(ne(clamp(x, -1, 1), x)); },
+      [](In x, In) {
+        return logical_and(ge(minimum(maximum(x, -1.0), 1.0), maximum(x, -1.0)), x > -1.0);
+      },
+      [](In x, In) { return eq(x - clamp(x, -1, 1), 0.0); },
+      [](In x, In) { return logical_and(eq((x + 0.0) * 2.0 / 2.0, x), abs(x) < 1.0); },
+  };
+  for (const DType dt : {f32, f64})
+    for (std::size_t k = 0; k < std::size(rules); ++k) {
+      CAPTURE(k);
+      CAPTURE(name_of(dt));
+      const Masked clip("clip_by_mask", rules[k]);
+      const Tensor x = tensor({1.25, 0.375, -2.0, 0.5}, dt).named("x").requires_grad_();
+      const Tensor h = clip(x, Where::current());
+      const Tensor right = 2.0 * h * to(abs(x) < 1.0, dt);
+      for (const double times : {1.0, 1.25, -1.0})
+        CHECK(check_derivation(sum(square(h)), {{"dx", x, times * right}}).ok() == (times == 1));
+    }
 }
 
 TEST_SUITE_END();
