@@ -42,10 +42,13 @@ void check_rows(const Node& node, std::size_t i, bool taken, const Tensor& index
                                       to_string(index.shape()))),
                     to_string(table)),
         node.where(), "rows have the axes of the positions and those of a row");
-  for (const std::int64_t row : index.to_vector<std::int64_t>(node.where()))
+  const Value& positions = *index.value_ref();
+  positions.for_each_offset([&](std::int64_t offset) {
+    const std::int64_t row = positions.data<std::int64_t>()[offset];
     if (row < 0 || row >= table[0])
       throw IndexError(fmt::format("{}, which has {}", gives(fmt::format("row {}", row)), table[0]),
                        node.where(), "positions are counted from 0, and none is negative");
+  });
 }
 
 void RecordedRows::add(const Tensor& index, const Tensor& rows, const Shape& shape,

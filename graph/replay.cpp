@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,15 +34,17 @@ Tensor kept(const Node& node, std::size_t k, const char* caller, const Where& wh
   Value* value = node.saved_input(k);
   if (!value) return {};
   const Node::SavedMask which = Node::input(k);
-  if (!node.saved_as(which).unchanged()) {
+  if (const Node::SavedValue saved = node.saved_as(which); !saved.unchanged()) {
+    const std::string how = saved.by_content()
+                                ? "through what mutable_data() or an Eigen map of it gave before"
+                                : fmt::format("recorded at version {}, now {}",
+                                              node.saved_version(which), value->version());
     const Node* input = node.inputs()[k];
     const std::string_view name = input ? input->name() : std::string_view();
     throw GradError(
-        fmt::format("{}: operand {} of {} at {}:{}, {}{}{}, was written to since: recorded at "
-                    "version {}, now {}",
-                    caller, k, node.op()->name(), node.where().file_name(), node.where().line(),
-                    name, name.empty() ? "" : " ", to_string(value->shape()),
-                    node.saved_version(which), value->version()),
+        fmt::format("{}: operand {} of {} at {}:{}, {}{}{}, was written to since: {}", caller, k,
+                    node.op()->name(), node.where().file_name(), node.where().line(), name,
+                    name.empty() ? "" : " ", to_string(value->shape()), how),
         where, "ask before the optimizer's step or any other write");
   }
   return Tensor(Ref<Value>::share(value));

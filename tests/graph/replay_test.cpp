@@ -151,6 +151,16 @@ TEST_CASE("replay: a released graph and a value written to since") {
         }).starts_with("test: the graph was released by an earlier backward"));
 }
 
+TEST_CASE("replay: a value written to through a span that was taken before") {
+  Tensor w = tensor({1.0, 2.0}, f64).named("w").requires_grad_();
+  const auto elements = w.mutable_data<double>();
+  const Tensor loss = sum(square(w));
+  elements[0] = 5;
+  const std::string said = error_of<GradError>([&] { derive(loss); });
+  CHECK(said.find("w (2,), was written to since: through what mutable_data() or an Eigen map of it "
+                  "gave before\n") != std::string::npos);
+}
+
 TEST_CASE("replay: a leaf that was written to between two uses") {
   Tensor W = tensor({1.0, 2.0}, f64).named("W").requires_grad_();
   const Tensor x = tensor({0.5, 0.25}, f64).named("x");
