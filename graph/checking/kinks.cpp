@@ -95,6 +95,19 @@ Expr with_sides_of(const Environment& point, const Expr& formula) {
   return replaced(formula, sides);
 }
 
+// The gradients on the way to that for node i, with what the program compared in the place of its
+// masks, which stay as they were at other points; nothing where there is no such mask.
+std::vector<Expr> with_comparisons(const Trace& trace, std::uint32_t i) {
+  std::vector<Expr> formulas(trace.size());
+  bool any = false;
+  for (const std::uint32_t j : trace.order()) {
+    if (j < i || !trace.is_named(j)) continue;
+    formulas[j] = trace.with_comparisons(trace.gradient(j));
+    any = any || formulas[j] != trace.gradient(j);
+  }
+  return any ? formulas : std::vector<Expr>();
+}
+
 // The gradient for node i where every result on the way to it is another number, none of them 0.
 std::vector<double> with_others_above(const Trace& trace, Environment point, std::uint32_t i) {
   Generator generator(5);  // the same ones each time
@@ -117,11 +130,20 @@ std::vector<double> with_others_above(const Trace& trace, Environment point, std
 
 SideValues side_values(const Trace& trace, const Differences& differences, std::uint32_t i,
                        int moves) {
+  const std::vector<Expr> formulas = with_comparisons(trace, i);
   return side_values(
       numbers(trace.environment().gradients[i]),
       [&](double part, std::uint64_t seed) {
-        const auto there = moved_from(trace, differences, i, part, seed);
-        return there ? numbers(there->gradients[i]) : std::vector<double>();
+        std::optional<Environment> there = moved_from(trace, differences, i, part, seed);
+        if (!there) return std::vector<double>();
+        if (formulas.empty()) return numbers(there->gradients[i]);
+        return attempt([&] {
+                 const NoGrad guard;
+                 for (const std::uint32_t j : trace.order())
+                   if (formulas[j]) there->gradients[j] = evaluate(formulas[j], *there);
+                 return numbers(there->gradients[i]);
+               })
+            .value_or(std::vector<double>());
       },
       moves);
 }
