@@ -115,4 +115,16 @@ Difference differentiate(const std::function<double(double)>& f, double here, do
                        std::span(&noise, 1))[0];
 }
 
+bool passes_over(const Difference& d, double slope, const std::function<double(double)>& f) {
+  constexpr double nearer = 1.0 / 32;
+  const double off = std::abs(d.value - slope);
+  const auto is_slope = [&](double h) {
+    return std::abs((f(h) - f(-h)) / (2 * h) - slope) <= nearer * off;
+  };
+  if (is_slope(largest_step)) return false;
+  for (double h = largest_step * smaller; h > 1e-10; h *= smaller)
+    if (is_slope(h) && is_slope(h / 2) && is_slope(h / 4)) return true;
+  return false;
+}
+
 }  // namespace chainrule::derivation

@@ -33,6 +33,11 @@ inline constexpr double largest_step = 1e-3;
 /// Phil. Trans. Roy. Soc. A 210 (1911).
 Difference differentiate(const std::function<double(double)>& f, double here, double noise);
 
+/// Whether steps of differences pass over kinks, or over periods, as those of sin(x) for large x:
+/// small ones are far nearer to `slope` than what they came to.
+bool passes_over(const Difference& differences, double slope,
+                 const std::function<double(double)>& f);
+
 /// Several numbers as a function of a step; none where it is not defined.
 using Numbers = std::function<std::vector<double>(double)>;
 /// The same for each of them, beginning with the step `first`.

@@ -72,9 +72,12 @@ std::optional<Environment> Differences::moved(const Environment& point, std::uin
 }
 
 Difference Differences::along(std::uint32_t i, const Tensor& direction) const {
+  return differentiate([&](double h) { return loss_at(i, direction, h); }, loss_, noise_);
+}
+
+double Differences::loss_at(std::uint32_t i, const Tensor& direction, double h) const {
   const NoGrad guard;
-  const auto loss = [&](double h) { return loss_with(i, point_.tensors[i] + direction * h); };
-  return differentiate(loss, loss_, noise_);
+  return loss_with(i, point_.tensors[i] + direction * h);
 }
 
 Difference Differences::at(std::uint32_t i, std::int64_t position) const {

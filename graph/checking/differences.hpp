@@ -28,6 +28,8 @@ class Differences {
                                    std::uint64_t seed) const;
   /// Along `direction`, of the shape of node i.
   Difference along(std::uint32_t i, const Tensor& direction) const;
+  /// The loss, that far along.
+  double loss_at(std::uint32_t i, const Tensor& direction, double h) const;
   /// Along one element.
   Difference at(std::uint32_t i, std::int64_t position) const;
 

@@ -73,11 +73,13 @@ Verdict judged(const Trace& trace, const Environment& point, const Expression& o
   };
   const double half_unit = made.dtype() == f32 ? half_unit_f32 : half_unit_f64;
   const double here = sum(g * result.detach()).item<double>(), scale = size_of_inner(g, result);
+  const auto moved = [&](double h) {
+    return attempt([&] { return along(h); }).value_or(std::nan(""));
+  };
   const auto contradicts = [&](double unit) {
-    const Difference d = differentiate(
-        [&](double h) { return attempt([&] { return along(h); }).value_or(std::nan("")); }, here,
-        64 * unit * scale);
-    return d.finite() && !d.kink && !d.agrees(by_rule, 1e-6 * size);
+    const Difference d = differentiate(moved, here, 64 * unit * scale);
+    return d.finite() && !d.kink && !d.agrees(by_rule, 1e-6 * size) &&
+           !passes_over(d, by_rule, moved);
   };
   if (!contradicts(half_unit)) return Verdict::agrees;
   // A step that f64 can tell apart, and after which the result is the very same.

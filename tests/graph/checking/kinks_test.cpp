@@ -120,4 +120,46 @@ TEST_CASE("check_derivation: a factor that is 1 is asked for beside a kink in an
   });
 }
 
+TEST_CASE("check_derivation: at a tie of what a program compares both subgradients are right") {
+  for (const DType dt : {f32, f64}) {
+    CAPTURE(name_of(dt));
+    const auto numbers = [&](const char* name, std::vector<double> elements) {
+      return to(from_vector(elements, {8}), dt).named(name);
+    };
+    const Tensor a = numbers("a", {0, 1.2, -2, 0.7, -0.3, 2.2, 1.1, -1.7}).requires_grad_();
+    const Tensor b = numbers("b", {0, 2.1, -3, 0.1, 0.9, -0.2, 1.4, -1.1}).requires_grad_();
+    const Tensor t = numbers("t", {1, 0.5, 0.7, 0.2, -0.6, 0.8, -0.4, 1.3});
+    const auto is_right = [&](const Tensor& u, const auto& slope) {
+      const Tensor loss = mean(square(u.named("u") - t));
+      const Tensor by_hand = (u - t) / 4.0 * slope;
+      CHECK(check_derivation(loss, {{"da", a, by_hand}}).ok());
+      CHECK(check_derivation(loss, {{"da", a, by_hand.detach()}}).ok());
+      CHECK_FALSE(check_derivation(loss, {{"da", a, 1.1 * by_hand}}).ok());
+    };
+    const auto one_if = [&](const Tensor& mask) { return to(mask, dt); };
+    for (const bool at_tie : {false, true}) {
+      const auto above = [&](const Tensor& x, const Operand& y) {
+        return one_if(at_tie ? ge(x, y) : gt(x, y));
+      };
+      CAPTURE(at_tie);
+      is_right(where(a > 0.0, a, 0.0), above(a, 0.0));
+      is_right(where(a >= 0.0, a, 0.1 * a), 0.1 + 0.9 * above(a, 0.0));
+      is_right(where(a >= 0.0, a, -a), 2.0 * above(a, 0.0) - 1.0);
+      is_right(where(a >= b, a, b), above(a, b));
+      is_right(where(1.0 - a > 1.0, -a, 0.0), above(a, 0.0) - 1.0);
+    }
+  }
+}
+
+TEST_CASE("check_derivation: of what turns often within a step the rules are not blamed") {
+  Generator generator(3);
+  for (int k = 0; k < 20; ++k) {
+    const Tensor z = (rand({8}, generator, f64) * 1e6).named("z").requires_grad_();
+    const Tensor loss = sum(square(sin(z).named("h")));
+    const DerivationReport report = check_derivation(loss, {{"dz", z, 2.0 * sin(z) * cos(z)}});
+    CAPTURE(report.text());
+    CHECK(report.ok());
+  }
+}
+
 TEST_SUITE_END();
