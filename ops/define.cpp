@@ -23,6 +23,10 @@ Tensor Operand::as_tensor(const char* op, DType dtype, const Tensor* beside) con
                        where_, "convert the tensor first: to(x, f32)");
     *value->data<std::int64_t>() = integral_ ? integer_ : static_cast<std::int64_t>(number_);
   } else {
+    if (number_ != 0 && number_ != 1)
+      throw DTypeError(fmt::format("{}: the number {} with {}, which holds boolean", op, number_,
+                                   beside ? describe(*beside) : "a tensor"),
+                       where_, "use true or false, or convert the tensor first: to(x, f32)");
     *value->data<bool>() = number_ != 0;
   }
   return Tensor(std::move(value));

@@ -1,6 +1,7 @@
 #include <chainrule/ops/elementwise/select.hpp>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <cstdint>
@@ -67,6 +68,21 @@ TEST_CASE("select: comparisons of every dtype, with numbers on either side, broa
   Tensor w = tensor({1.0}).requires_grad_();
   CHECK_FALSE((w < 2).requires_grad());
   CHECK(all(n == n).item<bool>());
+}
+
+TEST_CASE("select: a mask holds no numbers but 0 and 1") {
+  const Tensor mask = tensor({true, false}).named("m");
+  CHECK((mask == 1).to_vector<bool>() == std::vector{true, false});
+  CHECK((mask == false).to_vector<bool>() == std::vector{false, true});
+  CHECK(where(mask, 0, mask).to_vector<bool>() == std::vector{false, false});
+  for (const double number : {2.0, 0.5, -1.0, std::nan("")})
+    CHECK(error_of<DTypeError>([&] { mask == number; }) ==
+          fmt::format("eq: the number {} with m (2,), which holds boolean\n  at HERE\n  hint: use "
+                      "true or false, or convert the tensor first: to(x, f32)",
+                      number));
+  CHECK(error_of<DTypeError>([&] {
+          where(mask, 3, mask);
+        }).starts_with("where: the number 3 with m (2,), which holds boolean"));
 }
 
 TEST_CASE("select: booleans, and kinds of numbers") {
