@@ -70,12 +70,12 @@ Tensor rows_of(std::int64_t rows, std::int64_t n, DType dtype) {
 }
 
 // A function of every row, with what it takes for each.
-struct Function {
+struct OfLines {
   const char* name;
   Tensor (*apply)(const Tensor& x, const Tensor& probabilities, const Tensor& labels);
 };
 
-constexpr Function floating[] = {
+constexpr OfLines floating[] = {
     {"softmax", [](const Tensor& x, const Tensor&, const Tensor&) { return softmax(x); }},
     {"log_softmax", [](const Tensor& x, const Tensor&, const Tensor&) { return log_softmax(x); }},
     {"logsumexp", [](const Tensor& x, const Tensor&, const Tensor&) { return logsumexp(x, 1); }},
@@ -98,7 +98,7 @@ struct Results {
   Tensor value, gradient;
 };
 
-Results results(const Function& f, const Tensor& x, const Tensor& q, const Tensor& labels) {
+Results results(const OfLines& f, const Tensor& x, const Tensor& q, const Tensor& labels) {
   const Tensor leaf = x.detach().requires_grad_();
   const Tensor y = f.apply(leaf, q, labels);
   const Tensor seed = samples::tensor_of(samples::direction(y.shape(), 3), y.dtype());
@@ -107,7 +107,7 @@ Results results(const Function& f, const Tensor& x, const Tensor& q, const Tenso
 }
 
 // The same of each row alone.
-Results one_by_one(const Function& f, const Tensor& x, const Tensor& q, const Tensor& labels,
+Results one_by_one(const OfLines& f, const Tensor& x, const Tensor& q, const Tensor& labels,
                    const Tensor& seed) {
   std::vector<Tensor> values, gradients;
   for (std::int64_t r = 0; r < x.size(0); ++r) {
@@ -139,7 +139,7 @@ TEST_CASE("lines: many rows have the values and gradients of each row alone") {
       // Sums of up to 33 numbers in another order; a layer norm of nearly equal ones multiplies
       // their errors by 316.
       const samples::Real tolerance = dtype == f64 ? 1e-13L : 5e-5L;
-      for (const Function& f : floating) {
+      for (const OfLines& f : floating) {
         CAPTURE(f.name);
         const Results all = results(f, x, q, labels);
         const Tensor seed =
